@@ -1,0 +1,46 @@
+"""Super-resolution with ESC (Emulating Self-attention with Convolution, ICCV 2025): any ESC file, an image of any size.
+
+The public names are loaded when they are first used, so that importing this package doesn't import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import Cancelled, CheckpointError, EscError, HubError, ImageError
+
+if TYPE_CHECKING:
+    from .upscaler import Upscaler, upscale
+    from .weights.catalog import CatalogEntry, list_models
+    from .weights.load import load_model
+    from .weights.model import Model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cancelled",
+    "CatalogEntry",
+    "CheckpointError",
+    "EscError",
+    "HubError",
+    "ImageError",
+    "Model",
+    "Upscaler",
+    "list_models",
+    "load_model",
+    "upscale",
+]
+
+_HOMES = {
+    "Upscaler": ".upscaler",
+    "upscale": ".upscaler",
+    "CatalogEntry": ".weights.catalog",
+    "list_models": ".weights.catalog",
+    "Model": ".weights.model",
+    "load_model": ".weights.load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)

@@ -1,0 +1,7 @@
+"""Any network of the family over an image of any size, in any memory, with the same result."""
+
+from .maps import Sink, Source
+from .plan import Need, Plan, make_plan
+from .run import Cancel, Progress, Run
+
+__all__ = ["Cancel", "Need", "Plan", "Progress", "Run", "Sink", "Source", "make_plan"]

@@ -1,0 +1,187 @@
+"""How an image fits into the memory there is: where the feature maps live, and how much of them to work on at a time."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import isqrt
+
+import psutil
+import torch
+
+from ..errors import EscError
+from ..network.program import Geometry, Program, Region, Step
+from .maps import Storage
+
+#: What the values of one chunk may take by default. On a CPU a chunk should stay in the caches and be done in a fraction of
+#: a second; other devices want to be filled.
+CPU_WORK_BYTES = 48 * 2**20
+DEVICE_WORK_BYTES = 2 * 2**30
+#: The least that a chunk is given; below it, windows and halos are all there is.
+LEAST_WORK_BYTES = 4 * 2**20
+#: What the runtime itself takes beyond tensors: threads, kernels, allocator slack.
+RESERVE_BYTES = 64 * 2**20
+#: Of what is free, how much is taken unless a limit is given.
+SHARE_OF_FREE = 0.8
+#: Maps in the order in which they move out of memory: those that are used least, first.
+OUT_FIRST = ("feat", "a", "c", "b")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where maps live and how large a chunk is. Any plan gives the same pixels.
+
+    Attributes
+    ----------
+    storage : mapping of str to {"device", "host", "disk"}
+        The home of each feature map.
+    work : int
+        Bytes that the values of one chunk may take on the device.
+    device_bytes, host_bytes, disk_bytes : int
+        Predicted peak, above what the process had before. On a CPU the device is the host, and `host_bytes` is 0.
+    """
+
+    storage: Mapping[str, Storage]
+    work: int
+    device_bytes: int = 0
+    host_bytes: int = 0
+    disk_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a run asks of the memory.
+
+    Attributes
+    ----------
+    program, geometry, batch
+        Of the run.
+    itemsize : int
+        Bytes of a feature value.
+    caller_bytes : int
+        What the caller holds in host memory for it: the output array, if it isn't a file.
+    network_bytes : int
+        Parameters and attention biases on the device.
+    """
+
+    program: Program
+    geometry: Geometry
+    batch: int
+    itemsize: int
+    caller_bytes: int = 0
+    network_bytes: int = 0
+
+    def map_bytes(self, name: str) -> int:
+        """Size of a whole feature map."""
+        height, width = self.geometry.grid
+        return self.batch * height * width * self.program.channels[name] * self.itemsize
+
+    def chunk_bytes(self, work: int) -> int:
+        """Largest size of what one chunk really takes under `work`."""
+        return max(self._step_bytes(step, work) for step in self.program.steps)
+
+    def _step_bytes(self, step: Step, work: int) -> int:
+        halo = max(step.reads.values())
+        grid = self.geometry.grid
+        region = max(regions(step, grid, work, self.itemsize, self.batch), key=lambda r: r.height * r.width)
+        grown = region.grow(halo, grid)
+        return int(grown.height * grown.width * step.width * self.itemsize * self.batch)
+
+
+def make_plan(need: Need, device: torch.device, memory_limit: int | None = None) -> Plan:
+    """Choose the fastest plan that fits.
+
+    Parameters
+    ----------
+    memory_limit : int, optional
+        Bytes that the device (on a CPU: the process, beyond what it has) may use at most. By default most of what is free.
+
+    Raises
+    ------
+    EscError
+        If not even the smallest plan fits; the text says what it would take.
+    """
+    on_host = device.type == "cpu"
+    budget = memory_limit if memory_limit is not None else int(free_bytes(device) * SHARE_OF_FREE)
+    host_budget = budget if on_host else int(free_bytes(torch.device("cpu")) * SHARE_OF_FREE)
+    fixed = RESERVE_BYTES + need.network_bytes + (need.caller_bytes if on_host else 0)
+    best_work = CPU_WORK_BYTES if on_host else DEVICE_WORK_BYTES
+    names = [name for name in OUT_FIRST if name in need.program.channels]
+    plan = Plan({}, 0)
+    # Smaller chunks cost less time than a map further away, so they are tried first at every distance.
+    for storage in _storages(names, need, on_host, host_budget - (0 if on_host else need.caller_bytes)):
+        resident = sum(need.map_bytes(name) for name in names if storage[name] == "device")
+        host = 0 if on_host else need.caller_bytes + sum(need.map_bytes(n) for n in names if storage[n] == "host")
+        disk = sum(need.map_bytes(name) for name in names if storage[name] == "disk")
+        work = best_work
+        while work >= LEAST_WORK_BYTES:
+            plan = Plan(storage, work, fixed + resident + need.chunk_bytes(work), host, disk)
+            if plan.device_bytes <= budget:
+                _check_disk(plan)
+                return plan
+            work //= 2
+    raise EscError(
+        f"the image needs at least {plan.device_bytes / 2**30:.2f} GiB of memory on {device}, of which "
+        f"{budget / 2**30:.2f} GiB may be used; close other programs or raise the memory limit."
+    )
+
+
+def _storages(names: list[str], need: Need, on_host: bool, host_budget: int) -> Iterator[dict[str, Storage]]:
+    """Yield homes for the maps, nearest first."""
+    for moved in range(len(names) + 1):
+        storage: dict[str, Storage] = dict.fromkeys(names, "device")
+        room = 0 if on_host else host_budget
+        for name in names[:moved]:
+            fits = need.map_bytes(name) <= room
+            storage[name] = "host" if fits else "disk"
+            room -= need.map_bytes(name) if fits else 0
+        yield storage
+
+
+def _check_disk(plan: Plan) -> None:
+    folder = tempfile.gettempdir()
+    if plan.disk_bytes and plan.disk_bytes > (free := shutil.disk_usage(folder).free):
+        raise EscError(
+            f"the image needs {plan.disk_bytes / 2**30:.1f} GiB of temporary files, {free / 2**30:.1f} GiB are free in "
+            f"{folder!r}; set TMPDIR to a larger disk or raise the memory limit."
+        )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the memory that can be had on a device now, in bytes."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available  # of Apple's and other shared memories too
+
+
+def regions(step: Step, grid: tuple[int, int], work: int, itemsize: int, batch: int = 1) -> Iterator[Region]:
+    """Partition the feature grid for a step, in reading order, into chunks whose values take about `work` bytes."""
+    halo = max(step.reads.values())
+    height, width = _chunk_shape(int(work / (step.width * itemsize * batch)), halo, step.multiple, grid)
+    for top, bottom in _spans(grid[0], height, step.multiple):
+        for left, right in _spans(grid[1], width, step.multiple):
+            yield Region(top, left, bottom, right)
+
+
+def _chunk_shape(pixels: int, halo: int, multiple: int, grid: tuple[int, int]) -> tuple[int, int]:
+    """Fit a rectangle of about `pixels`, halo included, into the grid: square, or longer where the grid is narrow."""
+    edge = max(isqrt(pixels), 1)
+    height = min(edge, grid[0] + 2 * halo)
+    width = min(max(pixels // height, 1), grid[1] + 2 * halo)
+    height = min(max(pixels // width, 1), grid[0] + 2 * halo)
+    return tuple(max((length - 2 * halo) // multiple * multiple, multiple) for length in (height, width))  # type: ignore[return-value]
+
+
+def _spans(length: int, step: int, multiple: int) -> Iterator[tuple[int, int]]:
+    """Cut 0..length at multiples of `step`; a rest below `multiple` joins its neighbour.
+
+    The last window is filled up by reflection, which reads up to a window to its left: so a chunk that holds part of a
+    window also holds the one before.
+    """
+    starts = list(range(0, length, step))
+    if len(starts) > 1 and length - starts[-1] < multiple:
+        starts.pop()
+    yield from zip(starts, [*starts[1:], length], strict=True)

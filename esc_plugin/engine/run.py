@@ -1,0 +1,156 @@
+"""Run a program over an image in chunks. It knows maps, chunks and memory, and nothing of ESC."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..errors import Cancelled, EscError
+from ..network.program import Chunk, Geometry, Program, Region, Step
+from .maps import FileMap, Sink, Source, TensorMap, make_map
+from .plan import LEAST_WORK_BYTES, Plan, regions
+
+logger = logging.getLogger(__name__)
+
+#: Told ``(done, total)`` after each chunk, in units of work.
+Progress = Callable[[int, int], None]
+#: Asked after each chunk; ``True`` stops the run.
+Cancel = Callable[[], bool]
+
+#: Units of work are this many multiplications, so that totals are numbers a person can read.
+WORK_UNIT = 1e6
+
+
+@dataclass
+class Run:
+    """One pass of one image, or batch, through the network.
+
+    Attributes
+    ----------
+    program, geometry, plan
+        What to compute, on which grids, in what memory.
+    source, sink
+        Where the image comes from and the output goes to.
+    device, dtype
+        Where and in what precision feature maps are computed.
+    batch : int
+        Images at once.
+    progress, cancel : callable, optional
+        See `Progress` and `Cancel`.
+    """
+
+    program: Program
+    geometry: Geometry
+    plan: Plan
+    source: Source
+    sink: Sink
+    device: torch.device
+    dtype: torch.dtype
+    batch: int = 1
+    progress: Progress | None = None
+    cancel: Cancel | None = None
+    _maps: dict[str, TensorMap | FileMap] = field(default_factory=dict, repr=False)
+    _done: float = 0.0
+    _work: int = 0
+
+    def execute(self) -> None:
+        """Fill the sink.
+
+        Raises
+        ------
+        Cancelled
+            If `cancel` said so; memory and files are free by then.
+        EscError
+            If the device runs out of memory with the smallest chunk too.
+        """
+        self._work = self.plan.work
+        try:
+            with torch.inference_mode():
+                mean = None
+                for step in self.program.steps:
+                    mean = self._step(step, mean)
+        finally:
+            for stored in self._maps.values():
+                stored.close()
+            self._maps.clear()
+
+    def _step(self, step: Step, mean: Tensor | None) -> Tensor | None:
+        value = step.setup(mean) if step.setup else None
+        # Apple's devices have no float64; sums of a chunk are exact enough in float32 everywhere.
+        exact = torch.float32 if self.device.type == "mps" else torch.float64
+        total = torch.zeros(self.batch, step.mean, dtype=exact, device=self.device)
+        for region in regions(step, self.geometry.grid, self._work, self.dtype.itemsize, self.batch):
+            for part, out in self._compute(step, region, value):
+                if step.mean:
+                    total += out[:, : step.mean].sum((2, 3), dtype=torch.float32)
+                self._write(step.writes, part, out)
+                self._advance(step.cost * part.height * part.width)
+        height, width = self.geometry.grid
+        return (total / (height * width)).float() if step.mean else None
+
+    def _compute(self, step: Step, region: Region, value: object) -> Iterator[tuple[Region, Tensor]]:
+        """Yield the output of a region, in smaller parts if the device can't do it at once."""
+        try:
+            chunk = Chunk(region, self.geometry, lambda name, halo: self._read(name, region, halo))
+            reads = [self._read(name, region, halo) for name, halo in step.reads.items()]
+            out = step.apply(chunk, value, *reads)
+        except torch.OutOfMemoryError:
+            parts = _quarters(region, step.multiple)
+            if len(parts) == 1:
+                raise EscError(f"{self.device} is out of memory even for the smallest piece of the image.") from None
+        else:
+            yield region, out
+            return
+        self._shrink()
+        for part in parts:
+            yield from self._compute(step, part, value)
+
+    def _shrink(self) -> None:
+        """After running out of memory: free what is cached, and plan smaller from here on."""
+        if self._work == self.plan.work:
+            logger.warning("%s is out of memory; going on with smaller pieces, the result is the same.", self.device)
+        self._work = max(self._work // 2, LEAST_WORK_BYTES)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _read(self, name: str, region: Region, halo: int) -> Tensor:
+        grown = region.grow(halo, self.geometry.grid)
+        if name == "image":
+            return self.source.read(self.geometry.image_region(grown)).to(self.device)
+        return self._maps[name].read(grown).to(self.device)
+
+    def _write(self, name: str, region: Region, tensor: Tensor) -> None:
+        if name == "output":
+            self.sink.write(self.geometry.output_region(region), tensor)
+            return
+        if name not in self._maps:
+            shape = (self.batch, *self.geometry.grid, self.program.channels[name])
+            self._maps[name] = make_map(self.plan.storage[name], shape, self.dtype, self.device)
+        self._maps[name].write(region, tensor)
+
+    def _advance(self, work: float) -> None:
+        self._done += work
+        if self.progress:
+            height, width = self.geometry.grid
+            total = self.program.cost * height * width
+            self.progress(min(round(self._done / WORK_UNIT), round(total / WORK_UNIT)), round(total / WORK_UNIT))
+        if self.cancel and self.cancel():
+            raise Cancelled("cancelled.")
+
+
+def _quarters(region: Region, multiple: int) -> list[Region]:
+    """Halve a region along both axes, at multiples, where it is long enough."""
+
+    def halves(start: int, stop: int) -> list[tuple[int, int]]:
+        middle = start + (stop - start) // 2 // multiple * multiple
+        return [(start, middle), (middle, stop)] if middle > start else [(start, stop)]
+
+    return [
+        Region(top, left, bottom, right)
+        for top, bottom in halves(region.top, region.bottom)
+        for left, right in halves(region.left, region.right)
+    ]

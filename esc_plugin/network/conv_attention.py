@@ -1,0 +1,92 @@
+"""ConvAttn: a large kernel shared by the whole net plus a 3x3 kernel made from the image (arXiv 2503.06671, section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import EscConfig
+from .layers import Crop
+
+DYNAMIC_SIZE = 3
+
+
+def d4_mean(kernel: Tensor) -> Tensor:
+    """Average a square filter (..., k, k) over its eight flips and quarter turns, the group D4."""
+    turned = torch.stack([torch.rot90(kernel, turns, (-2, -1)) for turns in range(4)]).mean(0)
+    return (turned + turned.flip(-1)) / 2
+
+
+class DynamicKernel(nn.Module):
+    """From the mean of the mixed channels to one 3x3 depthwise filter per channel and image."""
+
+    def __init__(self, config: EscConfig) -> None:
+        super().__init__()
+        pdim = config.pdim
+        hidden = pdim // 4 if config.large_kernel == "separable" else pdim // 2
+        # The first module keeps the place of the pooling layer, so that keys are those of the authors.
+        self.dwc_proj = nn.Sequential(
+            nn.Identity(), nn.Conv2d(pdim, hidden, 1), nn.GELU(), nn.Conv2d(hidden, pdim * DYNAMIC_SIZE**2, 1)
+        )
+
+    def forward(self, mean: Tensor) -> Tensor:
+        """(B, P) -> (B, P, 3, 3)."""
+        dtype = next(self.parameters()).dtype
+        kernel = self.dwc_proj(mean[:, :, None, None].to(dtype))
+        return kernel.view(len(mean), -1, DYNAMIC_SIZE, DYNAMIC_SIZE)
+
+
+class ConvAttn(nn.Module):
+    """Mix the first `pdim` channels with large and dynamic kernel, then all channels with a 1x1.
+
+    Both convolutions are linear in the same input, so the dynamic taps are added into the centre of the large kernel: one
+    convolution per image.
+    """
+
+    def __init__(self, config: EscConfig) -> None:
+        super().__init__()
+        self.pdim = config.pdim
+        self.halo = config.kernel_size // 2
+        self.plk = DynamicKernel(config)
+        self.aggr = nn.Conv2d(config.dim, config.dim, 1)
+        taps = config.kernel_size**2
+        self.cost = config.dim**2 + config.pdim * (
+            taps + config.pdim if config.large_kernel == "separable" else taps * config.pdim
+        )
+        self.width = 4 * config.dim + 2 * config.pdim
+
+    def kernel(self, large: tuple[Tensor, ...], mean: Tensor) -> tuple[Tensor, ...]:
+        """Merge the shared kernel and the one made from `mean` (B, P).
+
+        Parameters
+        ----------
+        large : tuple of Tensor
+            ``(full,)`` with (P, P, k, k), or ``(pointwise, spatial)`` with (P, P, 1, 1) and (P, 1, k, k).
+
+        Returns
+        -------
+        tuple of Tensor
+            The same, the last one merged: (B, P, P, k, k) or (B, P, 1, k, k).
+        """
+        *pointwise, spatial = large
+        batch, margin = len(mean), self.halo - DYNAMIC_SIZE // 2
+        dynamic = F.pad(self.plk(mean), (margin, margin, margin, margin))  # (B, P, k, k)
+        if pointwise:
+            return (*pointwise, spatial + dynamic.unsqueeze(2))
+        diagonal = torch.eye(self.pdim, dtype=dynamic.dtype, device=dynamic.device)
+        return (spatial + diagonal[:, :, None, None] * dynamic.unsqueeze(2).expand(batch, -1, self.pdim, -1, -1),)
+
+    def forward(self, x: Tensor, kernel: tuple[Tensor, ...], crop: Crop) -> Tensor:
+        """(B, C, h, w) with a halo of half the kernel -> (B, C, h', w') without."""
+        *pointwise, merged = kernel
+        mixed, rest = x[:, : self.pdim], crop(x[:, self.pdim :])
+        for weight in pointwise:
+            mixed = F.conv2d(mixed, weight)
+        batch, groups = len(x), self.pdim if pointwise else 1
+        # One filter per image: the batch moves into the channels and becomes groups.
+        mixed = F.conv2d(
+            mixed.reshape(1, -1, *mixed.shape[-2:]), merged.flatten(0, 1), padding=self.halo, groups=batch * groups
+        )
+        mixed = crop(mixed.view(batch, self.pdim, *mixed.shape[-2:]))
+        return self.aggr(torch.cat([mixed, rest], 1))

@@ -1,0 +1,87 @@
+"""The small layers that every member of the family shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+#: Cuts a tensor back to what was asked for, once neighbours are no longer needed.
+Crop = Callable[[Tensor], Tensor]
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer norm over the channels at each pixel of (B, C, H, W), eps 1e-6."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise; in channels_last memory nothing is copied."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class ConvFFN(nn.Module):
+    """1x1 expansion, GELU, depthwise 3x3 with a residual, 1x1 back. Halo 1."""
+
+    halo = 1
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(dim, hidden, 1)
+        self.dwc = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.aggr = nn.Conv2d(hidden, dim, 1)
+        self.cost = 2 * dim * hidden + 9 * hidden
+        self.width = 2 * dim + 3 * hidden
+
+    def forward(self, x: Tensor, crop: Crop) -> Tensor:
+        """(B, C, h, w) with a halo of 1 -> (B, C, h', w') without."""
+        x = F.gelu(self.proj(x))
+        x = crop(F.gelu(self.dwc(x)).add_(x)) if not x.requires_grad else crop(F.gelu(self.dwc(x)) + x)
+        return self.aggr(x)
+
+
+def reflect_pad(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """Reflect-pad (B, C, H, W) without repeating the edge, by any amount.
+
+    `torch.nn.functional.pad` refuses a pad as large as the image; here the reflection goes on back and forth, as
+    ``numpy.pad(mode="reflect")`` does, and a single row or column is repeated.
+    """
+    h, w = x.shape[-2:]
+    if max(top, bottom) < h and max(left, right) < w:
+        return F.pad(x, (left, right, top, bottom), mode="reflect") if max(left, right, top, bottom) else x
+    rows = _reflected(h, top, bottom, x.device)
+    columns = _reflected(w, left, right, x.device)
+    return x.index_select(-2, rows).index_select(-1, columns)
+
+
+def _reflected(size: int, before: int, after: int, device: torch.device) -> Tensor:
+    index = torch.arange(-before, size + after, device=device)
+    if size == 1:
+        return torch.zeros_like(index)
+    index = index.remainder(2 * size - 2)
+    return torch.minimum(index, 2 * size - 2 - index)
+
+
+class ReflectConv2d(nn.Conv2d):
+    """A "same" convolution with reflected borders, for images smaller than its padding too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H, W)."""
+        pad = self.kernel_size[0] // 2
+        return F.conv2d(reflect_pad(x, pad, pad, pad, pad), self.weight, self.bias, groups=self.groups)
+
+
+class ImagePad(nn.Module):
+    """Reflect-pad on the right and at the bottom to a multiple of `factor` and fold the pixels into channels."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, 3 f f, ceil(H / f), ceil(W / f))."""
+        h, w = x.shape[-2:]
+        return F.pixel_unshuffle(reflect_pad(x, 0, -w % self.factor, 0, -h % self.factor), self.factor)

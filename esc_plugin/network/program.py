@@ -1,0 +1,185 @@
+"""The network as a list of steps over named maps, so that an image of any size can be streamed through it.
+
+Every step of ESC is one of three kinds: local (a few convolutions, so an output pixel needs a small halo of input),
+windowed (independent per attention window), or either of them followed by a mean over all pixels of what it wrote. A step
+says which maps it reads, with which halo, and which one it writes. Whoever runs the program decides how much of a map to
+work on at a time: `run_whole` takes the whole image at once, the engine takes chunks. Both call the same functions, so both
+compute the same network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of pixels: rows ``top`` up to ``bottom``, columns ``left`` up to ``right``, ends excluded."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
+
+    def grow(self, halo: int, size: tuple[int, int]) -> Region:
+        """Add `halo` pixels on every side, clipped to an image of `size` (height, width)."""
+        return Region(
+            max(self.top - halo, 0),
+            max(self.left - halo, 0),
+            min(self.bottom + halo, size[0]),
+            min(self.right + halo, size[1]),
+        )
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the three grids of a run lie on each other.
+
+    Attributes
+    ----------
+    image, output : tuple of int
+        Height and width of the input and the output, in pixels.
+    unshuffle : int
+        Image pixels along the edge of one feature pixel.
+    ratio : tuple of Fraction
+        Output pixels per feature pixel, per axis.
+    """
+
+    image: tuple[int, int]
+    output: tuple[int, int]
+    unshuffle: int
+    ratio: tuple[Fraction, Fraction]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the feature maps."""
+        return -(-self.image[0] // self.unshuffle), -(-self.image[1] // self.unshuffle)
+
+    def image_region(self, region: Region) -> Region:
+        """Return the image pixels under a region of the feature grid."""
+        f, (h, w) = self.unshuffle, self.image
+        return Region(region.top * f, region.left * f, min(region.bottom * f, h), min(region.right * f, w))
+
+    def output_region(self, region: Region) -> Region:
+        """Return the output pixels of a region of the feature grid; those of a partition are a partition."""
+        (ry, rx), (h, w) = self.ratio, self.output
+        return Region(
+            min(ceil(region.top * ry), h),
+            min(ceil(region.left * rx), w),
+            min(ceil(region.bottom * ry), h),
+            min(ceil(region.right * rx), w),
+        )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The part of the feature grid that a step is asked for.
+
+    Attributes
+    ----------
+    region : Region
+        Which pixels of the feature grid to compute.
+    geometry : Geometry
+        Of the whole run.
+    read : callable
+        ``read(name, halo)`` gives a map's tensor under the region grown by `halo` feature pixels, clipped at the border.
+        Declared reads come as arguments; this one is for a halo that depends on the data.
+    """
+
+    region: Region
+    geometry: Geometry
+    read: Callable[[str, int], Tensor] = field(repr=False)
+
+    def crop(self, tensor: Tensor, halo: int, scale: int = 1, keep: int = 0) -> Tensor:
+        """Cut a tensor (B, C, h, w) computed under the region grown by `halo` down to the region grown by `keep`.
+
+        `scale` is the tensor's pixels per feature pixel.
+        """
+        grown, kept = (self.region.grow(by, self.geometry.grid) for by in (halo, keep))
+        top, left = (kept.top - grown.top) * scale, (kept.left - grown.left) * scale
+        return tensor[..., top : top + kept.height * scale, left : left + kept.width * scale]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass over the feature grid.
+
+    Attributes
+    ----------
+    name : str
+        For progress and plans.
+    reads : mapping of str to int
+        The maps that a chunk needs, with the halo in feature pixels.
+    writes : str
+        The map that it fills. It may be one that the step reads with halo 0: then the chunk replaces what it read.
+    apply : callable
+        ``apply(chunk, value, *tensors) -> tensor``: the chunk of `writes` from the chunks of `reads`, in their order. It
+        never edits its arguments.
+    setup : callable, optional
+        ``setup(mean) -> value``, called once before the first chunk.
+    mean : int
+        If not 0: the mean over all pixels of that many leading channels of what this step writes, (B, mean) in float32, is
+        handed to the next step's `setup`.
+    multiple : int
+        Chunks start on multiples of it and none is smaller, but for a map that is smaller itself.
+    width : float
+        About how many values per feature pixel live at once inside `apply`, to plan memory.
+    cost : float
+        Multiplications per feature pixel, to plan time and show progress.
+    """
+
+    name: str
+    reads: Mapping[str, int]
+    writes: str
+    apply: Callable[..., Tensor]
+    setup: Callable[[Tensor | None], Any] | None = None
+    mean: int = 0
+    multiple: int = 1
+    width: float = 1.0
+    cost: float = 1.0
+
+    def __post_init__(self) -> None:
+        """In place is only sound where no neighbour is read."""
+        if self.reads.get(self.writes):
+            raise ValueError(f"step {self.name!r} overwrites {self.writes!r} while its neighbours still read it.")
+
+
+@dataclass(frozen=True)
+class Program:
+    """The steps from ``"image"`` to ``"output"``, and the channels of the maps between."""
+
+    steps: Sequence[Step]
+    channels: Mapping[str, int]
+
+    @property
+    def cost(self) -> float:
+        """Multiplications per feature pixel."""
+        return sum(step.cost for step in self.steps)
+
+
+def run_whole(program: Program, geometry: Geometry, image: Tensor) -> Tensor:
+    """Run a program with one chunk, the whole image: the network as a plain function, with gradients."""
+    maps = {"image": image}
+    chunk = Chunk(Region(0, 0, *geometry.grid), geometry, lambda name, halo: maps[name])
+    mean = None
+    for step in program.steps:
+        value = step.setup(mean) if step.setup else None
+        maps[step.writes] = step.apply(chunk, value, *(maps[name] for name in step.reads))
+        mean = maps[step.writes][:, : step.mean].float().mean((2, 3)) if step.mean else None
+    return maps["output"]

@@ -1,0 +1,129 @@
+"""Attention inside w x w windows, with the three kinds of positional bias of the family."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import EscConfig
+from .layers import reflect_pad
+
+#: A bias matrix is kept between calls up to this size; a larger one is made again for each image.
+KEEP_BIAS_BYTES = 64 * 2**20
+
+
+class Bias(NamedTuple):
+    """What is added to the attention scores: a matrix (n, w w, w w), or two factors (n, w w, r) of it."""
+
+    matrix: Tensor | None = None
+    query: Tensor | None = None
+    key: Tensor | None = None
+
+
+class WindowAttention(nn.Module):
+    """Self-attention in non-overlapping windows anchored at the top left; the last ones are filled up by reflection."""
+
+    def __init__(self, config: EscConfig) -> None:
+        super().__init__()
+        dim, w, n = config.dim, config.window_size, config.num_heads
+        self.window_size, self.num_heads, self.position = w, n, config.position
+        self.to_qkv = nn.Conv2d(dim, 3 * dim, 1)
+        self.to_out = nn.Conv2d(dim, dim, 1)
+        self.gate: nn.Module | None = None
+        if config.position == "table":
+            self.relative_position_bias = nn.Parameter(torch.randn(n, (2 * w - 1) ** 2) * 0.001)
+        elif config.position == "flash":
+            self.flashbias_q = nn.Parameter(torch.randn(n, w * w, config.position_rank) * 0.02)
+            self.flashbias_k = nn.Parameter(torch.randn(n, w * w, config.position_rank) * 0.02)
+        else:
+            features = 2 + 4 * config.rib_freqs
+            self.to_hidden = nn.Parameter(torch.randn(features, config.rib_hidden) * features**-0.5)
+            self.hidden_b = nn.Parameter(torch.zeros(1, config.rib_hidden))
+            self.to_q = nn.Parameter(torch.randn(n, config.rib_hidden, config.position_rank) * 0.02)
+            self.to_k = nn.Parameter(torch.randn(n, config.rib_hidden, config.position_rank) * 0.02)
+            self.gate = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim), nn.Conv2d(dim, dim, 1))
+        self._kept: Bias | None = None
+        self.cost = 4 * dim**2 + 2 * w * w * (dim + n * config.position_rank)
+        self.width = 12 * dim + 6 * n * config.position_rank
+
+    def bias(self) -> Bias:
+        """Return the positional bias, from `keep_bias` if it was called."""
+        return self._kept or self._make_bias()
+
+    def keep_bias(self, keep: bool) -> None:
+        """Make the bias once and for all (``True``), or at each call again, as training needs it."""
+        n, w = self.num_heads, self.window_size
+        too_large = self.position == "table" and n * w**4 * self.to_qkv.weight.element_size() > KEEP_BIAS_BYTES
+        self._kept = self._make_bias() if keep and not too_large else None
+
+    def kept_tensors(self) -> list[Tensor]:
+        """Return the tensors of the kept bias that are no parameters."""
+        return [t for t in self._kept or () if t is not None and not isinstance(t, nn.Parameter)]
+
+    def _apply(self, fn, recurse=True):  # torch declares no types here
+        """Move or cast the kept bias along with the parameters."""
+        module = super()._apply(fn, recurse)
+        if self._kept is not None:
+            self._kept = Bias(*(fn(t) if t is not None else None for t in self._kept))
+        return module
+
+    def _make_bias(self) -> Bias:
+        if self.position == "table":
+            return Bias(matrix=self._from_table())
+        if self.position == "flash":
+            return Bias(query=self.flashbias_q, key=self.flashbias_k)
+        return self._from_coordinates()
+
+    def _from_table(self) -> Tensor:
+        w = self.window_size
+        table = self.relative_position_bias.view(-1, 2 * w - 1, 2 * w - 1)
+        # bias[h, q, k] = table[h, row_k - row_q + w - 1, col_k - col_q + w - 1]: key minus query, so a query's row of the
+        # matrix is a window that slides backwards over the table.
+        windows = table.unfold(1, w, 1).unfold(2, w, 1).flip(1, 2)  # (n, row_q, col_q, row_k, col_k)
+        return windows.reshape(-1, w * w, w * w)
+
+    def _from_coordinates(self) -> Bias:
+        """ESC-RIB: coordinates in -1..1 at pixel centres -> sines -> ReLU layer -> factors of the bias."""
+        weight, w = self.to_hidden, self.window_size
+        centres = (torch.arange(w, dtype=torch.float32, device=weight.device) * 2 + 1) / w - 1
+        rows, columns = torch.meshgrid(centres, centres, indexing="ij")
+        xy = torch.stack([columns, rows], -1).view(-1, 2)
+        waves = [xy]
+        for i in range((weight.shape[0] - 2) // 4):
+            waves += [torch.sin(2**i * xy), torch.cos(2**i * xy)]
+        hidden = F.relu(torch.cat(waves, 1).to(weight.dtype) @ weight + self.hidden_b)  # (w w, hidden)
+        rank = self.to_q.shape[-1]
+        return Bias(query=hidden @ self.to_q * rank**-0.5, key=hidden @ self.to_k)
+
+    def forward(self, x: Tensor, bias: Bias) -> Tensor:
+        """(B, C, h, w), normalised and starting on a window's corner -> the same shape, before the gate and `to_out`."""
+        height, width = x.shape[-2:]
+        w = self.window_size
+        x = reflect_pad(x, 0, -width % w, 0, -height % w)
+        batch, dim, rows, columns = x.shape[0], x.shape[1], x.shape[2] // w, x.shape[3] // w
+        qkv = self.to_qkv(x).permute(0, 2, 3, 1)  # (B, H, W, 3 C)
+        qkv = qkv.reshape(batch, rows, w, columns, w, 3, self.num_heads, dim // self.num_heads)
+        qkv = qkv.permute(5, 0, 1, 3, 6, 2, 4, 7).reshape(
+            3, batch * rows * columns, self.num_heads, w * w, dim // self.num_heads
+        )
+        q, k, v = qkv.unbind(0)
+        out = _attend(q, k, v, bias)  # (windows, n, w w, C / n)
+        out = out.view(batch, rows, columns, self.num_heads, w, w, -1).permute(0, 1, 4, 2, 5, 3, 6)
+        out = out.reshape(batch, rows * w, columns * w, dim)[:, :height, :width]
+        return out.permute(0, 3, 1, 2)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Bias) -> Tensor:
+    if bias.matrix is not None:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.matrix[None].to(q.dtype))
+    assert bias.query is not None
+    assert bias.key is not None
+    # q k^T / sqrt(d) + bq bk^T is one product of longer vectors; the matrix (w^4 values a head) never exists.
+    depth, rank = q.shape[-1], bias.query.shape[-1]
+    q = torch.cat([q * depth**-0.5, bias.query.to(q.dtype).expand(len(q), -1, -1, -1)], -1)
+    k = torch.cat([k, bias.key.to(k.dtype).expand(len(k), -1, -1, -1)], -1)
+    # The fused kernels want one length for all three.
+    return F.scaled_dot_product_attention(q, k, F.pad(v, (0, rank)), scale=1.0)[..., :depth]
