@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+from contextlib import ExitStack, closing
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from .arrays import layout_of, levels_of
 from .engine import Cancel, Need, Plan, Progress, Run, Sink, Source, make_plan
+from .engine.maps import FileMap, TensorMap, make_map
+from .engine.plan import free_bytes
 from .errors import EscError, ImageError
 from .network.program import Region
+from .resample import Resampler, resize, runs_needed
+from .stack import Stack, choose_target, make_output, share_of
 from .weights.load import load_model
 from .weights.model import Model
 
@@ -136,42 +141,115 @@ class Upscaler:
             self.stream(source, sink, height, width, size=size, caller_bytes=held, progress=part, cancel=cancel)
         return out
 
-    def __call__(
+    def enlarge(
         self,
-        image: np.ndarray,
+        source: Source,
+        sink: Sink,
+        size: tuple[int, int],
+        target: tuple[int, int],
         *,
+        linear_light: bool = False,
+        caller_bytes: int = 0,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
-    ) -> np.ndarray:
-        """Upscale a gray (H, W) or RGB (H, W, 3) image, uint8 or floating in 0..1.
+    ) -> None:
+        """Upscale one image of `size` (height, width) to any `target`, piece by piece.
+
+        A network for any scale renders the target itself. Another one runs until nothing is too small, then a Lanczos filter
+        shrinks what it made, in linear light if wanted. What doesn't grow is only filtered. For the rest see `stream`.
+        """
+        any_scale = self.model.config.any_scale
+        runs = runs_needed(size, target, self.model.scale, any_scale)
+        if not runs:
+            resize(source, sink, size, target, linear_light)
+        cost = [self.model.scale ** (2 * i) for i in range(runs)]
+        with ExitStack() as maps:
+            for i in range(runs):
+                made = target if any_scale else (size[0] * self.model.scale, size[1] * self.model.scale)
+                step: Sink = sink
+                if i < runs - 1:
+                    step = between = maps.enter_context(closing(intermediate(made)))
+                elif made != target:
+                    step = Resampler(sink, made, target, linear_light)
+                part = share_of(progress, sum(cost[:i]) / sum(cost), sum(cost[: i + 1]) / sum(cost))
+                self.stream(source, step, *size, size=made, caller_bytes=caller_bytes, progress=part, cancel=cancel)
+                size = made
+                if i < runs - 1:
+                    source = between
+
+    def __call__(
+        self,
+        image: Any,
+        *,
+        axes: str | None = None,
+        scale: float | None = None,
+        size: tuple[int, int] | None = None,
+        intensity: str | tuple[float, float] = "auto",
+        nan: str = "error",
+        alpha: str = "network",
+        linear_light: bool = False,
+        consistency: bool = False,
+        out: Any = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Any:
+        """Upscale an image or a stack of images.
+
+        Parameters
+        ----------
+        image : array
+            bool, integer up to 32 bits or floating; NumPy (any strides and byte order), or what is read by index, such as
+            dask and zarr: then plane by plane. It is not changed.
+        axes : str, optional
+            A letter per axis: Y, X, S for gray, LA, RGB or RGBA samples, any others for planes that are upscaled one by one,
+            channels (C) as gray. By default guessed, see `esc_plugin.arrays.layout_of`.
+        scale, size : float, tuple of int, optional
+            Of the result: a factor above 0, or height and width. By default the model's scale.
+        intensity : {"auto", "range", "minmax"} or tuple of float
+            The values that the network sees as 0 and 1, the same for all planes: of the type (integers) or 0..1 (floating),
+            or the lowest and highest of the whole array, or (low, high). ``"auto"`` is the range for bool and uint8, minmax
+            for others.
+        nan : {"error", "keep"}
+            What to do about NaN and infinity. ``"keep"`` puts them back where they were.
+        alpha : {"network", "lanczos"}
+            What upscales transparency. Colours are multiplied by it before and divided after. Where all is opaque, nothing
+            is done.
+        linear_light : bool
+            See `enlarge`.
+        consistency : bool
+            Whether to correct the result so that its averages over each pixel of `image` are that pixel: summed intensities
+            are kept, exactly for integers. See `esc_plugin.consistency.project`.
+        out : array, optional
+            What to fill and return, of the result's shape and dtype: a memory-mapped file, say.
+        progress, cancel
+            See `stream`.
 
         Returns
         -------
         numpy.ndarray
-            Of the same dtype and number of axes, `scale` times as high and wide.
+            The same axes in the same order, with Y and X enlarged, and the same dtype. Integers are rounded and clipped to
+            their type.
 
         Raises
         ------
         ImageError
-            If it is no such image.
+            If the image or an option can't be used; nothing has been done by then.
+        Cancelled
+            If `cancel` returned ``True``.
+        EscError
+            If the memory can't be had.
         """
-        check_image(image)
-        height, width = image.shape[:2]
-        output = self.network.geometry(height, width).output
-        out = np.empty((*output, *image.shape[2:]), image.dtype)
-        self.stream(
-            ArraySource(image),
-            ArraySink(out),
-            height,
-            width,
-            caller_bytes=out.nbytes,
-            progress=progress,
-            cancel=cancel,
-        )
+        layout = layout_of(image, axes)
+        target = choose_target(layout, scale or (None if size else self.model.scale), size)
+        levels = levels_of(image, layout, intensity, nan)
+        stack = Stack(self, layout, levels, target, nan == "keep", alpha, linear_light, consistency)
+        stack.check(image)
+        out = make_output(image, layout.resized(*target), out)
+        stack.run(image, out, progress, cancel)
         return out
 
 
-def upscale(image: np.ndarray, model: Model | str = "esc-nano-x2", **options: Any) -> np.ndarray:
+def upscale(image: Any, model: Model | str = "esc-nano-x2", **options: Any) -> Any:
     """Upscale an image: ``Upscaler(model)(image)`` in one call.
 
     Keyword arguments go to where they are known: device, precision and memory_limit to `Upscaler`, the others to its call.
@@ -195,33 +273,11 @@ class TensorImage:
         self.tensor[..., region.top : region.bottom, region.left : region.right] = tensor
 
 
-class ArraySource:
-    """A gray or RGB array, converted only where and when it is read."""
-
-    def __init__(self, image: np.ndarray) -> None:
-        self.image = image
-
-    def read(self, region: Region) -> Tensor:
-        """See `esc_plugin.engine.Source`."""
-        part = self.image[region.top : region.bottom, region.left : region.right]
-        values = torch.from_numpy(np.ascontiguousarray(part, np.float32))
-        values = values / 255 if self.image.dtype == np.uint8 else values
-        values = values.expand(3, -1, -1) if values.ndim == 2 else values.permute(2, 0, 1)
-        return values[None]
-
-
-class ArraySink:
-    """A gray or RGB array that is filled piece by piece."""
-
-    def __init__(self, out: np.ndarray) -> None:
-        self.out = out
-
-    def write(self, region: Region, tensor: Tensor) -> None:
-        """See `esc_plugin.engine.Sink`."""
-        values = tensor[0].permute(1, 2, 0) if self.out.ndim == 3 else tensor[0].mean(0)
-        if self.out.dtype == np.uint8:
-            values = (values * 255).round_().clamp_(0, 255)
-        self.out[region.top : region.bottom, region.left : region.right] = values.cpu().numpy()
+def intermediate(size: tuple[int, int]) -> TensorMap | FileMap:
+    """Make a map for an image of `size` between two runs: in memory if that takes little of it, else in a file."""
+    cpu = torch.device("cpu")
+    small = 12 * size[0] * size[1] < free_bytes(cpu) / 8
+    return make_map("host" if small else "disk", (1, *size, 3), torch.float32, cpu)
 
 
 def check_batch(batch: Tensor) -> None:
@@ -231,15 +287,6 @@ def check_batch(batch: Tensor) -> None:
         raise ImageError(f"a batch must be a tensor (B, 3, H, W) with B, H, W >= 1, not {shape}.")
     if not batch.is_floating_point():
         raise ImageError(f"a batch must be floating point in 0..1, not {batch.dtype}.")
-
-
-def check_image(image: np.ndarray) -> None:
-    """Raise an `ImageError` unless the array is what `Upscaler.__call__` takes."""
-    shape = getattr(image, "shape", None)
-    if shape is None or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)) or 0 in shape:
-        raise ImageError(f"an image must have shape (H, W) or (H, W, 3), not {shape or type(image).__name__}.")
-    if image.dtype != np.uint8 and image.dtype.kind != "f":
-        raise ImageError(f"an image must be uint8 or floating point in 0..1, not {image.dtype}.")
 
 
 def part_of(progress: Progress | None, index: int, count: int) -> Progress | None:

@@ -1,0 +1,104 @@
+"""A plane of an array as the source of a run, and as its sink: values are converted where and when they pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .arrays import Levels
+from .network.program import Region
+
+
+@dataclass
+class PlaneSource:
+    """Gray (Y, X) or RGB (Y, X, 3) values as a network wants them.
+
+    Attributes
+    ----------
+    plane : numpy.ndarray
+        Any strides and byte order; it is only read.
+    levels : Levels
+        Of the plane.
+    alpha, alpha_levels : optional
+        Transparency (Y, X). The colours are multiplied by it, so that what nobody sees can't bleed into what one sees.
+    keep : bool
+        Whether there may be NaN and infinite values; the network sees the mean of the others in their place.
+    """
+
+    plane: np.ndarray
+    levels: Levels
+    alpha: np.ndarray | None = None
+    alpha_levels: Levels | None = None
+    keep: bool = False
+
+    def __post_init__(self) -> None:
+        """Take the mean once, so that it doesn't depend on the pieces that are read."""
+        finite = self.plane[np.isfinite(self.plane)] if self.keep else np.empty(0)
+        self._mean = float(self.levels.to_unit(finite).mean(dtype=np.float64)) if finite.size else 0.0
+
+    def read(self, region: Region) -> Tensor:
+        """See `esc_plugin.engine.Source`."""
+        values = self.levels.to_unit(_cut(self.plane, region))
+        if self.keep:
+            values[~np.isfinite(values)] = self._mean
+        if self.alpha is not None and self.alpha_levels is not None:
+            share = self.alpha_levels.to_unit(_cut(self.alpha, region)).clip(0, 1)
+            values *= share if values.ndim == 2 else share[..., None]
+        tensor = torch.from_numpy(values)
+        return (tensor.expand(3, -1, -1) if tensor.ndim == 2 else tensor.permute(2, 0, 1))[None]
+
+
+@dataclass
+class PlaneSink:
+    """Gray (Y, X) or RGB (Y, X, 3) values that are filled in piece by piece.
+
+    Attributes
+    ----------
+    plane : numpy.ndarray
+        What to fill.
+    levels : Levels
+        Of the plane.
+    alpha, alpha_levels : optional
+        Transparency of the output, by which the colours that come in were multiplied.
+    original : numpy.ndarray, optional
+        The input plane, whose NaN and infinite values go where they were.
+    """
+
+    plane: np.ndarray
+    levels: Levels
+    alpha: np.ndarray | None = None
+    alpha_levels: Levels | None = None
+    original: np.ndarray | None = None
+
+    def write(self, region: Region, tensor: Tensor) -> None:
+        """See `esc_plugin.engine.Sink`. Gray is the mean of what the network made of three equal channels."""
+        values = (tensor[0].mean(0) if self.plane.ndim == 2 else tensor[0].permute(1, 2, 0)).cpu().numpy()
+        if self.alpha is not None and self.alpha_levels is not None:
+            share = self.alpha_levels.to_unit(_cut(self.alpha, region))
+            values = _divided(values, share if values.ndim == 2 else share[..., None])
+        part = self.levels.from_unit(values)
+        if self.original is not None:
+            there = self._original(region)
+            part = np.where(np.isfinite(there), part, there)
+        _cut(self.plane, region)[...] = part
+
+    def _original(self, region: Region) -> np.ndarray:
+        """Return the input's pixels under the centres of a region's pixels."""
+        assert self.original is not None
+        (height, width), (h, w) = self.plane.shape[:2], self.original.shape[:2]
+        rows = (2 * np.arange(region.top, region.bottom) + 1) * h // (2 * height)
+        columns = (2 * np.arange(region.left, region.right) + 1) * w // (2 * width)
+        return self.original[rows[:, None], columns]
+
+
+def _cut(plane: np.ndarray, region: Region) -> np.ndarray:
+    return plane[region.top : region.bottom, region.left : region.right]
+
+
+def _divided(values: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Take transparency out of colours. Where a pixel is opaque nothing changes; where it is invisible, it is black."""
+    straight = np.divide(values, share, out=np.zeros_like(values), where=share > 0)
+    return np.where(share < 1, straight.clip(0, 1), straight)

@@ -1,0 +1,195 @@
+"""An array as planes that are upscaled one after the other, each with its transparency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arrays import Layout, Levels, type_range
+from .consistency import project
+from .engine import Cancel, Progress
+from .errors import ImageError
+from .planes import PlaneSink, PlaneSource
+from .resample import Size, resize, target_size
+
+if TYPE_CHECKING:
+    from .upscaler import Upscaler
+
+#: Parts of a task report their progress in this many steps.
+UNITS = 10_000
+
+
+@dataclass
+class Stack:
+    """What is the same for all planes of an array.
+
+    Attributes
+    ----------
+    upscaler : Upscaler
+        What upscales.
+    layout, levels
+        Of the input.
+    target : tuple of int
+        Height and width of an upscaled plane.
+    keep, alpha, linear_light, consistency
+        See `Upscaler.__call__`; `keep` is ``nan="keep"``.
+    """
+
+    upscaler: Upscaler
+    layout: Layout
+    levels: Levels
+    target: Size
+    keep: bool = False
+    alpha: str = "network"
+    linear_light: bool = False
+    consistency: bool = False
+
+    def check(self, image: Any) -> None:
+        """Raise an `ImageError` for what can't be done, before anything is done."""
+        if self.alpha not in ("network", "lanczos"):
+            raise ImageError(f"alpha must be 'network' or 'lanczos', not {self.alpha!r}.")
+        if not self.consistency:
+            return
+        size = self.layout.height, self.layout.width
+        if any(t % n for t, n in zip(self.target, size, strict=True)):
+            raise ImageError(f"consistency needs a whole factor, {self.target} isn't a multiple of {size} (height, width).")
+        if self.levels.dtype.kind == "b":
+            raise ImageError("consistency needs gray levels, a bool image has none.")
+        planes = (self.layout.plane(image, index) for index in self.layout.planes())
+        if self.layout.alpha and not all(self._opaque(plane[..., -1]) for plane in planes):
+            raise ImageError("consistency isn't defined where pixels are transparent.")
+
+    def run(self, image: Any, out: Any, progress: Progress | None, cancel: Cancel | None) -> None:
+        """Fill `out`, which may be any array that takes a plane by its index."""
+        planes = self.layout.planes()
+        shape = self.layout.resized(*self.target)
+        made = Layout(shape, self.layout.axes)
+        for i, index in enumerate(planes):
+            plane = self.layout.plane(image, index)
+            part = share_of(progress, i / len(planes), (i + 1) / len(planes))
+            if isinstance(out, np.ndarray):
+                self._plane(plane, made.plane(out, index), part, cancel)
+                continue
+            whole = np.empty([n for n, a in zip(shape, made.axes, strict=True) if a in "YXS"], self.levels.dtype)
+            everything: tuple[slice, ...] = (slice(None),) * whole.ndim
+            kept = Layout(whole.shape, "".join(a for a in made.axes if a in "YXS"))
+            self._plane(plane, kept.plane(whole, everything), part, cancel)
+            out[index] = whole
+
+    def _plane(self, plane: np.ndarray, out: np.ndarray, progress: Progress | None, cancel: Cancel | None) -> None:
+        if not self.layout.alpha:
+            self._colours(_flat(plane), _flat(out), None, None, progress, cancel)
+            return
+        alpha, made = plane[..., -1], out[..., -1]
+        plane, out = _flat(plane[..., :-1]), _flat(out[..., :-1])
+        if self._opaque(alpha):
+            made[...] = self._alpha_levels.high
+            self._colours(plane, out, None, None, progress, cancel)
+        else:
+            self._transparency(alpha, made, share_of(progress, 0, 0.5), cancel)
+            self._colours(plane, out, alpha, made, share_of(progress, 0.5, 1), cancel)
+
+    def _colours(
+        self,
+        plane: np.ndarray,
+        out: np.ndarray,
+        alpha: np.ndarray | None,
+        made: np.ndarray | None,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> None:
+        source = PlaneSource(plane, self.levels, alpha, self._alpha_levels, self.keep)
+        sink = PlaneSink(out, self.levels, made, self._alpha_levels, plane if self.keep else None)
+        self._enlarge(source, sink, progress, cancel)
+        if self.consistency:
+            project(out, plane)
+
+    def _transparency(self, alpha: np.ndarray, made: np.ndarray, progress: Progress | None, cancel: Cancel | None) -> None:
+        if not np.isfinite(alpha).all():
+            raise ImageError("transparency must be finite.")
+        source, sink = PlaneSource(alpha, self._alpha_levels), PlaneSink(made, self._alpha_levels)
+        if self.alpha == "lanczos":
+            resize(source, sink, (self.layout.height, self.layout.width), self.target)
+        else:
+            self._enlarge(source, sink, progress, cancel)
+
+    def _enlarge(self, source: PlaneSource, sink: PlaneSink, progress: Progress | None, cancel: Cancel | None) -> None:
+        self.upscaler.enlarge(
+            source,
+            sink,
+            (self.layout.height, self.layout.width),
+            self.target,
+            linear_light=self.linear_light,
+            caller_bytes=_bytes_held(source.plane) + _bytes_held(sink.plane),
+            progress=progress,
+            cancel=cancel,
+        )
+
+    @property
+    def _alpha_levels(self) -> Levels:
+        return Levels(*type_range(self.levels.dtype), self.levels.dtype)
+
+    def _opaque(self, alpha: np.ndarray) -> bool:
+        return bool(alpha.min() >= self._alpha_levels.high)
+
+
+def _flat(plane: np.ndarray) -> np.ndarray:
+    """(Y, X, 1) -> (Y, X); others as they are."""
+    return plane[..., 0] if plane.ndim == 3 and plane.shape[-1] == 1 else plane
+
+
+def _bytes_held(plane: np.ndarray) -> int:
+    """Return the memory behind a view, 0 for a mapped file."""
+    while isinstance(plane.base, np.ndarray) and not isinstance(plane, np.memmap):
+        plane = plane.base
+    return 0 if isinstance(plane, np.memmap) else plane.nbytes
+
+
+def choose_target(layout: Layout, scale: float | None, size: Size | None) -> Size:
+    """Return height and width of the result.
+
+    Raises
+    ------
+    ImageError
+        If neither or both are given, or they are out of range.
+    """
+    if (scale is None) == (size is None):
+        raise ImageError(f"give either a scale or a size, not {scale!r} and {size!r}.")
+    if scale is not None:
+        return target_size(layout.height, layout.width, scale)
+    wanted = tuple(size or ())
+    if len(wanted) != 2 or any(n != int(n) or n < 1 for n in wanted):
+        raise ImageError(f"size must be height and width, whole numbers from 1 on, not {size!r}.")
+    return int(wanted[0]), int(wanted[1])
+
+
+def make_output(image: Any, shape: tuple[int, ...], out: Any = None) -> Any:
+    """Return an empty array for the result, or `out` if it fits.
+
+    Raises
+    ------
+    ImageError
+        If it doesn't fit, or there is no memory for one.
+    """
+    dtype = np.dtype(image.dtype)
+    if out is None:
+        try:
+            return np.empty(shape, dtype)
+        except (MemoryError, ValueError):
+            raise ImageError(f"there is no memory for a result of {shape} {dtype}; give a mapped file as out.") from None
+    if tuple(out.shape) != shape or np.dtype(out.dtype) != dtype:
+        raise ImageError(f"out must be {shape} {dtype}, not {tuple(out.shape)} {out.dtype}.")
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ImageError("out is read-only.")
+    if isinstance(out, np.ndarray) and isinstance(image, np.ndarray) and np.may_share_memory(out, image):
+        raise ImageError("out must not share its memory with the image.")
+    return out
+
+
+def share_of(progress: Progress | None, start: float, stop: float) -> Progress | None:
+    """Return a progress callback for the part of a task from `start` to `stop`, in 0..1."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(round(UNITS * (start + (stop - start) * done / max(total, 1))), UNITS)
