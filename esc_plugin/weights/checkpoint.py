@@ -12,14 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .pickle_check import check_pytorch_file
 
 #: Under which keys trainers keep the parameters, best first: an average over the training beats its last state.
 WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "sd")
 PREFIXES = ("module.", "_orig_mod.")
+
+#: What a parameter may consist of. 8-bit integers appear where a head describes itself.
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8)
+
+#: The largest known network has 700 parameters and a header of 0.1 MiB; far more is there to exhaust the reader.
+MAX_HEADER_BYTES, MAX_PARAMETERS, MAX_NAME = 2 * 2**20, 10_000, 200
 
 #: Names of the safetensors metadata that we write and read.
 CONFIG_KEY = "esc_config"
@@ -62,14 +69,15 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"there is no weights file {str(path)!r}.")
     try:
         digest = file_sha256(path)
-        state, metadata = _read_pickle(path) if zipfile.is_zipfile(path) else _read_safetensors(path)
+        with path.open("rb") as file:
+            head = file.read(8)
+        if not head:
+            raise CheckpointError(f"{str(path)!r} is empty; download it again.")
+        state, metadata = _read_pickle(path) if head[:4] == b"PK\x03\x04" else _read_safetensors(path, head)
+        _check_tensors(state, path)
     except OSError as error:
         raise CheckpointError(f"can't read {str(path)!r}: {error.strerror or error}.") from None
-    try:
-        config = json.loads(metadata.pop(CONFIG_KEY, "{}"))
-    except ValueError:
-        config = {}
-    return Checkpoint(state, config if isinstance(config, dict) else {}, metadata, digest)
+    return Checkpoint(state, _stated_config(metadata), metadata, digest)
 
 
 def file_sha256(path: Path) -> str:
@@ -81,32 +89,90 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the header of a safetensors file: its tensors by name, and ``"__metadata__"``. Reads nothing else.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the text says why.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > path.stat().st_size - 8:
+            raise ValueError(f"its header claims {length} bytes, more than the file has")
+        if length > MAX_HEADER_BYTES:
+            raise ValueError(f"its header has {length} bytes, a network needs far fewer")
+        try:
+            header = json.loads(file.read(length))
+        except RecursionError:
+            raise ValueError("its header is nested too deeply") from None
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")  # noqa: TRY004  # about the file
+    if len(header) > MAX_PARAMETERS:
+        raise ValueError(f"it has {len(header)} parameters, a network needs far fewer")
+    return header
+
+
+def _read_safetensors(path: Path, head: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
+        read_header(path)
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-            return unwrap(state, path), dict(file.metadata() or {})
-    except SafetensorError as error:
+            metadata = dict(file.metadata() or {})
+    except OSError:
+        raise
+    except Exception as error:  # tensors of exotic kinds raise almost anything
+        if head[:1] in (b"\x80", b"<"):  # a bare pickle, a web page
+            kind = "a PyTorch file of before version 1.6" if head[:1] == b"\x80" else "a web page"
+            raise CheckpointError(f"{str(path)!r} is {kind}; download the model as .safetensors or .pth.") from None
         raise CheckpointError(
-            f"{str(path)!r} is neither a safetensors file ({error}) nor a PyTorch file of version 1.6 or later."
+            f"{str(path)!r} is neither a safetensors file ({_one_line(error)}) nor a PyTorch file; download it again."
         ) from None
+    return unwrap(state, path), metadata
 
 
 def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    with zipfile.ZipFile(path) as archive:
-        # PyTorch stores tensors uncompressed; anything else may unfold to any size.
-        if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-            raise CheckpointError(f"{str(path)!r} is a zip archive with compressed entries, not a PyTorch file.")
     try:
+        check_pytorch_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged pickles raise almost anything
-        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            reason = ["it holds more than tensors, and nothing in a file is executed here"]
-        raise CheckpointError(f"can't read {str(path)!r} as a PyTorch file: {reason[0].rstrip('.')}.") from None
+    except OSError:
+        raise
+    except Exception as error:  # damaged archives and pickles raise almost anything
+        reason = _one_line(error) if isinstance(error, ValueError | zipfile.BadZipFile) else "it is damaged"
+        raise CheckpointError(f"can't read {str(path)!r} as a PyTorch file: {reason}.") from None
     return unwrap(content, path), {}
+
+
+def _one_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+
+
+def _stated_config(metadata: dict[str, str]) -> dict[str, Any]:
+    try:
+        config = json.loads(metadata.pop(CONFIG_KEY, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _check_tensors(state: dict[str, Tensor], path: Path) -> None:
+    """Refuse what would take more memory than the file has bytes, and what can't be computed with."""
+    for name, value in state.items():
+        if not name.isprintable() or len(name) > MAX_NAME or value.ndim > 8:
+            raise CheckpointError(f"{str(path)!r} holds {name[:40]!r} with {value.ndim} axes, no network does.")
+        if value.dtype not in DTYPES or value.layout != torch.strided or value.device.type != "cpu":
+            kinds = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+            raise CheckpointError(f"in {str(path)!r}, {name!r} is {value.dtype} ({value.layout}); possible are {kinds}.")
+    if sum(value.numel() * value.element_size() for value in state.values()) > path.stat().st_size:
+        raise CheckpointError(f"the parameters of {str(path)!r} claim more bytes than the file has.")
+    for name, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise CheckpointError(
+                f"in {str(path)!r}, {name!r} holds values that are no numbers: a damaged file or a failed training."
+            )
 
 
 def unwrap(content: object, path: Path) -> dict[str, Tensor]:
@@ -127,7 +193,7 @@ def unwrap(content: object, path: Path) -> dict[str, Tensor]:
         found = inner
     tensors = {k: v for k, v in found.items() if isinstance(v, Tensor)} if isinstance(found, Mapping) else {}
     if not tensors:
-        keys = ", ".join(repr(k) for k in list(content)[:6]) if isinstance(content, Mapping) else type(content).__name__
+        keys = ", ".join(repr(k)[:40] for k in list(content)[:6]) if isinstance(content, Mapping) else type(content).__name__
         raise CheckpointError(f"{str(path)!r} holds no parameters, only {keys or 'nothing'}.")
     return {_strip(str(name)): value for name, value in tensors.items()}
 
