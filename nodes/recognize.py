@@ -1,0 +1,52 @@
+"""Tell ESC networks from all others by their parameters, whoever built them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..esc_plugin.errors import CheckpointError
+from ..esc_plugin.weights.checkpoint import unwrap
+from ..esc_plugin.weights.detect import looks_like_esc
+from ..esc_plugin.weights.dialects import to_canonical
+from ..esc_plugin.weights.model import Model, build_network
+
+
+def is_esc(state_dict: Mapping[str, Any]) -> bool:
+    """Tell whether a state dict, possibly wrapped by a trainer, is an ESC network.
+
+    spandrel asks this of every model that a user loads, so it is quick, narrow, and takes anything.
+    """
+    return looks_like_esc(parameters(state_dict))
+
+
+def parameters(state_dict: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the parameters in a state dict under our names; of one that holds none, nothing."""
+    try:
+        return to_canonical(unwrap(state_dict, Path("the model")))
+    except CheckpointError:
+        return {}
+
+
+def model_of(descriptor: Any) -> Model | None:
+    """Return a copy of the ESC network inside a descriptor, or None if there is another one inside.
+
+    The parameters decide, not the class: a descriptor that somebody else made of an ESC file is as good as ours. It is a
+    copy because hosts move, cast and patch the modules that they manage.
+
+    Raises
+    ------
+    CheckpointError
+        If it looks like an ESC network but is of an unknown kind.
+    """
+    state = parameters(descriptor.model.state_dict())
+    if not looks_like_esc(state):
+        return None
+    # The parameters of an ESC-RIB network don't tell its windows.
+    config = getattr(descriptor.model, "config", None)
+    window_size = config.window_size if getattr(config, "position", None) == "rib" else None
+    network = build_network(state, window_size)
+    return Model(network, network.config, name="upscale_model", source="upscale_model", sha256="")

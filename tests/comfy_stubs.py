@@ -1,0 +1,328 @@
+"""A small ComfyUI for contract tests: what the pack touches of it, behaving as version 0.3.64 (2025) or as those of 2026.
+
+Only behaviour that a pack can trip over is reproduced; each generation differs in what its own tests name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import importlib.util
+import itertools
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).parents[1]
+GENERATIONS = ("2025", "2026")
+
+
+class OutOfMemoryError(RuntimeError):
+    """What this ComfyUI's devices raise."""
+
+
+@dataclass
+class Comfy:
+    """A running ComfyUI: its modules, what the pack did to it, and what its user does."""
+
+    generation: str
+    modules: dict[str, ModuleType]
+    interrupt: type[BaseException]
+    nodes: dict[str, Any] = field(default_factory=dict)
+    pack: ModuleType | None = None
+    told: list[tuple[int, int, Any]] = field(default_factory=list)  # progress: value, total, preview
+    loads: list[tuple[Any, int, bool]] = field(default_factory=list)  # load_models_gpu: patcher, bytes, full
+    files: dict[str, Path] = field(default_factory=dict)  # in models/upscale_models
+    cancel_after: int | None = None  # checks for Cancel until the user presses it
+    emptied: int = 0  # soft_empty_cache
+
+    def start(self) -> None:
+        """Begin a prompt with nothing pressed and nothing told."""
+        self.told.clear()
+        self.loads.clear()
+        self.cancel_after, self.emptied = None, 0
+        self.modules["comfy.cli_args"].args.preview_method = self.previews.NoPreviews
+
+    @property
+    def previews(self) -> Any:
+        return self.modules["comfy.cli_args"].LatentPreviewMethod
+
+    def inside(self, name: str) -> ModuleType:
+        """Return a module of the pack."""
+        assert self.pack is not None
+        return importlib.import_module(f"{self.pack.__name__}.{name}")
+
+    def run(self, node_id: str, **inputs: Any) -> Any:
+        """Execute a node as ComfyUI does and return its only output."""
+        node = self.nodes[node_id]
+        values = {}
+        for given in node.define_schema().inputs:
+            value = inputs.pop(given.id, given.values.get("default"))
+            if given.kind in ("INT", "FLOAT"):
+                assert given.values["min"] <= value <= given.values["max"], "ComfyUI refuses numbers outside of min and max"
+            values[given.id] = value  # what a combo is given isn't checked
+        assert not inputs, f"unknown inputs {sorted(inputs)}"
+        with torch.inference_mode():
+            output = locked(node).execute(**values)
+        assert isinstance(output, self.modules["comfy_api.latest"].io.NodeOutput)
+        (result,) = output.args
+        return result
+
+    def stock_upscale(self, descriptor: Any, image: torch.Tensor) -> torch.Tensor:
+        """Do what ComfyUI's own upscale node does with an ``UPSCALE_MODEL``."""
+        mm, utils = self.modules["comfy.model_management"], self.modules["comfy.utils"]
+        if self.generation == "2026":
+            mm.load_models_gpu([descriptor.patcher], memory_required=1, force_full_load=True)
+        descriptor.to(mm.get_torch_device())
+        with torch.inference_mode():
+            planes = image.movedim(-1, -3)
+            scaled = utils.tiled_scale(
+                planes, lambda a: descriptor(a.float()), tile_x=512, tile_y=512, overlap=32, upscale_amount=descriptor.scale
+            )
+        return scaled.movedim(-3, -1).clamp(0, 1)
+
+
+def locked(node: Any) -> Any:
+    """Return a class that refuses assignments, as nodes do while they run."""
+
+    class Lock(type(node)):  # type: ignore[misc]
+        def __setattr__(cls, name: str, value: Any) -> None:
+            raise AttributeError(f"can't set {name!r}: node classes are locked")
+
+    return Lock(node.__name__, (node,), {})
+
+
+@contextmanager
+def comfy(generation: str) -> Iterator[Comfy]:
+    """Put a ComfyUI into `sys.modules`, load the pack into it as ComfyUI would, and take both away again."""
+    interrupt = type("InterruptProcessingException", (Exception if generation == "2025" else BaseException,), {})
+    host = Comfy(generation, {}, interrupt)
+    host.modules.update(
+        {
+            "comfy": ModuleType("comfy"),
+            "comfy.cli_args": _cli_args(),
+            "comfy.model_management": _model_management(host),
+            "comfy.model_patcher": _model_patcher(host),
+            "comfy.utils": _utils(host),
+            "comfy_api": ModuleType("comfy_api"),
+            "comfy_api.latest": _api(host),
+            "folder_paths": _folder_paths(host),
+        }
+    )
+    for name, module in host.modules.items():
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(host.modules[parent], child, module)
+    before = dict(sys.modules)
+    sys.modules.update(host.modules)
+    try:
+        host.pack = load_pack(f"esc-plugin-{generation}")
+        extension = asyncio.run(host.pack.comfy_entrypoint())
+        assert isinstance(extension, host.modules["comfy_api.latest"].ComfyExtension)
+        host.nodes = {node.define_schema().node_id: node for node in asyncio.run(extension.get_node_list())}
+        yield host
+    finally:
+        for name in set(sys.modules) - set(before):
+            if name in host.modules or name.startswith(_module_name(f"esc-plugin-{generation}")):
+                del sys.modules[name]
+
+
+def load_pack(folder: str) -> ModuleType:
+    """Import the repository's root as ComfyUI does: under its path, dots replaced."""
+    name = _module_name(folder)
+    spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _module_name(folder: str) -> str:
+    return f"/some where/ComfyUI-0.3/custom_nodes/{folder}".replace(".", "_x_")
+
+
+def _cli_args() -> ModuleType:
+    module = ModuleType("comfy.cli_args")
+    module.LatentPreviewMethod = enum.Enum("LatentPreviewMethod", ["NoPreviews", "Auto"])
+    module.args = SimpleNamespace(preview_method=module.LatentPreviewMethod.NoPreviews, preview_size=512)
+    return module
+
+
+def _model_management(host: Comfy) -> ModuleType:
+    mm = ModuleType("comfy.model_management")
+
+    def load_models_gpu(models: list[Any], memory_required: int = 0, force_full_load: bool = False) -> None:
+        for patcher in models:
+            host.loads.append((patcher, memory_required, force_full_load))
+
+    def throw_exception_if_processing_interrupted() -> None:
+        if host.cancel_after is not None:
+            host.cancel_after -= 1
+            if host.cancel_after < 0:
+                host.cancel_after = None  # a pressed Cancel counts once
+                raise host.interrupt
+
+    def soft_empty_cache() -> None:
+        host.emptied += 1
+
+    mm.load_models_gpu = load_models_gpu
+    mm.throw_exception_if_processing_interrupted = throw_exception_if_processing_interrupted
+    mm.soft_empty_cache = soft_empty_cache
+    mm.InterruptProcessingException = host.interrupt
+    mm.get_torch_device = mm.unet_offload_device = lambda: torch.device("cpu")
+    if host.generation == "2025":
+        mm.OOM_EXCEPTION = OutOfMemoryError
+    else:
+        mm.is_oom = lambda error: isinstance(error, OutOfMemoryError)
+    return mm
+
+
+def _model_patcher(host: Comfy) -> ModuleType:
+    module = ModuleType("comfy.model_patcher")
+
+    class ModelPatcher:
+        def __init__(self, model: torch.nn.Module, load_device: torch.device, offload_device: torch.device) -> None:
+            self.model, self.load_device, self.offload_device = model, load_device, offload_device
+            model.device = offload_device  # fails if the module has a read-only one
+            model.dynamic_pins = {load_device: Pinned()}
+
+    module.ModelPatcher = ModelPatcher
+    if host.generation == "2026":
+        module.CoreModelPatcher = type("CoreModelPatcher", (ModelPatcher,), {})
+    return module
+
+
+class Pinned:
+    """A handle of native memory, such as patchers of 2026 leave on a module: nobody may copy it."""
+
+    def __deepcopy__(self, memo: Any) -> None:
+        raise AssertionError("a module that ComfyUI manages was copied")
+
+
+def _utils(host: Comfy) -> ModuleType:
+    utils = ModuleType("comfy.utils")
+
+    class ProgressBar:
+        def __init__(self, total: int) -> None:
+            self.total, self.current = total, 0
+
+        def update_absolute(self, value: int, total: int | None = None, preview: Any = None) -> None:
+            self.total = total or self.total
+            self.current = min(value, self.total)
+            host.told.append((self.current, self.total, preview))
+
+        def update(self, value: int) -> None:
+            self.update_absolute(self.current + value)
+
+    def starts(length: int, tile: int, overlap: int) -> list[int]:
+        return list(range(0, length - overlap, tile - overlap)) if length > tile else [0]
+
+    def get_tiled_scale_steps(width: int, height: int, tile_x: int, tile_y: int, overlap: int) -> int:
+        return len(starts(width, tile_x, overlap)) * len(starts(height, tile_y, overlap))
+
+    def tiled_scale(
+        samples: torch.Tensor,
+        function: Any,
+        tile_x: int,
+        tile_y: int,
+        overlap: int,
+        upscale_amount: int,
+        output_device: Any = "cpu",
+    ) -> torch.Tensor:
+        height, width = samples.shape[2:]
+        s = upscale_amount
+        out = torch.zeros(samples.shape[0], 3, height * s, width * s, device=output_device)
+        weight = torch.zeros_like(out)
+        for b, y, x in itertools.product(
+            range(len(samples)), starts(height, tile_y, overlap), starts(width, tile_x, overlap)
+        ):
+            tile = function(samples[b : b + 1, :, y : y + tile_y, x : x + tile_x])
+            place = (slice(b, b + 1), slice(None), slice(y * s, (y + tile_y) * s), slice(x * s, (x + tile_x) * s))
+            out[place] += tile
+            weight[place] += 1
+        return out / weight
+
+    utils.ProgressBar = ProgressBar
+    utils.get_tiled_scale_steps = get_tiled_scale_steps
+    utils.tiled_scale = tiled_scale
+    return utils
+
+
+def _folder_paths(host: Comfy) -> ModuleType:
+    module = ModuleType("folder_paths")
+
+    def known(kind: str) -> None:
+        assert kind == "upscale_models"
+
+    def get_filename_list(kind: str) -> list[str]:
+        known(kind)
+        return sorted(host.files)
+
+    def get_full_path(kind: str, name: str) -> str | None:
+        known(kind)
+        return str(host.files[name]) if name in host.files else None
+
+    def get_folder_paths(kind: str) -> list[str]:
+        known(kind)
+        return [str(path) for path in dict.fromkeys(path.parent for path in host.files.values())]
+
+    module.get_filename_list = get_filename_list
+    module.get_full_path = get_full_path
+    module.get_folder_paths = get_folder_paths
+    return module
+
+
+@dataclass
+class Input:
+    """What an input is declared as."""
+
+    kind: str
+    id: str
+    values: dict[str, Any]
+
+
+def _api(host: Comfy) -> ModuleType:
+    latest = ModuleType("comfy_api.latest")
+    fields = [(name, Any, None) for name in ("display_name", "category", "description", "inputs", "outputs")]
+    if host.generation == "2026":
+        fields.append(("search_aliases", Any, None))
+
+    class ComfyNode:
+        pass
+
+    class NodeOutput:
+        def __init__(self, *args: Any) -> None:
+            self.args = args
+
+    def kind(name: str, *known: str) -> SimpleNamespace:
+        allowed = {"display_name", "optional", "tooltip", "default", *known}
+
+        def declared(id: str, **values: Any) -> Input:  # noqa: A002  # the name that ComfyUI uses
+            assert set(values) <= allowed, f"{name} inputs don't know {sorted(set(values) - allowed)}"
+            return Input(name, id, values)
+
+        def returned(display_name: str | None = None, tooltip: str | None = None) -> Input:
+            return Input(name, "", {"display_name": display_name, "tooltip": tooltip})
+
+        return SimpleNamespace(Input=declared, Output=returned)
+
+    latest.io = SimpleNamespace(
+        ComfyNode=ComfyNode,
+        NodeOutput=NodeOutput,
+        Schema=make_dataclass("Schema", [("node_id", str), *fields]),
+        Image=kind("IMAGE"),
+        UpscaleModel=kind("UPSCALE_MODEL"),
+        Int=kind("INT", "min", "max", "step"),
+        Float=kind("FLOAT", "min", "max", "step"),
+        Combo=kind("COMBO", "options"),
+        String=kind("STRING", "multiline", "placeholder"),
+    )
+    latest.ComfyExtension = type("ComfyExtension", (), {})
+    return latest
