@@ -96,7 +96,8 @@ class _Axis:
 
     def share(self, corner: int) -> Tensor:
         """Weight of a corner along this axis: the distance to the other one, over both."""
-        near, other = self.distance[corner].abs(), self.distance[1 - corner].abs()
+        # On the centre of a border pixel both corners are that pixel at distance 0, and share alike.
+        near, other = self.distance[corner].abs() + 1e-9, self.distance[1 - corner].abs() + 1e-9
         return other / (near + other)
 
 

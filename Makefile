@@ -1,0 +1,34 @@
+# Each target builds its own virtual environment. The README has the same lines for people without make.
+PYTHON ?= python3
+# The processor-only build: a bare `torch` brings gigabytes of CUDA. With a GPU, install the torch you want first.
+TORCH ?= torch==2.13.0
+PIP = pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint napari-test clean
+
+demo: .venv-demo/done  ## a photo, upscaled, next to bicubic: demo/comparison.png
+	mkdir -p demo
+	.venv-demo/bin/python -c "from skimage import data, io; io.imsave('demo/photo.png', data.chelsea(), check_contrast=False)"
+	.venv-demo/bin/esc-sr upscale demo/photo.png --scale 2 -o demo/photo_x2.png
+	.venv-demo/bin/esc-sr compare demo/photo.png --scale 2 --reduce --detail 60,50,220,200 --zoom 2 -o demo/comparison.png
+
+test: .venv-test/done  ## everything that runs without a display
+	.venv-test/bin/ruff format --check .
+	.venv-test/bin/ruff check .
+	.venv-test/bin/mypy
+	.venv-test/bin/pytest tests --ignore tests/napari
+
+.venv-demo/done: pyproject.toml
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/$(PIP) "$(TORCH)"
+	.venv-demo/bin/$(PIP) -e ".[cli]" scikit-image
+	touch $@
+
+.venv-test/done: pyproject.toml
+	$(PYTHON) -m venv .venv-test
+	.venv-test/bin/$(PIP) "$(TORCH)"
+	.venv-test/bin/$(PIP) -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv-demo .venv-test .venv-napari demo dist

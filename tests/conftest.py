@@ -1,0 +1,35 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, settings
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+# Each example runs a network: a slow machine is no failure, and shrinking one would take minutes.
+settings.register_profile(
+    "default",
+    deadline=None,
+    print_blob=True,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of golden vectors and benchmark images that lies beside a development checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the golden vectors and images of the folder shared/ beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,185 @@
+"""The promise: the same pixels for any memory."""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from esc_plugin.engine import Need, Plan, Run, make_plan
+from esc_plugin.engine.plan import LEAST_WORK_BYTES, RESERVE_BYTES, regions
+from esc_plugin.errors import Cancelled, EscError
+from esc_plugin.network import ESC, EscConfig, released
+from esc_plugin.network.program import Region, Step
+from esc_plugin.upscaler import TensorImage
+from esc_plugin.weights.model import read_model
+
+from .golden import Golden, golden_cases
+from .test_network import TINY, relative_error
+
+CPU = torch.device("cpu")
+STORAGE = st.sampled_from(["device", "host", "disk"])
+
+
+def run(network: ESC, image: Tensor, plan: Plan, size: tuple[int, int] | None = None, **callbacks: object) -> Tensor:
+    geometry = network.geometry(image.shape[2], image.shape[3], size)
+    out = torch.full((len(image), 3, *geometry.output), float("nan"))
+    dtype = next(network.parameters()).dtype
+    program = network.program(geometry)
+    Run(program, geometry, plan, TensorImage(image), TensorImage(out), CPU, dtype, len(image), **callbacks).execute()
+    return out
+
+
+def plan_of(work: int, storage: str | list[str] = "device") -> Plan:
+    homes = [storage] * 4 if isinstance(storage, str) else storage
+    return Plan(dict(zip(("feat", "a", "b", "c"), homes, strict=True)), work)
+
+
+@pytest.mark.parametrize("case", golden_cases(), ids=lambda case: case.name)
+def test_every_family_is_exact_in_chunks(shared, case: Golden) -> None:
+    network = read_model(case.path, window_size=case.window_size).network
+
+    spread = network(torch.rand(1, 3, 24, 24)).std()  # that of a single pixel says nothing
+
+    @settings(max_examples=4)
+    @given(
+        st.tuples(st.integers(1, 70), st.integers(1, 70)),
+        st.integers(1, 2),
+        st.sampled_from([3 * 10**5, 10**6]),
+        st.lists(STORAGE, min_size=4, max_size=4),
+        st.floats(0.6, 5),
+    )
+    def check(size: tuple[int, int], batch: int, work: int, storage: list[str], zoom: float) -> None:
+        image = torch.rand(batch, 3, *size)
+        target = None
+        if network.config.any_scale:
+            target = (max(round(size[0] * zoom), 1), max(round(size[1] * zoom * 0.8), 1))
+        found, expected = run(network, image, plan_of(work, storage), target), network(image, target)
+        assert float((found - expected).abs().max() / spread) < 5e-5
+
+    check()
+
+
+@pytest.mark.slow
+@settings(max_examples=12)
+@given(st.tuples(st.integers(100, 200), st.integers(100, 200)), st.sampled_from([10**5, 10**6]), st.booleans())
+def test_larger_images_in_small_chunks(size: tuple[int, int], work: int, half: bool) -> None:
+    network = ESC(TINY).eval().requires_grad_(False)
+    network = network.to(torch.bfloat16) if half else network
+    image = torch.rand(1, 3, *size)
+    expected = network(image)
+    assert relative_error(run(network, image, plan_of(work)), expected) < (2e-2 if half else 5e-5)
+
+
+@given(
+    st.tuples(st.integers(1, 200), st.integers(1, 200)),
+    st.integers(1, 64),
+    st.integers(0, 7),
+    st.integers(10, 10**6),
+)
+def test_chunks_are_a_partition_on_the_window_grid(grid: tuple[int, int], multiple: int, halo: int, work: int) -> None:
+    step = Step("s", {"x": halo}, "y", lambda *_: None, multiple=multiple)  # type: ignore[arg-type, return-value]
+    covered = torch.zeros(grid, dtype=torch.int)
+    for region in regions(step, grid, work, 4):
+        covered[region.top : region.bottom, region.left : region.right] += 1
+        assert region.top % multiple == 0
+        assert region.left % multiple == 0
+        assert region.height >= min(multiple, grid[0])
+        assert region.width >= min(multiple, grid[1])
+    assert (covered == 1).all()
+
+
+def test_the_output_comes_in_bands_from_top_to_bottom() -> None:
+    class Recorder(TensorImage):
+        tops: list[int] = []  # noqa: RUF012
+
+        def write(self, region: Region, tensor: Tensor) -> None:
+            self.tops.append(region.top)
+
+    network = ESC(TINY).eval().requires_grad_(False)
+    geometry = network.geometry(50, 40)
+    image = TensorImage(torch.rand(1, 3, 50, 40))
+    sink = Recorder(torch.empty(0))
+    Run(network.program(geometry), geometry, plan_of(10**5), image, sink, CPU, torch.float32).execute()
+    assert sink.tops == sorted(sink.tops)
+    assert len(set(sink.tops)) > 1
+
+
+def test_progress_grows_to_its_total_and_cancel_frees_everything() -> None:
+    network = ESC(TINY).eval().requires_grad_(False)
+    image = torch.rand(1, 3, 60, 60)
+    told: list[tuple[int, int]] = []
+    run(network, image, plan_of(10**5, "disk"), progress=lambda *args: told.append(args))
+    done = [d for d, _ in told]
+    assert done == sorted(done)
+    assert told[-1][0] == told[-1][1]
+    assert len({total for _, total in told}) == 1
+
+    descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None  # noqa: PTH208, PTH112
+    files = set(os.listdir(tempfile.gettempdir()))  # noqa: PTH208
+    calls = iter([False] * 7 + [True])
+    with pytest.raises(Cancelled):
+        run(network, image, plan_of(10**5, "disk"), cancel=lambda: next(calls))
+    gc.collect()
+    assert {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("esc-")} <= files  # noqa: PTH208
+    if descriptors is not None:
+        assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208
+
+
+def test_out_of_memory_goes_on_in_smaller_pieces(monkeypatch, caplog) -> None:
+    """A device that can't do more than 200 pixels at once, from the third step on."""
+    network = ESC(TINY).eval().requires_grad_(False)
+    image = torch.rand(1, 3, 40, 50)
+    expected = network(image)
+    program = network.program(network.geometry(40, 50))
+
+    def limited(step: Step, pixels: int) -> Step:
+        def apply(chunk, value, *tensors):
+            if chunk.region.height * chunk.region.width > pixels:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return step.apply(chunk, value, *tensors)
+
+        return replace(step, apply=apply)
+
+    def limit(pixels: int) -> None:
+        steps = [*program.steps[:2], *(limited(step, pixels) for step in program.steps[2:])]
+        monkeypatch.setattr(network, "program", lambda _: replace(program, steps=steps))
+
+    limit(200)
+    assert relative_error(run(network, image, plan_of(10**7)), expected) < 5e-5
+    assert len([r for r in caplog.records if "out of memory" in r.message]) == 1
+    limit(20)  # less than a window
+    with pytest.raises(EscError, match="smallest piece"):
+        run(network, image, plan_of(10**7))
+
+
+def need_of(side: int, config: EscConfig | None = None, caller_bytes: int = 0) -> Need:
+    with torch.device("meta"):
+        network = ESC(config or released("ESC-lt", 4))
+    geometry = network.geometry(side, side)
+    return Need(network.program(geometry), geometry, 1, 4, caller_bytes)
+
+
+@pytest.mark.parametrize("side", [64, 512, 2048, 4096])
+@pytest.mark.parametrize("limit", [2**29, 2**30, 2**31, 2**32])
+def test_a_plan_keeps_its_limit_and_uses_it(side: int, limit: int) -> None:
+    need = need_of(side)
+    plan = make_plan(need, CPU, limit)
+    assert plan.device_bytes <= limit
+    in_memory = sum(need.map_bytes(name) for name, home in plan.storage.items() if home == "device")
+    assert in_memory + plan.disk_bytes == sum(need.map_bytes(name) for name in plan.storage)
+    moved = [need.map_bytes(name) for name, home in plan.storage.items() if home == "disk"]
+    if moved:  # one map fewer on disk would not have fitted
+        assert plan.device_bytes - need.chunk_bytes(plan.work) + need.chunk_bytes(LEAST_WORK_BYTES) + moved[0] > limit
+
+
+def test_a_plan_that_cannot_be_says_what_it_would_take() -> None:
+    with pytest.raises(EscError, match="needs at least .* GiB of memory on cpu, of which 0.06 GiB"):
+        make_plan(need_of(256), CPU, RESERVE_BYTES)
