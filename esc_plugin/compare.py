@@ -48,20 +48,22 @@ def comparison(
     Parameters
     ----------
     image : numpy.ndarray
-        RGB (H, W, 3) or gray (H, W), uint8.
+        Gray (H, W), or RGB or RGBA (H, W, S), uint8. Transparency is left out.
     detail : Detail, optional
         What of the output to show; by default all of it.
     reduce : bool
-        Reduce the image first by the model's scale, and show it as a third panel: what the others should look like. The captions
-        then state the PSNR over the whole image, in dB on RGB, borders included.
+        Reduce the image first by the model's scale, and show it as a third panel: what the others should look like. The
+        captions then state the PSNR over the whole image, in dB on RGB, borders included.
     zoom : int
         Screen pixels per output pixel.
 
     Raises
     ------
     ImageError
-        If the detail lies outside.
+        If the image is no such array, or the detail lies outside.
     """
+    if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))):
+        raise ImageError(f"a comparison needs an 8-bit gray or colour picture, not {image.dtype} of shape {image.shape}.")
     truth = Image.fromarray(image).convert("RGB")
     scale = upscaler.model.scale
     if reduce:

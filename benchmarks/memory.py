@@ -1,0 +1,114 @@
+"""Peak memory of one upscale, measured from outside the process, against its limit.
+
+    python benchmarks/memory.py --model ESC-lt --scale 4 --sides 512 1024 --limits 1 2 4
+
+For each case a fresh process builds the network with random weights, reports that it is idle, and upscales a square RGB image into a file.
+The parent polls its resident memory; the peak is what it took beyond the idle state. Prints a table and, with --json, writes the rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+
+import psutil
+
+GIB = 2**30
+CHILD = """
+import sys, time
+import numpy as np
+import torch
+from esc_plugin.engine.maps import FileMap
+from esc_plugin.network import ESC, released
+from esc_plugin.upscaler import Upscaler
+from esc_plugin.weights.model import Model
+
+name, scale, side, limit, precision = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]
+torch.manual_seed(0)
+network = ESC(released(name, scale)).eval().requires_grad_(False)
+model = Model(network, network.config, name, "random", "")
+upscaler = Upscaler(model, device="cpu", precision=precision, memory_limit=int(limit * 2**30))
+pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, side, side), np.uint8))
+
+
+class Image:
+    def read(self, region):
+        return pixels[..., region.top : region.bottom, region.left : region.right].float() / 255
+
+
+class Output(FileMap):
+    def write(self, region, tensor):
+        super().write(region, (tensor * 255).round_().clamp_(0, 255))
+
+
+warm = torch.rand(1, 3, 64, 64)
+upscaler.run(warm)
+plan = upscaler.plan(side, side)
+print("idle", plan.device_bytes, plan.disk_bytes, flush=True)
+sys.stdin.readline()
+start = time.perf_counter()
+output = Output((1, side * network.config.scale, side * network.config.scale, 3), torch.uint8)
+upscaler.stream(Image(), output, side, side)
+print("done", time.perf_counter() - start, flush=True)
+"""
+
+
+def measure(model: str, scale: int, side: int, limit: float, precision: str) -> dict[str, object]:
+    command = [sys.executable, "-c", CHILD, model, str(scale), str(side), str(limit), precision]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as child:
+        assert child.stdin
+        assert child.stdout
+        word, *values = child.stdout.readline().split()
+        row: dict[str, object] = {"model": model, "scale": scale, "side": side, "limit_gib": limit, "precision": precision}
+        if word != "idle":
+            return row | {"error": " ".join([word, *values])}
+        predicted, disk = (int(v) for v in values)
+        process = psutil.Process(child.pid)
+        idle = peak = process.memory_info().rss
+        child.stdin.write("\n")
+        child.stdin.flush()
+        while child.poll() is None:
+            try:
+                peak = max(peak, process.memory_info().rss)
+            except psutil.NoSuchProcess:
+                break
+            time.sleep(0.01)
+        seconds = float(child.stdout.readline().split()[1])
+    return row | {
+        "predicted_gib": predicted / GIB,
+        "disk_gib": disk / GIB,
+        "peak_gib": (peak - idle) / GIB,
+        "seconds": seconds,
+        "microseconds_per_pixel": seconds / side**2 * 1e6,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--model", default="ESC-lt")
+    parser.add_argument("--scale", type=int, default=4)
+    parser.add_argument("--sides", type=int, nargs="+", default=[512, 1024, 2048, 4096])
+    parser.add_argument("--limits", type=float, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--json")
+    args = parser.parse_args()
+    print("| image | limit GiB | predicted | peak | files GiB | seconds | µs/pixel |\n|---|---|---|---|---|---|---|")
+    rows = []
+    for side in args.sides:
+        for limit in args.limits:
+            row = measure(args.model, args.scale, side, limit, args.precision)
+            rows.append(row)
+            cells = ("predicted_gib", "peak_gib", "disk_gib", "seconds", "microseconds_per_pixel")
+            text = " | ".join(f"{row[c]:.2f}" for c in cells) if "peak_gib" in row else row["error"]
+            print(f"| {side}x{side} | {limit:g} | {text} |", flush=True)
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            json.dump(rows, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
