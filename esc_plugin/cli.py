@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -17,6 +21,8 @@ from .errors import EscError, ImageError
 
 if TYPE_CHECKING:  # torch takes a second to import; commands that need it import what they use
     from .engine import Plan
+    from .files import Picture
+    from .files.batch import Batch, Job, Wish
     from .upscaler import Upscaler
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -33,66 +39,82 @@ def about() -> None:
 
 @app.command()
 def upscale(
-    images: Annotated[list[Path], typer.Argument(help="Image files.", metavar="IMAGE...")],
+    images: Annotated[list[str], typer.Argument(help="Image files, folders, patterns.", metavar="IMAGE...")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File or folder; by default beside the image.")
+        Path | None,
+        typer.Option("-o", "--output", help="File, folder, or template such as '{folder}/{stem}_{model}_x{scale}.{ext}'."),
     ] = None,
     model: Annotated[str | None, typer.Option("-m", "--model", help="Name (`esc-sr models`) or weights file.")] = None,
-    scale: Annotated[int, typer.Option("-s", "--scale", help="Factor; chooses a model where none is named.")] = 2,
+    scale: Annotated[float | None, typer.Option("-s", "--scale", help="Any factor; by default the model's.")] = None,
+    width: Annotated[int | None, typer.Option(help="Width of the result in pixels.")] = None,
+    height: Annotated[int | None, typer.Option(help="Height of the result in pixels.")] = None,
+    fit: Annotated[str | None, typer.Option(help="Largest result inside a box, such as 3840x2160.")] = None,
+    form: Annotated[str | None, typer.Option("--format", help="png, jpg, webp, avif, tif; by default the image's.")] = None,
+    quality: Annotated[int | None, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out what is done already.")] = False,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders inside folders too.")] = False,
+    intensity: Annotated[
+        str, typer.Option(help="What the network sees as black and white: auto, range, minmax, or LOW,HIGH.")
+    ] = "auto",
+    nan: Annotated[str, typer.Option(help="NaN and infinity: error, or keep.")] = "error",
+    alpha: Annotated[str, typer.Option(help="What upscales transparency: network or lanczos.")] = "network",
+    axes: Annotated[
+        str | None, typer.Option(help="Letters of a stack's axes, such as TZCYX; by default the file's.")
+    ] = None,
+    linear_light: Annotated[bool, typer.Option("--linear-light", help="Shrink to the target in linear light.")] = False,
+    consistency: Annotated[bool, typer.Option("--consistency", help="Keep the averages over each input pixel.")] = False,
+    megapixels: Annotated[float, typer.Option("--max-megapixels", help="Refuse files that claim more.")] = 500,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
     memory: Annotated[str | None, typer.Option(help="Most memory to use, such as 4GB. The result is the same.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only show how the memory would be used.")] = False,
 ) -> None:
-    """Upscale images."""
-    from .files import read_image, write_image
-    from .upscaler import Upscaler
+    """Upscale images: files, folders, patterns. Everything that a file carries is kept."""
+    from .files.batch import Batch, find_images, plan_jobs
 
-    loaded = Upscaler(
-        model or f"esc-nano-x{scale}",
-        device=device,
-        precision=precision,
-        memory_limit=parse_bytes(memory) if memory else None,
-    )
-    targets = [target_path(image, output, loaded, several=len(images) > 1) for image in images]
-    for path, target in zip(images, targets, strict=True):
-        pixels = read_image(path)
-        if plan:
-            show_plan(loaded, pixels.shape[0], pixels.shape[1])
-            continue
-        with progress_bar(path.name) as progress:
-            result = loaded(pixels, progress=progress)
-        write_image(target, result)
-        console.print(f"{path} -> {target}  {result.shape[1]} x {result.shape[0]}")
+    wish = parse_wish(scale, width, height, fit)
+    options = {
+        "intensity": parse_intensity(intensity),
+        "nan": nan,
+        "alpha": alpha,
+        "axes": axes,
+        "linear_light": linear_light,
+        "consistency": consistency,
+    }
+    found = find_images(images, recursive)
+    loaded = load_upscaler(model, wish, device, precision, memory)
+    suffix = f".{form.lower().lstrip('.')}" if form else None
+    jobs = plan_jobs(found, output, loaded.model.name, wish.label(loaded.model.scale), suffix)
+    batch = Batch(loaded, wish, options, quality, round(megapixels * 1e6), overwrite, skip_existing)
+    if plan:
+        show_plans(batch, jobs)
+        return
+    sys.exit(run_batch(batch, jobs))
 
 
 @app.command()
-def compare(
-    image: Annotated[Path, typer.Argument(help="Image file.", metavar="IMAGE")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Picture to write.")] = Path("comparison.png"),
-    model: Annotated[str | None, typer.Option("-m", "--model", help="Name (`esc-sr models`) or weights file.")] = None,
-    scale: Annotated[int, typer.Option("-s", "--scale", help="Factor; chooses a model where none is named.")] = 2,
-    reduce: Annotated[bool, typer.Option("--reduce", help="Reduce the image first, and show the original too.")] = False,
-    detail: Annotated[str | None, typer.Option(help="Show left,top,width,height of the output only.")] = None,
-    zoom: Annotated[int, typer.Option(min=1, help="Screen pixels per output pixel.")] = 1,
+def check(
+    image: Annotated[Path, typer.Argument(help="The image before.")],
+    upscaled: Annotated[Path, typer.Argument(help="The image after.")],
+    axes: Annotated[str | None, typer.Option(help="Letters of a stack's axes; by default the file's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Draw bicubic and model side by side."""
-    from PIL import Image
+    """Compare an upscaled image, averaged down, with the image it was made of."""
+    from .consistency import check_agreement
+    from .files import read_picture
 
-    from .compare import Detail, comparison
-    from .files import read_picture, written_beside
-    from .upscaler import Upscaler
-
-    picture = comparison(
-        read_picture(image).pixels,
-        Upscaler(model or f"esc-nano-x{scale}"),
-        detail=Detail.parse(detail) if detail else None,
-        reduce=reduce,
-        zoom=zoom,
-    )
-    with written_beside(output) as temporary:
-        picture.save(temporary)
-    console.print(f"{image} -> {output}")
+    before, after = read_picture(image), read_picture(upscaled)
+    found = check_agreement(before.pixels, after.pixels, axes or before.axes)
+    if as_json:
+        print(json.dumps([asdict(entry) for entry in found]))
+        return
+    table = Table("channel", "mean", "bias", "bias %", "RMS", "largest", box=None)
+    for entry in found:
+        percent = f"{100 * entry.bias / entry.mean:+.3f}" if entry.mean else "-"
+        row = (entry.channel, f"{entry.mean:.6g}", f"{entry.bias:+.6g}", percent, f"{entry.rms:.6g}", f"{entry.worst:.6g}")
+        table.add_row(*map(str, row))
+    console.print(table)
 
 
 @app.command()
@@ -122,29 +144,84 @@ def info(model: Annotated[str, typer.Argument(help="Weights file or name of a mo
     console.print(table)
 
 
-def target_path(image: Path, output: Path | None, upscaler: Upscaler, several: bool) -> Path:
-    """Return where the result of an image goes.
+def load_upscaler(model: str | None, wish: Wish, device: str, precision: str, memory: str | None) -> Upscaler:
+    """Load the model that is named, or the bundled one that fits the wish."""
+    from .upscaler import Upscaler
+
+    small = wish.width is wish.height is None and (wish.scale or 2) <= 2
+    limit = parse_bytes(memory) if memory else None
+    return Upscaler(
+        model or ("esc-nano-x2" if small else "esc-nano-x4"), device=device, precision=precision, memory_limit=limit
+    )
+
+
+def run_batch(batch: Batch, jobs: list[Job]) -> int:
+    """Upscale files, say what became of them, and return the exit code."""
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is in our errors
+
+    def report(job: Job, result: Picture | str | None) -> None:
+        if isinstance(result, str):
+            errors.print(f"[bold red]error:[/] {escape(result)}", highlight=False, soft_wrap=True)
+        elif result is None:
+            console.print(f"{escape(str(job.target))} exists, skipped", soft_wrap=True)
+        else:
+            size = f"{result.size[1]} x {result.size[0]}"
+            console.print(f"{escape(str(job.source))} -> {escape(str(job.target))}  {size}", soft_wrap=True)
+            for note in result.notes:
+                errors.print(f"[yellow]note:[/] {escape(str(job.source))}: {escape(note)}", soft_wrap=True)
+
+    with progress_bar(f"{len(jobs)} images" if len(jobs) > 1 else jobs[0].source.name) as progress:
+        summary = batch.run(jobs, lambda i, share: progress(round(1000 * (i + share)), 1000 * len(jobs)), report=report)
+    if len(jobs) > 1:
+        console.print(f"{len(summary.done)} upscaled, {len(summary.skipped)} skipped, {len(summary.failed)} failed")
+    return 1 if summary.failed else 0
+
+
+def parse_wish(scale: float | None, width: int | None, height: int | None, fit: str | None) -> Wish:
+    """Read the size that is wanted.
 
     Raises
     ------
     ImageError
-        If that is the image itself, or one file for several images.
+        If it is none, or there are two.
     """
-    name = f"{image.stem}_{upscaler.model.name}{image.suffix}"
-    if output is None:
-        target = image.with_name(name)
-    elif output.is_dir() or (several and not output.suffix):
-        output.mkdir(parents=True, exist_ok=True)
-        target = output / name
-    elif several:
-        raise ImageError(f"{str(output)!r} is one file, but there are several images; name a folder.")
-    else:
-        target = output
-    if target.resolve() == image.resolve():
-        raise ImageError(f"the result would overwrite {str(image)!r}; name another output.")
-    if not target.parent.is_dir():
-        raise ImageError(f"there is no folder {str(target.parent)!r}.")
-    return target
+    from .files.batch import Wish
+
+    if fit is None:
+        return Wish(scale, width, height)
+    if width is not None or height is not None:
+        raise ImageError("ask for either --fit or --width and --height, not both.")
+    sides = fit.lower().split("x")
+    if len(sides) != 2 or not all(side.strip().isdigit() for side in sides):
+        raise ImageError(f"can't read {fit!r} as a size; write width x height, such as 3840x2160.")
+    return Wish(scale, int(sides[0]), int(sides[1]))
+
+
+def parse_intensity(text: str) -> str | tuple[float, float]:
+    """Read "auto", "range", "minmax" or "LOW,HIGH".
+
+    Raises
+    ------
+    ImageError
+        If it is no such thing.
+    """
+    if "," not in text:
+        return text
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise ImageError(f"can't read {text!r} as intensities; write LOW,HIGH, such as 0,4095.") from None
+    return low, high
+
+
+def show_plans(batch: Batch, jobs: list[Job]) -> None:
+    """Print how each image would be worked on."""
+    from .files import read_picture
+
+    for job in jobs:
+        height, width = read_picture(job.source, batch.max_pixels).size
+        console.print(f"{escape(str(job.source))}  {width} x {height}", soft_wrap=True)
+        show_plan(batch.upscaler, height, width)
 
 
 def show_plan(upscaler: Upscaler, height: int, width: int) -> None:
@@ -193,7 +270,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except EscError as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         errors.print("cancelled.")

@@ -1,0 +1,129 @@
+"""An image file in memory: pixels, and what else it carries."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import psutil
+
+from ..errors import ImageError
+
+#: A file that claims more pixels than this is refused unless the caller says otherwise: it is damaged or meant to harm.
+MAX_PIXELS = 500_000_000
+#: Of the free memory, how much one image may take; a larger result goes into a temporary file.
+SHARE_OF_FREE = 0.25
+
+
+@dataclass
+class Picture:
+    """An image with everything that a program may want to know of it. Its rows and columns are as one sees them.
+
+    Attributes
+    ----------
+    pixels : array
+        See `Upscaler.__call__`; it may be read from the file when it is indexed.
+    axes : str
+        A letter for each axis.
+    format : str
+        Of the file: PNG, JPEG, WEBP, AVIF, TIFF, BMP, GIF or PPM.
+    lossy : bool
+        Whether the file's compression is.
+    icc, xmp, iptc : bytes, optional
+        Colour profile, XMP packet, JPEG's APP13 segment.
+    exif : bytes, optional
+        A TIFF structure whose orientation is 1.
+    dpi : tuple of float, optional
+        Pixels per inch along x and y.
+    comment : bytes, optional
+        Of a JPEG.
+    chunks : list of (bytes, bytes)
+        PNG chunks that say something of text or colour, as they are.
+    tiff : Any
+        What only TIFF knows, see `esc_plugin.files.tiff`.
+    notes : list of str
+        What can't be kept, for the user to read.
+    """
+
+    pixels: Any
+    axes: str
+    format: str
+    lossy: bool = False
+    icc: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    comment: bytes | None = None
+    chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
+    tiff: Any = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[self.axes.index("Y")], self.pixels.shape[self.axes.index("X")]
+
+    def enlarged(self, pixels: Any) -> Picture:
+        """Return the same picture with other pixels: physical sizes follow, resolutions for print stay."""
+        picture = replace(self, pixels=pixels)
+        if self.tiff is not None:
+            (height, width), (h, w) = picture.size, self.size
+            picture.tiff = self.tiff.enlarged(height / h, width / w)
+            if self.dpi:
+                picture.dpi = self.dpi[0] * width / w, self.dpi[1] * height / h
+        return picture
+
+
+def check_size(name: str, shape: tuple[int, ...], itemsize: int, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise an `ImageError` for an image without pixels, or with more than can be held; called before any is decoded.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of what is decoded at once.
+    """
+    pixels = int(np.prod(shape, dtype=object))
+    if not pixels:
+        raise ImageError(f"{name} has no pixels: its shape is {shape}.")
+    if pixels > max_pixels * 4:
+        raise ImageError(f"{name} claims to have {pixels / 1e6:,.0f} million values; raise the limit if that is true.")
+    if pixels * itemsize > (free := psutil.virtual_memory().available):
+        raise ImageError(f"{name} needs {pixels * itemsize / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free.")
+
+
+def empty_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return an array to fill: in memory, or in an unnamed temporary file if it is large.
+
+    Raises
+    ------
+    ImageError
+        If the disk has no room for it.
+    """
+    dtype = np.dtype(dtype)
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if size < psutil.virtual_memory().available * SHARE_OF_FREE:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="esc-") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype, "r+" if hasattr(os, "posix_fallocate") else "w+", shape=shape)
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            raise ImageError(
+                f"the result needs {size / 2**30:.1f} GiB in {folder!r}: {error.strerror}; set TMPDIR to a larger disk."
+            ) from None
+
+
+def oriented(pixels: np.ndarray, axes: str, orientation: int) -> np.ndarray:
+    """Turn and flip an image as EXIF's orientation (1 to 8) says; a view."""
+    rows, columns = axes.index("Y"), axes.index("X")
+    if orientation in (2, 3, 7, 8):
+        pixels = np.flip(pixels, columns)
+    if orientation in (3, 4, 6, 7):
+        pixels = np.flip(pixels, rows)
+    return np.swapaxes(pixels, rows, columns) if orientation >= 5 else pixels

@@ -1,0 +1,108 @@
+"""What Pillow doesn't do for PNG: 16 bits per sample of colour, and chunks that stay as they are."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import ImageError
+from .exif import resized_exif
+from .picture import Picture
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+HEAD_BYTES = len(SIGNATURE) + 25  # with IHDR, which always comes first
+#: Chunks that say how to show the colours, and text; they stay true whatever the size.
+KEPT = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"tEXt", b"zTXt", b"iTXt")
+#: Text that Pillow hands out as EXIF or XMP, by the start of the chunk.
+OTHERWISE_KEPT = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw profile type APP1\0")
+#: Chunks before the pixels are read up to this size each; no real text is longer.
+MAX_CHUNK_BYTES = 64 * 2**20
+INCHES_PER_METRE = 1 / 0.0254
+
+
+def chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name and data of each chunk but the pixels."""
+    with path.open("rb") as file:
+        file.seek(len(SIGNATURE))
+        while len(head := file.read(8)) == 8:
+            size, name = struct.unpack(">I4s", head)
+            if name in (b"IDAT", b"fdAT") or size > MAX_CHUNK_BYTES:
+                file.seek(size + 4, 1)
+                continue
+            data = file.read(size)
+            file.seek(4, 1)
+            yield name, data
+
+
+def kept_chunks(path: Path) -> list[tuple[bytes, bytes]]:
+    """Return the chunks that go into the result as they are."""
+    return [(name, data) for name, data in chunks(path) if name in KEPT and not data.startswith(OTHERWISE_KEPT)]
+
+
+def is_deep_colour(path: Path) -> bool:
+    """Whether a PNG has 16 bits and more than one sample per pixel, which Pillow would cut to 8."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    return head[12:16] == b"IHDR" and head[24] == 16 and head[25] in (2, 4, 6)
+
+
+def read_deep(path: Path) -> np.ndarray:
+    """Decode a PNG of 16 bits per sample as (H, W), (H, W, 2), (H, W, 3) or (H, W, 4) uint16."""
+    pixels = require_imagecodecs().png_decode(path.read_bytes())
+    transparent = next((data for name, data in chunks(path) if name == b"tRNS"), b"")
+    if transparent and pixels.ndim == 3 and pixels.shape[2] == 3:
+        key = struct.unpack(">3H", transparent[:6])
+        pixels = np.dstack([pixels, np.where((pixels == key).all(-1), 0, 65535).astype(np.uint16)])
+    return pixels
+
+
+def write_png(path: Path, picture: Picture) -> None:
+    """Write gray, LA, RGB or RGBA of 8 or 16 bits, or bool, with what the picture carries."""
+    pixels = np.asarray(picture.pixels)
+    with tempfile.TemporaryFile() as pure:
+        if pixels.dtype == np.uint16 and pixels.ndim == 3:
+            pure.write(require_imagecodecs().png_encode(np.ascontiguousarray(pixels, np.uint16)))
+        else:
+            Image.fromarray(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))).save(pure, "PNG")
+        pure.seek(0)
+        with path.open("wb") as file:
+            file.write(pure.read(HEAD_BYTES))
+            for name, data in _chunks_of(picture):
+                _write_chunk(file, name, data)
+            shutil.copyfileobj(pure, file)
+
+
+def _chunks_of(picture: Picture) -> Iterator[tuple[bytes, bytes]]:
+    if picture.icc:
+        yield b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc)
+    # A profile says more than sRGB, and only one of the two is allowed.
+    yield from ((name, data) for name, data in picture.chunks if not (picture.icc and name == b"sRGB"))
+    if picture.dpi:
+        yield b"pHYs", struct.pack(">IIB", *(round(dpi * INCHES_PER_METRE) for dpi in picture.dpi), 1)
+    if exif := resized_exif(picture.exif, *picture.size):
+        yield b"eXIf", exif
+    if picture.xmp:
+        yield b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + picture.xmp
+    if picture.comment:
+        yield b"iTXt", b"Comment\0\0\0\0\0" + picture.comment.decode("utf-8", "replace").encode()
+
+
+def _write_chunk(file: IO[bytes], name: bytes, data: bytes) -> None:
+    file.write(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)))
+
+
+def require_imagecodecs() -> Any:
+    """Return the library that encodes 16-bit colour, or raise an `ImageError` that says how to get it."""
+    try:
+        import imagecodecs
+    except ImportError:
+        raise ImageError("PNG with 16 bits per colour needs imagecodecs: pip install 'esc-plugin[files]'.") from None
+    return imagecodecs

@@ -1,0 +1,323 @@
+"""TIFF of all kinds: plain, tiled, BigTIFF, ImageJ and OME stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from ..errors import ImageError
+from .ome import resized_ome
+from .picture import MAX_PIXELS, Picture, check_size, oriented
+
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PER_INCH = {2: 1.0, 3: 2.54}  # by ResolutionUnit
+#: Text and numbers about the image as a whole; they stay.
+KEPT_TAGS = (269, 271, 272, 285, 315, 316, 33432)  # document, make, model, page, artist, host computer, copyright
+XMP_TAG, IPTC_TAG = 700, 33723
+#: ImageJ's entries that describe the stack's shape, which the writer states, or that are positions in pixels.
+IMAGEJ_DROPPED = ("ImageJ", "images", "channels", "slices", "frames", "hyperstack", "axes", "ROI", "Overlays")
+#: Stacks from this size on are read page by page.
+LAZY_BYTES = 256 * 2**20
+CLASSIC_LIMIT = 2**32 - 2**25
+#: What can be written; files with another compression are written with zlib.
+COMPRESSIONS = {
+    "NONE": None,
+    "ADOBE_DEFLATE": "zlib",
+    "DEFLATE": "zlib",
+    "PACKBITS": "packbits",
+    "LZW": "lzw",
+    "ZSTD": "zstd",
+}
+
+
+@dataclass
+class TiffNotes:
+    """How the file was written, to write its successor the same way.
+
+    Attributes
+    ----------
+    kind : {"imagej", "ome", "shaped", "plain"}
+        Whose metadata it has.
+    metadata : dict or str
+        ImageJ's or tifffile's entries; OME-XML; a plain description.
+    resolution : tuple, optional
+        Pixels per unit along x and y, and the unit's number.
+    options : dict
+        Tiles, compression, BigTIFF, byte order, extra tags, as `tifffile.imwrite` takes them.
+    scale : tuple of float
+        What `enlarged` was told, along y and x.
+    """
+
+    kind: str = "plain"
+    metadata: Any = None
+    resolution: tuple[float, float, int] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    scale: tuple[float, float] = (1.0, 1.0)
+
+    def enlarged(self, sy: float, sx: float) -> TiffNotes:
+        """Return the notes of an image that is larger by these factors, but covers the same area."""
+        x, y, unit = self.resolution or (0.0, 0.0, 1)
+        return replace(self, scale=(sy, sx), resolution=(x * sx, y * sy, unit) if self.resolution else None)
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether a file starts like a TIFF."""
+    with path.open("rb") as file:
+        return file.read(4) in MAGIC
+
+
+def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read the one image or stack of a TIFF.
+
+    Raises
+    ------
+    ImageError
+        If there are several, or its colours can't be understood. Other errors are those of the decoders.
+    """
+    with tifffile.TiffFile(path) as tif:
+        series, notes = _only_series(tif)
+        page = series.keyframe
+        photometric = _name(tifffile.PHOTOMETRIC, page.photometric)
+        if photometric not in ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE", "YCBCR"):
+            raise ImageError(f"its colours are {photometric}, which can't be upscaled; convert it to RGB first.")
+        check_size("it", (*page.shape,), series.dtype.itemsize, max_pixels)
+        if len(series) == 0 or len(series.shape) < 2:
+            raise ImageError(f"it holds no image: its shape is {series.shape}.")
+        _check_complete(tif, series)
+        pixels, axes = _pixels(path, series), series.axes
+        if photometric == "PALETTE":
+            pixels, axes = _through_palette(np.asarray(pixels), axes, page.colormap)
+        elif photometric == "MINISWHITE":
+            pixels = _inverted(np.asarray(pixels))
+        is_colour = photometric in ("RGB", "YCBCR", "PALETTE")
+        pixels, axes = _samples(pixels, axes, page, is_colour)
+        tags, turn = page.tags, page.tags.valueof(274, 1)
+        if turn in range(2, 9):
+            pixels = oriented(np.asarray(pixels), axes, turn)
+        tiff = _notes(tif, page)
+        if turn in range(5, 9) and tiff.resolution:
+            tiff.resolution = (tiff.resolution[1], tiff.resolution[0], tiff.resolution[2])
+        unit = PER_INCH.get(tiff.resolution[2]) if tiff.resolution else None
+        return Picture(
+            pixels,
+            axes,
+            "TIFF",
+            icc=tags.valueof(34675),
+            xmp=tags.valueof(XMP_TAG),
+            dpi=(tiff.resolution[0] * unit, tiff.resolution[1] * unit) if tiff.resolution and unit else None,
+            tiff=tiff,
+            notes=notes,
+        )
+
+
+def _name(kind: Any, value: int | None) -> str:
+    try:
+        return str(kind(value).name)
+    except ValueError:
+        return f"of an unknown kind ({value})"
+
+
+def _only_series(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, list[str]]:
+    if not tif.series:
+        raise ImageError("it holds no image.")
+    first, *others = tif.series
+    notes = []
+    if others and not all(series.keyframe.is_reduced for series in others):
+        shapes = ", ".join(str(series.shape) for series in tif.series[:4])
+        raise ImageError(f"it holds {len(tif.series)} images of different kinds ({shapes}); split it first.")
+    if others or len(first.levels) > 1:
+        notes.append("its smaller copies (thumbnails, pyramid levels) are left out")
+    return first, notes
+
+
+def _check_complete(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    """Missing strips would be read as zeros, silently."""
+    size = tif.filehandle.size
+    for page in series.pages:
+        if page is None:
+            raise ImageError("pages of its stack are missing.")
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            if offset + count > size:
+                raise ImageError(f"it is truncated: {size} bytes of at least {offset + count}.")
+        if not any(page.databytecounts):
+            raise ImageError("it holds no pixel data.")
+
+
+def _pixels(path: Path, series: tifffile.TiffPageSeries) -> Any:
+    """Return the values, by way of the file where they lie in it as they are."""
+    page = series.keyframe
+    plain = page.compression == 1 and page.bitspersample == series.dtype.itemsize * 8 and not page.is_tiled
+    if plain and series.dataoffset is not None and page.fillorder == 1:
+        dtype = series.dtype.newbyteorder(page.parent.byteorder)
+        return np.memmap(path, dtype, "r", series.dataoffset, series.shape)  # type: ignore[call-overload]
+    if series.nbytes > LAZY_BYTES and len(series) > 1 and series.shape[-len(page.shape) :] == page.shape:
+        return Pages(path, series.shape, series.dtype, len(page.shape))
+    check_size("it", series.shape, series.dtype.itemsize, 2**62)
+    return series.asarray()
+
+
+class Pages:
+    """A stack that reads a page of its file when it is indexed.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of the whole.
+    inner : int
+        How many of the last axes are in a page.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, inner: int) -> None:
+        self.path, self.shape, self.dtype, self.inner = path, shape, dtype, inner
+        self.ndim = len(shape)
+
+    def __getitem__(self, index: tuple[int | slice, ...]) -> np.ndarray:
+        outer = index[: self.ndim - self.inner]
+        if not all(isinstance(i, (int, np.integer)) for i in outer):
+            return np.asarray(self)[index]
+        with tifffile.TiffFile(self.path) as tif:
+            place = int(np.ravel_multi_index(outer, self.shape[: len(outer)]))  # type: ignore[arg-type]
+            page = tif.series[0].pages[place]
+            assert page is not None
+            return page.asarray()[index[len(outer) :]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        with tifffile.TiffFile(self.path) as tif:
+            return tif.series[0].asarray().astype(dtype or self.dtype, copy=False)
+
+
+def _through_palette(pixels: np.ndarray, axes: str, colormap: np.ndarray | None) -> tuple[np.ndarray, str]:
+    """Look up colours; palettes hold 16 bits, of which most use 8 (a value times 257, or times 256)."""
+    if colormap is None:
+        raise ImageError("it has palette colours, but no palette.")
+    if pixels.size and int(pixels.max()) >= colormap.shape[1]:
+        raise ImageError("its pixels point beyond its palette.")
+    if not (colormap % 257).any() or not (colormap % 256).any():
+        colormap = (colormap >> 8).astype(np.uint8)
+    return np.moveaxis(colormap[:, pixels], 0, -1), axes + "S"
+
+
+def _inverted(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype.kind not in "bu":
+        raise ImageError(f"its white is zero, which is not defined for {pixels.dtype}.")
+    return ~pixels
+
+
+def _samples(pixels: Any, axes: str, page: tifffile.TiffPage, is_colour: bool) -> tuple[Any, str]:
+    """Keep the letter S for colours and gray with opacity only; other samples are channels."""
+    if "S" not in axes:
+        return pixels, axes
+    place = axes.index("S")
+    count, extra = pixels.shape[place], [int(e) for e in page.extrasamples]
+    if extra == [1]:  # colours that are multiplied by opacity
+        return _straight(np.asarray(pixels), place), axes
+    if (is_colour and count in (3, 4)) or (count == 2 and extra == [2]):
+        return pixels, axes
+    return pixels, axes.replace("S", next(letter for letter in "CQVHM" if letter not in axes))
+
+
+def _straight(pixels: np.ndarray, place: int) -> np.ndarray:
+    colours, alpha = np.split(pixels, [pixels.shape[place] - 1], place)
+    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1.0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = np.where(alpha > 0, colours.astype(np.float64) * top / alpha, 0).clip(0, top)
+    values = np.rint(values) if pixels.dtype.kind in "iu" else values
+    return np.concatenate([values.astype(pixels.dtype), alpha], place)
+
+
+def _notes(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> TiffNotes:
+    tags = page.tags
+    options: dict[str, Any] = {
+        "compression": COMPRESSIONS.get(_name(tifffile.COMPRESSION, page.compression), "zlib"),
+        "predictor": page.predictor == 2 or None,
+        "tile": (page.tilelength, page.tilewidth) if page.is_tiled else None,
+        "bigtiff": tif.is_bigtiff,
+        "byteorder": tif.byteorder,
+        "software": tags.valueof(305),
+        "datetime": tags.valueof(306),
+        "extratags": list(_kept_tags(tags)),
+    }
+    resolution = None
+    if 282 in tags and 283 in tags:
+        x, y = (_ratio(tags.valueof(code)) for code in (282, 283))
+        resolution = (x, y, int(tags.valueof(296, 2))) if x > 0 and y > 0 else None
+    kind, metadata = _metadata(tif, page)
+    return TiffNotes(kind, metadata, resolution, options)
+
+
+def _metadata(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[str, Any]:
+    if tif.is_ome:
+        return "ome", tif.ome_metadata
+    if tif.is_imagej:
+        return "imagej", {k: v for k, v in (tif.imagej_metadata or {}).items() if k not in IMAGEJ_DROPPED}
+    if tif.is_shaped:
+        found = (tif.shaped_metadata or ({},))[0]
+        return "shaped", {k: v for k, v in found.items() if k not in ("shape", "truncate")}
+    return "plain", page.description or None
+
+
+def _ratio(value: Any) -> float:
+    return value[0] / value[1] if isinstance(value, tuple) and value[1] else 0.0
+
+
+def _kept_tags(tags: tifffile.TiffTags) -> Iterator[tuple[int, int, int | None, Any, bool]]:
+    for code in KEPT_TAGS:
+        if isinstance(value := tags.valueof(code), str):
+            yield code, 2, None, value, True
+    if isinstance(value := tags.valueof(IPTC_TAG), bytes):
+        yield IPTC_TAG, 7, len(value), value, True
+
+
+def write_tiff(path: Path, picture: Picture) -> None:
+    """Write a picture as the kind of TIFF that it was, or as a plain one."""
+    pixels, axes = picture.pixels, picture.axes
+    notes = picture.tiff or TiffNotes(options={"compression": "zlib"})
+    options = dict(notes.options)
+    options["bigtiff"] = options.get("bigtiff") or pixels.nbytes > CLASSIC_LIMIT
+    options |= _colours(pixels, axes) | _description(picture, notes)
+    extra = options.pop("extratags", None) or []
+    if picture.xmp:
+        extra = [*extra, (XMP_TAG, 1, len(picture.xmp), picture.xmp, True)]
+    if notes.resolution:
+        options |= {"resolution": notes.resolution[:2], "resolutionunit": notes.resolution[2]}
+    elif picture.dpi:
+        options |= {"resolution": picture.dpi, "resolutionunit": 2}
+    tifffile.imwrite(path, pixels, iccprofile=picture.icc, extratags=extra, **options)
+
+
+def _colours(pixels: np.ndarray, axes: str) -> dict[str, Any]:
+    if "S" not in axes:
+        return {"photometric": "minisblack"}
+    count = pixels.shape[axes.index("S")]
+    return {
+        "photometric": "rgb" if count >= 3 else "minisblack",
+        "planarconfig": "contig" if axes.endswith("S") else "separate",
+        "extrasamples": ["unassalpha"] if count in (2, 4) else None,
+    }
+
+
+def _description(picture: Picture, notes: TiffNotes) -> dict[str, Any]:
+    if notes.kind == "imagej":
+        # ImageJ reads big-endian files only, which tifffile takes care of.
+        return {"imagej": True, "metadata": {**notes.metadata, "axes": picture.axes}, "byteorder": None, "software": None}
+    if notes.kind == "ome":
+        text, left_out = resized_ome(notes.metadata, *picture.size, *notes.scale)
+        picture.notes.extend(left_out)
+        return {"description": text, "metadata": None, "byteorder": "<"}
+    if notes.kind == "shaped":
+        return {"metadata": {**notes.metadata, "axes": picture.axes}}
+    return {"description": notes.metadata, "metadata": None}
+
+
+def check_tiff(picture: Picture, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise an `ImageError` for an image that its kind of TIFF can't hold."""
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if picture.tiff and picture.tiff.kind == "imagej" and size > CLASSIC_LIMIT:
+        raise ImageError(f"ImageJ's TIFF can't hold {size / 2**30:.1f} GiB; save the input as OME-TIFF first.")
+    if any(length >= 2**31 for length in shape):
+        raise ImageError(f"TIFF can't hold {shape} values.")
