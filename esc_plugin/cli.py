@@ -118,6 +118,35 @@ def check(
 
 
 @app.command()
+def compare(
+    image: Annotated[Path, typer.Argument(help="Image file.", metavar="IMAGE")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Picture to write.")] = Path("comparison.png"),
+    model: Annotated[str | None, typer.Option("-m", "--model", help="Name (`esc-sr models`) or weights file.")] = None,
+    scale: Annotated[int, typer.Option("-s", "--scale", help="Factor; chooses a model where none is named.")] = 2,
+    reduce: Annotated[bool, typer.Option("--reduce", help="Reduce the image first, and show the original too.")] = False,
+    detail: Annotated[str | None, typer.Option(help="Show left,top,width,height of the output only.")] = None,
+    zoom: Annotated[int, typer.Option(min=1, help="Screen pixels per output pixel.")] = 1,
+) -> None:
+    """Draw bicubic and model side by side."""
+    from PIL import Image
+
+    from .compare import Detail, comparison
+    from .files import read_picture, written_beside
+    from .upscaler import Upscaler
+
+    picture = comparison(
+        read_picture(image).pixels,
+        Upscaler(model or f"esc-nano-x{scale}"),
+        detail=Detail.parse(detail) if detail else None,
+        reduce=reduce,
+        zoom=zoom,
+    )
+    with written_beside(output) as temporary:
+        picture.save(temporary)
+    console.print(f"{image} -> {output}")
+
+
+@app.command()
 def models() -> None:
     """List the models on offer."""
     from .weights.catalog import list_models

@@ -154,7 +154,7 @@ def _pixels(path: Path, series: tifffile.TiffPageSeries) -> Any:
     plain = page.compression == 1 and page.bitspersample == series.dtype.itemsize * 8 and not page.is_tiled
     if plain and series.dataoffset is not None and page.fillorder == 1:
         dtype = series.dtype.newbyteorder(page.parent.byteorder)
-        return np.memmap(path, dtype, "r", series.dataoffset, series.shape)  # type: ignore[call-overload]
+        return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
     if series.nbytes > LAZY_BYTES and len(series) > 1 and series.shape[-len(page.shape) :] == page.shape:
         return Pages(path, series.shape, series.dtype, len(page.shape))
     check_size("it", series.shape, series.dtype.itemsize, 2**62)
