@@ -1,0 +1,312 @@
+"""The controls of the panel: what they show, and what they mean together. It starts no work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from esc_plugin import CatalogEntry, list_models
+
+from .job import Settings
+from .settings import get_setting
+
+FILE, HUB = "a weights file...", "the Hugging Face Hub..."
+ANY_PURPOSE = "anything"
+REGIONS = {"visible": "Visible region", "plane": "Current plane", "whole": "Whole layer"}
+INTENSITIES = {
+    "auto": "Automatic",
+    "range": "Range of the data type",
+    "minmax": "Lowest to highest value",
+    "limits": "Contrast limits of the layer",
+}
+DEVICES = {"auto": "Best available", "cpu": "Processor (CPU)", "cuda": "Graphics card (CUDA)", "mps": "Apple GPU"}
+WEIGHTS_FILTER = "Weights (*.safetensors *.pth *.pt *.ckpt)"
+
+
+class Form(QWidget):
+    """All controls. `changed` says that any of them has changed."""
+
+    changed = Signal()
+    model_changed = Signal()
+
+    def __init__(self, layers: QWidget) -> None:
+        super().__init__()
+        self.entries: dict[str, CatalogEntry] = {}
+        self.pixel_sizes, self.unit = (1.0, 1.0), "pixel"
+        self._build(layers)
+        self._connect()
+        self.fill_models()
+
+    # What was chosen
+
+    @property
+    def model(self) -> str:
+        """Name, path or Hub repository of the model; empty where nothing is named yet."""
+        if self.model_box.currentData() in (FILE, HUB):
+            return self.source_edit.text().strip()
+        return self.model_box.currentData() or ""
+
+    @property
+    def entry(self) -> CatalogEntry | None:
+        """Return the catalogue's entry of the model, if it has one."""
+        return self.entries.get(self.model_box.currentData())
+
+    @property
+    def factor(self) -> tuple[float, float]:
+        """New pixels per pixel, down and across."""
+        value = self.factor_spin.value()
+        if self.factor_kind.currentData() == "factor":
+            return value, value
+        return self.pixel_sizes[0] / value, self.pixel_sizes[1] / value
+
+    @property
+    def region(self) -> str:
+        """One of `REGIONS`."""
+        return self.region_box.currentData()
+
+    def settings(self, contrast_limits: Any) -> Settings:
+        """Return all choices."""
+        intensity = self.intensity_box.currentData()
+        whole = all(float(f).is_integer() for f in self.factor)
+        store = self.store_edit.text().strip()
+        return Settings(
+            model=self.model,
+            factor=self.factor,
+            intensity=(float(contrast_limits[0]), float(contrast_limits[1])) if intensity == "limits" else intensity,
+            consistency=self.consistency_check.isChecked() and whole,
+            difference=self.difference_check.isChecked(),
+            device=self.device_box.currentData(),
+            memory_limit=int(self.memory_spin.value() * 2**30) or None,
+            store=Path(store) if store else None,
+        )
+
+    # What the panel tells the form
+
+    def show_pixel_size(self, sizes: tuple[float, float], unit: str) -> None:
+        """Take over the pixel size of the chosen layer, rows and columns."""
+        self.pixel_sizes, self.unit = sizes, unit
+        if self.factor_kind.currentData() == "size":
+            self.factor_spin.setSuffix(f" {unit}")
+
+    def set_scale(self, scale: int) -> None:
+        """Propose a model's own factor."""
+        if self.factor_kind.currentData() == "factor":
+            self.factor_spin.setValue(scale)
+        else:
+            self.factor_spin.setValue(self.pixel_sizes[1] / scale)
+
+    def fill_models(self) -> None:
+        """List the models for the chosen purpose."""
+        purpose, before = self.purpose_box.currentData(), self.model_box.currentData()
+        shown = [e for e in list_models() if purpose in (ANY_PURPOSE, e.purpose) or not e.purpose]
+        self.entries = {entry.name: entry for entry in shown}
+        self.model_box.blockSignals(True)
+        self.model_box.clear()
+        for entry in shown:
+            self.model_box.addItem(model_label(entry), entry.name)
+            self.model_box.setItemData(self.model_box.count() - 1, entry.summary, Qt.ItemDataRole.ToolTipRole)
+        for other in (FILE, HUB):
+            self.model_box.addItem(f"From {other}", other)
+        self.model_box.setCurrentIndex(max(self.model_box.findData(before), 0))
+        self.model_box.blockSignals(False)
+        self._model_chosen()
+
+    # How it is made
+
+    def _build(self, layers: QWidget) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.region_box = _box(REGIONS)
+        self.image_info = _small_label()
+        layout.addWidget(_group("Image", [("Layer", layers), ("", self.image_info), ("Region", self.region_box)]))
+        purposes = [e.purpose for e in list_models() if e.purpose]
+        self.purpose_box = _box({ANY_PURPOSE: "Anything"} | {p: p.capitalize() for p in dict.fromkeys(purposes)})
+        self.model_box, self.card_label = _box({}), _small_label()
+        self.source_edit, self.source_row = _path_row(self._browse_weights)
+        rows: list[tuple[str, QWidget]] = [("For", self.purpose_box), ("Model", self.model_box)]
+        self.model_group = _group("Model", [*rows, ("", self.source_row), ("", self.card_label)])
+        layout.addWidget(self.model_group)
+        self._build_result(layout)
+        self.device_box, self.memory_spin = _box(DEVICES), QDoubleSpinBox()
+        self.device_box.setCurrentIndex(max(self.device_box.findData(get_setting("device")), 0))
+        self.memory_spin.setRange(0, 10000)
+        self.memory_spin.setSpecialValueText("most of what is free")
+        self.memory_spin.setSuffix(" GB at most")
+        self.memory_spin.setValue(float(get_setting("memory_gb")))
+        self.memory_spin.setToolTip("Less memory takes more time; the pixels are the same.")
+        layout.addWidget(_group("Compute", [("Device", self.device_box), ("Memory", self.memory_spin)]))
+        layout.addStretch(1)
+
+    def _build_result(self, layout: QVBoxLayout) -> None:
+        self.factor_kind = _box({"factor": "Factor", "size": "Pixel size"})
+        self.factor_spin = QDoubleSpinBox()
+        self.factor_kind.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self._factor_limits()
+        self.factor_spin.setValue(2)
+        self.intensity_box = _box(INTENSITIES)
+        self.intensity_box.setToolTip(
+            "Which values the network sees as black and white; the result is mapped back, so values keep their meaning.\n"
+            "Automatic: the range of the type for 8 bit, else the lowest and highest value of what is upscaled."
+        )
+        self.consistency_check = QCheckBox("Keep local averages")
+        self.consistency_check.setToolTip("Correct the result so that its mean over each original pixel is that pixel.")
+        self.difference_check = QCheckBox("Add a difference layer")
+        self.difference_check.setToolTip("Input minus the averaged result, with its bias and RMS.")
+        self.store_edit, store_row = _path_row(self._browse_store)
+        self.store_edit.setPlaceholderText("in memory")
+        self.store_edit.setToolTip("Name of an OME-Zarr image to write the result to. Empty: the result stays in memory.")
+        rows: list[tuple[str, QWidget]] = [
+            ("Scale", _row(self.factor_kind, self.factor_spin)),
+            ("Intensity", self.intensity_box),
+            ("", self.consistency_check),
+            ("", self.difference_check),
+            ("Write to", store_row),
+        ]
+        layout.addWidget(_group("Result", rows))
+
+    def _connect(self) -> None:
+        self.purpose_box.currentIndexChanged.connect(self.fill_models)
+        self.model_box.currentIndexChanged.connect(self._model_chosen)
+        self.source_edit.editingFinished.connect(self._source_named)
+        self.factor_kind.currentIndexChanged.connect(self._factor_kind_changed)
+        self.factor_spin.valueChanged.connect(self._factor_changed)
+        for box in (self.region_box, self.intensity_box, self.device_box):
+            box.currentIndexChanged.connect(self.changed)
+        for check in (self.consistency_check, self.difference_check):
+            check.toggled.connect(self.changed)
+        self.memory_spin.valueChanged.connect(self.changed)
+        self.store_edit.editingFinished.connect(self.changed)
+
+    def _model_chosen(self) -> None:
+        other = self.model_box.currentData()
+        self.source_row.setVisible(other in (FILE, HUB))
+        self.source_row.findChild(QPushButton).setVisible(other == FILE)
+        self.source_edit.setPlaceholderText("organisation/repository" if other == HUB else "path of a weights file")
+        self.source_edit.clear()
+        entry = self.entry
+        self.card_label.setText(card_text(entry) if entry else "")
+        if entry and entry.scale:
+            self.set_scale(entry.scale)
+        self.model_changed.emit()
+        self.changed.emit()
+
+    def _source_named(self) -> None:
+        self.model_changed.emit()
+        self.changed.emit()
+
+    def _factor_kind_changed(self) -> None:
+        value, across = self.factor_spin.value(), self.pixel_sizes[1]
+        self.factor_spin.blockSignals(True)
+        self._factor_limits()
+        self.factor_spin.setValue(across / value)
+        self.factor_spin.blockSignals(False)
+        self._factor_changed()
+
+    def _factor_limits(self) -> None:
+        if self.factor_kind.currentData() == "factor":
+            self.factor_spin.setDecimals(2)
+            self.factor_spin.setRange(1, 64)
+            self.factor_spin.setSingleStep(0.5)
+            self.factor_spin.setPrefix("x ")
+            self.factor_spin.setSuffix("")
+        else:
+            self.factor_spin.setDecimals(6)
+            self.factor_spin.setRange(self.pixel_sizes[1] / 64, self.pixel_sizes[1])
+            self.factor_spin.setSingleStep(self.pixel_sizes[1] / 20)
+            self.factor_spin.setPrefix("")
+            self.factor_spin.setSuffix(f" {self.unit}")
+
+    def _factor_changed(self) -> None:
+        whole = all(float(f).is_integer() for f in self.factor)
+        self.consistency_check.setEnabled(whole)
+        self.changed.emit()
+
+    def _browse_weights(self) -> None:
+        folder = get_setting("models_folder") or str(Path.home())
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a weights file", folder, WEIGHTS_FILTER)
+        if path:
+            self.source_edit.setText(path)
+            self._source_named()
+
+    def _browse_store(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Write the result to", str(Path.home()), "OME-Zarr (*.ome.zarr)")
+        if path:
+            self.store_edit.setText(path if path.endswith(".zarr") else f"{path}.ome.zarr")
+            self.changed.emit()
+
+
+def model_label(entry: CatalogEntry) -> str:
+    """Return how a model is listed."""
+    scale = f" (x{entry.scale})" if entry.scale and f"x{entry.scale}" not in entry.name else ""
+    return f"{entry.name}{scale}" + (", download" if entry.source in ("hub", "url") else "")
+
+
+def card_text(entry: CatalogEntry) -> str:
+    """Return what a user should know of a model: what it is for, and what it has seen."""
+    training = f" Trained: {entry.training.rstrip('.')}." if entry.training else ""
+    licence = f" Licence: {entry.license}." if entry.license else ""
+    return f"{entry.summary}{training}{licence}"
+
+
+def _box(items: dict[str, str]) -> QComboBox:
+    box = QComboBox()
+    # Long names shorten; they must not widen the panel.
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    for data, text in items.items():
+        box.addItem(text, data)
+    return box
+
+
+def _small_label() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setStyleSheet("font-size: 10px;")
+    return label
+
+
+def _group(title: str, rows: list[tuple[str, QWidget]]) -> QGroupBox:
+    group = QGroupBox(title)
+    layout = QFormLayout(group)
+    layout.setContentsMargins(8, 4, 8, 6)
+    layout.setVerticalSpacing(4)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for name, widget in rows:
+        if name:
+            layout.addRow(name, widget)
+        else:
+            layout.addRow(widget)
+    return group
+
+
+def _row(*widgets: QWidget) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return row
+
+
+def _path_row(browse: Callable[[], None]) -> tuple[QLineEdit, QWidget]:
+    edit, button = QLineEdit(), QPushButton("Browse...")
+    button.clicked.connect(browse)
+    return edit, _row(edit, button)

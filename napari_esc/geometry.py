@@ -1,0 +1,184 @@
+"""Where a layer lies in the world, which part of it is in view, and where its upscaled part belongs.
+
+Napari draws pixel k of an axis *centred* at ``k * scale + translate``. A pixel that is cut into s smaller ones keeps its
+outer edges, so the centre of the first small one lies half of a new pixel, not half of an old one, from the edge: without
+that shift a result lies up to half a pixel beside its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from esc_plugin import ImageError
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+#: A box of whole pixels in the data of a layer: one slice with start and stop per axis, without the axis of RGB samples.
+Region = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a layer lie, before its affine.
+
+    Attributes
+    ----------
+    scale, translate : numpy.ndarray
+        Of the layer, per axis.
+    linear : numpy.ndarray
+        The matrix that its rotate, shear and scale make together.
+    """
+
+    scale: np.ndarray
+    translate: np.ndarray
+    linear: np.ndarray
+
+    @classmethod
+    def of(cls, layer: Image) -> Grid:
+        """Take it from a layer."""
+        from napari.utils.transforms import Affine
+
+        linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim).linear_matrix
+        return cls(np.array(layer.scale, float), np.array(layer.translate, float), np.array(linear, float))
+
+    def placement(self, region: Region, shape: Sequence[int]) -> dict[str, list[float]]:
+        """Return the ``scale`` and ``translate`` that put an upscaled region exactly onto its source.
+
+        Rotate, shear, affine and units stay what they are.
+
+        Parameters
+        ----------
+        region : tuple of slice
+            Which pixels of the source were upscaled.
+        shape : sequence of int
+            How many pixels they became, per axis, without the axis of RGB samples.
+        """
+        start = np.array([part.start for part in region], float)
+        factor = np.array(shape, float) / lengths(region)
+        # Where the centre of the first new pixel lies, in pixels of the source.
+        first = start + (1 / factor - 1) / 2
+        return {"scale": (self.scale / factor).tolist(), "translate": (self.translate + self.linear @ first).tolist()}
+
+
+def lengths(region: Region) -> list[int]:
+    """Return how many pixels a region has, per axis."""
+    return [part.stop - part.start for part in region]
+
+
+def whole_region(layer: Image) -> Region:
+    """Return all pixels of a layer; of a multiscale layer, those of its finest level."""
+    return tuple(slice(0, length) for length in finest(layer).shape[: layer.ndim])
+
+
+def plane_region(viewer: Any, layer: Image) -> Region:
+    """Return the plane (the last two axes) at which the viewer's sliders stand."""
+    whole = whole_region(layer)
+    centre = _to_data(viewer, layer, viewer.dims.point)
+    leading = [_one(position, part.stop) for position, part in zip(centre[:-2], whole[:-2], strict=True)]
+    return (*leading, *whole[-2:])
+
+
+def visible_region(viewer: Any, layer: Image) -> Region:
+    """Return the pixels of the current plane that are inside the canvas.
+
+    ``layer.corner_pixels`` isn't used: it is stale after zooming into a multiscale layer, and wrong where layers have
+    different units.
+
+    Raises
+    ------
+    ImageError
+        If nothing of the layer is in view, or the view shows no single (Y, X) plane.
+    """
+    _check_view(viewer, layer)
+    whole = whole_region(layer)
+    corners = np.array([_to_data(viewer, layer, corner) for corner in _canvas_corners(viewer)])
+    low, high = corners.min(0), corners.max(0)
+    parts = [_one(position, part.stop) for position, part in zip((low + high)[:-2] / 2, whole[:-2], strict=True)]
+    for axis in (layer.ndim - 2, layer.ndim - 1):
+        # Pixel k reaches from k - 1/2 to k + 1/2; one more on each side covers rounding at the edge of the canvas.
+        start = max(int(np.floor(low[axis] + 0.5)) - 1, 0)
+        stop = min(int(np.ceil(high[axis] + 0.5)) + 1, whole[axis].stop)
+        if start >= stop:
+            raise ImageError(
+                f"nothing of layer {layer.name!r} is in view; move it into the canvas or choose another region."
+            )
+        parts.append(slice(start, stop))
+    return tuple(parts)
+
+
+def central_part(region: Region, pixels: int) -> Region:
+    """Return the middle of a region, of the same proportions, with at most about `pixels` pixels in its plane."""
+    rows, columns = lengths(region)[-2:]
+    shrink = min(1.0, (pixels / (rows * columns)) ** 0.5)
+    return (*region[:-2], *(_middle(part, shrink) for part in region[-2:]))
+
+
+def finest(layer: Image) -> Any:
+    """Return the data of a layer at full resolution; nothing is computed or loaded."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def unit_names(layer: Image) -> list[str]:
+    """Return the units of the axes as words, such as ``"micrometer"``; napari before 0.6 knew none."""
+    return [str(unit) for unit in getattr(layer, "units", ()) or ["pixel"] * layer.ndim]
+
+
+def _check_view(viewer: Any, layer: Image) -> None:
+    if viewer.dims.ndisplay != 2:
+        raise ImageError(
+            "the visible region is known in 2-D display only; switch the viewer to 2-D or choose another region."
+        )
+    if (viewer.canvas if hasattr(viewer, "canvas") else viewer).grid.enabled:
+        raise ImageError("the visible region isn't known while the grid is on; switch it off or choose another region.")
+    shown = sorted(axis - viewer.dims.ndim + layer.ndim for axis in viewer.dims.displayed)
+    if shown != [layer.ndim - 2, layer.ndim - 1]:
+        raise ImageError(
+            "the viewer shows other axes than the last two of the layer; reset their order or choose another region."
+        )
+
+
+def _canvas_corners(viewer: Any) -> list[np.ndarray]:
+    """Return the four corners of the canvas in world coordinates."""
+    camera = getattr(viewer, "scene", viewer).camera
+    # The public size is new in napari 0.9. Before, the wrapped viewer is asked: the proxy of plugins guards private names.
+    size = viewer.canvas.size if hasattr(viewer, "canvas") else getattr(viewer, "__wrapped__", viewer)._canvas_size
+    half = np.array(size, float) / camera.zoom / 2
+    corners = []
+    for sign in product((-1, 1), repeat=2):
+        corner = np.array(viewer.dims.point, float)
+        corner[list(viewer.dims.displayed)] = np.array(camera.center[-2:]) + sign * half
+        corners.append(corner)
+    return corners
+
+
+def _to_data(viewer: Any, layer: Image, world: Sequence[float]) -> np.ndarray:
+    """Convert a point from the viewer's units to pixels of the layer's finest level."""
+    point = np.array(world, float)[-layer.ndim :]
+    return np.asarray(layer.world_to_data(point * _unit_factors(viewer, layer)))
+
+
+def _unit_factors(viewer: Any, layer: Image) -> list[float]:
+    """Return how many of the layer's units one of the viewer's is, per axis; 1 where napari draws without units."""
+    shared = getattr(viewer.dims, "units", None)
+    if shared is None:
+        return [1.0] * layer.ndim
+    pairs = zip(shared[-layer.ndim :], layer.units, strict=True)
+    return [float((1 * ours).to(theirs).magnitude) for ours, theirs in pairs]
+
+
+def _one(position: float, length: int) -> slice:
+    index = int(np.clip(round(float(position)), 0, length - 1))
+    return slice(index, index + 1)
+
+
+def _middle(part: slice, shrink: float) -> slice:
+    length = part.stop - part.start
+    kept = max(int(length * shrink), min(length, 16))
+    start = part.start + (length - kept) // 2
+    return slice(start, start + kept)

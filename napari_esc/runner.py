@@ -1,0 +1,146 @@
+"""Work in a thread, with progress and cancel; one piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from napari.qt.threading import create_worker
+from napari.utils import cancelable_progress
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from esc_plugin import Cancelled
+
+#: Milliseconds between two looks at how far the work is.
+LOOK = 100
+
+Work = Callable[[Callable[[int, int], None], Callable[[], bool]], Any]
+
+
+@dataclass
+class Ticket:
+    """What the thread and the window share. Each field has one writer, so no lock is needed.
+
+    Attributes
+    ----------
+    work : callable
+        ``work(progress, cancel) -> result``.
+    cancel : callable
+        Whether someone said stop: the window by our button, or napari because it closes.
+    done, total : int
+        How far it is.
+    result, error
+        How it ended; both ``None`` if it was cancelled.
+    """
+
+    work: Work
+    cancel: Callable[[], bool] = lambda: False
+    done: int = 0
+    total: int = 0
+    result: Any = None
+    error: Exception | None = None
+
+    def tell(self, done: int, total: int) -> None:
+        """Take note of progress."""
+        self.done, self.total = done, total
+
+
+def esc_work(ticket: Ticket) -> Iterator[None]:
+    """Run in the thread. It is a generator, because only those can be told to quit."""
+    try:
+        ticket.result = ticket.work(ticket.tell, ticket.cancel)
+    except Cancelled:
+        pass
+    except Exception as error:  # whatever it is, the window's thread shows it
+        ticket.error = error
+    # Asked for one thing more, a worker that was told to quit reports itself as aborted.
+    yield
+
+
+class Runner(QObject):
+    """Runs work in a thread. All signals come in the window's thread.
+
+    Parameters
+    ----------
+    parent : QObject
+        With it the work ends.
+    """
+
+    progressed = Signal(int, int)
+    finished = Signal(object)
+    failed = Signal(object)
+    cancelled = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._worker: Any = None
+        self._ticket: Ticket | None = None
+        self._activity: cancelable_progress | None = None
+        self._timer = QTimer(self)
+        self._timer.setInterval(LOOK)
+        self._timer.timeout.connect(self._look)
+
+    @property
+    def busy(self) -> bool:
+        """Whether work is going on."""
+        return self._worker is not None
+
+    def start(self, work: Work, title: str = "") -> None:
+        """Begin.
+
+        Parameters
+        ----------
+        work : callable
+            ``work(progress, cancel) -> result``; it touches neither viewer nor widgets.
+        title : str
+            Of the line in napari's activity list; without one there is none.
+
+        Raises
+        ------
+        RuntimeError
+            If work is going on.
+        """
+        if self.busy:
+            raise RuntimeError("one piece of work at a time.")
+        ticket = self._ticket = Ticket(work)
+        worker = self._worker = create_worker(esc_work, ticket, _ignore_errors=True)
+        ticket.cancel = lambda: worker.abort_requested
+        worker.finished.connect(self._end)
+        # A panel that is deleted while the work goes on takes the work with it.
+        self.destroyed.connect(worker.quit)
+        self._activity = cancelable_progress(total=0, desc=title) if title else None
+        worker.start()
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Ask the work to end; `cancelled` follows when it has."""
+        if self._worker is not None:
+            self._worker.quit()
+
+    def _look(self) -> None:
+        ticket = self._ticket
+        if ticket is None or not ticket.total:
+            return
+        self.progressed.emit(ticket.done, ticket.total)
+        if self._activity is not None:
+            if self._activity.total != ticket.total:
+                self._activity.total = ticket.total
+            self._activity.update(ticket.done - self._activity.n)
+            if self._activity.is_canceled:
+                self.cancel()
+
+    def _end(self) -> None:
+        self._timer.stop()
+        ticket, worker, self._ticket, self._worker = self._ticket, self._worker, None, None
+        if self._activity is not None:
+            self._activity.close()
+            self._activity = None
+        if ticket is None:
+            return
+        if ticket.error is not None:
+            self.failed.emit(ticket.error)
+        elif ticket.result is None or worker.abort_requested:
+            self.cancelled.emit()
+        else:
+            self.finished.emit(ticket.result)

@@ -1,0 +1,309 @@
+"""The panel: upscale an image layer, with a look before and a measure after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from magicgui.widgets import create_widget
+from napari.layers import Image
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from esc_plugin import EscError
+
+from . import geometry
+from .form import Form
+from .job import Result, Task
+from .runner import Runner
+from .settings import get_setting, set_setting, use_models_folder
+from .store import check_target
+from .viewing import add_result, plain_text, show_problem
+from .words import estimate_words, image_words, result_words, size_words
+from .work import Estimate, estimate_work, preview_work, too_large, upscale_work
+
+NOTE = (
+    "<b>Super-resolution adds plausible detail; it is no measurement.</b> Measure on the original, and check the difference "
+    "layer before you rely on what you see."
+)
+#: Milliseconds without a change after which the estimate is made anew.
+PAUSE = 250
+
+
+class EscWidget(QWidget):
+    """Upscale an image layer with ESC.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Whose layers to work on.
+    """
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        use_models_folder()
+        self.viewer = napari_viewer
+        self.layers = create_widget(annotation=Image, label="layer")
+        self.form = Form(self.layers.native)
+        self.runner, self.estimator = Runner(self), Runner(self)
+        self.preview_layer: Image | None = None
+        self._adding = self._is_preview = False
+        self.loaded: set[str] = set()  # models that are here for sure, so that looking at them downloads nothing
+        self._estimated_for: Any = None
+        self._build()
+        self._pause = QTimer(self, singleShot=True, interval=PAUSE)
+        self._connect()
+        self._layers_changed()
+
+    # What it is made of
+
+    def _build(self) -> None:
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(6, 6, 6, 6)
+        outer.addWidget(self._note())
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidget(self.form)
+        outer.addWidget(area, 1)
+        self.estimate_label, self.result_label = QLabel(), QLabel()
+        for label in (self.estimate_label, self.result_label):
+            label.setWordWrap(True)
+        self.preview_button, self.run_button, self.cancel_button = (QPushButton(t) for t in ("Preview", "Run", "Cancel"))
+        self.preview_button.setToolTip("Upscale the middle of what is in view, as much as takes a second or two.")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        buttons, running = QHBoxLayout(), QHBoxLayout()
+        for widget in (self.preview_button, self.run_button):
+            buttons.addWidget(widget)
+        running.addWidget(self.bar, 1)
+        running.addWidget(self.cancel_button)
+        outer.addWidget(self.estimate_label)
+        outer.addLayout(buttons)
+        outer.addLayout(running)
+        outer.addWidget(self.result_label)
+        self._show_running(False)
+        self.setMinimumWidth(310)
+
+    def _note(self) -> QWidget:
+        note, row = QFrame(), QHBoxLayout()
+        note.setFrameShape(QFrame.Shape.StyledPanel)
+        text, button = QLabel(NOTE), QPushButton("Got it")
+        text.setWordWrap(True)
+        row.addWidget(text, 1)
+        row.addWidget(button)
+        note.setLayout(row)
+        note.setVisible(bool(get_setting("show_note")))
+        button.clicked.connect(lambda: (note.hide(), set_setting("show_note", False)))
+        self.note = note
+        return note
+
+    def _connect(self) -> None:
+        events = self.viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.connect(self._layers_changed)
+        self.viewer.layers.selection.events.active.connect(self._follow_selection)
+        self.viewer.dims.events.current_step.connect(self._something_changed)
+        self.layers.changed.connect(self._layer_changed)
+        self.form.changed.connect(self._something_changed)
+        self._pause.timeout.connect(self._estimate)
+        self.preview_button.clicked.connect(self.preview)
+        self.run_button.clicked.connect(self.run)
+        self.cancel_button.clicked.connect(self.runner.cancel)
+        self.runner.progressed.connect(self._show_progress)
+        self.runner.finished.connect(self._finished)
+        self.runner.failed.connect(self._failed)
+        self.runner.cancelled.connect(lambda: self._ended("Cancelled; nothing was added."))
+        self.estimator.finished.connect(self._estimated)
+        self.estimator.failed.connect(self._not_estimated)
+        self.destroyed.connect(self._disconnect_viewer(events))
+
+    def _disconnect_viewer(self, events: Any) -> Any:
+        """Return what ends the connections that the viewer would otherwise keep to a panel that is gone."""
+        layers, dims, selection = events, self.viewer.dims.events, self.viewer.layers.selection.events
+        changed, moved, followed = self._layers_changed, self._something_changed, self._follow_selection
+
+        def disconnect() -> None:
+            for event in (layers.inserted, layers.removed, layers.reordered):
+                event.disconnect(changed)
+            dims.current_step.disconnect(moved)
+            selection.active.disconnect(followed)
+
+        return disconnect
+
+    # Which layer, and what the task is
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen image layer."""
+        return self.layers.value
+
+    def task(self, region: str | None = None) -> Task:
+        """Return the task as it is set up now.
+
+        Parameters
+        ----------
+        region : {"visible", "plane", "whole"}, optional
+            Instead of the chosen one.
+
+        Raises
+        ------
+        EscError
+            If something is missing or can't be.
+        """
+        layer = self.layer
+        if layer is None:
+            raise EscError("Open an image to upscale.")
+        if not self.form.model:
+            raise EscError("Name a model: a weights file, or a repository on the Hub.")
+        limits = layer.contrast_limits if not layer.rgb else (0, 1)
+        kind = region or self.form.region
+        if kind == "whole":
+            box = geometry.whole_region(layer)
+        else:
+            box = (geometry.plane_region if kind == "plane" else geometry.visible_region)(self.viewer, layer)
+        task = Task.of(layer, box, self.form.settings(limits))
+        if task.settings.store and not region:
+            check_target(task.settings.store)
+        return task
+
+    # What happens when something changes
+
+    def _layers_changed(self, event: Any = None) -> None:
+        self.layers.reset_choices()
+        self._follow_selection()
+        self._layer_changed()
+
+    def _follow_selection(self, event: Any = None) -> None:
+        """Choose the active layer; but not one of our own making, or a second run would upscale the result of the first."""
+        active = self.viewer.layers.selection.active
+        if not self._adding and active in self.layers.choices:
+            self.layers.value = active
+
+    def _layer_changed(self, value: Any = None) -> None:
+        layer = self.layer
+        self.form.image_info.setText(image_words(layer) if layer is not None else "")
+        if layer is not None:
+            rows, columns = (abs(float(v)) for v in layer.scale[-2:])
+            self.form.show_pixel_size((rows, columns), geometry.unit_names(layer)[-1])
+        self._something_changed()
+
+    def _something_changed(self, event: Any = None) -> None:
+        self._pause.start()
+
+    def _estimate(self) -> None:
+        """Say what is known at once, and find out the rest in a thread."""
+        if self.runner.busy:
+            return
+        try:
+            task = self.task()
+        except EscError as error:
+            self._show_estimate(str(error), problem=True)
+            return
+        if too_large(task.nbytes) and not task.settings.store:
+            self._show_estimate(f"{size_words(task)}: too large for memory. Choose a file under 'Write to'.", problem=True)
+            return
+        self._show_estimate(estimate_words(task, None))
+        entry = self.form.entry
+        here = entry is None or entry.source in ("bundled", "path") or entry.name in self.loaded
+        if here and not self.estimator.busy:
+            self._estimated_for = task
+            self.estimator.start(estimate_work(task))
+
+    def _estimated(self, estimate: Estimate) -> None:
+        task = self._estimated_for
+        first = task.settings.model not in self.loaded
+        self.loaded.add(task.settings.model)
+        entry = self.form.entry
+        if first and task.settings.model == self.form.model and (entry is None or not entry.scale):
+            self.form.set_scale(estimate.scale)
+        if task.settings != self._settings_now():
+            self._pause.start()  # something has changed meanwhile
+        else:
+            self._show_estimate(estimate_words(task, estimate), estimate=estimate)
+
+    def _not_estimated(self, error: Exception) -> None:
+        self._show_estimate(plain_text(error) or f"{type(error).__name__}: {error}", problem=True)
+
+    def _settings_now(self) -> Any:
+        try:
+            return self.task().settings
+        except EscError:
+            return None
+
+    def _show_estimate(self, text: str, problem: bool = False, estimate: Estimate | None = None) -> None:
+        self.estimate_label.setText(text)
+        self.run_button.setEnabled(not problem)
+        self.run_button.setToolTip(text if problem else "")
+        self.preview_button.setEnabled(self.layer is not None and bool(self.form.model))
+
+    # Work
+
+    def preview(self) -> None:
+        """Upscale the middle of what is in view."""
+        self._start("visible", preview_work, "ESC preview")
+
+    def run(self) -> None:
+        """Upscale the chosen region into a new layer."""
+        self._start(None, upscale_work, "ESC")
+
+    def _start(self, region: str | None, work: Any, title: str) -> None:
+        if self.runner.busy:
+            return
+        try:
+            task = self.task(region)
+            if region:  # a preview is no result: it isn't written, and too small to measure
+                task = task.for_preview()
+        except EscError as error:
+            show_problem(error)
+            return
+        self._show_running(True)
+        self._is_preview = bool(region)
+        self.result_label.clear()
+        self.runner.start(work(task), f"{title} {task.title}")
+
+    def _show_running(self, running: bool) -> None:
+        self.bar.setVisible(running)
+        self.cancel_button.setVisible(running)
+        self.cancel_button.setEnabled(running)
+        self.bar.setRange(0, 0)
+        for button in (self.preview_button, self.run_button):
+            button.setVisible(not running)
+        self.form.setEnabled(not running)
+
+    def _show_progress(self, done: int, total: int) -> None:
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+
+    def _finished(self, made: tuple[Task, Result]) -> None:
+        task, result = made
+        self.loaded.add(task.settings.model)
+        self._adding = True
+        try:
+            self._remove_preview()
+            layer = add_result(self.viewer, task, result)
+            if self._is_preview:
+                self._make_preview(layer, task)
+        finally:
+            self._adding = False
+        self._ended(result_words(task, result, self._is_preview))
+
+    def _make_preview(self, layer: Image, task: Task) -> None:
+        """Show a layer as a preview: it covers its source, because of added light both would be seen at once."""
+        layer.name, layer.blending = f"{task.name} preview", "translucent_no_depth"
+        self.preview_layer = layer
+        if self.layer in self.viewer.layers:
+            self.viewer.layers.selection.active = self.layer
+
+    def _failed(self, error: Exception) -> None:
+        show_problem(error)
+        self._ended("")
+
+    def _ended(self, text: str) -> None:
+        self._show_running(False)
+        self.result_label.setText(text)
+        self._something_changed()
+
+    def _remove_preview(self) -> None:
+        layer, self.preview_layer = self.preview_layer, None
+        if layer is not None and layer in self.viewer.layers:
+            self.viewer.layers.remove(layer)

@@ -1,0 +1,67 @@
+"""What the panel says about images, tasks and results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .geometry import finest, unit_names, whole_region
+from .work import LARGE_BYTES, LONG_SECONDS, Estimate
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from .job import Result, Task
+
+SHORT_UNITS = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "meter": "m", "pixel": "px"}
+
+
+def image_words(layer: Image) -> str:
+    """Return size, type and pixel size of a layer."""
+    sizes = " x ".join(str(part.stop) for part in whole_region(layer))
+    unit = unit_names(layer)[-1]
+    pixel = " x ".join(dict.fromkeys(f"{abs(float(v)):.4g}" for v in layer.scale[-2:]))
+    return f"{sizes}{' RGB' if layer.rgb else ''}, {finest(layer).dtype}, pixel {pixel} {SHORT_UNITS.get(unit, unit)}"
+
+
+def size_words(task: Task) -> str:
+    """Return how large a result will be."""
+    sizes = " x ".join(f"{n}" for n in task.shape[: len(task.region)])
+    return f"{sizes}, {bytes_words(task.nbytes)}"
+
+
+def estimate_words(task: Task, estimate: Estimate | None) -> str:
+    """Return what a task will make and take; with a warning where that is much."""
+    text = f"Result: {size_words(task)}"
+    if estimate:
+        text += (
+            f"<br>About {time_words(estimate.seconds)} and {bytes_words(estimate.memory)} of memory on {estimate.device}."
+        )
+    large = task.nbytes > LARGE_BYTES or (estimate is not None and estimate.seconds > LONG_SECONDS)
+    return f"<span style='color: #e8a33d'><b>Large.</b> {text}</span>" if large else text
+
+
+def result_words(task: Task, result: Result, preview: bool) -> str:
+    """Return what became of a task."""
+    text = f"{'Preview' if preview else 'Done'}: {size_words(task)} in {time_words(result.seconds)}."
+    if result.agreement:
+        bias, rms, mean = result.agreement
+        text += f"<br>Averaged result against input: bias {bias:+.3g}, RMS {rms:.3g} (mean of the input {mean:.4g})."
+    return text
+
+
+def bytes_words(count: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TB"
+
+
+def time_words(seconds: float) -> str:
+    """Return a time for people."""
+    if seconds < 1:
+        return "a second"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
