@@ -50,13 +50,13 @@ def frugal(seconds=1.0, bytes_=64 * 2**20):
     """Fail unless the body is quick and allocates little, in Python's heap and in the process."""
     tracemalloc.start()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: others may keep the machine busy
     yield
-    taken = time.perf_counter() - start
+    taken = time.process_time() - start
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert taken < seconds, f"took {taken:.2f} s"
+    assert taken < seconds, f"took {taken:.2f} s of CPU time"
     assert max(peak, grown) < bytes_, f"allocated {peak} and {grown} bytes"
 
 
@@ -147,6 +147,7 @@ def test_a_bare_pickle_is_not_read(tmp_path):
         b"cos\nsystem\nX\x02\x00\x00\x00id\x85R.",
         b"\x82\x01.",
         b"",
+        b"N" * 1_000_000 + b".",
         b"N.",
         b"}.",
         b"]q\x00h\x00a.",  # a list in itself

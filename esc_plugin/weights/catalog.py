@@ -1,18 +1,28 @@
-"""The models on offer, read from ``manifest.yaml``."""
+"""The models on offer: ours from ``manifest.yaml``, and the user's from the models folder. Imports no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from functools import cache
+import os
+import re
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
+from platformdirs import user_data_path
 
 from ..errors import EscError
 
 PURPOSES = ("clean photo", "real photo", "microscopy")
+#: Of files that may hold a network, the preferred first.
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
+MANIFEST = "manifest.yaml"
+#: Where the file comes from; an entry has exactly one of them.
+SOURCES = ("bundled", "hub", "url", "path")
+REQUIRED = ("name", "scale", "purpose")
 
 
 @dataclass(frozen=True)
@@ -24,70 +34,237 @@ class CatalogEntry:
     name : str
         What users type.
     scale : int
-        Output pixels per input pixel.
+        Output pixels per input pixel; 0 for a file of the user's that doesn't state it.
+    purpose : {"clean photo", "real photo", "microscopy", ""}
+        What it is for; empty where only the user knows.
     family : str
         Name of the architecture, such as ``"ESC-lt"``.
-    purpose : {"clean photo", "real photo", "microscopy"}
-        What it is for.
     summary : str
         One line for menus.
-    license : str
-        SPDX identifier of the weights' licence.
+    license, license_note : str
+        SPDX identifier of the weights' licence, and what it rests on if that isn't obvious.
     bundled : str
-        File name inside the package, or empty.
+        Name of a file inside the package.
+    hub, revision : str
+        ``"org/repo"`` on the Hugging Face Hub, and a commit, tag or branch.
+    url : str
+        Of a file. ``{file}`` in it stands for the field of that name.
+    path : str
+        A local file, relative to the manifest.
+    file : str
+        The file's name, in the repository or in the models folder.
     sha256 : str
-        Of the file, or empty where unknown.
+        Of that file, or empty where unknown.
     training : str
         What it was trained on, and how long.
-    figures : dict of str to float
-        PSNR on Y in dB by benchmark, and bicubic's, as ``"Set5"`` and ``"Set5 bicubic"``.
+    figures, ssim : dict of str to float
+        By benchmark: PSNR on Y in dB (also bicubic's, as ``"Set5 bicubic"``), and SSIM.
+    confirmed : bool
+        Whether the file was ever seen. Otherwise its name is only implied, and the download may not exist.
     """
 
     name: str
     scale: int
-    family: str
     purpose: str
-    summary: str
-    license: str
+    family: str = ""
+    summary: str = ""
+    license: str = ""
+    license_note: str = ""
     bundled: str = ""
+    hub: str = ""
+    revision: str = ""
+    url: str = ""
+    path: str = ""
+    file: str = ""
     sha256: str = ""
     training: str = ""
     figures: dict[str, float] = field(default_factory=dict)
+    ssim: dict[str, float] = field(default_factory=dict)
+    confirmed: bool = True
 
-    def path(self) -> Path:
-        """Return where the bundled file is."""
-        return Path(str(files(__package__) / "bundled" / self.bundled))
+    @property
+    def source(self) -> str:
+        """Which of `SOURCES` the file comes from."""
+        return next(source for source in SOURCES if getattr(self, source))
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What is known beside the weights, as `Model.card` has it."""
+        names = ("family", "purpose", "license", "license_note", "training", "figures", "ssim")
+        return {name: value for name in names if (value := getattr(self, name))}
 
 
-@cache
 def list_models() -> list[CatalogEntry]:
-    """Return the models on offer, in the manifest's order.
+    """Return the models on offer: those of our manifest, of the user's in the models folder, and the other files there.
+
+    An entry of the user's replaces ours of the same name.
 
     Raises
     ------
     EscError
-        If the manifest is damaged; the text names the entry and the field.
+        If a manifest is damaged; the text names the file, the entry and the field.
     """
-    return [_entry(values) for values in _manifest()["models"]]
+    folder = models_folder()
+    entries = {entry.name: entry for entry in _read(_our_manifest())}
+    if (own := folder / MANIFEST).is_file():
+        entries |= {entry.name: entry for entry in _read(own)}
+    known = {Path(name).stem.lower() for entry in entries.values() for name in (entry.file, entry.path, entry.name) if name}
+    entries |= {path.stem: _loose(path) for path in weights_in(folder) if path.stem.lower() not in known}
+    return list(entries.values())
 
 
 def find_model(name: str) -> CatalogEntry | None:
-    """Return the entry of that name, if there is one."""
-    return next((entry for entry in list_models() if entry.name == name), None)
+    """Return the entry of that name, or whose file has that name with or without suffix; None if there is none."""
+    entries = list_models()
+    wanted = name.lower()
+    for same in (
+        lambda entry: entry.name == name,
+        lambda entry: entry.name.lower() == wanted,
+        lambda entry: wanted in (entry.file.lower(), Path(entry.file).stem.lower()) and "/" not in name,
+    ):
+        if found := next((entry for entry in entries if same(entry)), None):
+            return found
+    return None
 
 
-def _manifest() -> dict[str, Any]:
-    packaged = Path(str(files("esc_plugin" if __package__ is None else __package__.rpartition(".")[0]))) / "manifest.yaml"
+def models_folder() -> Path:
+    """Return the folder of downloaded and user-supplied models: ``ESC_MODELS_DIR``, or one in the user's data folder."""
+    if chosen := os.environ.get("ESC_MODELS_DIR"):
+        return Path(chosen).expanduser()
+    return user_data_path("esc-plugin", appauthor=False) / "models"
+
+
+def bundled_path(entry: CatalogEntry) -> Path:
+    """Return where a bundled file lies."""
+    return Path(str(files(__package__) / "bundled" / entry.bundled))
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """Return the weights files in a folder, sorted by name; one per stem, the preferred kind."""
+    if not folder.is_dir():
+        return []
+    found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith(".")]
+    found.sort(key=lambda p: (p.stem.lower(), SUFFIXES.index(p.suffix.lower())))
+    return [p for i, p in enumerate(found) if i == 0 or p.stem.lower() != found[i - 1].stem.lower()]
+
+
+def _loose(path: Path) -> CatalogEntry:
+    return CatalogEntry(path.stem, 0, "", summary="A file in the models folder.", path=str(path))
+
+
+def _our_manifest() -> Path:
+    package = Path(str(files(__package__.rpartition(".")[0])))
     # In a clone or an editable install the manifest lies at the top, where people see it.
-    path = packaged if packaged.is_file() else packaged.parent.parent / "manifest.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return package / MANIFEST if (package / MANIFEST).is_file() else package.parent / MANIFEST
 
 
-def _entry(values: dict[str, Any]) -> CatalogEntry:
-    known = {f.name for f in fields(CatalogEntry)}
-    if unknown := sorted(set(values) - known):
-        raise EscError(f"manifest.yaml: {values.get('name')!r} has unknown fields {unknown!r}; known are {sorted(known)!r}.")
-    entry = CatalogEntry(**values)
-    if entry.purpose not in PURPOSES:
-        raise EscError(f"manifest.yaml: {entry.name!r} has purpose {entry.purpose!r}, not one of {PURPOSES!r}.")
+def _read(path: Path) -> list[CatalogEntry]:
+    return _parse(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _parse(path: Path, changed: int) -> list[CatalogEntry]:
+    """Read a manifest; `changed` is there to read it again when it changes."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise EscError(f"{path}: this is no YAML{where}: {getattr(error, 'problem', None) or error}.") from None
+    if not isinstance(content, dict) or not isinstance(content.get("models"), list):
+        raise EscError(f"{path}: there must be a list `models`, each entry with {', '.join(REQUIRED)} and a source.")
+    entries = [_entry(values, path, position) for position, values in enumerate(content["models"], 1)]
+    names = [entry.name for entry in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise EscError(f"{path}: entry {twice[0]!r}, field 'name': there are two entries of that name.")
+    return entries
+
+
+def _entry(values: Any, path: Path, position: int) -> CatalogEntry:
+    """Check one entry and fill in what follows from the rest."""
+    name = values.get("name", position) if isinstance(values, dict) else position
+
+    def fail(field_: str, problem: str) -> EscError:
+        return EscError(f"{path}: entry {name!r}, field {field_!r}: {problem}.")
+
+    if not isinstance(values, dict):
+        raise EscError(f"{path}: entry {position} is {values!r}, not a mapping of fields.")
+    types = {f.name: f.type for f in fields(CatalogEntry)}
+    for key, value in values.items():
+        if key not in types:
+            raise fail(key, f"unknown; known are {', '.join(types)}")
+        if problem := _problem(key, value, str(types[key])):
+            raise fail(key, problem)
+    for key in REQUIRED:
+        if not values.get(key):
+            raise fail(key, "missing")
+    sources = [source for source in SOURCES if values.get(source)]
+    if len(sources) != 1:
+        raise fail(" | ".join(SOURCES), f"exactly one of them must be there, not {', '.join(sources) or 'none'}")
+    try:
+        entry = _completed(CatalogEntry(**(values | _scores(values.get("figures", {})))), path)
+    except ValueError as error:
+        raise fail("figures", str(error)) from None
+    if problem := _file_problem(entry):
+        raise fail("file", problem)
     return entry
+
+
+def _problem(key: str, value: Any, kind: str) -> str:
+    """Say what is wrong with one value, if anything is."""
+    if kind == "int" and (type(value) is not int or not 1 <= value <= 16):
+        return f"{value!r} is not a whole number from 1 to 16"
+    if kind == "str" and (not isinstance(value, str) or "\n" in value):
+        return f"{value!r} is not one line of text (put it in quotes)"
+    if kind == "bool" and not isinstance(value, bool):
+        return f"{value!r} is not true or false"
+    if kind.startswith("dict") and not isinstance(value, dict):
+        return f"{value!r} is not a mapping of benchmark to figure"
+    if key == "purpose" and value not in PURPOSES:
+        return f"{value!r} is not one of {', '.join(PURPOSES)}"
+    if key == "sha256" and not re.fullmatch(r"([0-9a-f]{64})?", value):
+        return f"{value!r} is not 64 hexadecimal digits in lower case"
+    if key == "hub" and not re.fullmatch(r"[\w.-]+/[\w.-]+", value):
+        return f"{value!r} is not of the form org/repo"
+    if key == "url" and not (urlsplit(value).scheme == "https" or is_loopback(value)):
+        return f"{value!r} does not begin with https://"
+    return ""
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL leads to this very machine, where HTTP is as safe as HTTPS."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def _scores(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Split ``38.35/.9619`` into PSNR and SSIM."""
+    psnr, ssim = {}, {}
+    for benchmark, value in figures.items():
+        first, slash, second = str(value).partition("/")
+        try:
+            psnr[str(benchmark)] = float(first)
+            if slash:
+                ssim[str(benchmark)] = float(second)
+        except ValueError:
+            raise ValueError(f"{value!r} for {benchmark} is not PSNR or PSNR/SSIM") from None
+    return {"figures": psnr, "ssim": ssim} if ssim else {"figures": psnr}
+
+
+def _completed(entry: CatalogEntry, manifest: Path) -> CatalogEntry:
+    if entry.url:
+        file = entry.file or urlsplit(entry.url).path.rpartition("/")[2]
+        return replace(entry, file=file, url=entry.url.replace("{file}", file))
+    if entry.path:
+        return replace(entry, path=str(manifest.parent / Path(entry.path).expanduser()))
+    return entry
+
+
+def _file_problem(entry: CatalogEntry) -> str:
+    if not entry.file and (entry.bundled or entry.path):
+        return ""
+    if Path(entry.file).suffix.lower() not in SUFFIXES:
+        return f"{entry.file!r} must name the weights file, with one of {', '.join(SUFFIXES)}"
+    if entry.url and re.search(r"[/\\:]", entry.file):
+        return f"{entry.file!r} must be a name without folders"
+    return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 import zipfile
@@ -16,6 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .digest import file_sha256
 from .pickle_check import check_pytorch_file
 
 #: Under which keys trainers keep the parameters, best first: an average over the training beats its last state.
@@ -78,15 +78,6 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"can't read {str(path)!r}: {error.strerror or error}.") from None
     return Checkpoint(state, _stated_config(metadata), metadata, digest)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -2,35 +2,133 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from ..errors import HubError
-from .catalog import find_model, list_models
+from . import hub
+from .catalog import SUFFIXES, CatalogEntry, find_model, list_models
+from .download import fetch_local
+from .hub import Cancel, Progress
 from .model import Model, read_model
+from .store import AGAIN, read_record
 
 
-def load_model(source: str | Path, *, revision: str | None = None, offline: bool = False) -> Model:
+def load_model(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    offline: bool = False,
+    window_size: int | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Model:
     """Load a model.
 
     Parameters
     ----------
     source : str or Path
-        A name from the catalogue (`list_models`) or a path to a ``.safetensors`` or ``.pth`` file.
+        A name from the catalogue (`list_models`), the path of a ``.safetensors`` or ``.pth`` file or of a folder with one,
+        or a model of the Hugging Face Hub: ``"org/repo"`` or ``"org/repo/file.safetensors"``.
+    revision : str, optional
+        Of a Hub repository: a commit, tag or branch.
+    offline : bool
+        Use only what is on this machine.
+    window_size : int, optional
+        Of an ESC-RIB, in pixels, whose parameters don't tell it. By default what the file or its ``config.json`` states,
+        or 64.
+    progress, cancel : callable, optional
+        Of a download: ``progress(done, total)`` in bytes, and ``cancel() -> bool``.
+
+    Returns
+    -------
+    Model
+        With its network in evaluation mode, in float32 on the CPU.
 
     Raises
     ------
     CheckpointError
-        If the file can't be used.
+        If the file can't be used, or is not the one it should be.
     HubError
-        If there is no such model.
+        If there is no such model, or it can't be downloaded; the text says what to do.
+    Cancelled
+        If `cancel` returned True.
     """
-    entry = find_model(str(source))
+    text = str(source)
+    entry = find_model(text)
+    kind = None if entry and entry.name == text else _kind(Path(source))
+    if kind == "folder":
+        return _from_folder(Path(source), window_size)
+    if kind == "file":
+        return _from_file(Path(source), window_size)
     if entry:
-        card = {"license": entry.license, "purpose": entry.purpose, "training": entry.training, "figures": entry.figures}
-        return read_model(entry.path(), name=entry.name, source=entry.name, sha256=entry.sha256 or None, card=card)
-    if Path(source).suffix in (".safetensors", ".pth", ".pt", ".ckpt") or Path(source).exists():
-        return read_model(source)
+        if revision and not entry.hub:
+            raise HubError(f"{text!r} comes from no repository, so it has no revision {revision!r}; leave that out.")
+        entry = replace(entry, revision=revision, sha256="") if revision else entry
+        return _from_catalog(entry, window_size, offline=offline, progress=progress, cancel=cancel)
+    if isinstance(source, str) and (parts := hub.parse_source(text)):
+        path, commit = hub.download(*parts, revision, offline=offline, progress=progress, cancel=cancel)
+        file = path.name if not parts[1] else parts[1]
+        return read_model(
+            path,
+            source=f"{parts[0]}/{file}@{commit}",
+            window_size=window_size,
+            hint=lambda: hub.stated_config(parts[0], commit, offline=offline),
+        )
+    if Path(text).suffix.lower() in SUFFIXES:
+        return read_model(source)  # which says that there is no such file
+    raise HubError(_unknown(text))
+
+
+def _kind(path: Path) -> str | None:
+    try:
+        return "folder" if path.is_dir() else "file" if path.is_file() else None
+    except (OSError, ValueError):  # what a user types may be no path at all
+        return None
+
+
+def _from_catalog(entry: CatalogEntry, window_size: int | None, **options: Any) -> Model:
+    local = fetch_local(entry, **options)
+    return read_model(
+        local.path,
+        name=entry.name,
+        source=entry.name,
+        sha256=local.sha256,
+        remedy=local.remedy,
+        window_size=window_size,
+        card=entry.card,
+    )
+
+
+def _from_folder(folder: Path, window_size: int | None) -> Model:
+    """Open what `Model.save_pretrained` wrote, or a clone of a repository."""
+    file = hub.choose_weights([path.name for path in folder.iterdir() if path.is_file()], str(folder))
+
+    def stated() -> dict[str, Any]:
+        try:
+            content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    return _from_file(folder / file, window_size, hint=stated)
+
+
+def _from_file(path: Path, window_size: int | None, **options: Any) -> Model:
+    """Open a file; if we downloaded it, it must still be what it was. One that the catalogue knows brings its card."""
+    noted = read_record(path.parent).get(path.name, {})
+    model = read_model(path, sha256=noted.get("sha256"), remedy=AGAIN, window_size=window_size, **options)
+    known = [model.sha256, noted.get("source_sha256")]
+    entry = next((entry for entry in list_models() if entry.sha256 and entry.sha256 in known), None)
+    return replace(model, card=model.card | entry.card) if entry else model
+
+
+def _unknown(text: str) -> str:
+    if text.startswith(("http://", "https://")):
+        return f"{text!r} is an address; download the file and give its path, or name a Hub model as 'org/repo'."
     names = [entry.name for entry in list_models()]
-    close = get_close_matches(str(source), names) or names
-    raise HubError(f"there is no model {str(source)!r}; did you mean {' or '.join(close[:3])}?")
+    close = get_close_matches(text.lower(), names) or [entry.name for entry in list_models() if entry.bundled]
+    return f"there is no model {text!r}; did you mean {' or '.join(close[:3])}? `esc-sr models` lists them all."

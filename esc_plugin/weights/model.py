@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,25 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..network import ESC, EscConfig
-from .checkpoint import Checkpoint, read_checkpoint
+from .checkpoint import read_checkpoint
 from .detect import detect
 from .dialects import to_canonical
+from .store import wrong_hash
+
+#: Of ESC-RIB, in pixels; published are 64. More would take more memory than any machine has.
+MAX_WINDOW = 1024
+#: What a safetensors file may say about itself for people.
+DESCRIBED = (
+    "family",
+    "purpose",
+    "license",
+    "license_note",
+    "training",
+    "base_model",
+    "source",
+    "source_sha256",
+    "converter",
+)
 
 
 @dataclass(frozen=True)
@@ -30,11 +47,13 @@ class Model:
     name : str
         For people and file names: the catalogue name, or the file's stem.
     source : str
-        Where the weights came from: a path, a URL, or ``org/repo/file@revision``.
+        Where the weights came from: a path, a name of the catalogue, or ``org/repo/file@commit``.
     sha256 : str
         Of the weights file.
     card : dict
-        What is known beside the weights: licence, purpose, figures, ...
+        What is known beside the weights: ``family``, ``purpose``, ``license``, ``license_note``, ``training``, ``figures``
+        (PSNR in dB by benchmark), ``ssim``, ``base_model``, ``source`` and ``source_sha256`` (of what it was converted
+        from). Any may be absent.
     """
 
     network: ESC
@@ -44,10 +63,66 @@ class Model:
     sha256: str
     card: dict[str, Any] = field(default_factory=dict)
 
+    def save_pretrained(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Write ``<name>.safetensors`` and ``config.json``; `load_model` opens such a folder.
+
+        Parameters
+        ----------
+        folder : path
+            It is made if need be.
+        force : bool
+            Replace files that are there.
+
+        Returns
+        -------
+        Path
+            Of the weights file.
+
+        Raises
+        ------
+        CheckpointError
+            If the files are there already, or can't be written.
+        """
+        from .convert import save_model
+
+        return save_model(self, Path(folder), force=force)
+
     @property
     def scale(self) -> int:
         """Output pixels per input pixel; of a network for any scale, the largest that it was trained for."""
         return self.config.scale
+
+
+def configure(state: dict[str, Tensor], window_size: int | None = None, hint: dict[str, Any] | None = None) -> EscConfig:
+    """Return the configuration of a network in canonical names.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+        Parameters, see `to_canonical`.
+    window_size : int, optional
+        Of an ESC-RIB network, whose parameters don't depend on it. The others know theirs.
+    hint : dict, optional
+        A stated configuration, believed only in what the parameters can't tell.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no ESC network, or `window_size` contradicts it or is impossible.
+    """
+    config = detect(state)
+    if window_size is not None and not _possible_window(window_size):
+        raise CheckpointError(f"window_size={window_size!r} is not a whole number from 1 to {MAX_WINDOW}.")
+    if config.position == "rib":
+        stated: Any = window_size or (hint or {}).get("window_size")
+        return replace(config, window_size=stated) if _possible_window(stated) else config
+    if window_size not in (None, config.window_size):
+        raise CheckpointError(f"the windows of this network are {config.window_size} pixels, not {window_size!r}.")
+    return config
+
+
+def _possible_window(size: Any) -> bool:
+    return type(size) is int and 1 <= size <= MAX_WINDOW
 
 
 def build_network(state: dict[str, Tensor], window_size: int | None = None, hint: dict[str, Any] | None = None) -> ESC:
@@ -57,10 +132,8 @@ def build_network(state: dict[str, Tensor], window_size: int | None = None, hint
     ----------
     state : dict of str to Tensor
         Parameters in any known dialect.
-    window_size : int, optional
-        Of an ESC-RIB network, whose parameters don't depend on it. The others know theirs.
-    hint : dict, optional
-        A stated configuration, believed only in what the parameters can't tell.
+    window_size, hint : optional
+        See `configure`.
 
     Raises
     ------
@@ -68,13 +141,7 @@ def build_network(state: dict[str, Tensor], window_size: int | None = None, hint
         If it is no ESC network, or `window_size` contradicts it.
     """
     state = to_canonical(state)
-    config = detect(state)
-    if config.position == "rib":
-        stated = window_size or (hint or {}).get("window_size")
-        if isinstance(stated, int) and 0 < stated <= 1024:
-            config = replace(config, window_size=stated)
-    elif window_size not in (None, config.window_size):
-        raise CheckpointError(f"the windows of this network are {config.window_size} pixels, not {window_size!r}.")
+    config = configure(state, window_size, hint)
     with torch.device("meta"):
         network = ESC(config)
     network = network.to_empty(device="cpu")
@@ -88,7 +155,9 @@ def read_model(
     name: str | None = None,
     source: str | None = None,
     sha256: str | None = None,
+    remedy: str = "",
     window_size: int | None = None,
+    hint: Callable[[], dict[str, Any]] | None = None,
     card: dict[str, Any] | None = None,
 ) -> Model:
     """Read a model from a local file.
@@ -96,11 +165,13 @@ def read_model(
     Parameters
     ----------
     name, source, card : optional
-        What to call it; by default the file's stem and path.
-    sha256 : str, optional
-        What the file must have.
+        What to call it; by default the file's stem and path. What the file says about itself never replaces the card.
+    sha256, remedy : str, optional
+        What the file must have, and what the error says to do if it hasn't.
     window_size : int, optional
-        See `build_network`.
+        See `configure`.
+    hint : callable, optional
+        Gives a configuration stated beside the file; called only if the file leaves something open.
 
     Raises
     ------
@@ -110,27 +181,23 @@ def read_model(
     path = Path(path)
     checkpoint = read_checkpoint(path)
     if sha256 and checkpoint.sha256 != sha256.lower():
-        raise CheckpointError(
-            f"{str(path)!r} is not the file that it should be: its sha256 is {checkpoint.sha256}, "
-            f"{sha256.lower()} was expected. Delete it, then it is downloaded again."
-        )
+        raise CheckpointError(wrong_hash(str(path), checkpoint.sha256, sha256.lower(), remedy))
     try:
-        network = build_network(checkpoint.state, window_size, checkpoint.config)
+        stated = checkpoint.config
+        if hint and "window_size" not in stated and looks_like_rib(checkpoint.state):
+            stated = hint()
+        network = build_network(checkpoint.state, window_size, stated)
     except CheckpointError as error:
         raise CheckpointError(f"can't use {str(path)!r}: {error}") from None
+    described = {key: value for key, value in checkpoint.metadata.items() if key in DESCRIBED and len(value) < 2000}
     return Model(
-        network,
-        network.config,
-        name or path.name.removesuffix(".safetensors").removesuffix(".pth"),
-        source or str(path),
-        checkpoint.sha256,
-        (card or {}) | _described(checkpoint),
+        network, network.config, name or path.stem, source or str(path), checkpoint.sha256, described | (card or {})
     )
 
 
-def _described(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Keep what the file says about itself, as far as it is short."""
-    return {k: v for k, v in checkpoint.metadata.items() if len(v) < 2000}
+def looks_like_rib(state: dict[str, Tensor]) -> bool:
+    """Tell whether parameters are those of an ESC-RIB, which don't tell the size of its windows."""
+    return any(key.endswith("attn.to_hidden") for key in state)
 
 
 def config_json(config: EscConfig) -> str:

@@ -1,0 +1,100 @@
+"""Write safetensors files that say what they hold and where it came from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from uuid import uuid4
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .. import __version__
+from ..errors import CheckpointError
+from ..network import EscConfig
+from .checkpoint import CONFIG_KEY, read_checkpoint
+from .dialects import to_canonical, to_dialect
+from .model import DESCRIBED, Model, config_json, configure
+from .store import write_atomically
+
+CONVERTER = f"esc-plugin {__version__}"
+
+
+def convert(
+    path: str | Path, target: str | Path, *, force: bool = False, source: str = "", window_size: int | None = None
+) -> Path:
+    """Convert a weights file to safetensors.
+
+    The parameters keep their values, their precision and the names that their own program gives them, so that it opens the
+    result too. The metadata holds the configuration, the source, its sha256 and the version of this program.
+
+    Parameters
+    ----------
+    path : path
+        Any file that `load_model` opens.
+    target : path
+        Ends in ``.safetensors``.
+    force : bool
+        Replace a file that is there.
+    source : str
+        Where `path` came from; by default its name.
+    window_size : int, optional
+        Of an ESC-RIB, see `load_model`.
+
+    Returns
+    -------
+    Path
+        `target`.
+
+    Raises
+    ------
+    CheckpointError
+        If `path` can't be used, or `target` is there already or can't be written.
+    """
+    path, target = Path(path), Path(target)
+    if target.suffix.lower() != ".safetensors":
+        raise CheckpointError(f"{str(target)!r} must end in .safetensors.")
+    _check_free(target, force)
+    checkpoint = read_checkpoint(path)
+    state = to_canonical(checkpoint.state)
+    try:
+        config = configure(state, window_size, checkpoint.config)
+    except CheckpointError as error:
+        raise CheckpointError(f"can't convert {str(path)!r}: {error}") from None
+    known = {key: value for key, value in checkpoint.metadata.items() if key in DESCRIBED}
+    _write(target, state, config, known | {"source": source or path.name, "source_sha256": checkpoint.sha256})
+    return target
+
+
+def save_model(model: Model, folder: Path, *, force: bool = False) -> Path:
+    """Do the work of `Model.save_pretrained`."""
+    name = re.sub(r"[^\w.-]+", "-", model.name).strip(".-") or "model"
+    target = folder / f"{name}.safetensors"
+    for path in (target, folder / "config.json"):
+        _check_free(path, force)
+    known = {key: value for key, value in model.card.items() if key in DESCRIBED and isinstance(value, str)}
+    _write(target, model.network.state_dict(), model.config, {"source": model.source, "source_sha256": model.sha256} | known)
+    write_atomically(folder / "config.json", config_json(model.config) + "\n")
+    return target
+
+
+def _check_free(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise CheckpointError(
+            f"{str(path)!r} is there already; choose another name, or replace it with --force (force=True)."
+        )
+
+
+def _write(target: Path, state: dict[str, Tensor], config: EscConfig, known: dict[str, str]) -> None:
+    metadata = {"format": "pt", CONFIG_KEY: config_json(config), "converter": CONVERTER} | known
+    # Parameters may share memory, which safetensors refuses.
+    tensors = {name: value.detach().clone().contiguous() for name, value in to_dialect(state, config).items()}
+    beside = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, beside, metadata=metadata | {"converter": CONVERTER})
+        beside.replace(target)
+    except OSError as error:
+        raise CheckpointError(f"can't write {str(target)!r}: {error.strerror or error}.") from None
+    finally:
+        beside.unlink(missing_ok=True)

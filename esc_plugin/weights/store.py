@@ -1,0 +1,155 @@
+"""The models folder: which files are there, and whether they are what they should be. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from filelock import FileLock
+
+from ..errors import EscError
+from .catalog import CatalogEntry, bundled_path, list_models, models_folder, weights_in
+from .digest import file_sha256
+
+#: What was downloaded into a folder: the sha256 of each file, and where it came from.
+RECORD = "downloads.json"
+AGAIN = "Delete it; then it is downloaded again."
+
+
+@dataclass(frozen=True)
+class Local:
+    """A model's file on this machine.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is.
+    sha256 : str
+        What it must have, or empty where nobody knows.
+    remedy : str
+        What to do if it has another.
+    """
+
+    path: Path
+    sha256: str = ""
+    remedy: str = ""
+
+
+def find_local(entry: CatalogEntry, folder: Path | None = None) -> Local | None:
+    """Return the file of an entry as far as it is on this machine, outside the Hub's cache.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where to look before the models folder.
+    """
+    if entry.bundled:
+        return Local(bundled_path(entry), entry.sha256, "Install the package again.")
+    if entry.path:
+        return (
+            Local(Path(entry.path), entry.sha256, "Correct the manifest or the file.")
+            if Path(entry.path).is_file()
+            else None
+        )
+    for place in dict.fromkeys([folder or models_folder(), models_folder()]):
+        if found := _in_folder(entry, place):
+            return found
+    return None
+
+
+def _in_folder(entry: CatalogEntry, folder: Path) -> Local | None:
+    """Look for the copy that we keep, then for the file itself, then for its hash under any name."""
+    name = Path(entry.file).name
+    copy = folder / f"{Path(name).stem}.safetensors"
+    for path in dict.fromkeys([copy, folder / name]):
+        if not path.is_file():
+            continue
+        noted = read_record(folder).get(path.name, {})
+        if entry.sha256 and noted.get("source_sha256", entry.sha256) != entry.sha256:
+            return Local(path, entry.sha256, AGAIN)  # it came from another file than the catalogue's
+        return Local(path, noted.get("sha256") or (entry.sha256 if path.name == name else ""), AGAIN)
+    if entry.sha256:
+        for path in weights_in(folder):
+            if _sha256_once(path, path.stat().st_mtime_ns, path.stat().st_size) == entry.sha256:
+                return Local(path, entry.sha256, AGAIN)
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _sha256_once(path: Path, changed: int, size: int) -> str:
+    return file_sha256(path)
+
+
+def read_record(folder: Path) -> dict[str, dict[str, str]]:
+    """Return what was noted about the files of a folder, by file name.
+
+    Raises
+    ------
+    EscError
+        If the record can't be read: its hashes are there to be checked.
+    """
+    path = folder / RECORD
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise EscError(f"can't read {str(path)!r} ({error}); delete it to forget what was downloaded.") from None
+    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
+        raise EscError(f"{str(path)!r} is not a record of downloads; delete it to forget what was downloaded.")
+    return content
+
+
+def note(path: Path, **facts: str) -> None:
+    """Write down what is known about a file, beside it."""
+    with FileLock(path.parent / f".{RECORD}.lock"):
+        record = read_record(path.parent) | {path.name: facts}
+        write_atomically(path.parent / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
+
+
+def wrong_hash(what: str, found: str, expected: str, remedy: str) -> str:
+    """Return the text for a file that is not what it should be."""
+    return f"{what!r} is not the file that it should be: its sha256 is {found}, {expected} was expected. {remedy}"
+
+
+def noted_source(entry: CatalogEntry, folder: Path) -> str:
+    """Return the sha256 that an entry's download had before, if there was one; it outlives the file."""
+    return read_record(folder).get(f"{Path(entry.file).stem}.safetensors", {}).get("source_sha256", "")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that it is there as a whole or not at all."""
+    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def verify() -> list[dict[str, Any]]:
+    """Compare each model file on this machine with its sha256.
+
+    Returns
+    -------
+    list of dict
+        For each model on offer: ``name``, ``status`` ("ok", "mismatch", "absent", or "unknown" where nobody knows the hash),
+        ``path``, ``sha256`` as found, ``expected`` and ``remedy``.
+    """
+    from .hub import cached
+
+    rows = []
+    for entry in list_models():
+        local = find_local(entry) or (cached(entry) if entry.hub else None)
+        row = {"name": entry.name, "status": "absent", "path": "", "sha256": "", "expected": entry.sha256, "remedy": ""}
+        if local and local.path.is_file():
+            found = file_sha256(local.path)
+            status = "unknown" if not local.sha256 else "ok" if found == local.sha256 else "mismatch"
+            row |= {"status": status, "path": str(local.path), "sha256": found}
+            row |= {"expected": local.sha256, "remedy": local.remedy if status == "mismatch" else ""}
+        rows.append(row)
+    return rows
