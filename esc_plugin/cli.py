@@ -128,8 +128,6 @@ def compare(
     zoom: Annotated[int, typer.Option(min=1, help="Screen pixels per output pixel.")] = 1,
 ) -> None:
     """Draw bicubic and model side by side."""
-    from PIL import Image
-
     from .compare import Detail, comparison
     from .files import read_picture, written_beside
     from .upscaler import Upscaler
@@ -254,14 +252,19 @@ def show_plans(batch: Batch, jobs: list[Job]) -> None:
 
 
 def show_plan(upscaler: Upscaler, height: int, width: int) -> None:
-    """Print how an image would be worked on."""
+    """Print how an image would be worked on, and about how long."""
+    from .estimate import measure_rate, seconds_text, work
+
+    need = upscaler.need(height, width)
     plan: Plan = upscaler.plan(height, width)
     table = Table(box=None, show_header=False)
     table.add_row("feature maps", ", ".join(f"{name} on {home}" for name, home in plan.storage.items()))
-    table.add_row("work per chunk", f"{plan.work / 2**20:.0f} MiB")
+    table.add_row("chunks of work", f"{need.chunks(plan.work):,}, of up to {plan.work / 2**20:.0f} MiB")
     table.add_row(f"peak on {upscaler.device}", f"{plan.device_bytes / 2**20:,.0f} MiB")
     table.add_row("peak in host memory", f"{plan.host_bytes / 2**20:,.0f} MiB")
     table.add_row("temporary files", f"{plan.disk_bytes / 2**20:,.0f} MiB")
+    output = need.geometry.output
+    table.add_row("time", seconds_text(work(upscaler, (height, width), output) / measure_rate(upscaler)))
     console.print(table)
 
 

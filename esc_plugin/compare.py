@@ -80,7 +80,7 @@ def comparison(
 
 def _psnr(found: Image.Image, expected: Image.Image) -> float:
     error = np.asarray(found, np.float64) - np.asarray(expected, np.float64)
-    return float(10 * np.log10(255**2 / max(np.mean(error**2), 1e-12)))
+    return float(10 * np.log10(255**2 / max(float(np.mean(error**2)), 1e-12)))
 
 
 def _cut(panel: Image.Image, detail: Detail | None, zoom: int) -> Image.Image:

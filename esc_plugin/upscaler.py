@@ -61,9 +61,10 @@ class Upscaler:
 
     def plan(self, height: int, width: int, size: tuple[int, int] | None = None, caller_bytes: int = 0) -> Plan:
         """Return how an image of `height` x `width` would be worked on, see `esc_plugin.engine.plan`."""
-        return make_plan(self._need(height, width, size, caller_bytes), self.device, self.memory_limit)
+        return make_plan(self.need(height, width, size, caller_bytes), self.device, self.memory_limit)
 
-    def _need(self, height: int, width: int, size: tuple[int, int] | None, caller_bytes: int) -> Need:
+    def need(self, height: int, width: int, size: tuple[int, int] | None = None, caller_bytes: int = 0) -> Need:
+        """Return what an image of `height` x `width` asks of the memory, see `esc_plugin.engine.plan`."""
         geometry = self.network.geometry(height, width, size)
         tensors = [*self.network.parameters(), *self.network.kept_tensors()]
         weights = sum(t.numel() * t.element_size() for t in tensors)
@@ -103,7 +104,7 @@ class Upscaler:
         EscError
             If the memory can't be had.
         """
-        need = self._need(height, width, size, caller_bytes)
+        need = self.need(height, width, size, caller_bytes)
         plan = make_plan(need, self.device, self.memory_limit)
         run = Run(need.program, need.geometry, plan, source, sink, self.device, self.dtype, 1, progress, cancel)
         run.execute()

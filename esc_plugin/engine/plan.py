@@ -82,6 +82,11 @@ class Need:
         """Largest size of what one chunk really takes under `work`."""
         return max(self._step_bytes(step, work) for step in self.program.steps)
 
+    def chunks(self, work: int) -> int:
+        """Return how many chunks the run is under `work`."""
+        grid = self.geometry.grid
+        return sum(1 for step in self.program.steps for _ in regions(step, grid, work, self.itemsize, self.batch))
+
     def _step_bytes(self, step: Step, work: int) -> int:
         halo = max(step.reads.values())
         grid = self.geometry.grid
