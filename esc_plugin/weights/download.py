@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
+
 from ..errors import Cancelled, CheckpointError, HubError
 from . import hub
 from .catalog import CatalogEntry, is_loopback, models_folder
@@ -163,10 +165,15 @@ class _Bar:
 
 def _get(entry: CatalogEntry, target: Path, progress: Progress | None, cancel: Cancel | None, folder: Path) -> None:
     import pooch
-    import requests
 
     bar = _Bar(progress, cancel)
-    get = pooch.HTTPDownloader(bar, 2**16, timeout=TIMEOUT_S, hooks={"response": _stay_safe})
+    answers: list[requests.Response] = []
+
+    def examine(response: requests.Response, **_: Any) -> None:
+        answers.append(response)
+        _stay_safe(response)
+
+    get = pooch.HTTPDownloader(bar, 2**16, timeout=TIMEOUT_S, hooks={"response": examine})
     by_hand = f"try again, or put {entry.file!r} into {str(folder)!r} by hand"
     host = urlsplit(entry.url).netloc
     try:
@@ -186,11 +193,14 @@ def _get(entry: CatalogEntry, target: Path, progress: Progress | None, cancel: C
         raise HubError(
             f"can't write {entry.file!r} into {str(folder)!r}: {error.strerror}; make room or set ESC_MODELS_DIR."
         ) from None
+    finally:
+        for answer in answers:  # pooch leaves them open where something goes wrong
+            answer.close()
     if bar.total and target.stat().st_size < bar.total:
         raise HubError(f"the connection to {host} broke while {entry.file!r} was on its way; {by_hand}.")
 
 
-def _stay_safe(response: Any, **_: Any) -> None:
+def _stay_safe(response: requests.Response) -> None:
     """Refuse to be led from HTTPS to plain HTTP."""
     target = response.headers.get("location", "")
     if target.startswith("http://") and not is_loopback(target):

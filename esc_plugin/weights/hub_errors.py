@@ -40,17 +40,21 @@ def explain(error: Exception, repo: str, file: str, revision: str | None, offlin
         return _refused(status, what)
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):
         return _disk(error)
+    if not file:
+        return _not_here(error, what + at, offline)
     return UnreachableError(f"the connection to {site} broke while {what!r} was on its way; try again.")
 
 
 def _not_here(error: Exception, what: str, offline: bool) -> HubError:
-    from huggingface_hub import constants
+    from huggingface_hub import constants, errors
 
     cache = constants.HF_HUB_CACHE
     if offline or constants.HF_HUB_OFFLINE:
         return UnreachableError(
             f"{what!r} is not in the cache ({cache}), and offline use was asked for; load it once with a connection."
         )
+    if isinstance(error.__cause__, errors.FileMetadataError):
+        return HubError(f"{constants.ENDPOINT} does not answer as a Hugging Face Hub does; check HF_ENDPOINT and any proxy.")
     if (status := _status(error.__cause__)) and status < 500:
         return _refused(status, what)
     why = f"{constants.ENDPOINT} answered {status}" if status else f"{constants.ENDPOINT} can't be reached"

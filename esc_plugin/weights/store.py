@@ -95,7 +95,7 @@ def read_record(folder: Path) -> dict[str, dict[str, str]]:
     path = folder / RECORD
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise EscError(f"can't read {str(path)!r} ({error}); delete it to forget what was downloaded.") from None

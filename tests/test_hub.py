@@ -1,0 +1,530 @@
+"""Models from the Hub and from release pages, by the real clients from a real server on 127.0.0.1."""
+
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import save
+
+from esc_plugin.errors import Cancelled, CheckpointError, HubError
+from esc_plugin.network import ESC, EscConfig
+from esc_plugin.weights import hub
+from esc_plugin.weights.catalog import CatalogEntry, find_model, list_models
+from esc_plugin.weights.download import fetch
+from esc_plugin.weights.load import load_model
+from esc_plugin.weights.store import RECORD, read_record, verify
+
+from .hub_server import HubServer
+
+SMALL = {"dim": 8, "pdim": 4, "kernel_size": 3, "n_blocks": 1, "conv_blocks": 1, "window_size": 4, "num_heads": 2}
+TINY = EscConfig(**SMALL, proj_hidden=16, conv_hidden=10)
+RIB = EscConfig(
+    **SMALL, proj_hidden=32, conv_hidden=10, position="rib", position_rank=2, rib_hidden=4, rib_freqs=1, last_norm=True
+)
+
+
+def weights(seed, config=TINY):
+    torch.manual_seed(seed)
+    return {name: value.clone() for name, value in ESC(config).state_dict().items()}
+
+
+def pth(seed, folder):
+    torch.save({"params_ema": weights(seed)}, folder / "made.pth")
+    return (folder / "made.pth").read_bytes()
+
+
+A, B = save(weights(1)), save(weights(2))
+
+
+def is_model(model, seed):
+    return torch.equal(model.network.proj.weight, weights(seed)["proj.weight"])
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """Start a server, and point the Hub's client and the models folder to this test's own places."""
+    with HubServer() as running:
+        point_to(running.url, monkeypatch, tmp_path)
+        yield running
+
+
+def point_to(url, monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("ESC_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+
+
+@contextmanager
+def one_sentence(*parts, error=HubError):
+    with pytest.raises(error) as info:
+        yield
+    text = str(info.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    for part in parts:
+        assert part in text
+
+
+def files_asked(server):
+    return [path for method, path, _ in server.requests if method == "GET" and not path.startswith("/api")]
+
+
+# ------------------------------------------------------------------ the Hub
+
+
+def test_download_with_progress_then_from_the_cache(server):
+    commit = server.repo("org/repo", {"README.md": b"hi", "esc.safetensors": A})
+    calls = []
+    model = load_model("org/repo", progress=lambda done, total: calls.append((done, total)))
+    assert is_model(model, 1)
+    assert model.source == f"org/repo/esc.safetensors@{commit}"
+    assert model.name == "esc"
+    assert model.sha256 == hashlib.sha256(A).hexdigest()
+    assert calls[-1] == (len(A), len(A))
+    assert calls == sorted(calls)
+    before = files_asked(server)
+    assert is_model(load_model("org/repo"), 1)
+    assert files_asked(server) == before  # asked whether it changed, not for its content
+
+
+def test_second_load_without_network(server):
+    server.repo("org/repo", {"esc.safetensors": A})
+    load_model("org/repo")
+    server.requests.clear()
+    assert is_model(load_model("org/repo", offline=True), 1)
+    assert is_model(load_model("org/repo/esc.safetensors", offline=True), 1)
+    assert server.requests == []
+    server.stop()
+    assert is_model(load_model("org/repo"), 1)  # nobody answers
+    assert is_model(load_model("org/repo/esc.safetensors"), 1)
+
+
+def test_a_hub_in_trouble_leaves_the_cache(server):
+    server.repo("org/repo", {"esc.safetensors": A})
+    load_model("org/repo")
+    server.status = 500
+    assert is_model(load_model("org/repo"), 1)
+
+
+def test_pinned_revision(server):
+    first = server.repo("org/repo", {"esc.safetensors": A})
+    server.repos["org/repo"].commit({"esc.safetensors": B})
+    server.repos["org/repo"].refs["v1"] = first
+    assert is_model(load_model("org/repo"), 2)
+    assert is_model(load_model("org/repo", revision="v1"), 1)
+    assert is_model(load_model("org/repo", revision=first), 1)
+    server.requests.clear()
+    model = load_model("org/repo", revision=first)
+    assert model.source.endswith("@" + first)
+    assert server.requests == []  # a commit never changes
+    assert is_model(load_model("org/repo", revision="v1", offline=True), 1)
+
+
+def test_a_new_version_is_taken(server):
+    server.repo("org/repo", {"esc.safetensors": A})
+    assert is_model(load_model("org/repo"), 1)
+    server.repos["org/repo"].commit({"esc.safetensors": B})
+    assert is_model(load_model("org/repo"), 2)
+
+
+def test_a_broken_connection_is_resumed(server, monkeypatch):
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # the client resumes at whole chunks, of 10 MB by default
+    server.repo("org/repo", {"esc.safetensors": A})
+    server.break_after = [len(A) // 3]
+    assert is_model(load_model("org/repo"), 1)
+    ranges = [asked for method, path, asked in server.requests if method == "GET" and path.startswith("/cdn")]
+    assert ranges[0] == ""
+    assert ranges[1] == f"bytes={len(A) // 3 // 1000 * 1000}-"
+
+
+def test_a_connection_that_stays_broken(server, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client waits between its attempts
+    server.repo("org/repo", {"esc.safetensors": A})
+    server.break_after = [len(A) // 3] + [0] * 20
+    with one_sentence("broke", "try again", server.url):
+        load_model("org/repo/esc.safetensors")
+    assert not [p for p in Path(constants.HF_HUB_CACHE).rglob("*.safetensors") if p.exists()]
+    server.break_after = []
+    assert is_model(load_model("org/repo/esc.safetensors"), 1)
+
+
+def test_cancel(server):
+    server.repo("org/repo", {"esc.safetensors": A})
+    with pytest.raises(Cancelled):
+        load_model("org/repo", cancel=lambda: True)
+    assert is_model(load_model("org/repo", cancel=lambda: False), 1)
+
+
+def test_renamed_repository(server):
+    server.repo("new/name", {"esc.safetensors": A})
+    server.renamed["old/name"] = "new/name"
+    assert is_model(load_model("old/name"), 1)
+
+
+def test_private_repository_by_token(server, monkeypatch):
+    server.repo("org/private", {"esc.safetensors": A}, token="hf_secret")
+    with one_sentence("'org/private'", "HF_TOKEN", "hf auth login"):
+        load_model("org/private")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert is_model(load_model("org/private"), 1)
+
+
+def test_gated_repository(server):
+    server.repo("org/gated", {"esc.safetensors": A}, gated=True)
+    for source in ("org/gated", "org/gated/esc.safetensors"):
+        with one_sentence("gated", f"{server.url}/org/gated", "hf auth login"):
+            load_model(source)
+
+
+def test_what_is_not_there(server):
+    commit = server.repo("org/repo", {"esc.safetensors": A, "other.txt": b""})
+    server.repo("org/text", {"README.md": b""})
+    with one_sentence("no repository 'org/none'", "check the name"):
+        load_model("org/none")
+    with one_sentence("no repository 'org/none'", "check the name"):
+        load_model("org/none/esc.safetensors")
+    with one_sentence("no file 'x.safetensors'", f"{server.url}/org/repo/tree/main"):
+        load_model("org/repo/x.safetensors")
+    for source in ("org/repo", "org/repo/esc.safetensors"):
+        with one_sentence("no revision 'v9'", f"{server.url}/org/repo/commits/main"):
+            load_model(source, revision="v9")
+    with one_sentence("no revision"):
+        load_model("org/repo", revision=commit[::-1])
+    with one_sentence("'org/text' has no weights file", "among its 1 files"):
+        load_model("org/text")
+
+
+def test_impossible_names(server):
+    with one_sentence("'org/-repo'", "org/repo"):
+        load_model("org/-repo")
+
+
+@pytest.mark.parametrize(
+    ("status", "part"), [(403, "log in"), (429, "too many requests"), (500, "500"), (503, "503"), (418, "418")]
+)
+def test_answers_that_are_no_file(server, monkeypatch, status, part):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    server.status = status
+    for source in ("org/repo", "org/repo/esc.safetensors"):
+        with one_sentence(part):
+            load_model(source)
+
+
+def test_no_network_and_no_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with HubServer() as closed:
+        pass
+    point_to(closed.url, monkeypatch, tmp_path)
+    for source in ("org/repo", "org/repo/esc.safetensors"):
+        with one_sentence("check the connection", closed.url):
+            load_model(source)
+        with one_sentence("not in the cache", "offline", "load it once with a connection"):
+            load_model(source, offline=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "part"), [(errno.ENOSPC, "is full; make room"), (errno.EACCES, "can't write to the cache")]
+)
+def test_a_cache_that_takes_nothing(server, monkeypatch, code, part):
+    server.repo("org/repo", {"esc.safetensors": A})
+
+    def fail(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("huggingface_hub.file_download.http_get", fail)
+    with one_sentence(part, "HF_HOME"):
+        load_model("org/repo")
+
+
+def test_safetensors_before_pth(server, tmp_path):
+    server.repo("org/both", {"esc.pth": pth(2, tmp_path), "esc.safetensors": A, "config.json": b"{}"})
+    server.repo("org/pth", {"esc.pth": pth(2, tmp_path)})
+    assert is_model(load_model("org/both"), 1)
+    assert is_model(load_model("org/both/esc.pth"), 2)
+    assert is_model(load_model("org/pth"), 2)
+
+
+def test_several_weights_files(server):
+    server.repo("org/many", {"x2.safetensors": A, "deep/x4.safetensors": B})
+    with one_sentence("2 weights files", "org/many/x2.safetensors", "org/many/deep/x4.safetensors"):
+        load_model("org/many")
+    assert is_model(load_model("org/many/deep/x4.safetensors"), 2)
+    server.repo("org/main", {"model.safetensors": A, "old.safetensors": B})
+    assert is_model(load_model("org/main"), 1)
+
+
+def test_nothing_from_a_repository_runs(server, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    torch.save({"params": weights(1), "x": Evil()}, tmp_path / "evil.pth")
+    server.repo("org/evil", {"evil.pth": (tmp_path / "evil.pth").read_bytes()})
+    with one_sentence("nothing in a file is executed", error=CheckpointError):
+        load_model("org/evil")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_config_is_believed_only_where_the_file_is_silent(server):
+    lie = json.dumps({"window_size": 8, "dim": 64, "scale": 4}).encode()
+    server.repo("org/esc", {"esc.safetensors": A, "config.json": lie})
+    assert load_model("org/esc").config == TINY
+    server.repo("org/rib", {"rib.safetensors": save(weights(3, RIB)), "config.json": lie})
+    assert load_model("org/rib").config.window_size == 8
+    assert load_model("org/rib/rib.safetensors", offline=True).config.window_size == 8
+    assert load_model("org/rib", window_size=16).config.window_size == 16
+    for content in (b"", b"[]", b"nonsense", b'{"window_size": "8"}', b'{"window_size": -8}'):
+        server.repos["org/rib"].commit({"rib.safetensors": save(weights(3, RIB)), "config.json": content})
+        assert load_model("org/rib").config.window_size == 64
+
+
+def test_environment_variables_are_the_clients(server, tmp_path):
+    """HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE, in a process of its own that reads them at its start."""
+    server.repo("org/repo", {"esc.safetensors": A})
+    program = textwrap.dedent(
+        """
+        import sys
+        from esc_plugin.errors import HubError
+        from esc_plugin.weights import digest, hub
+        try:
+            print(digest.file_sha256(hub.download("org/repo")[0]))
+        except HubError as error:
+            print(error)
+        assert "torch" not in sys.modules
+        """
+    )
+    env = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
+    env |= {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def run(**more):
+        return subprocess.run(
+            [sys.executable, "-c", program], env=env | more, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert run(HF_HOME=str(tmp_path / "other"), HF_HUB_OFFLINE="1").startswith("'org/repo' is not in the cache")
+    assert server.requests == []
+    assert run().strip() == hashlib.sha256(A).hexdigest()
+    assert list((tmp_path / "home").rglob("*.safetensors"))
+    server.requests.clear()
+    assert run(HF_HUB_OFFLINE="1").strip() == hashlib.sha256(A).hexdigest()
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("org/repo", ("org/repo", "")),
+        ("hf://org/repo", ("org/repo", "")),
+        ("org/repo/a.safetensors", ("org/repo", "a.safetensors")),
+        ("org/repo/deep/a.pth", ("org/repo", "deep/a.pth")),
+        ("models/a.pth", None),
+        ("org/repo/README.md", None),
+        ("./org/repo", None),
+        ("../repo", None),
+        ("/org/repo/a.pth", None),
+        ("~/repo/a.pth", None),
+        ("C:\\org\\a.pth", None),
+        ("name", None),
+        ("", None),
+    ],
+)
+def test_what_names_a_repository(source, parts):
+    assert hub.parse_source(source) == parts
+
+
+# ------------------------------------------------------------------ the catalogue's downloads
+
+
+@pytest.fixture
+def offer(server, monkeypatch, tmp_path):
+    """Offer models of the test's server through the user's manifest."""
+    (tmp_path / "models").mkdir()
+
+    def add(**fields):
+        entry = {"name": "mine", "scale": 2, "purpose": "clean photo"} | fields
+        (tmp_path / "models/manifest.yaml").write_text(json.dumps({"models": [entry]}))
+        return find_model("mine")
+
+    return add
+
+
+def test_download_records_and_checks_the_hash_ever_after(server, offer, tmp_path, caplog):
+    server.release["tiny.pth"] = content = pth(1, tmp_path)
+    digest = hashlib.sha256(content).hexdigest()
+    offer(url=f"{server.url}/release/tiny.pth", license="MIT", training="none", figures={"Set5": "30.5/.9"})
+    calls = []
+    model = load_model("mine", progress=lambda *call: calls.append(call))
+    assert is_model(model, 1)
+    assert calls[-1] == (len(content), len(content))
+    assert digest in caplog.text  # shown
+    assert model.card["figures"] == {"Set5": 30.5}
+    assert model.card["ssim"] == {"Set5": 0.9}
+    assert model.card["license"] == "MIT"
+    assert model.card["source_sha256"] == digest
+    folder = tmp_path / "models"
+    assert sorted(p.name for p in folder.iterdir() if p.name[0] != ".") == [RECORD, "manifest.yaml", "tiny.safetensors"]
+    assert read_record(folder)["tiny.safetensors"]["source_sha256"] == digest
+    server.requests.clear()
+    assert is_model(load_model("mine"), 1)
+    assert is_model(load_model("tiny"), 1)
+    assert is_model(load_model(folder / "tiny.safetensors"), 1)
+    assert server.requests == []
+
+    # The kept file changes: that is found on every way to load it, and by `verify`.
+    raw = bytearray((folder / "tiny.safetensors").read_bytes())
+    raw[-1] ^= 1
+    (folder / "tiny.safetensors").write_bytes(raw)
+    for source in ("mine", folder / "tiny.safetensors"):
+        with one_sentence("tiny.safetensors", "Delete it", error=CheckpointError):
+            load_model(source)
+    assert {row["name"]: row["status"] for row in verify()}["mine"] == "mismatch"
+
+    # The download changes: the hash of the first one is still known.
+    (folder / "tiny.safetensors").unlink()
+    server.release["tiny.pth"] = pth(2, tmp_path)
+    with one_sentence(digest, "It was not kept", error=CheckpointError):
+        load_model("mine")
+    assert {row["name"]: row["status"] for row in verify()}["mine"] == "absent"
+    server.release["tiny.pth"] = content
+    assert is_model(load_model("mine"), 1)
+    assert {row["name"]: row["status"] for row in verify()}["mine"] == "ok"
+
+
+def test_wrong_sha256(server, offer, tmp_path):
+    server.release["tiny.pth"] = pth(1, tmp_path)
+    offer(url=f"{server.url}/release/tiny.pth", sha256="0" * 64)
+    with one_sentence("0" * 64, "tiny.pth", "don't use it", error=CheckpointError):
+        load_model("mine")
+    assert not list((tmp_path / "models").rglob("tiny.*"))
+    server.repo("org/repo", {"esc.safetensors": A})
+    offer(hub="org/repo", file="esc.safetensors", sha256="1" * 64)
+    with one_sentence("1" * 64, "esc.safetensors", "Delete it", error=CheckpointError):
+        load_model("mine")
+
+
+def test_a_hub_entry(server, offer, tmp_path):
+    first = server.repo("org/repo", {"esc.safetensors": A})
+    server.repos["org/repo"].commit({"esc.safetensors": B})
+    entry = offer(hub="org/repo", file="esc.safetensors", revision=first, sha256=hashlib.sha256(A).hexdigest())
+    assert {row["name"]: row["status"] for row in verify()}["mine"] == "absent"
+    assert is_model(load_model("mine"), 1)
+    assert {row["name"]: row["status"] for row in verify()}["mine"] == "ok"
+    assert is_model(load_model("mine", offline=True), 1)
+    assert is_model(load_model("mine", revision="main"), 2)
+    path = fetch(entry, tmp_path / "host")
+    assert path == tmp_path / "host/esc.safetensors"
+    assert path.read_bytes() == A
+
+
+def test_into_a_folder_of_the_hosts(server, offer, tmp_path):
+    server.release["tiny.pth"] = pth(1, tmp_path)
+    entry = offer(url=f"{server.url}/release/tiny.pth")
+    path = fetch(entry, tmp_path / "host/upscale_models")
+    assert path == tmp_path / "host/upscale_models/tiny.safetensors"
+    assert is_model(load_model(path), 1)
+    server.requests.clear()
+    assert fetch(entry, tmp_path / "host/upscale_models", offline=True) == path
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("name", ["ESC_Real_X4_GAN.pth", "renamed.pth"])
+def test_a_file_in_the_folder_takes_the_place_of_a_download(server, offer, tmp_path, name):
+    content = pth(1, tmp_path)
+    entry = offer(
+        url=f"{server.url}/release/{{file}}", file="ESC_Real_X4_GAN.pth", sha256=hashlib.sha256(content).hexdigest()
+    )
+    (tmp_path / "models" / name).write_bytes(content)
+    assert is_model(load_model("mine"), 1)
+    assert fetch(entry) == tmp_path / "models" / name
+    assert server.requests == []
+    assert {row["name"]: row["status"] for row in verify()}["mine"] == "ok"
+
+
+def test_the_right_name_with_the_wrong_content(server, offer, tmp_path):
+    offer(url=f"{server.url}/release/tiny.pth", sha256="2" * 64)
+    (tmp_path / "models/tiny.pth").write_bytes(pth(1, tmp_path))
+    with one_sentence("tiny.pth", "2" * 64, "Delete it", error=CheckpointError):
+        load_model("mine")
+
+
+def test_a_known_hash_brings_the_card_to_any_path(server, offer, tmp_path):
+    content = pth(1, tmp_path)
+    offer(url=f"{server.url}/release/x.pth", license="MIT", sha256=hashlib.sha256(content).hexdigest())
+    assert load_model(tmp_path / "made.pth").card["license"] == "MIT"
+
+
+def test_download_failures(server, offer, tmp_path):
+    entry = offer(url=f"{server.url}/release/none.pth", confirmed=False)
+    with one_sentence("404", "only implied", "none.pth", str(tmp_path / "models")):
+        fetch(entry)
+    entry = offer(url=f"{server.url}/release/none.pth")
+    with one_sentence("404", "by hand"):
+        fetch(entry)
+    with one_sentence("offline", f"{server.url}/release/none.pth", str(tmp_path / "models")):
+        fetch(entry, offline=True)
+    server.release["none.pth"] = pth(1, tmp_path)
+    server.break_after = [100]
+    with one_sentence("broke", "try again"):
+        fetch(entry)
+    with pytest.raises(Cancelled):
+        fetch(entry, cancel=lambda: True)
+    server.release["none.pth"] = b"<html>not a model</html>"
+    with one_sentence("web page", error=CheckpointError):
+        fetch(entry)
+    server.status = 503
+    with one_sentence("503", "try again later"):
+        fetch(entry)
+    server.stop()
+    with one_sentence("can't reach 127.0.0.1", "by hand"):
+        fetch(entry)
+    assert [p.name for p in (tmp_path / "models").iterdir() if p.suffix != ".yaml"] == []  # nothing half done is left
+
+
+def test_offline_by_environment(server, offer, monkeypatch, tmp_path):
+    server.release["tiny.pth"] = pth(1, tmp_path)
+    entry = offer(url=f"{server.url}/release/tiny.pth")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with one_sentence("offline"):
+        fetch(entry)
+    assert server.requests == []
+
+
+def test_https_is_not_left(server, offer):
+    entry = offer(url=f"{server.url}/insecure/x.pth")
+    with one_sentence("not HTTPS"):
+        fetch(entry)
+
+
+def test_a_folder_that_takes_nothing(server, offer, tmp_path, monkeypatch):
+    server.release["tiny.pth"] = pth(1, tmp_path)
+    entry = offer(url=f"{server.url}/release/tiny.pth")
+    (tmp_path / "file").write_text("")
+    with one_sentence("can't write into", "ESC_MODELS_DIR"):
+        fetch(entry, tmp_path / "file/folder")
+
+
+def test_files_in_the_folder_are_models(server, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/my own.safetensors").write_bytes(A)
+    (tmp_path / "models/notes.txt").write_text("")
+    (tmp_path / "models/.hidden.safetensors").write_bytes(A)
+    entry = next(entry for entry in list_models() if entry.name == "my own")
+    assert isinstance(entry, CatalogEntry)
+    assert is_model(load_model("my own"), 1)
+    assert not {"notes", ".hidden"} & {entry.name for entry in list_models()}
+    assert {row["name"]: row["status"] for row in verify()}["my own"] == "unknown"
+    (tmp_path / "models/my own.safetensors").unlink()
+    with pytest.raises(HubError, match="is not there"):
+        fetch(entry)
