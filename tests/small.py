@@ -1,0 +1,42 @@
+"""Networks that are quick, and one whose output is known without running it."""
+
+from __future__ import annotations
+
+import torch
+
+from esc_plugin import Model, Upscaler
+from esc_plugin.network import ESC, EscConfig
+
+
+def small_config(scale: int = 2, head: str = "classic") -> EscConfig:
+    return EscConfig(
+        dim=16,
+        pdim=8,
+        kernel_size=3,
+        n_blocks=1,
+        conv_blocks=1,
+        window_size=8,
+        num_heads=2,
+        proj_hidden=32,
+        conv_hidden=20,
+        scale=scale,
+        head=head,  # type: ignore[arg-type]
+        **({"mid_dim": 16, "mlp_hidden": (16,)} if head == "lte" else {}),
+    )
+
+
+def random_upscaler(scale: int = 2, head: str = "classic") -> Upscaler:
+    """Return a network that changes what it sees."""
+    torch.manual_seed(1)
+    config = small_config(scale, head)
+    return Upscaler(Model(ESC(config).eval(), config, "random", "test", ""), device="cpu")
+
+
+def nearest_upscaler(scale: int = 2) -> Upscaler:
+    """Return a network that repeats each pixel: the classic head adds its convolution, here zero, to just that."""
+    config = small_config(scale)
+    network = ESC(config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    return Upscaler(Model(network.eval(), config, "nearest", "test", ""), device="cpu")

@@ -1,0 +1,141 @@
+"""Averages over each input pixel: compared, and restored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esc_plugin import ImageError
+from esc_plugin.consistency import average, check_agreement, project
+
+from .small import random_upscaler
+
+RANDOM = random_upscaler()
+INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32"]
+
+
+def blocks(image: np.ndarray, fy: int, fx: int) -> np.ndarray:
+    """Return the pixels of each block: (H, W, S, fy fx)."""
+    height, width = image.shape[0] // fy, image.shape[1] // fx
+    cut = image.reshape(height, fy, width, fx, -1).transpose(0, 2, 4, 1, 3)
+    return cut.reshape(height, width, cut.shape[2], fy * fx)
+
+
+@given(
+    st.sampled_from(INTEGERS), st.integers(1, 6), st.integers(1, 6), st.integers(1, 4), st.integers(1, 4), st.integers(0, 99)
+)
+@settings(max_examples=100)
+def test_integers_agree_exactly_over_the_whole_range(dtype: str, h: int, w: int, fy: int, fx: int, seed: int) -> None:
+    limits, random = np.iinfo(dtype), np.random.default_rng(seed)
+    plane = random.integers(limits.min, limits.max, (h, w), dtype, endpoint=True)
+    plane[random.random((h, w)) < 0.3] = random.choice([limits.min, limits.max])  # where clipping leaves one solution
+    upscaled = random.integers(limits.min, limits.max, (h * fy, w * fx), dtype, endpoint=True)
+    project(upscaled, plane)
+    sums = blocks(upscaled.astype(object), fy, fx).sum(-1)[..., 0]
+    assert (sums == plane.astype(object) * fy * fx).all()
+
+
+@given(st.sampled_from(["float16", "float32", "float64"]), st.integers(1, 5), st.integers(1, 4), st.integers(0, 99))
+@settings(max_examples=40)
+def test_floating_values_agree_to_rounding(dtype: str, size: int, factor: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    plane = random.normal(size=(size, size + 1, 3)).astype(dtype)
+    upscaled = random.normal(size=(size * factor, (size + 1) * factor, 3)).astype(dtype)
+    before = upscaled.copy()
+    project(upscaled, plane)
+    rounding = 8 * np.finfo(dtype).eps
+    np.testing.assert_allclose(blocks(upscaled.astype(float), factor, factor).mean(-1), plane.astype(float), atol=rounding)
+    # One number is added to all pixels of a block: that is the smallest change there is.
+    change = blocks(upscaled.astype(float) - before, factor, factor)
+    np.testing.assert_allclose(change, change.mean(-1, keepdims=True).repeat(factor**2, -1), atol=rounding)
+
+
+def test_what_agrees_already_is_not_touched() -> None:
+    upscaled = np.random.default_rng(0).integers(0, 60, (8, 8)).astype(np.uint16) * 4
+    plane = blocks(upscaled, 2, 2)[..., 0, :].mean(-1).astype(np.uint16)
+    project(upscaled, plane)
+    np.testing.assert_array_equal(blocks(upscaled, 2, 2).mean(-1)[..., 0], plane)
+    again = upscaled.copy()
+    project(again, plane)
+    np.testing.assert_array_equal(again, upscaled)
+
+
+def test_rounding_moves_no_pixel_by_more_than_a_level_beyond_the_shift() -> None:
+    plane = np.array([[10]], np.uint8)
+    upscaled = np.array([[9, 9, 12], [9, 10, 9], [9, 9, 9]], np.uint8)  # sum 85, wanted 90
+    before = upscaled.astype(int)
+    project(upscaled, plane)
+    assert upscaled.sum() == 90
+    change = upscaled.astype(int) - before
+    assert change.min() == 0  # 5 / 9 of a level each: five pixels gain one, four gain none
+    assert change.max() == 1
+
+
+def test_non_finite_pixels_are_left_alone() -> None:
+    plane = np.array([[1.0, np.nan]])
+    upscaled = np.array([[2.0, 4.0, np.nan, np.nan]])
+    project(upscaled, plane)
+    np.testing.assert_array_equal(upscaled, [[0.0, 2.0, np.nan, np.nan]])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+@pytest.mark.parametrize("axes", ["YX", "YXS", "SYX", "CYX"])
+def test_an_upscaled_image_keeps_its_sums(dtype: str, axes: str) -> None:
+    shape = tuple({"Y": 9, "X": 8, "S": 3, "C": 2}[a] for a in axes)
+    image = np.random.default_rng(1).integers(0, 100, shape).astype(dtype)
+    plain, kept = RANDOM(image, axes=axes), RANDOM(image, axes=axes, consistency=True)
+    assert plain.sum(dtype=float) / 4 != pytest.approx(image.sum(dtype=float), rel=1e-4)  # else this test shows nothing
+    for before in check_agreement(image, plain, axes):
+        assert before.rms > 0.1
+    for after in check_agreement(image, kept, axes):
+        assert after.worst <= (1e-5 if dtype == "float32" else 0)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 9), st.integers(0, 9))
+@settings(max_examples=60)
+def test_averages_are_exact_by_area(h: int, w: int, more_y: int, more_x: int) -> None:
+    """Against the plain definition: repeat every pixel until the grids share their edges, then average blocks."""
+    plane = np.random.default_rng(0).normal(size=(h + more_y, w + more_x))
+    fine = plane.repeat(h, 0).repeat(w, 1)
+    wanted = blocks(fine, h + more_y, w + more_x).mean(-1)[..., 0]
+    np.testing.assert_allclose(average(plane, (h, w)), wanted, atol=1e-12)
+
+
+def test_the_report_is_the_definition() -> None:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 1000, (2, 5, 6)).astype(np.uint16)
+    upscaled = random.integers(0, 1000, (2, 15, 18)).astype(np.uint16)
+    for channel, found in enumerate(check_agreement(image, upscaled, "CYX")):
+        difference = blocks(upscaled[channel], 3, 3).mean(-1)[..., 0] - image[channel]
+        assert found.channel == channel
+        assert found.bias == pytest.approx(difference.mean())
+        assert found.rms == pytest.approx(np.sqrt((difference**2).mean()))
+        assert found.worst == pytest.approx(np.abs(difference).max())
+        assert found.mean == pytest.approx(image[channel].mean())
+
+
+def test_a_brighter_output_has_a_bias_per_channel() -> None:
+    image = np.random.default_rng(0).integers(0, 200, (6, 5, 3)).astype(np.uint8)
+    upscaled = image.repeat(4, 0).repeat(4, 1)
+    upscaled[..., 1] += 7
+    found = check_agreement(image, upscaled)
+    assert [entry.bias for entry in found] == [0, 7, 0]
+    assert [entry.worst for entry in found] == [0, 7, 0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "other"), [((4, 4), (8, 8, 3)), ((4, 4, 3), (8, 8, 4)), ((4, 4), (3, 8)), ((2, 4, 4), (3, 8, 8))]
+)
+def test_what_can_not_be_compared(shape: tuple[int, ...], other: tuple[int, ...]) -> None:
+    with pytest.raises(ImageError):
+        check_agreement(np.zeros(shape), np.zeros(other))
+
+
+def test_a_broken_factor_can_not_be_projected() -> None:
+    arrays: Any = np.zeros((7, 8)), np.zeros((4, 4))
+    with pytest.raises(ImageError, match="whole factor"):
+        project(*arrays)
