@@ -31,7 +31,7 @@ def upscale_images(
     size: Size | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-    watch: Callable[[Tensor], None] | None = None,
+    watch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Tensor:
     """Upscale a batch, image by image, exactly as `Upscaler.__call__` does with intensities in 0..1.
 
@@ -46,7 +46,8 @@ def upscale_images(
     progress, cancel : callable, optional
         See `Upscaler.stream`.
     watch : callable, optional
-        Told of each image's result (height, width, C) before the work on it starts: zeros that are filled in piece by piece.
+        ``watch(image, result)`` is called before the work on each image starts; the result (height, width, C) is NaN, and
+        is filled in piece by piece.
 
     Returns
     -------
@@ -63,10 +64,10 @@ def upscale_images(
     check_images(images)
     scale, (height, width) = upscaler.model.scale, images.shape[1:3]
     size = size or (height * scale, width * scale)
-    out = torch.zeros(len(images), *size, images.shape[3])
+    out = torch.full((len(images), *size, images.shape[3]), torch.nan)
     for i, (image, result) in enumerate(zip(images, out, strict=True)):
         if watch:
-            watch(result)
+            watch(image, result)
         upscaler(
             image.float().cpu().numpy(),
             axes="YXS",
@@ -151,10 +152,23 @@ def total_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().total
 
 
-def thumbnail(image: Tensor, edge: int = 512) -> Image:
-    """Make a small picture of (H, W, 3 or more) in 0..1, every n-th pixel, the longer edge at most `edge`."""
+def thumbnail(image: Tensor, result: Tensor, edge: int = 512) -> Image:
+    """Make a small picture of an unfinished result, for a quick look: every n-th pixel.
+
+    Parameters
+    ----------
+    image : Tensor
+        (H, W, 3 or more) in 0..1: what is shown where nothing is finished.
+    result : Tensor
+        (height, width, 3 or more) in 0..1, NaN where it isn't finished.
+    edge : int
+        The longer edge of the picture is at most this long.
+    """
     from PIL import Image
 
-    step = -(-max(image.shape[:2]) // edge)
-    values = image[::step, ::step, :3].float().clamp(0, 1) * 255
-    return Image.fromarray(values.round().to("cpu", torch.uint8).numpy())
+    step = -(-max(result.shape[:2]) // edge)
+    part = result[::step, ::step, :3].cpu()
+    rows, columns = (torch.arange(0, n, step) * m // n for n, m in zip(result.shape[:2], image.shape[:2], strict=True))
+    behind = image.float().cpu()[rows][:, columns, :3]
+    values = torch.where(part.isnan(), behind, part).clamp(0, 1) * 255
+    return Image.fromarray(values.round().byte().numpy())

@@ -8,6 +8,7 @@ from typing import Any
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..esc_plugin.errors import EscError
 from ..esc_plugin.upscaler import PRECISIONS
 from . import models
 from .host import ComfyHost, ModelFolders, attach_patcher
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 CATEGORY = "image/upscaling"
 #: Arguments that only newer versions of `io.Schema` know. An unknown one would cost this node and all after it.
 SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
+#: What importing spandrel raises where it, or the torchvision that it needs, is missing or doesn't fit torch.
+BROKEN_IMPORT = (ImportError, RuntimeError)
 
 
 def schema(**values: Any) -> io.Schema:
@@ -68,9 +71,12 @@ class LoadModel(io.ComfyNode):
     @classmethod
     def execute(cls, model: str, hub_id: str = "") -> io.NodeOutput:
         """See `.models.load`."""
-        from .spandrel_support import describe
-
-        loaded = models.load(model, hub_id, ModelFolders())
+        try:
+            from .spandrel_support import describe
+        except BROKEN_IMPORT as error:
+            raise EscError(f"an upscale model needs spandrel, which can't be imported: {error}") from None
+        with ComfyHost().download() as (progress, cancel):
+            loaded = models.load(model, hub_id, ModelFolders(), progress=progress, cancel=cancel)
         return io.NodeOutput(attach_patcher(describe(loaded.network)))
 
 
@@ -177,8 +183,8 @@ def teach_spandrel() -> None:
         from .spandrel_support import register
 
         register()
-    except ImportError as error:
-        logger.warning("ComfyUI's own upscale nodes can't load ESC models, because spandrel is missing: %s", error)
+    except BROKEN_IMPORT as error:
+        logger.warning("ComfyUI's own upscale nodes can't load ESC models, because spandrel can't be imported: %s", error)
 
 
 async def comfy_entrypoint() -> EscExtension:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import comfy.model_management as mm
@@ -15,7 +17,8 @@ import torch
 from comfy.cli_args import LatentPreviewMethod, args
 from torch import Tensor
 
-from ..esc_plugin.engine import Progress
+from ..esc_plugin.engine import Cancel, Progress
+from ..esc_plugin.errors import Cancelled
 from ..esc_plugin.upscaler import choose_precision
 
 logger = logging.getLogger(__name__)
@@ -56,6 +59,27 @@ class ComfyHost:
             bar.update_absolute(done, total, shown)
 
         return tell
+
+    @contextmanager
+    def download(self) -> Iterator[tuple[Progress, Cancel]]:
+        """Give a progress callback and a cancel callback for a download.
+
+        ComfyUI's exception for Cancel must not be raised inside of other people's downloaders, which may take it for a
+        failure of theirs: it is held until they have stopped.
+        """
+        tell = self.progress()
+        pressed: list[BaseException] = []
+
+        def progress(done: int, total: int) -> None:
+            try:
+                tell(done, max(done, total, 1))
+            except BaseException as error:
+                pressed.append(error)
+
+        try:
+            yield progress, lambda: bool(pressed)
+        except Cancelled:
+            raise pressed[0] from None
 
     def reserve(self, descriptor: Any, memory: int) -> None:
         """Have ComfyUI make room for `memory` bytes, and put the descriptor's module on the device."""
@@ -144,3 +168,7 @@ class ModelFolders:
     def path(self, name: str) -> str | None:
         """Return where a file is, or None if it is gone."""
         return folder_paths.get_full_path(self.KIND, name)
+
+    def folder(self) -> Path:
+        """Return where downloads go: the first folder, which is the user's default."""
+        return Path(folder_paths.get_folder_paths(self.KIND)[0])

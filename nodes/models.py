@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from ..esc_plugin.errors import EscError
-from ..esc_plugin.weights.catalog import find_model, list_models
+from ..esc_plugin.errors import CheckpointError, EscError, HubError
+from ..esc_plugin.weights import hub
+from ..esc_plugin.weights.catalog import SUFFIXES, CatalogEntry, list_models
+from ..esc_plugin.weights.digest import file_sha256
+from ..esc_plugin.weights.download import fetch
+from ..esc_plugin.weights.hub import Cancel, Progress
 from ..esc_plugin.weights.load import load_model
 from ..esc_plugin.weights.model import Model, read_model
 
-#: Files that may hold an ESC network.
-SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".sft")
+logger = logging.getLogger(__name__)
 
 
 class Shelf(Protocol):
@@ -24,15 +28,23 @@ class Shelf(Protocol):
     def path(self, name: str) -> str | None:
         """Return where a file is, or None if it is gone."""
 
+    def folder(self) -> Path:
+        """Return where downloads go."""
+
 
 def choices(files: Iterable[str]) -> list[str]:
     """Return the menu: the models on offer, then the files that are there."""
-    offered = [entry.name for entry in list_models()]
+    try:
+        offered = [entry.name for entry in list_models()]
+    except EscError as error:
+        # The user's own list is damaged, which is no reason to go without nodes.
+        logger.warning("the models on offer can't be listed: %s", error)
+        offered = []
     return offered + [name for name in files if Path(name).suffix.lower() in SUFFIXES]
 
 
-def load(choice: str, hub_id: str, shelf: Shelf) -> Model:
-    """Load what the user chose.
+def load(choice: str, hub_id: str, shelf: Shelf, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Model:
+    """Load what the user chose; what isn't there yet is downloaded.
 
     Parameters
     ----------
@@ -40,19 +52,41 @@ def load(choice: str, hub_id: str, shelf: Shelf) -> Model:
         One of `choices`.
     hub_id : str
         Of the Hugging Face Hub, ``org/repo`` or ``org/repo/file``; if it isn't empty, it counts and `choice` doesn't.
+    progress, cancel : callable, optional
+        Of a download, see `fetch`.
 
     Raises
     ------
     EscError
-        If there is no such model, or it can't be used.
+        If there is no such model, or it can't be had or used.
+    Cancelled
+        If `cancel` returned True.
     """
     if hub_id.strip():
-        return load_model(hub_id.strip())
-    if find_model(choice):
-        return load_model(choice)
+        return _from_hub(hub_id.strip(), shelf.folder(), progress, cancel)
+    if entry := next((entry for entry in list_models() if entry.name == choice), None):
+        return load_model(fetch(entry, shelf.folder(), progress=progress, cancel=cancel))
     path = shelf.path(choice)
     if path is None:
         raise EscError(
             f"there is no model {choice!r}; press R to read the model folders again, then choose one of the menu."
         )
-    return read_model(path)
+    try:
+        return load_model(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} Models of other kinds open with ComfyUI's own Load Upscale Model.") from None
+
+
+def _from_hub(hub_id: str, folder: Path, progress: Progress | None, cancel: Cancel | None) -> Model:
+    """Load a model of the Hub, and keep its file as ``org/repo/file`` in a folder, where all other nodes find it too."""
+    parts = hub.parse_source(hub_id)
+    if parts is None:
+        raise HubError(f"{hub_id!r} names no model of the Hugging Face Hub; write org/repo or org/repo/file.safetensors.")
+    path, commit = hub.download(*parts, progress=progress, cancel=cancel)
+    file = path.as_posix().rpartition(f"/{commit}/")[2]
+    own = folder / parts[0]
+    if (kept := own / path.name).is_file() and file_sha256(kept) != file_sha256(path):
+        kept.unlink()  # an older version
+    kept = fetch(CatalogEntry(path.stem, 0, "", hub=parts[0], revision=commit, file=file), own)
+    source = f"{parts[0]}/{file}@{commit}"
+    return read_model(kept, name=path.stem, source=source, hint=lambda: hub.stated_config(parts[0], commit))

@@ -161,12 +161,12 @@ class _View:
     """A picture of the result as far as it is done."""
 
     def __init__(self) -> None:
-        self.result: Tensor | None = None
+        self.images: tuple[Tensor, Tensor] | None = None
 
-    def look_at(self, result: Tensor) -> None:
+    def look_at(self, image: Tensor, result: Tensor) -> None:
         """Turn to another image."""
-        self.result = result
+        self.images = image, result
 
     def picture(self) -> Any:
         """Return a PIL image, or None if nothing has been begun."""
-        return None if self.result is None else thumbnail(self.result)
+        return thumbnail(*self.images) if self.images else None

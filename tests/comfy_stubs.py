@@ -21,6 +21,8 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 GENERATIONS = ("2025", "2026")
+KEPT: list[Any] = []
+NUMBERS = itertools.count()
 
 
 class OutOfMemoryError(RuntimeError):
@@ -41,6 +43,7 @@ class Comfy:
     files: dict[str, Path] = field(default_factory=dict)  # in models/upscale_models
     cancel_after: int | None = None  # checks for Cancel until the user presses it
     emptied: int = 0  # soft_empty_cache
+    folder: Path = Path()  # models/upscale_models
 
     def start(self) -> None:
         """Begin a prompt with nothing pressed and nothing told."""
@@ -120,17 +123,37 @@ def comfy(generation: str) -> Iterator[Comfy]:
         if parent:
             setattr(host.modules[parent], child, module)
     before = dict(sys.modules)
+    folder = f"esc-plugin-{next(NUMBERS)}"  # a new one each time, so that nothing is imported from another
     sys.modules.update(host.modules)
     try:
-        host.pack = load_pack(f"esc-plugin-{generation}")
+        host.pack = load_pack(folder)
         extension = asyncio.run(host.pack.comfy_entrypoint())
         assert isinstance(extension, host.modules["comfy_api.latest"].ComfyExtension)
         host.nodes = {node.define_schema().node_id: node for node in asyncio.run(extension.get_node_list())}
         yield host
     finally:
         for name in set(sys.modules) - set(before):
-            if name in host.modules or name.startswith(_module_name(f"esc-plugin-{generation}")):
+            if name in host.modules or name.startswith(_module_name(folder)):
                 del sys.modules[name]
+        sys.modules.update(before)
+
+
+def import_spandrel() -> ModuleType:
+    """Import the spandrel of the registry, also where torchvision was built for another torch.
+
+    A torchvision for CUDA registers operators for which a torch for CPUs has no schema, and can't be imported.
+    """
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        KEPT.append(library)  # its schemas go with it
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        importlib.import_module("torchvision")
+    return importlib.import_module("spandrel")
 
 
 def load_pack(folder: str) -> ModuleType:
@@ -216,6 +239,8 @@ def _utils(host: Comfy) -> ModuleType:
         def update_absolute(self, value: int, total: int | None = None, preview: Any = None) -> None:
             self.total = total or self.total
             self.current = min(value, self.total)
+            if host.generation == "2025":
+                host.modules["comfy.model_management"].throw_exception_if_processing_interrupted()
             host.told.append((self.current, self.total, preview))
 
         def update(self, value: int) -> None:
@@ -271,7 +296,7 @@ def _folder_paths(host: Comfy) -> ModuleType:
 
     def get_folder_paths(kind: str) -> list[str]:
         known(kind)
-        return [str(path) for path in dict.fromkeys(path.parent for path in host.files.values())]
+        return [str(host.folder), "/nowhere/else"]
 
     module.get_filename_list = get_filename_list
     module.get_full_path = get_full_path

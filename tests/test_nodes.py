@@ -1,0 +1,460 @@
+"""The pack inside a ComfyUI of 2025 and one of 2026: what users do with the nodes, and what goes wrong meanwhile."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save, save_file
+from torch import Tensor, nn
+
+from esc_plugin import Upscaler
+from esc_plugin.network import ESC, EscConfig
+from esc_plugin.weights.model import Model
+
+from .comfy_stubs import GENERATIONS, ROOT, Comfy, OutOfMemoryError, comfy, import_spandrel
+from .hub_server import HubServer
+from .test_hub import point_to
+
+TINY = EscConfig(dim=12, pdim=4, n_blocks=1, conv_blocks=1, window_size=6, num_heads=3, proj_hidden=18, conv_hidden=15)
+
+
+@pytest.fixture(scope="module", params=GENERATIONS)
+def running(request: pytest.FixtureRequest) -> Iterator[Comfy]:
+    import_spandrel()
+    with comfy(request.param) as host:
+        yield host
+
+
+@pytest.fixture
+def host(running: Comfy, tmp_path: Path) -> Comfy:
+    """A ComfyUI with one ESC file of the user's own."""
+    running.start()
+    torch.manual_seed(0)
+    save_file(ESC(TINY).state_dict(), tmp_path / "mine.safetensors")
+    running.files = {"mine.safetensors": tmp_path / "mine.safetensors"}
+    running.folder = tmp_path / "upscale_models"
+    return running
+
+
+@pytest.fixture
+def model(host: Comfy) -> Any:
+    return host.run("ESC_LoadModel", model="mine.safetensors")
+
+
+def picture(frames: int = 1, height: int = 20, width: int = 26, channels: int = 3) -> Tensor:
+    """An image as LoadImage makes it, which nobody may change."""
+    return torch.rand(frames, height, width, channels, generator=torch.Generator().manual_seed(1))
+
+
+def reference(descriptor: Any, images: Tensor, **options: Any) -> Tensor:
+    """What the library makes of the same images."""
+    network = ESC(TINY)
+    network.load_state_dict(descriptor.model.state_dict())
+    upscaler = Upscaler(Model(network.eval(), network.config, "reference", "", ""))
+    results = [upscaler(image.numpy(), axes="YXS", intensity="range", **options) for image in images.float()]
+    return torch.from_numpy(np.stack(results)).clamp(0, 1)
+
+
+# ---- what users see
+
+
+def test_every_node_is_explained(host: Comfy) -> None:
+    assert sorted(host.nodes) == ["ESC_LoadModel", "ESC_UpscaleImage"]
+    for node_id, node in host.nodes.items():
+        schema = node.define_schema()
+        assert schema.category == "image/upscaling"
+        assert schema.description.endswith(".")
+        assert all(part.values["tooltip"].endswith(".") for part in [*schema.inputs, *schema.outputs])
+        help_page = (ROOT / "web" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")
+        names = {part.id for part in schema.inputs} | {part.values["display_name"] for part in schema.outputs}
+        assert {name for name in names if f"`{name}`" not in help_page} == set()
+        assert hasattr(schema, "search_aliases") == (host.generation == "2026")
+
+
+def test_menu_lists_offers_then_files(host: Comfy) -> None:
+    host.files |= {"notes.txt": Path("notes.txt"), "sub/folder.pth": Path("folder.pth")}
+    (menu,) = (part for part in host.nodes["ESC_LoadModel"].define_schema().inputs if part.id == "model")
+    assert menu.values["options"][0] == "esc-nano-x2"
+    assert menu.values["options"][-2:] == ["mine.safetensors", "sub/folder.pth"]
+
+
+def test_nothing_happens_outside_of_comfyui(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "folder_paths", raising=False)
+    assert set(runpy.run_path(str(ROOT / "__init__.py"))) & {"comfy_entrypoint", "NODE_CLASS_MAPPINGS"} == set()
+
+
+@pytest.mark.parametrize("error", [ImportError("no spandrel"), RuntimeError("operator torchvision::nms does not exist")])
+def test_loads_without_spandrel(error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def find_spec(self, name: str, *_: Any) -> None:
+            if name == "spandrel":
+                raise error
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "spandrel"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with comfy("2026") as host:
+        assert sorted(host.nodes) == ["ESC_LoadModel", "ESC_UpscaleImage"]
+        assert "spandrel" in caplog.text
+        with pytest.raises(host.inside("esc_plugin.errors").EscError, match="needs spandrel"):
+            host.run("ESC_LoadModel", model="esc-nano-x2")
+
+
+# ---- loading
+
+
+@pytest.mark.parametrize("name", ["esc-nano-x2", "mine.safetensors"])
+def test_loaded_models_serve_stock_nodes(name: str, host: Comfy) -> None:
+    model = host.run("ESC_LoadModel", model=name)
+    assert type(model.patcher).__name__ == {"2025": "ModelPatcher", "2026": "CoreModelPatcher"}[host.generation]
+    image = picture()
+    found = host.stock_upscale(model, image)
+    expected = model.model(image.movedim(-1, 1)).movedim(1, -1).clamp(0, 1)
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"model": "gone.pth"}, "there is no model 'gone.pth'"),
+        ({"model": "esc-nano-x9"}, "there is no model 'esc-nano-x9'"),
+        ({"model": "broken.pth"}, "broken.pth"),
+        ({"model": "compact.safetensors"}, "no ESC network.*Load Upscale Model"),
+    ],
+)
+def test_unusable_models_say_why(inputs: dict[str, str], said: str, host: Comfy, tmp_path: Path) -> None:
+    (tmp_path / "broken.pth").write_bytes(b"\x80\x02not a model")
+    save_file({"body.0.weight": torch.zeros(4, 3, 3, 3)}, tmp_path / "compact.safetensors")
+    host.files |= {name: tmp_path / name for name in ("broken.pth", "compact.safetensors")}
+    with pytest.raises(host.inside("esc_plugin.errors").EscError, match=said):
+        host.run("ESC_LoadModel", **inputs)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    with HubServer() as server:
+        point_to(server.url, monkeypatch, tmp_path)
+        yield server
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "weights/x2.safetensors"])
+@pytest.mark.parametrize("named", [True, False])
+def test_hub_models_land_in_comfyuis_folder(file: str, named: bool, hub: HubServer, host: Comfy) -> None:
+    hub.repo("lab/esc-x2", {})
+    for seed in (1, 2):  # the second is a new version
+        torch.manual_seed(seed)
+        state = ESC(TINY).state_dict()
+        hub.repos["lab/esc-x2"].commit({file: save(state), "README.md": b"read me"})
+        model = host.run("ESC_LoadModel", model="mine.safetensors", hub_id=f"lab/esc-x2{'/' + file if named else ''} ")
+        assert torch.equal(model.model.proj.weight, state["proj.weight"])
+        kept = host.folder / "lab" / "esc-x2" / Path(file).name
+        assert kept.read_bytes() == save(state)
+        assert host.told[-1][0] == host.told[-1][1] > 10_000
+
+
+def test_cancel_stops_a_download(hub: HubServer, host: Comfy) -> None:
+    hub.repo("lab/esc-x2", {"model.safetensors": save(ESC(TINY).state_dict())})
+    host.cancel_after = 0
+    with pytest.raises(host.interrupt):
+        host.run("ESC_LoadModel", model="mine.safetensors", hub_id="lab/esc-x2")
+    assert not host.folder.exists()
+    assert host.run("ESC_LoadModel", model="mine.safetensors", hub_id="lab/esc-x2").scale == 2
+
+
+@pytest.mark.parametrize(
+    ("hub_id", "said"), [("lab/none", "lab/none"), ("a b", "write org/repo"), ("../x.pth", "write org/repo")]
+)
+def test_what_the_hub_has_not(hub_id: str, said: str, hub: HubServer, host: Comfy) -> None:
+    with pytest.raises(host.inside("esc_plugin.errors").HubError, match=re.escape(said)):
+        host.run("ESC_LoadModel", model="mine.safetensors", hub_id=hub_id)
+
+
+def test_a_damaged_list_of_models_costs_no_node(host: Comfy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "manifest.yaml").write_text("models: [{name: 5}]")
+    monkeypatch.setenv("ESC_MODELS_DIR", str(tmp_path))
+    assert host.inside("nodes.models").choices(host.files) == ["mine.safetensors"]
+
+
+# ---- upscaling
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize(("frames", "channels"), [(1, 3), (3, 3), (2, 4)])
+def test_equals_the_library(frames: int, channels: int, dtype: torch.dtype, host: Comfy, model: Any) -> None:
+    images = picture(frames, channels=channels).to(dtype)
+    before = images.clone()
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=images)
+    assert (found.dtype, found.device.type, tuple(found.shape)) == (torch.float32, "cpu", (frames, 40, 52, channels))
+    assert torch.equal(found, reference(model, images))
+    assert torch.equal(images, before)
+    assert model.dtype == torch.float32
+
+
+@pytest.fixture
+def tight(host: Comfy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave nothing for the runtime and little for a chunk, so that small images can be short of memory too."""
+    plan = host.inside("esc_plugin.engine.plan")
+    monkeypatch.setattr(plan, "RESERVE_BYTES", 0)
+    monkeypatch.setattr(plan, "LEAST_WORK_BYTES", 2**18)
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize("limit", [0.0, 0.006])
+def test_memory_never_changes_the_result(limit: float, host: Comfy, model: Any) -> None:
+    images = picture(height=90, width=130)
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=images, memory_limit=limit)
+    assert (found - reference(model, images)).abs().max() < 1e-5
+    (patcher, asked, full) = host.loads[0]
+    assert (patcher, full) == (model.patcher, True)
+    assert 0 < asked <= (limit * 2**30 or 2**30)
+
+
+def test_too_little_memory_is_told_before_the_work(host: Comfy, model: Any) -> None:
+    with pytest.raises(host.inside("esc_plugin.errors").EscError, match="needs at least"):
+        host.run("ESC_UpscaleImage", upscale_model=model, image=picture(), memory_limit=0.01)
+    assert host.told == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "size"),
+    [
+        ({"target": "factor", "factor": 1.5}, (30, 39)),
+        ({"target": "factor", "factor": 3.0}, (60, 78)),
+        ({"target": "factor", "factor": 0.5}, (10, 13)),
+        ({"target": "width and height", "width": 39}, (30, 39)),
+        ({"target": "width and height", "height": 50}, (50, 65)),
+        ({"target": "width and height", "width": 33, "height": 50}, (50, 33)),
+        ({"target": "model scale", "factor": 7.0, "width": 5}, (40, 52)),
+    ],
+)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_targets(inputs: dict[str, Any], size: tuple[int, int], channels: int, host: Comfy, model: Any) -> None:
+    images = picture(channels=channels)
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=images, **inputs)
+    assert tuple(found.shape) == (1, *size, channels)
+    assert torch.equal(found, reference(model, images, size=size))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"target": "width and height"}, "both are 0"),
+        ({"target": "larger"}, "target is 'larger'; it must be one of model scale, factor, width and height"),
+        ({"precision": "int4"}, "precision is 'int4'; it must be one of auto, float32"),
+    ],
+)
+def test_unusable_requests_say_why(inputs: dict[str, Any], said: str, host: Comfy, model: Any) -> None:
+    with pytest.raises(host.inside("esc_plugin.errors").EscError, match=said):
+        host.run("ESC_UpscaleImage", upscale_model=model, image=picture(), **inputs)
+
+
+@pytest.mark.parametrize("shape", [(20, 26, 3), (1, 20, 26, 1), (1, 0, 26, 3)])
+def test_unusable_images_say_why(shape: tuple[int, ...], host: Comfy, model: Any) -> None:
+    with pytest.raises(host.inside("esc_plugin.errors").ImageError, match=re.escape(str(shape))):
+        host.run("ESC_UpscaleImage", upscale_model=model, image=torch.zeros(shape))
+
+
+def test_half_precision_is_close_and_leaves_the_model_alone(host: Comfy, model: Any) -> None:
+    images = picture()
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=images, precision="bfloat16")
+    difference = (found - reference(model, images)).abs().max()
+    assert 0 < difference < 0.05
+    assert model.dtype == torch.float32
+
+
+def test_descriptors_of_others_with_esc_inside_run_exactly(host: Comfy, model: Any) -> None:
+    class Theirs(nn.Module):
+        """An ESC that somebody else wrote: same parameters, another class, no way to run it."""
+
+    theirs = Theirs()
+    for name, value in model.model.named_children():
+        theirs.add_module(name, value)
+    theirs.plk_filter = model.model.plk_filter
+    descriptor = type("Descriptor", (), {"model": theirs, "to": lambda *_: None, "scale": 2})()
+    found = host.run("ESC_UpscaleImage", upscale_model=descriptor, image=picture())
+    assert torch.equal(found, reference(model, picture()))
+    assert descriptor.patcher.model is theirs
+
+
+# ---- progress, Cancel, memory
+
+
+def test_progress_moves_forward_and_ends_full(host: Comfy, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.inside("nodes.host"), "PROGRESS_EVERY", 0)
+    host.run("ESC_UpscaleImage", upscale_model=model, image=picture(2, 90, 130))
+    shares = [value / total for value, total, _ in host.told]
+    assert len(shares) > 10
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert all(preview is None for *_, preview in host.told)
+
+
+@pytest.mark.usefixtures("tight")
+def test_previews_show_finished_rows(host: Comfy, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PROGRESS_EVERY", "PREVIEW_EVERY"):
+        monkeypatch.setattr(host.inside("nodes.host"), name, 0)
+    host.modules["comfy.cli_args"].args.preview_method = host.previews.Auto
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=picture(1, 300, 90), memory_limit=0.006)
+    previews = [preview for *_, preview in host.told if preview]
+    assert {(kind, edge) for kind, _, edge in previews} == {("JPEG", 512)}
+    pixels = [np.asarray(image) for _, image, _ in previews]
+    assert pixels[0].shape == (300, 90, 3)  # every second pixel of 600 x 180
+    behind = (picture(1, 300, 90)[0] * 255).round().byte().numpy()  # the image itself, where nothing is finished
+    assert np.array_equal(pixels[0], behind)
+    expected = (found[0, ::2, ::2] * 255).round().byte().numpy()
+    assert np.array_equal(pixels[-1], expected)
+    finished = [(image == expected).all((1, 2)).sum() for image in pixels]
+    assert any(0 < rows < 300 for rows in finished)
+
+
+@pytest.mark.parametrize("after", [0, 3, 12])
+def test_cancel_stops_and_the_next_run_works(after: int, host: Comfy, model: Any) -> None:
+    images = picture(2, 90, 130)
+    host.cancel_after = after
+    with pytest.raises(host.interrupt):
+        host.run("ESC_UpscaleImage", upscale_model=model, image=images)
+    assert host.cancel_after is None
+    assert len(host.told) <= after
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=images)
+    assert (found - reference(model, images)).abs().max() < 1e-5
+
+
+@pytest.mark.usefixtures("tight")
+def test_out_of_memory_is_tried_again_with_less(host: Comfy, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = starve(host, monkeypatch, times=1)
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=picture(height=90, width=130), memory_limit=1.0)
+    assert torch.allclose(found, reference(model, picture(height=90, width=130)), atol=1e-5)
+    assert host.emptied == 1
+    assert limits[0] == 2**30
+    assert limits[1] < 2**24
+
+
+def test_out_of_memory_for_good_is_told(host: Comfy, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    starve(host, monkeypatch, times=99)
+    with pytest.raises((OutOfMemoryError, host.inside("esc_plugin.errors").EscError), match="memory"):
+        host.run("ESC_UpscaleImage", upscale_model=model, image=picture(height=90, width=130))
+
+
+def starve(host: Comfy, monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    """Let the device run out of memory that often; return the limits that were tried."""
+    module = host.inside("nodes.upscale")
+    real, limits = module.upscale_images, []
+
+    def short(upscaler: Any, *args: Any, **options: Any) -> Tensor:
+        limits.append(upscaler.memory_limit)
+        if len(limits) <= times:
+            raise OutOfMemoryError("the device is out of memory")
+        return real(upscaler, *args, **options)
+
+    monkeypatch.setattr(module, "upscale_images", short)
+    return limits
+
+
+# ---- other models
+
+
+@pytest.fixture
+def compact(host: Comfy) -> Any:
+    spandrel = import_spandrel()
+    torch.manual_seed(0)
+    network = importlib.import_module("spandrel.architectures.Compact").Compact(num_feat=8, num_conv=1, upscale=2)
+    return spandrel.MAIN_REGISTRY.load(network.state_dict()).eval()
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_other_models_run_in_tiles(channels: int, host: Comfy, compact: Any) -> None:
+    images = picture(2, 200, 600, channels)
+    found = host.run("ESC_UpscaleImage", upscale_model=compact, image=images)
+    whole = compact(images[..., :3].movedim(-1, 1)).movedim(1, -1)
+    assert tuple(found.shape) == (2, 400, 1200, channels)
+    assert torch.allclose(found[:, :, :900, :3], whole[:, :, :900], atol=0.02)  # but for where tiles overlap
+    assert host.told[-1][:2] == (4, 4)  # two tiles of two images
+    assert host.loads[0][0] is compact.patcher
+
+
+def test_other_models_reach_any_size(host: Comfy, compact: Any) -> None:
+    found = host.run("ESC_UpscaleImage", upscale_model=compact, image=picture(channels=4), target="factor", factor=1.5)
+    assert tuple(found.shape) == (1, 30, 39, 4)
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_other_models_heed_cancel(host: Comfy, compact: Any) -> None:
+    host.cancel_after = 1
+    with pytest.raises(host.interrupt):
+        host.run("ESC_UpscaleImage", upscale_model=compact, image=picture(1, 600, 600), precision="float16")
+    assert compact.dtype == torch.float32
+
+
+def test_other_models_get_smaller_tiles_when_memory_is_short(host: Comfy, compact: Any) -> None:
+    def fail(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if max(inputs[0].shape) > 256:
+            raise OutOfMemoryError("the device is out of memory")
+
+    hook = compact.model.register_forward_pre_hook(fail)
+    host.run("ESC_UpscaleImage", upscale_model=compact, image=picture(1, 300, 600))
+    assert host.emptied == 1
+    hook.remove()
+    compact.model.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(OutOfMemoryError("out of memory")))
+    with pytest.raises(OutOfMemoryError):
+        host.run("ESC_UpscaleImage", upscale_model=compact, image=picture(1, 300, 600))
+
+
+def test_other_errors_of_other_models_are_not_tried_again(host: Comfy, compact: Any) -> None:
+    compact.model.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(ValueError("broken")))
+    with pytest.raises(ValueError, match="broken"):
+        host.run("ESC_UpscaleImage", upscale_model=compact, image=picture())
+    assert host.emptied == 0
+
+
+def test_memory_limit_makes_tiles_smaller(host: Comfy, compact: Any) -> None:
+    sizes = set()
+    compact.model.register_forward_pre_hook(lambda _, inputs: sizes.add(max(inputs[0].shape)))
+    host.run("ESC_UpscaleImage", upscale_model=compact, image=picture(1, 300, 300), memory_limit=0.25)
+    assert max(sizes) == 128
+
+
+def test_gray_models_are_refused(host: Comfy, compact: Any) -> None:
+    compact.input_channels = 1
+    with pytest.raises(host.inside("esc_plugin.errors").EscError, match="takes 1 and makes 3 channels"):
+        host.run("ESC_UpscaleImage", upscale_model=compact, image=picture())
+
+
+# ---- the folder
+
+
+def test_requirements_leave_users_torch_alone() -> None:
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    names = {re.split(r"[<>=~!]", line)[0].strip() for line in lines}
+    assert names & {"torch", "torchvision", "torchaudio", "numpy"} == set()
+    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = set(project["dependencies"])
+    assert set(lines) == {line for line in needed if not line.startswith(("torch", "numpy"))}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "example_workflows").glob("*.json")), ids=lambda path: path.stem)
+def test_example_workflows_fit_the_nodes(path: Path, host: Comfy) -> None:
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    ours = [node for node in workflow["nodes"] if node["type"].startswith("ESC_")]
+    assert ours
+    for node in ours:
+        inputs = host.nodes[node["type"]].define_schema().inputs
+        widgets = [part for part in inputs if part.kind not in ("IMAGE", "UPSCALE_MODEL")]
+        assert len(node["widgets_values"]) == len(widgets)
+        for part, value in zip(widgets, node["widgets_values"], strict=True):
+            if part.kind == "COMBO":
+                assert value in part.values["options"]
+    with Image.open(path.with_suffix(".jpg")) as thumbnail:
+        assert max(thumbnail.size) <= 1024
