@@ -2,9 +2,9 @@
 
     python benchmarks/seams.py --picture docs/images/seams.png
 
-One 3000 x 2000 picture, one model, three ways: untiled; in the smallest chunks of work; and in overlapping tiles (512 pixels,
-32 pixels overlap, blended linearly), as other programs do. Prints how far the last two are from the first, at borders and
-elsewhere.
+One 3000 x 2000 picture, one model, three ways: untiled; in the smallest chunks of work; and in overlapping tiles (512
+pixels, 32 pixels overlap, blended linearly), as other programs do. Prints how far the last two are from the first, at
+borders and elsewhere.
 """
 
 from __future__ import annotations
@@ -131,9 +131,8 @@ def main() -> None:
         expected = network(image)
         whole = time.perf_counter() - start
         results, differences = [expected], []
-        print(
-            "| levels of 255 | mean at borders | mean elsewhere | largest | PSNR to untiled, dB | seconds |\n|---|---|---|---|---|---|"
-        )
+        print("| levels of 255 | mean at borders | mean elsewhere | largest | PSNR to untiled, dB | seconds |")
+        print("|---|---|---|---|---|---|")
         print(f"| untiled | 0 | 0 | 0 | | {whole:.1f} |")
         for name, run in (("chunks of work", chunked), ("tiles", tiled)):
             start = time.perf_counter()

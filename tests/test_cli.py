@@ -1,0 +1,147 @@
+"""The command line as a user meets it: a process, files, exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+COMMAND = [sys.executable, "-m", "esc_plugin.cli"]
+ENVIRONMENT = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "2"}
+
+
+def esc(*arguments: object, code: int = 0) -> str:
+    """Run the command and return what it said."""
+    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """Y of YCbCr, ITU-R 601, 16..235."""
+    return 16 + image.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255
+
+
+def psnr(found: np.ndarray, expected: np.ndarray, shave: int) -> float:
+    inner = (slice(shave, -shave), slice(shave, -shave))
+    return float(10 * np.log10(255**2 / np.mean((luma(found)[inner] - luma(expected)[inner]) ** 2)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scale", "stated", "bicubic"), [(2, 37.18, 33.68), (4, 31.00, 28.43)])
+def test_bundled_models_reach_their_stated_figures_on_set5(shared, tmp_path, scale, stated, bicubic) -> None:
+    folder = shared / "data" / "set5"
+    esc("upscale", folder / "LR_bicubic" / f"X{scale}", "-s", scale, "-o", tmp_path)
+    figures = []
+    for result in sorted(tmp_path.glob("*.png")):
+        found = np.array(Image.open(result).convert("RGB"))
+        name = result.name.split(f"x{scale}")[0]
+        truth = np.array(Image.open(folder / "HR" / f"{name}.png").convert("RGB"))[: found.shape[0], : found.shape[1]]
+        figures.append(psnr(found, truth, scale))
+    assert len(figures) == 5
+    assert np.mean(figures) == pytest.approx(stated, abs=0.02)
+    assert np.mean(figures) - bicubic > stated - bicubic - 0.02
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (33, 17)])
+def test_any_size(tmp_path: Path, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (*size, 3), np.uint8)).save(tmp_path / "in.png")
+    esc("upscale", tmp_path / "in.png", "-o", tmp_path / "out.png")
+    assert size_of(tmp_path / "out.png") == (2 * size[1], 2 * size[0])
+
+
+class _Runs:
+    def __reduce__(self):
+        return (os.mkdir, ("executed",))
+
+
+def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
+    """Files that can't be used, the arguments that name them, and what the error must mention."""
+    (folder / "text.png").write_text("no image")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "empty.safetensors").write_bytes(b"")
+    torch.save({"params": _Runs()}, folder / "code.pth")
+    save_file({"conv.weight": torch.zeros(3, 3)}, folder / "other.safetensors")
+    Image.new("RGB", (4, 4)).save(folder / "good.png")
+    image = folder / "good.png"
+    return {
+        "text": ([folder / "text.png"], "text.png"),
+        "empty": ([folder / "empty.png"], "empty.png"),
+        "missing": ([folder / "nothing.png"], "nothing.png"),
+        "model with code": ([image, "-m", folder / "code.pth"], "executed"),
+        "empty model": ([image, "-m", folder / "empty.safetensors"], "empty.safetensors"),
+        "other network": ([image, "-m", folder / "other.safetensors"], "no ESC network"),
+        "missing model": ([image, "-m", folder / "nothing.pth"], "nothing.pth"),
+        "misspelt model": ([image, "-m", "esc-nano-x3"], "esc-nano-x2"),
+        "memory": ([image, "--memory", "a lot"], "a lot"),
+        "device": ([image, "--device", "abacus"], "abacus"),
+        "precision": ([image, "--precision", "int3"], "int3"),
+    }
+
+
+def test_bad_input_is_one_line_a_code_and_nothing_written(tmp_path: Path) -> None:
+    inputs, out = tmp_path / "in", tmp_path / "out"
+    inputs.mkdir()
+    out.mkdir()
+    for name, (arguments, mentioned) in bad_inputs(inputs).items():
+        said = esc("upscale", *arguments, "-o", out, code=1)
+        lines = [line for line in said.splitlines() if line.strip()]
+        assert mentioned in said, name
+        assert len(lines) <= 2, (name, said)  # a batch adds its summary
+        assert list(out.iterdir()) == [], name
+    assert not (Path.cwd() / "executed").exists()
+
+
+def test_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (1500, 2000, 3), np.uint8)).save(tmp_path / "in.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [*COMMAND, "upscale", str(tmp_path / "in.png"), "-o", str(out)]
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        time.sleep(6)  # past its start, into the work
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        _, said = process.communicate(timeout=60)
+    assert time.monotonic() - start < 15
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert list(out.iterdir()) == []
+
+
+def test_models_and_info_need_no_knowledge(tmp_path: Path) -> None:
+    assert "esc-nano-x2" in esc("models")
+    said = esc("info", "esc-nano-x4")
+    assert "163,316" in said
+    assert "MIT" in said
+
+
+def test_a_plan_is_shown_and_nothing_done(tmp_path: Path) -> None:
+    Image.new("RGB", (300, 200)).save(tmp_path / "in.png")
+    said = esc("upscale", tmp_path / "in.png", "--plan", "--memory", "1GB")
+    for word in ("feature maps", "chunks of work", "peak on cpu", "time"):
+        assert word in said
+    assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
+
+
+def test_compare_draws_three_panels(tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "in.png")
+    options = ["--reduce", "--detail", "0,0,32,32", "--zoom", "2", "-o", tmp_path / "sheet.png"]
+    esc("compare", tmp_path / "in.png", *options)
+    assert size_of(tmp_path / "sheet.png")[0] == 3 * 64 + 4 * 12
+    assert "outside" in esc("compare", tmp_path / "in.png", "--detail", "0,0,999,9", code=1)

@@ -1,0 +1,58 @@
+"""The package as it is installed and imported."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import esc_plugin
+
+ROOT = Path(__file__).parents[1]
+LIGHT = ["esc_plugin", "esc_plugin.errors", "esc_plugin.weights", "esc_plugin.weights.catalog", "napari_esc"]
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_importing_does_not_load_torch(module: str) -> None:
+    code = f"import sys, {module}; assert 'torch' not in sys.modules, [m for m in sys.modules if 'torch' in m][:3]"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_public_names_are_there() -> None:
+    for name in esc_plugin.__all__:
+        assert getattr(esc_plugin, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = esc_plugin.nothing
+
+
+def test_imports_inside_the_core_are_relative_and_run_one_way() -> None:
+    """A bare clone inside a host must work, and no layer may know the ones above it."""
+    order = ["network", "weights", "engine", "upscaler", "files", "cli"]
+    for path in (ROOT / "esc_plugin").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^\s*(from|import) esc_plugin", text, re.M), path
+        parts = path.relative_to(ROOT / "esc_plugin").parts
+        layer = parts[0].removesuffix(".py")
+        if layer in order and len(parts) > 1:
+            for above in order[order.index(layer) + 1 :]:
+                if (layer, above) != ("weights", "engine"):
+                    assert not re.search(rf"^\s*from \.\.{above}\b", text, re.M), (path, above)
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_what_it_should(tmp_path: Path) -> None:
+    pytest.importorskip("build", reason="needs the package build")
+    # Without isolation: the build's needs are test needs too, and no registry is asked.
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"esc_plugin", "napari_esc"}
+    for name in ("esc_plugin/manifest.yaml", "esc_plugin/weights/bundled/esc-nano-x2.safetensors", "napari_esc/napari.yaml"):
+        assert name in names
+    assert wheel.stat().st_size < 4e6
