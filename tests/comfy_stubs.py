@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
@@ -143,6 +144,9 @@ def import_spandrel() -> ModuleType:
 
     A torchvision for CUDA registers operators for which a torch for CPUs has no schema, and can't be imported.
     """
+    for name in ("spandrel", "torchvision"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"needs {name}: pip install --no-deps spandrel einops torchvision==0.28.0")
     try:
         importlib.import_module("torchvision")
     except RuntimeError:
