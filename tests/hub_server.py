@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 that speaks the file protocol of the Hugging Face Hub, and serves plain files like a release page."""
+"""A server on 127.0.0.1 that speaks the file protocol of the Hugging Face Hub, and serves files like a release page."""
 
 from __future__ import annotations
 

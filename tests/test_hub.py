@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from safetensors.torch import save
 
 from esc_plugin.errors import Cancelled, CheckpointError, HubError
@@ -25,6 +25,8 @@ from esc_plugin.weights.store import RECORD, read_record, verify
 
 from .hub_server import HubServer
 
+#: Imported before a test changes the client's settings, which they may copy.
+CLIENT = (HfApi, hf_hub_download, snapshot_download)
 SMALL = {"dim": 8, "pdim": 4, "kernel_size": 3, "n_blocks": 1, "conv_blocks": 1, "window_size": 4, "num_heads": 2}
 TINY = EscConfig(**SMALL, proj_hidden=16, conv_hidden=10)
 RIB = EscConfig(
@@ -58,10 +60,18 @@ def server(monkeypatch, tmp_path):
 
 
 def point_to(url, monkeypatch, tmp_path):
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    settings = {
+        "ENDPOINT": url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": False,
+    }
+    # Older clients copy these constants into other modules.
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "huggingface_hub"]
+    for module in modules:
+        for name, value in settings.items():
+            if name in vars(module):
+                monkeypatch.setattr(module, name, value)
     monkeypatch.setenv("ESC_MODELS_DIR", str(tmp_path / "models"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
 

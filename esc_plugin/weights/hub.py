@@ -68,7 +68,18 @@ def download(
         If `cancel` returned True.
     """
     offline = offline or offline_by_environment()
-    file = file or choose_weights(_list_files(repo, revision, offline), repo)
+    try:
+        names = _list_files(repo, revision, offline)
+    except UnreachableError:
+        # The client would try for half a minute; whether anybody answers is known by now.
+        names, offline = _list_cached(repo, revision), True
+        if not names or (file and file not in names):
+            raise
+    except HubError:
+        if not file:  # some mirrors have files but no lists
+            raise
+        names = []
+    file = file or choose_weights(names, repo)
     options = _reporting(progress, cancel)
     path = _ask(_download, repo, file, revision, offline, **options)
     if progress and not options:  # an old client can't report
@@ -126,12 +137,7 @@ def _list_files(repo: str, revision: str | None, offline: bool) -> list[str]:
         known = _list_cached(repo, revision)
         if offline or any(name.endswith(SUFFIXES[0]) for name in known):
             return known or _ask(_fail_offline, repo, "", revision, offline=True)
-    try:
-        return _ask(_list_remote, repo, "", revision, offline=False)
-    except HubError as error:
-        if isinstance(error, UnreachableError) and (known := _list_cached(repo, revision)):
-            return known
-        raise
+    return _ask(_list_remote, repo, "", revision, offline=False)
 
 
 def _list_remote(repo: str, file: str, revision: str | None, offline: bool) -> list[str]:
