@@ -145,6 +145,33 @@ def compare(
 
 
 @app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Name (`esc-sr models`) or weights file.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of true images.")],
+    low: Annotated[Path | None, typer.Option(help="Folder of their reductions; by default MATLAB's bicubic.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the figures as .csv or .json.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+) -> None:
+    """Measure a model: PSNR and SSIM, next to bicubic."""
+    try:
+        from . import evaluate as figures
+    except ImportError:
+        raise EscError("figures need scikit-image; install it with: pip install scikit-image") from None
+    from .upscaler import Upscaler
+
+    with progress_bar(folder.name) as progress:
+        scores = figures.evaluate(Upscaler(model, device=device, precision=precision), folder, low, progress)
+    table = Table("image", "PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB", "bicubic PSNR Y", "SSIM Y", box=None)
+    for s in [*scores, figures.mean(scores)]:
+        values = (s.psnr_y, s.ssim_y, s.psnr_rgb, s.ssim_rgb, s.bicubic_psnr_y, s.bicubic_ssim_y)
+        table.add_row(s.image, *(f"{v:.2f}" if i % 2 == 0 else f"{v:.4f}" for i, v in enumerate(values)))
+    console.print(table)
+    if output:
+        figures.write_scores(output, scores)
+
+
+@app.command()
 def models() -> None:
     """List the models on offer."""
     from .weights.catalog import list_models

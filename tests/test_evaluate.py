@@ -1,0 +1,120 @@
+"""Figures that can be compared with published ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from esc_plugin.bicubic import imresize
+from esc_plugin.errors import ImageError
+from esc_plugin.evaluate import evaluate, luma, mean, psnr, score, ssim, write_scores
+
+from .small import nearest_upscaler
+
+RNG = np.random.default_rng(0)
+
+
+def open_rgb(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image if image.mode == "L" else image.convert("RGB"))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_reductions_are_matlabs_bit_for_bit(shared, scale: int) -> None:
+    folder = shared / "data" / "set5"
+    for path in sorted((folder / "HR").glob("*.png")):
+        image = open_rgb(path)
+        size = (image.shape[0] // scale, image.shape[1] // scale)
+        image = image[: size[0] * scale, : size[1] * scale]
+        expected = open_rgb(folder / "LR_bicubic" / f"X{scale}" / f"{path.stem}x{scale}.png")
+        assert np.array_equal(imresize(image, size), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "published"),
+    [
+        ("set5", 2, 33.66),
+        ("set5", 3, 30.39),
+        ("set5", 4, 28.42),
+        ("set14", 2, 30.24),
+        ("set14", 3, 27.55),
+        ("set14", 4, 26.00),
+    ],
+)
+def test_bicubic_has_its_published_figures(shared, name: str, scale: int, published: float) -> None:
+    values = []
+    for path in sorted((shared / "data" / name / "HR").glob("*.png")):
+        image = open_rgb(path)
+        size = (image.shape[0] // scale, image.shape[1] // scale)
+        image = image[: size[0] * scale, : size[1] * scale]
+        bicubic = imresize(imresize(image, size), image.shape[:2])
+        values.append(score(path.stem, bicubic, bicubic, image, scale).psnr_y)
+    assert np.mean(values) == pytest.approx(published, abs=0.02)
+
+
+def test_psnr_by_its_definition() -> None:
+    a, b = (RNG.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(2))
+    assert psnr(a, b) == pytest.approx(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
+    assert psnr(a, a) == float("inf")
+
+
+def test_ssim_by_its_definition() -> None:
+    """Wang et al. 2004, equation 13, straight from its sums."""
+    a, b = (RNG.integers(0, 256, (24, 19)).astype(np.float64) for _ in range(2))
+    axis = np.arange(11) - 5
+    window = np.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    values = []
+    for y in range(24 - 10):
+        for x in range(19 - 10):
+            p, q = a[y : y + 11, x : x + 11], b[y : y + 11, x : x + 11]
+            mp, mq = (window * p).sum(), (window * q).sum()
+            vp, vq = (window * p * p).sum() - mp**2, (window * q * q).sum() - mq**2
+            cov = (window * p * q).sum() - mp * mq
+            values.append((2 * mp * mq + c1) * (2 * cov + c2) / ((mp**2 + mq**2 + c1) * (vp + vq + c2)))
+    assert ssim(a, b) == pytest.approx(np.mean(values), abs=1e-6)
+
+
+def test_luma_is_that_of_video() -> None:
+    corners = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
+    assert luma(corners) == pytest.approx(np.array([[16, 235]]), abs=0.1)
+    gray = RNG.integers(0, 256, (3, 4), np.uint8)
+    assert np.array_equal(luma(gray), gray)
+
+
+def test_a_folder_is_scored_and_written(tmp_path: Path) -> None:
+    high = tmp_path / "high"
+    high.mkdir()
+    for i in range(2):
+        smooth = np.kron(RNG.integers(0, 256, (5, 6, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+        Image.fromarray(smooth[:-1]).save(high / f"{i}.png")
+    scores = evaluate(nearest_upscaler(), high)
+    assert [s.image for s in scores] == ["0", "1"]
+    assert all(s.psnr_y > 20 for s in scores)
+    write_scores(tmp_path / "figures.json", scores)
+    rows = json.loads((tmp_path / "figures.json").read_text())
+    assert rows[-1]["psnr_y"] == pytest.approx(mean(scores).psnr_y)
+    write_scores(tmp_path / "figures.csv", scores)
+    assert (tmp_path / "figures.csv").read_text().startswith("image,psnr_y")
+
+
+def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
+    high, low = tmp_path / "high", tmp_path / "low"
+    high.mkdir()
+    low.mkdir()
+    with pytest.raises(ImageError, match="no images"):
+        evaluate(nearest_upscaler(), high)
+    Image.new("RGB", (20, 20)).save(high / "a.png")
+    Image.new("RGB", (9, 10)).save(low / "b.png")
+    with pytest.raises(ImageError, match=r"no reduction of 'a\.png'"):
+        evaluate(nearest_upscaler(), high, low)
+    Image.new("RGB", (9, 10)).save(low / "ax2.png")
+    with pytest.raises(ImageError, match=r"is \(10, 9\), not \(10, 10\)"):
+        evaluate(nearest_upscaler(), high, low)
+    with pytest.raises(ImageError, match=r"\.csv or \.json"):
+        write_scores(tmp_path / "figures.txt", [])
