@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from uuid import uuid4
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -15,7 +15,7 @@ from ..network import EscConfig
 from .checkpoint import CONFIG_KEY, read_checkpoint
 from .dialects import to_canonical, to_dialect
 from .model import DESCRIBED, Model, config_json, configure
-from .store import write_atomically
+from .store import replacing, write_text
 
 CONVERTER = f"esc-plugin {__version__}"
 
@@ -74,7 +74,7 @@ def save_model(model: Model, folder: Path, *, force: bool = False) -> Path:
         _check_free(path, force)
     known = {key: value for key, value in model.card.items() if key in DESCRIBED and isinstance(value, str)}
     _write(target, model.network.state_dict(), model.config, {"source": model.source, "source_sha256": model.sha256} | known)
-    write_atomically(folder / "config.json", config_json(model.config) + "\n")
+    write_text(folder / "config.json", config_json(model.config) + "\n")
     return target
 
 
@@ -86,15 +86,11 @@ def _check_free(path: Path, force: bool) -> None:
 
 
 def _write(target: Path, state: dict[str, Tensor], config: EscConfig, known: dict[str, str]) -> None:
-    metadata = {"format": "pt", CONFIG_KEY: config_json(config), "converter": CONVERTER} | known
+    metadata = known | {"format": "pt", CONFIG_KEY: config_json(config), "converter": CONVERTER}
     # Parameters may share memory, which safetensors refuses.
     tensors = {name: value.detach().clone().contiguous() for name, value in to_dialect(state, config).items()}
-    beside = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, beside, metadata=metadata | {"converter": CONVERTER})
-        beside.replace(target)
-    except OSError as error:
-        raise CheckpointError(f"can't write {str(target)!r}: {error.strerror or error}.") from None
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(target) as beside:
+        try:
+            save_file(tensors, beside, metadata=metadata)
+        except SafetensorError as error:  # a full disk, for one
+            raise CheckpointError(f"can't write {str(target)!r}: {error}.") from None

@@ -201,5 +201,5 @@ def looks_like_rib(state: dict[str, Tensor]) -> bool:
 
 
 def config_json(config: EscConfig) -> str:
-    """Return a configuration as it is stored in safetensors metadata and ``config.json``."""
-    return json.dumps(config.to_dict(), sort_keys=True)
+    """Return a configuration as it is stored: in safetensors metadata and ``config.json``, always with its windows' size."""
+    return json.dumps(config.to_dict() | {"window_size": config.window_size}, sort_keys=True)

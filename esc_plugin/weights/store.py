@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +13,7 @@ from uuid import uuid4
 
 from filelock import FileLock
 
-from ..errors import EscError
+from ..errors import CheckpointError, EscError
 from .catalog import CatalogEntry, bundled_path, list_models, models_folder, weights_in
 from .digest import file_sha256
 
@@ -108,7 +110,7 @@ def note(path: Path, **facts: str) -> None:
     """Write down what is known about a file, beside it."""
     with FileLock(path.parent / f".{RECORD}.lock"):
         record = read_record(path.parent) | {path.name: facts}
-        write_atomically(path.parent / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
+        write_text(path.parent / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 
 def wrong_hash(what: str, found: str, expected: str, remedy: str) -> str:
@@ -121,14 +123,31 @@ def noted_source(entry: CatalogEntry, folder: Path) -> str:
     return read_record(folder).get(f"{Path(entry.file).stem}.safetensors", {}).get("source_sha256", "")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is there as a whole or not at all."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to; what is there in the end takes its place, and after an error nothing does.
+
+    Raises
+    ------
+    CheckpointError
+        If it can't be written.
+    """
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
-        beside.write_text(text, encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
         beside.replace(path)
+    except OSError as error:
+        raise CheckpointError(f"can't write {str(path)!r}: {error.strerror or error}.") from None
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as a whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def verify() -> list[dict[str, Any]]:

@@ -1,0 +1,230 @@
+"""The models on offer: our manifest, and the user's."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import esc_plugin
+from esc_plugin.errors import EscError, HubError
+from esc_plugin.weights import store
+from esc_plugin.weights.catalog import PURPOSES, bundled_path, find_model, list_models, models_folder
+from esc_plugin.weights.digest import file_sha256
+from esc_plugin.weights.load import load_model
+
+ROOT = Path(esc_plugin.__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("ESC_MODELS_DIR", str(tmp_path / "models"))
+    (tmp_path / "models").mkdir()
+    return tmp_path / "models"
+
+
+def offer(folder, *entries):
+    (folder / "manifest.yaml").write_text(yaml.safe_dump({"models": list(entries)}))
+
+
+MINE = {"name": "mine", "scale": 2, "purpose": "microscopy", "path": "deep/mine.safetensors"}
+
+# ------------------------------------------------------------------ ours
+
+
+def test_every_released_file_is_on_offer():
+    stems = [f"ESC_{kind}_X{scale}" for kind in ("DIV2K", "DFLIP", "light", "FP") for scale in (2, 3, 4)]
+    stems += [f"ESC_XL_DF2K_X{stage}" for stage in ("2_PT", "2_FT", "3_FT", "4_FT")]
+    stems += ["ESC_FB_R48_DIV2K_X2", "ESC_Real_FB_R48_GAN_X4", "ESC_Real_X4_GAN", "ESC_Real_X4_MSE"]
+    stems += [f"ESCRIB_DFLIP_X{scale}" for scale in (2, 3, 4)]
+    for stem in stems:
+        entry = find_model(stem)
+        assert entry is not None, stem
+        assert entry.url == f"https://github.com/dslisleedh/ESC/releases/download/1.0.0/{stem}.pth"
+        assert f"X{entry.scale}" in stem
+        assert entry.confirmed == bool(entry.sha256) == stem.startswith("ESC_Real_X4")
+        assert entry.license == "MIT"
+        assert "none of their own" in entry.license_note
+        assert find_model(f"{stem}.pth") is entry
+    assert len(stems) + 2 == len(list_models())
+
+
+def test_each_entry_says_what_a_user_needs():
+    for entry in list_models():
+        assert re.fullmatch(r"[a-z0-9-]+", entry.name)
+        assert entry.summary.endswith(".")
+        assert entry.purpose in PURPOSES
+        assert entry.family
+        assert entry.license
+        assert entry.training or not entry.confirmed, entry.name
+        assert all(20 < value < 45 for value in entry.figures.values())
+        assert all(0.5 < value < 1 for value in entry.ssim.values())
+        assert entry.card["purpose"] == entry.purpose
+    assert find_model("esc-x2").figures["Urban100"] == 33.46
+    assert find_model("esc-x2").ssim["Urban100"] == 0.9395
+    assert find_model("esc-real-x4-gan").purpose == "real photo"
+
+
+def test_bundled_files_are_what_the_manifest_says():
+    bundled = [entry for entry in list_models() if entry.bundled]
+    assert [entry.name for entry in bundled] == ["esc-nano-x2", "esc-nano-x4"]
+    for entry in bundled:
+        assert file_sha256(bundled_path(entry)) == entry.sha256
+        model = load_model(entry.name, offline=True)
+        assert (model.scale, model.name, model.card["license"]) == (entry.scale, entry.name, "MIT")
+
+
+def test_the_catalogue_needs_no_torch():
+    program = "import sys; import esc_plugin; esc_plugin.list_models(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_names_are_found_however_they_are_written():
+    assert find_model("ESC-Real-X4-GAN").name == "esc-real-x4-gan"
+    assert find_model("esc_real_x4_gan.pth").name == "esc-real-x4-gan"
+    assert find_model("some/ESC_Real_X4_GAN.pth") is None
+    assert find_model("esc-real") is None
+    with pytest.raises(HubError, match="did you mean esc-real-x4"):
+        load_model("esc-real-x4")
+
+
+# ------------------------------------------------------------------ the user's
+
+
+def test_the_models_folder_is_chosen_by_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("ESC_MODELS_DIR", "~/x")
+    assert models_folder() == Path.home() / "x"
+    monkeypatch.delenv("ESC_MODELS_DIR")
+    assert models_folder().parts[-2:] == ("esc-plugin", "models")
+
+
+def test_an_entry_of_the_users(folder):
+    offer(folder, MINE | {"figures": {"own": "30.1/.85"}, "license": "CC0-1.0"})
+    entry = find_model("mine")
+    assert entry.path == str(folder / "deep/mine.safetensors")
+    assert (entry.figures, entry.ssim) == ({"own": 30.1}, {"own": 0.85})
+    with pytest.raises(HubError, match=r"'mine'.*mine\.safetensors', is not there; correct the manifest"):
+        load_model("mine")
+    (folder / "deep").mkdir()
+    (folder / "deep/mine.safetensors").write_bytes(bundled_path(find_model("esc-nano-x2")).read_bytes())
+    model = load_model("mine")
+    assert (model.name, model.card["license"], model.card["purpose"]) == ("mine", "CC0-1.0", "microscopy")
+
+
+def test_an_entry_of_the_users_replaces_ours(folder):
+    offer(folder, MINE | {"name": "esc-x2"})
+    assert find_model("esc-x2").purpose == "microscopy"
+    assert len([entry for entry in list_models() if entry.name == "esc-x2"]) == 1
+
+
+def test_a_changed_manifest_is_read_again(folder):
+    offer(folder, MINE)
+    assert find_model("mine").scale == 2
+    offer(folder, MINE | {"scale": 3, "summary": "longer"})
+    assert find_model("mine").scale == 3
+    (folder / "manifest.yaml").unlink()
+    assert find_model("mine") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "part"),
+    [
+        ({"scale": 0}, "scale", "0 is not a whole number from 1 to 16"),
+        ({"scale": 2.0}, "scale", "2.0"),
+        ({"scale": True}, "scale", "True"),
+        ({"scale": None}, "scale", "None"),
+        ({"purpose": "cats"}, "purpose", "'cats' is not one of clean photo, real photo, microscopy"),
+        ({"name": ""}, "name", "missing"),
+        ({"summary": 3}, "summary", "3 is not one line of text"),
+        ({"summary": "a\nb"}, "summary", "not one line"),
+        ({"colour": "red"}, "colour", "unknown; known are name, scale"),
+        ({"sha256": "ABC"}, "sha256", "64 hexadecimal digits"),
+        ({"figures": 3}, "figures", "3 is not a mapping"),
+        ({"figures": {"Set5": "good"}}, "figures", "'good' for Set5 is not PSNR or PSNR/SSIM"),
+        ({"confirmed": "yes"}, "confirmed", "'yes' is not true or false"),
+        ({"url": "https://x.org/a.pth"}, "bundled | hub | url | path", "exactly one of them must be there, not url, path"),
+        ({"path": ""}, "bundled | hub | url | path", "none"),
+        ({"path": "", "url": "http://x.org/a.pth"}, "url", "does not begin with https://"),
+        ({"path": "", "url": "file:///etc/passwd"}, "url", "does not begin with https://"),
+        ({"path": "", "url": "https://x.org/"}, "file", "must name the weights file"),
+        ({"path": "", "url": "https://x.org/a.exe"}, "file", "'a.exe' must name the weights file"),
+        ({"path": "", "url": "https://x.org/a", "file": "../a.pth"}, "file", "without folders"),
+        ({"path": "", "hub": "org"}, "hub", "'org' is not of the form org/repo"),
+        ({"path": "", "hub": "org/repo"}, "file", "must name the weights file"),
+    ],
+)
+def test_errors_name_the_entry_and_the_field(folder, change, field, part):
+    offer(folder, MINE | {"name": "fine"}, MINE | change)
+    with pytest.raises(EscError) as info:
+        list_models()
+    text = str(info.value)
+    assert str(folder / "manifest.yaml") in text
+    assert f"field {field!r}" in text
+    assert part in text
+    assert "\n" not in text
+    if change.get("name") != "":
+        assert "'mine'" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("models: [", "no YAML in line"),
+        ("models: !!python/object/apply:os.system [ls]", "no YAML"),
+        ("", "a list `models`"),
+        ("[]", "a list `models`"),
+        ("models: {}", "a list `models`"),
+        ("models: [3]", "entry 1 is 3"),
+        (json.dumps({"models": [MINE, MINE]}), "two entries of that name"),
+    ],
+)
+def test_a_manifest_that_is_none(folder, text, part):
+    (folder / "manifest.yaml").write_text(text)
+    with pytest.raises(EscError) as info:
+        list_models()
+    assert part in str(info.value)
+    assert "\n" not in str(info.value)
+
+
+# ------------------------------------------------------------------ files and their hashes
+
+
+def test_verify(folder):
+    content = bundled_path(find_model("esc-nano-x2")).read_bytes()
+    (folder / "good.safetensors").write_bytes(content)
+    (folder / "bad.safetensors").write_bytes(content[:-1] + b"x")
+    (folder / "loose.safetensors").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    entries = [MINE | {"name": name, "path": f"{name}.safetensors", "sha256": digest} for name in ("good", "bad", "gone")]
+    offer(folder, *entries)
+    rows = {row["name"]: row for row in store.verify()}
+    found = {name: rows[name]["status"] for name in ("esc-nano-x2", "good", "bad", "gone", "loose", "esc-x2")}
+    assert found == {
+        "esc-nano-x2": "ok",
+        "good": "ok",
+        "bad": "mismatch",
+        "gone": "absent",
+        "loose": "unknown",
+        "esc-x2": "absent",
+    }
+    assert rows["bad"]["expected"] == digest != rows["bad"]["sha256"]
+    assert rows["bad"]["remedy"]
+
+
+def test_a_damaged_record_is_an_error_and_not_forgotten(folder):
+    (folder / store.RECORD).write_text("[")
+    (folder / "ESC_DIV2K_X2.pth").write_bytes(b"x")
+    with pytest.raises(EscError, match=r"downloads\.json.*delete it to forget"):
+        load_model("esc-x2")
+
+
+def test_records_written_at_the_same_time_are_all_kept(folder):
+    program = "import sys; from pathlib import Path; from esc_plugin.weights.store import note\n"
+    program += "for i in range(10): note(Path(sys.argv[1]) / f'{sys.argv[2]}{i}', sha256='0')"
+    jobs = [subprocess.Popen([sys.executable, "-c", program, str(folder), name], cwd=ROOT) for name in "ab"]
+    assert [job.wait() for job in jobs] == [0, 0]
+    assert len(store.read_record(folder)) == 20
