@@ -129,19 +129,21 @@ class OmeZarrImage:
         """Return the levels of the finished image as dask arrays, with the axes as they came in."""
         import dask.array as da
 
-        back = np.argsort(self.order)
+        back = tuple(int(axis) for axis in np.argsort(self.order))
         return [da.from_zarr(str(self.path), component=str(i)).transpose(back) for i in range(len(self.levels))]
 
     def _describe(self, name: str, looks: dict[str, Any]) -> None:
-        from ome_zarr.format import FormatV04
-        from ome_zarr.writer import write_multiscales_metadata
-
+        """Write the metadata of OME-Zarr 0.4, the version that the most programs read."""
         datasets = [{"path": str(i), "coordinateTransformations": self._transforms(i)} for i in range(len(self.levels))]
         axes = [self._axis(axis) for axis in self.order]
-        write_multiscales_metadata(self.group, datasets, fmt=FormatV04(), axes=axes, name=name)
-        channels = self.levels[0].shape[axes.index({"name": "c", "type": "channel"})] if "c" in self.letters else 1
+        self.group.attrs["multiscales"] = [{"version": "0.4", "name": name, "axes": axes, "datasets": datasets}]
         if "contrast_limits" in looks:
-            self.group.attrs["omero"] = {"channels": [_channel(name, looks, i, channels) for i in range(channels)]}
+            channels = [_channel(name, looks, i, self._channels) for i in range(self._channels)]
+            self.group.attrs["omero"] = {"channels": channels}
+
+    @property
+    def _channels(self) -> int:
+        return self.shape[self.letters.index("c")] if "c" in self.letters else 1
 
     def _axis(self, axis: int) -> dict[str, str]:
         letter = self.letters[axis]
@@ -173,10 +175,9 @@ def check_target(path: Path) -> None:
 
 def _new_group(path: Path) -> Any:
     try:
-        import ome_zarr.writer  # noqa: F401  # to learn before the work whether it is there
         import zarr
-    except ImportError as error:
-        raise ImageError(f"OME-Zarr files need the package {error.name!r}: pip install 'esc-plugin[napari]'.") from None
+    except ImportError:
+        raise ImageError("OME-Zarr files need zarr 3 (and Python 3.11): pip install 'esc-plugin[napari]'.") from None
     return zarr.open_group(str(path), mode="w", zarr_format=2)
 
 

@@ -1,0 +1,167 @@
+"""Saved images keep their pixel size; results on disk are complete or absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from napari.layers import Image
+
+from esc_plugin import Cancelled, ImageError
+from napari_esc.axes import letters_of
+from napari_esc.engines import engine_for
+from napari_esc.geometry import finest, whole_region
+from napari_esc.job import Settings, Task
+from napari_esc.layers import result_layer
+from napari_esc.writer import write_ome_tiff, write_ome_zarr
+
+from .layers_to_try import kinds, pixels
+from .test_geometry import outer_corners
+
+KINDS = kinds()
+CALIBRATED = {"scale": (0.5, 0.2, 0.1), "translate": (1.0, 2.0, 3.0), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
+
+
+def saved(write: Any, path: Path, data: Any, **properties: Any) -> None:
+    data, attributes, _ = Image(data, **properties).as_layer_data_tuple()
+    assert write(str(path), data, attributes) == [str(path)]
+
+
+def test_ome_tiff_keeps_pixels_pixel_size_and_position(tmp_path: Path) -> None:
+    data = pixels(3, 600, 530)
+    saved(write_ome_tiff, tmp_path / "a.ome.tif", data, name="cells", **CALIBRATED)
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
+        np.testing.assert_array_equal(file.asarray(), data)
+        assert file.series[0].axes == "ZYX"
+        image = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]
+    told = image["Pixels"]
+    assert image["Name"] == "cells"
+    assert [told[f"PhysicalSize{axis}"] for axis in "ZYX"] == [0.5, 0.2, 0.1]
+    assert {told[f"PhysicalSize{axis}Unit"] for axis in "ZYX"} == {"µm"}
+    assert (told["Plane"][0]["PositionY"], told["Plane"][0]["PositionX"]) == (2.0, 3.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ome.tif"]
+
+
+@pytest.mark.parametrize("kind", ["RGB uint8", "TZCYX dask", "multiscale"])
+def test_ome_tiff_takes_every_kind(kind: str, tmp_path: Path) -> None:
+    data, properties = KINDS[kind]
+    saved(write_ome_tiff, tmp_path / "a.ome.tif", data, **properties)
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
+        np.testing.assert_array_equal(file.asarray(), np.asarray(finest(Image(data, **properties))))
+        assert file.series[0].axes == {"RGB uint8": "YXS", "TZCYX dask": "TZCYX", "multiscale": "YX"}[kind]
+
+
+def test_ome_tiff_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="can't hold float16"):
+        saved(write_ome_tiff, tmp_path / "a.ome.tif", np.zeros((8, 8), np.float16))
+    assert not list(tmp_path.iterdir())
+
+
+def test_ome_zarr_keeps_pixels_pixel_size_and_position(tmp_path: Path) -> None:
+    data = pixels(2, 1100, 600)
+    saved(write_ome_zarr, tmp_path / "a.ome.zarr", data, name="cells", **CALIBRATED)
+    group = zarr.open_group(tmp_path / "a.ome.zarr", mode="r")
+    np.testing.assert_array_equal(group["0"][:], data)
+    assert group["1"].shape == (2, 550, 300)
+    pytest.importorskip("ome_zarr_models.v04.image", reason="the official models aren't installed").ImageAttrs(**group.attrs)
+    (told,) = group.attrs["multiscales"]
+    assert told["version"] == "0.4"
+    assert [axis["name"] for axis in told["axes"]] == ["z", "y", "x"]
+    assert {axis["unit"] for axis in told["axes"]} == {"micrometer"}
+    transforms = [dataset["coordinateTransformations"] for dataset in told["datasets"]]
+    assert transforms[0] == [
+        {"type": "scale", "scale": [0.5, 0.2, 0.1]},
+        {"type": "translation", "translation": [1.0, 2.0, 3.0]},
+    ]
+    # A coarse pixel is centred between the fine ones that it is the mean of.
+    np.testing.assert_allclose(transforms[1][0]["scale"], [0.5, 0.4, 0.2])
+    np.testing.assert_allclose(transforms[1][1]["translation"], [1.0, 2.1, 3.05])
+
+
+def test_ome_zarr_sorts_its_axes(tmp_path: Path) -> None:
+    data, properties = KINDS["TZCYX dask"]
+    saved(write_ome_zarr, tmp_path / "a.ome.zarr", data, **properties)
+    group = zarr.open_group(tmp_path / "a.ome.zarr", mode="r")
+    (told,) = group.attrs["multiscales"]
+    assert [axis["name"] for axis in told["axes"]] == ["t", "c", "z", "y", "x"]
+    np.testing.assert_array_equal(group["0"][:], np.asarray(data).transpose(0, 2, 1, 3, 4))
+
+
+def test_ome_zarr_replaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.ome.zarr").mkdir()
+    with pytest.raises(ImageError, match="already something"):
+        saved(write_ome_zarr, tmp_path / "a.ome.zarr", pixels(8, 8))
+
+
+def test_what_a_file_cannot_say_is_said_to_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", said.append)
+    saved(write_ome_zarr, tmp_path / "plain.ome.zarr", pixels(8, 8), **{"scale": (2, 2)})
+    assert not said
+    saved(write_ome_zarr, tmp_path / "turned.ome.zarr", pixels(8, 8), rotate=20)
+    assert len(said) == 1
+    assert "rotation" in said[0]
+
+
+@pytest.mark.parametrize("kind", ["gray uint16", "RGB uint8", "TZCYX dask", "anisotropic ZYX"])
+@pytest.mark.parametrize("large_planes", [False, True])
+def test_a_result_on_disk_is_the_one_in_memory(
+    kind: str, large_planes: bool, nearest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large_planes:
+        monkeypatch.setattr("napari_esc.job.SHARE_OF_MEMORY", 0)
+    data, properties = KINDS[kind]
+    source = Image(data, **properties)
+    store = tmp_path / "result.ome.zarr"
+    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=store))
+    layer = result_layer(task, task.run(engine_for(nearest, "cpu")))
+    assert not isinstance(layer.data, np.ndarray)  # shown lazily
+    plain = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu")).run(
+        engine_for(nearest, "cpu")
+    )
+    np.testing.assert_array_equal(np.asarray(layer.data), plain.data)
+    np.testing.assert_allclose(
+        outer_corners(layer, whole_region(layer)), outer_corners(source, whole_region(source)), atol=1e-9
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["result.ome.zarr"]
+    assert not (store / "scratch").exists()
+
+
+def test_a_large_result_on_disk_is_a_pyramid(nearest: str, tmp_path: Path) -> None:
+    source = Image(pixels(700, 300))
+    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr"))
+    layer = result_layer(task, task.run(engine_for(nearest, "cpu")))
+    assert [level.shape for level in layer.data] == [(1400, 600), (700, 300)]
+    np.testing.assert_array_equal(np.asarray(layer.data[1]), source.data)
+
+
+def test_a_cancelled_result_leaves_no_file(nearest: str, tmp_path: Path) -> None:
+    source = Image(pixels(4, 16, 16))
+    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr"))
+    asked = iter([False] * 8 + [True] * 100)
+    with pytest.raises(Cancelled):
+        task.run(engine_for(nearest, "cpu"), cancel=lambda: next(asked))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("labels", "ndim", "letters"),
+    [
+        (("time", "channel", "y", "x"), 4, "tcyx"),
+        (("Z", "Y", "X"), 3, "zyx"),
+        (("-3", "-2", "-1"), 3, "zyx"),
+        (("y", "x", "z"), 3, "zyx"),  # a plane isn't yx: the labels can't be meant
+        ((), 5, "tczyx"),
+    ],
+)
+def test_axes_get_their_letters_from_labels_or_custom(labels: tuple[str, ...], ndim: int, letters: str) -> None:
+    assert letters_of(labels, ndim) == letters
+
+
+def test_six_axes_are_too_many() -> None:
+    with pytest.raises(ImageError, match="has 6"):
+        letters_of((), 6)

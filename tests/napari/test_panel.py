@@ -1,0 +1,414 @@
+"""The panel in a viewer: it does what it says, stays out of the way, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QThreadPool
+
+from esc_plugin import Cancelled, EscError
+from napari_esc import widget as panel_module
+from napari_esc.form import FILE
+from napari_esc.geometry import whole_region
+from napari_esc.settings import set_setting
+from napari_esc.widget import EscWidget
+
+from .layers_to_try import kinds, pixels
+from .test_geometry import outer_corners
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Any:
+    """A viewer as plugins get it."""
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the user is told."""
+    from napari.utils.notifications import notification_manager
+
+    told: list[str] = []
+    monkeypatch.setattr(notification_manager, "dispatch", lambda note: told.append(note.message))
+    return told
+
+
+@pytest.fixture
+def open_panel(viewer: Any, qtbot: Any, nearest: str) -> Callable[..., EscWidget]:
+    def opened(model: str = nearest) -> EscWidget:
+        panel = EscWidget(viewer)
+        viewer.window.add_dock_widget(panel)
+        panel.form.model_box.setCurrentIndex(panel.form.model_box.findData(FILE))
+        panel.form.source_edit.setText(model)
+        choose(panel.form.region_box, "whole")
+        return panel
+
+    return opened
+
+
+def choose(box: Any, data: str) -> None:
+    assert box.findData(data) >= 0, data
+    box.setCurrentIndex(box.findData(data))
+
+
+def finish(panel: EscWidget, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not panel.runner.busy, timeout=30_000)
+
+
+def run(panel: EscWidget, qtbot: Any) -> None:
+    panel.run_button.click()
+    assert panel.runner.busy
+    finish(panel, qtbot)
+
+
+class Slow:
+    """Stands for a model that takes as long as the test wants, and says when it began and ended."""
+
+    def __init__(self) -> None:
+        self.began, self.ended = threading.Event(), threading.Event()
+
+    def __call__(self, task: Any) -> Any:
+        def work(progress: Any, cancel: Any) -> None:
+            self.began.set()
+            try:
+                for step in range(3000):
+                    if cancel():
+                        raise Cancelled("cancelled.")
+                    progress(step, 3000)
+                    time.sleep(0.01)
+            finally:
+                self.ended.set()
+
+        return work
+
+
+def test_run_adds_a_layer_and_keeps_the_source(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    data = pixels(2, 20, 24)
+    source = viewer.add_image(data.copy(), name="cells", scale=(2, 0.5, 0.5))
+    panel = open_panel()
+    run(panel, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]"]
+    np.testing.assert_array_equal(source.data, data)
+    np.testing.assert_array_equal(viewer.layers[1].data, data.repeat(2, 1).repeat(2, 2))
+    assert panel.result_label.text().startswith("Done: 2 x 40 x 48")
+    # A second run starts from the source again, not from the result.
+    run(panel, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]", "cells [x2] [1]"]
+
+
+def test_the_current_plane_is_where_the_sliders_stand(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    source = viewer.add_image(pixels(4, 5, 12, 12), scale=(3, 2, 1, 1), translate=(10, 0, 0, 0))
+    panel = open_panel()
+    choose(panel.form.region_box, "plane")
+    viewer.dims.set_current_step(0, 3)
+    viewer.dims.set_current_step(1, 1)
+    run(panel, qtbot)
+    result = viewer.layers[-1]
+    np.testing.assert_array_equal(result.data, source.data[3:4, 1:2].repeat(2, 2).repeat(2, 3))
+    region = (slice(3, 4), slice(1, 2), slice(0, 12), slice(0, 12))
+    np.testing.assert_allclose(outer_corners(result, whole_region(result)), outer_corners(source, region), atol=1e-9)
+
+
+def test_the_pixel_size_can_be_the_target(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(20, 20), scale=(0.4, 0.2), units=("um", "um"))
+    panel = open_panel()
+    choose(panel.form.factor_kind, "size")
+    assert panel.form.factor_spin.suffix() == " micrometer"
+    panel.form.factor_spin.setValue(0.1)
+    run(panel, qtbot)
+    np.testing.assert_allclose(viewer.layers[-1].scale, (0.1, 0.1))
+    assert viewer.layers[-1].data.shape == (80, 40)
+
+
+def test_the_estimate_comes_before_the_run(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(3, 30, 40))
+    panel = open_panel()
+    qtbot.waitUntil(lambda: "About" in panel.estimate_label.text(), timeout=30_000)
+    text = panel.estimate_label.text()
+    assert text.startswith("Result: 3 x 60 x 80, 28.1 KB")
+    assert "on CPU, " in text or "GPU" in text or "NVIDIA" in text
+    panel.form.factor_spin.setValue(4)
+    qtbot.waitUntil(lambda: "3 x 120 x 160" in panel.estimate_label.text(), timeout=10_000)
+
+
+def test_a_result_larger_than_memory_needs_a_file(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
+    import dask.array as da
+
+    viewer.add_image(da.zeros((40_000, 2000, 2000), chunks=(100, 200, 200), dtype="u2"), contrast_limits=(0, 1))
+    panel = open_panel()
+    qtbot.waitUntil(lambda: "too large for memory" in panel.estimate_label.text(), timeout=10_000)
+    assert not panel.run_button.isEnabled()
+    panel.form.store_edit.setText(str(tmp_path / "a.ome.zarr"))
+    panel.form.changed.emit()
+    qtbot.waitUntil(lambda: "Large." in panel.estimate_label.text(), timeout=10_000)
+    assert panel.run_button.isEnabled()
+
+
+def test_a_result_can_go_to_a_file(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
+    source = viewer.add_image(pixels(2, 20, 24))
+    panel = open_panel()
+    panel.form.store_edit.setText(str(tmp_path / "a.ome.zarr"))
+    run(panel, qtbot)
+    np.testing.assert_array_equal(np.asarray(viewer.layers[-1].data), source.data.repeat(2, 1).repeat(2, 2))
+    assert (tmp_path / "a.ome.zarr" / "0").is_dir()
+
+
+def test_the_difference_is_a_layer_and_two_numbers(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(20, 20), name="cells")
+    panel = open_panel()
+    panel.form.difference_check.setChecked(True)
+    run(panel, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]", "cells [x2] difference"]
+    assert not viewer.layers[-1].data.any()
+    assert "bias +0, RMS 0" in panel.result_label.text()
+
+
+def test_a_preview_is_replaced_and_then_gives_way(make_napari_viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    viewer = make_napari_viewer(show=True)
+    source = viewer.add_image(pixels(64, 64), name="cells")
+    panel = EscWidget(viewer)
+    viewer.window.add_dock_widget(panel)
+    choose(panel.form.model_box, "esc-nano-x2")
+    choose(panel.form.region_box, "whole")
+    qtbot.wait(100)
+    for _ in range(2):
+        panel.preview_button.click()
+        finish(panel, qtbot)
+        assert [layer.name for layer in viewer.layers] == ["cells", "cells preview"]
+        assert panel.layer is source
+        assert viewer.layers.selection.active is source
+    run(panel, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]"]
+
+
+def test_cancel_stops_soon_and_leaves_nothing(
+    viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path, messages: list[str]
+) -> None:
+    """With a real network at work on a real image, and a file half written."""
+    viewer.add_image(pixels(3, 900, 900), name="cells")
+    panel = open_panel()
+    choose(panel.form.model_box, "esc-nano-x2")
+    panel.form.store_edit.setText(str(tmp_path / "a.ome.zarr"))
+    panel.run_button.click()
+    qtbot.waitUntil(lambda: panel.bar.value() > 0, timeout=60_000)
+    threads = QThreadPool.globalInstance()
+    start = time.perf_counter()
+    panel.cancel_button.click()
+    qtbot.waitUntil(lambda: not panel.runner.busy, timeout=10_000)
+    assert threads.waitForDone(2000)
+    assert time.perf_counter() - start < 2
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+    assert not list(tmp_path.iterdir())
+    assert panel.result_label.text() == "Cancelled; nothing was added."
+    assert panel.run_button.isVisibleTo(panel)
+    assert not messages
+
+
+def test_the_window_answers_while_a_network_runs(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(600, 600))
+    panel = open_panel()
+    choose(panel.form.model_box, "esc-nano-x2")
+    panel.run_button.click()
+    qtbot.waitUntil(lambda: panel.bar.value() > 0, timeout=60_000)
+    late = []
+    for _ in range(20):
+        start = time.perf_counter()
+        qtbot.wait(20)
+        late.append(time.perf_counter() - start - 0.02)
+    panel.cancel_button.click()
+    finish(panel, qtbot)
+    assert np.median(late) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (EscError("the image needs 9 GiB."), "the image needs 9 GiB."),
+        (MemoryError(), "There isn't enough memory. Choose a smaller region, or a file for the result."),
+        (ValueError("surprise"), "surprise"),
+    ],
+)
+def test_an_error_is_one_message(
+    error: Exception,
+    told: str,
+    viewer: Any,
+    qtbot: Any,
+    open_panel: Any,
+    messages: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer.add_image(pixels(20, 20), name="cells")
+    panel = open_panel()
+
+    def failing(task: Any) -> Any:
+        def work(progress: Any, cancel: Any) -> None:
+            raise error
+
+        return work
+
+    monkeypatch.setattr(panel_module, "upscale_work", failing)
+    run(panel, qtbot)
+    qtbot.wait(50)
+    assert len(messages) == 1
+    assert told in messages[0]
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+    assert panel.run_button.isVisibleTo(panel)
+
+
+def test_what_is_missing_is_said(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
+    panel = open_panel(model="")
+    panel._estimate()
+    assert panel.estimate_label.text() == "Open an image to upscale."
+    assert not panel.run_button.isEnabled()
+    viewer.add_image(pixels(20, 20))
+    panel._estimate()
+    assert "Name a model" in panel.estimate_label.text()
+    panel.form.source_edit.setText(str(tmp_path / "none.pth"))
+    panel._estimate()
+    qtbot.waitUntil(lambda: "none.pth" in panel.estimate_label.text(), timeout=20_000)
+    assert not panel.run_button.isEnabled()
+
+
+def test_a_file_tells_its_factor(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
+    from .conftest import make_nearest
+
+    viewer.add_image(pixels(20, 20))
+    panel = open_panel(make_nearest(tmp_path / "three.safetensors", scale=3))
+    qtbot.waitUntil(lambda: panel.form.factor_spin.value() == 3, timeout=20_000)
+
+
+def test_models_are_listed_by_purpose(viewer: Any, open_panel: Any) -> None:
+    from esc_plugin import list_models
+
+    panel = open_panel()
+    choose(panel.form.purpose_box, "clean photo")
+    listed = [panel.form.model_box.itemData(i) for i in range(panel.form.model_box.count())]
+    assert listed[:-2] == [entry.name for entry in list_models() if entry.purpose in ("clean photo", "")]
+    choose(panel.form.model_box, "esc-nano-x4")
+    assert panel.form.factor == (4, 4)
+    assert "Trained" in panel.form.card_label.text()
+
+
+def test_local_averages_need_a_whole_factor(viewer: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(20, 20))
+    panel = open_panel()
+    panel.form.factor_spin.setValue(2.5)
+    assert not panel.form.consistency_check.isEnabled()
+    panel.form.factor_spin.setValue(3)
+    assert panel.form.consistency_check.isEnabled()
+
+
+def test_the_note_is_shown_until_it_is_dismissed(viewer: Any, open_panel: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    from napari_esc import settings
+
+    monkeypatch.setattr(settings, "_page", lambda section: None)
+    monkeypatch.setattr(settings, "settings_file", lambda: tmp_path / "napari.json")
+    first = open_panel()
+    assert first.note.isVisibleTo(first)
+    first.note.findChild(panel_module.QPushButton).click()
+    assert not first.note.isVisibleTo(first)
+    second = open_panel()
+    assert not second.note.isVisibleTo(second)
+    set_setting("show_note", True)
+
+
+def test_the_layer_list_is_followed(viewer: Any, open_panel: Any) -> None:
+    panel = open_panel()
+    assert panel.layer is None
+    viewer.add_image(pixels(9, 9), name="first")
+    viewer.add_image(pixels(9, 9, 3, dtype="uint8", high=256), rgb=True, name="second")
+    viewer.add_labels(pixels(9, 9, high=5).astype(int))
+    assert panel.layer.name == "second"
+    viewer.layers.selection.active = viewer.layers["first"]
+    assert panel.layer.name == "first"
+    viewer.layers.remove("first")
+    assert panel.layer.name == "second"
+    assert panel.form.image_info.text() == "9 x 9 RGB, uint8, pixel 1 px"
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_the_panel_takes_every_kind(kind: str, viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    data, properties = kinds()[kind]
+    source = viewer.add_image(data, **properties)
+    panel = open_panel()
+    run(panel, qtbot)
+    result = viewer.layers[-1]
+    np.testing.assert_allclose(
+        outer_corners(result, whole_region(result)), outer_corners(source, whole_region(source)), rtol=0, atol=1e-9
+    )
+    assert result.dtype == source.dtype
+
+
+def test_a_deleted_panel_takes_its_work_along(
+    viewer: Any, qtbot: Any, open_panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow()
+    monkeypatch.setattr(panel_module, "upscale_work", slow)
+    viewer.add_image(pixels(20, 20))
+    panel = open_panel()
+    panel.run_button.click()
+    qtbot.waitUntil(slow.began.is_set, timeout=10_000)
+    viewer.window.remove_dock_widget(panel)
+    panel.deleteLater()
+    del panel
+    qtbot.waitUntil(slow.ended.is_set, timeout=5000)
+    viewer.add_image(pixels(5, 5))  # whose event goes nowhere now
+
+
+CLOSING = """
+import sys, time
+import napari, numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+viewer = napari.Viewer()
+viewer.add_image(np.zeros((4, 1200, 1200), np.uint16), contrast_limits=(0, 1))
+from napari_esc.widget import EscWidget
+panel = EscWidget(viewer)
+viewer.window.add_dock_widget(panel)
+panel.form.region_box.setCurrentIndex(panel.form.region_box.findData("whole"))
+panel.run()
+def close_when_running():
+    if panel.bar.value() > 0:
+        print("closing", flush=True)
+        timer.stop()
+        viewer.close()
+timer = QTimer()
+timer.timeout.connect(close_when_running)
+timer.start(50)
+napari.run()
+print("closed", flush=True)
+"""
+
+
+def test_closing_the_window_while_running_exits_cleanly(qapp: Any) -> None:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CLOSING], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.split() == ["closing", "closed"], done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "QThread" not in done.stderr
+    assert time.perf_counter() - start < 100
+
+
+def test_the_menu_command_upscales_the_active_layer(viewer: Any, qtbot: Any, messages: list[str]) -> None:
+    from napari_esc.commands import _running, upscale_x2
+
+    upscale_x2(viewer)
+    assert messages == ["Select an image layer to upscale."]
+    viewer.add_image(pixels(2, 16, 16), name="cells", scale=(1, 2, 2))
+    upscale_x2(viewer)
+    qtbot.waitUntil(lambda: not _running, timeout=30_000)
+    assert viewer.layers[-1].name == "cells [x2]"
+    assert viewer.layers[-1].data.shape == (2, 32, 32)
+    assert len(messages) == 1

@@ -1,0 +1,189 @@
+"""Results as layers, without a window: pixels, place, and everything that is copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Image
+
+from esc_plugin import Cancelled, ImageError, __version__
+from napari_esc.engines import engine_for
+from napari_esc.geometry import finest, whole_region
+from napari_esc.job import Settings, Task
+from napari_esc.layers import NOT_COPIED, copied, difference_layer, result_layer
+
+from .layers_to_try import kinds, pixels
+from .test_geometry import outer_corners
+
+KINDS = kinds()
+
+
+def upscaled(layer: Image, model: str, region: Any = None, **choices: Any) -> tuple[Task, Any, Image]:
+    settings = Settings(model, **{"factor": (2.0, 2.0), "device": "cpu", **choices})
+    task = Task.of(layer, region or whole_region(layer), settings)
+    result = task.run(engine_for(model, "cpu"))
+    return task, result, result_layer(task, result)
+
+
+def repeated(values: np.ndarray, rgb: bool, factor: int = 2) -> np.ndarray:
+    at = values.ndim - 3 if rgb else values.ndim - 2
+    return values.repeat(factor, at).repeat(factor, at + 1)
+
+
+def assert_same_pixels(found: np.ndarray, wanted: np.ndarray) -> None:
+    """Integers agree exactly, floating values to the rounding of the map to 0..1 and back."""
+    np.testing.assert_allclose(found, wanted, rtol=0 if wanted.dtype.kind in "iu" else 1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_result_is_its_source_in_smaller_pixels(kind: str, nearest: str) -> None:
+    data, properties = KINDS[kind]
+    source = Image(data, name="cells", metadata={"stain": "DAPI"}, **properties)
+    before = copied(source)
+    _, _, layer = upscaled(source, nearest)
+    # The pixels.
+    original = np.asarray(finest(source))
+    assert layer.data.dtype == original.dtype
+    assert_same_pixels(layer.data, repeated(original, source.rgb))
+    # The place.
+    np.testing.assert_allclose(
+        outer_corners(layer, whole_region(layer)), outer_corners(source, whole_region(source)), rtol=0, atol=1e-9
+    )
+    # Everything else.
+    after = copied(layer)
+    assert after.keys() == before.keys()
+    for key, value in before.items():
+        np.testing.assert_equal(after[key], value, err_msg=key)
+    assert layer.units == source.units
+    assert layer.axis_labels == source.axis_labels
+    if not source.rgb:
+        assert list(layer.contrast_limits_range) == list(source.contrast_limits_range)
+    assert layer.name == "cells [x2]"
+    assert layer.metadata["stain"] == "DAPI"
+    assert "esc" not in source.metadata
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_part_of_a_layer_lies_on_that_part(kind: str, nearest: str) -> None:
+    data, properties = KINDS[kind]
+    source = Image(data, **properties)
+    region = tuple(slice(n // 3, n // 3 + max(n // 2, 1)) for n in finest(source).shape[: source.ndim])
+    _, _, layer = upscaled(source, nearest, region)
+    assert_same_pixels(layer.data, repeated(np.asarray(finest(source)[region]), source.rgb))
+    np.testing.assert_allclose(outer_corners(layer, whole_region(layer)), outer_corners(source, region), rtol=0, atol=1e-9)
+
+
+def test_all_properties_of_an_image_are_copied_or_left_out_on_purpose() -> None:
+    state = Image(pixels(8, 8)).as_layer_data_tuple()[1]
+    kept = copied(Image(pixels(8, 8)))
+    assert set(state) - set(kept) <= set(NOT_COPIED)
+    assert {"colormap", "contrast_limits", "gamma", "blending", "rotate", "shear", "affine", "units", "axis_labels"} <= set(
+        kept
+    )
+
+
+def test_provenance_says_how_a_result_came_about(nearest: str) -> None:
+    region = (slice(2, 10), slice(0, 12))
+    _, _, layer = upscaled(Image(pixels(12, 12), name="cells"), nearest, region, intensity=(0.0, 2000.0))
+    told = layer.metadata["esc"]
+    assert told["software"] == f"esc-plugin {__version__}"
+    assert (told["model"], told["model_source"]) == ("nearest-x2", nearest)
+    assert len(told["model_sha256"]) == 64
+    assert told["source_layer"] == "cells"
+    assert told["source_region"] == [[2, 10], [0, 12]]
+    assert told["factor"] == [2.0, 2.0]
+    assert told["intensity"] == [0.0, 2000.0]
+
+
+def test_a_pixel_size_that_differs_by_axis(nearest: str) -> None:
+    """Square pixels from oblong ones: another factor down than across."""
+    source = Image(pixels(20, 30), scale=(0.4, 0.2))
+    _, _, layer = upscaled(source, nearest, factor=(4.0, 2.0))
+    assert layer.data.shape == (80, 60)
+    np.testing.assert_allclose(layer.scale, (0.1, 0.1))
+    assert layer.name.endswith("[x4 x2]")
+
+
+def test_the_source_may_change_while_the_work_goes_on(nearest: str) -> None:
+    source = Image(pixels(16, 16), name="a", scale=(2, 2), colormap="magma")
+    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu"))
+    source.name, source.scale, source.colormap, source.data = "b", (9, 9), "gray", pixels(3, 3)
+    layer = result_layer(task, task.run(engine_for(nearest, "cpu")))
+    assert (layer.name, layer.colormap.name, layer.data.shape) == ("a [x2]", "magma", (32, 32))
+    np.testing.assert_allclose(layer.scale, (1, 1))
+
+
+def test_a_difference_is_measured_and_placed(nearest: str) -> None:
+    source = Image(pixels(3, 12, 16), scale=(1, 0.5, 0.5), translate=(0, 3, 4), units=("micrometer",) * 3)
+    region = (slice(1, 3), slice(2, 10), slice(0, 16))
+    task, result, _ = upscaled(source, nearest, region, difference=True)
+    assert result.agreement is not None
+    assert result.agreement[:2] == (0, 0)  # repeated pixels average to what they were
+    layer = difference_layer(task, result)
+    assert layer.data.shape == (2, 8, 16)
+    assert not layer.data.any()
+    assert layer.units == source.units
+    np.testing.assert_allclose(outer_corners(layer, whole_region(layer)), outer_corners(source, region), atol=1e-9)
+
+
+def test_a_difference_is_input_minus_averaged_result() -> None:
+    source = Image(pixels(24, 24))
+    _, result, _ = upscaled(source, "esc-nano-x2", difference=True)
+    averaged = result.data.reshape(24, 2, 24, 2).mean((1, 3))
+    np.testing.assert_allclose(result.difference, source.data - averaged, atol=1e-3)
+    bias, rms, mean = result.agreement
+    np.testing.assert_allclose(
+        [bias, rms], [-result.difference.mean(), np.sqrt(np.square(result.difference).mean())], rtol=1e-4
+    )
+    assert mean == pytest.approx(source.data.mean())
+
+
+def test_local_averages_are_kept_on_request() -> None:
+    source = Image(pixels(20, 20))
+    _, result, _ = upscaled(source, "esc-nano-x2", consistency=True, difference=True)
+    assert result.agreement[:2] == (0, 0)
+
+
+def test_a_lazy_layer_is_read_plane_by_plane(nearest: str) -> None:
+    import dask.array as da
+
+    asked: list[tuple[int, ...]] = []
+
+    def load(block_info: Any = None) -> np.ndarray:
+        asked.append(tuple(block_info[None]["chunk-location"]))
+        return np.full((1, 10, 10), 7, np.uint16)
+
+    lazy = da.map_blocks(load, chunks=((1,) * 6, (10,), (10,)), dtype=np.uint16)
+    asked.clear()
+    source = Image(lazy, contrast_limits=(0, 10))
+    asked.clear()
+    upscaled(source, nearest, (slice(2, 4), slice(0, 10), slice(0, 10)), intensity=(0.0, 10.0))
+    assert {place[0] for place in asked} == {2, 3}
+
+
+def test_cancel_stops_before_the_next_plane(nearest: str) -> None:
+    source = Image(pixels(5, 8, 8))
+    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu"))
+    with pytest.raises(Cancelled):
+        task.run(engine_for(nearest, "cpu"), cancel=lambda: True)
+
+
+def test_large_results_are_pyramids(nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_esc.pyramid.LARGEST_PLAIN", 100)
+    monkeypatch.setattr("napari_esc.pyramid.SMALLEST_LEVEL", 40)
+    source = Image(pixels(2, 60, 70), scale=(1, 0.5, 0.5))
+    _, _, layer = upscaled(source, nearest)
+    assert layer.multiscale
+    assert [level.shape for level in layer.data] == [(2, 120, 140), (2, 60, 70), (2, 30, 35)]
+    np.testing.assert_array_equal(layer.data[1], source.data)  # the mean of repeated pixels
+    np.testing.assert_array_equal(layer.data[2], np.rint(source.data.reshape(2, 30, 2, 35, 2).mean((2, 4))))
+    np.testing.assert_allclose(
+        outer_corners(layer, whole_region(layer)), outer_corners(source, whole_region(source)), rtol=0, atol=1e-9
+    )
+
+
+def test_a_factor_below_0_is_refused(nearest: str) -> None:
+    with pytest.raises(ImageError, match="above 0, not -2"):
+        _ = Task.of(Image(pixels(8, 8)), (slice(0, 8), slice(0, 8)), Settings(nearest, (-2.0, 2.0))).shape
