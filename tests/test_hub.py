@@ -134,6 +134,9 @@ def test_pinned_revision(server):
     server.repos["org/repo"].refs["v1"] = first
     assert is_model(load_model("org/repo"), 2)
     assert is_model(load_model("org/repo", revision="v1"), 1)
+    assert is_model(load_model("org/repo@v1"), 1)
+    again = load_model(load_model("org/repo/esc.safetensors@v1").source)
+    assert again.source == f"org/repo/esc.safetensors@{first}"
     assert is_model(load_model("org/repo", revision=first), 1)
     server.requests.clear()
     model = load_model("org/repo", revision=first)
@@ -335,10 +338,11 @@ def test_environment_variables_are_the_clients(server, tmp_path):
 @pytest.mark.parametrize(
     ("source", "parts"),
     [
-        ("org/repo", ("org/repo", "")),
-        ("hf://org/repo", ("org/repo", "")),
-        ("org/repo/a.safetensors", ("org/repo", "a.safetensors")),
-        ("org/repo/deep/a.pth", ("org/repo", "deep/a.pth")),
+        ("org/repo", ("org/repo", "", None)),
+        ("hf://org/repo", ("org/repo", "", None)),
+        ("org/repo@v1", ("org/repo", "", "v1")),
+        ("org/repo/a.safetensors", ("org/repo", "a.safetensors", None)),
+        ("org/repo/deep/a.pth@refs/pr/1", ("org/repo", "deep/a.pth", "refs/pr/1")),
         ("models/a.pth", None),
         ("org/repo/README.md", None),
         ("./org/repo", None),
@@ -465,8 +469,9 @@ def test_a_file_in_the_folder_takes_the_place_of_a_download(server, offer, tmp_p
 def test_the_right_name_with_the_wrong_content(server, offer, tmp_path):
     offer(url=f"{server.url}/release/tiny.pth", sha256="2" * 64)
     (tmp_path / "models/tiny.pth").write_bytes(pth(1, tmp_path))
-    with one_sentence("tiny.pth", "2" * 64, "Delete it", error=CheckpointError):
-        load_model("mine")
+    for load in (load_model, lambda name: fetch(find_model(name))):
+        with one_sentence("tiny.pth", "2" * 64, "Delete it", error=CheckpointError):
+            load("mine")
 
 
 def test_a_known_hash_brings_the_card_to_any_path(server, offer, tmp_path):

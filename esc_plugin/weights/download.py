@@ -18,7 +18,7 @@ from . import hub
 from .catalog import CatalogEntry, is_loopback, models_folder
 from .digest import file_sha256
 from .hub import Cancel, Progress
-from .store import AGAIN, Local, find_local, note, noted_source, wrong_hash
+from .store import AGAIN, Local, find_local, known_sha256, note, noted_source, wrong_hash
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +58,14 @@ def fetch(
     HubError
         If it can't be had.
     CheckpointError
-        If what came is not what the catalogue promises, or no ESC network.
+        If the file is not what the catalogue promises, or no ESC network.
     Cancelled
         If `cancel` returned True.
     """
-    return fetch_local(entry, folder, progress=progress, cancel=cancel, offline=offline).path
+    local = fetch_local(entry, folder, progress=progress, cancel=cancel, offline=offline)
+    if local.sha256 and (found := known_sha256(local.path)) != local.sha256:
+        raise CheckpointError(wrong_hash(str(local.path), found, local.sha256, local.remedy))
+    return local.path
 
 
 def fetch_local(

@@ -22,18 +22,23 @@ Progress = Callable[[int, int], None]
 Cancel = Callable[[], bool]
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[^\\:]+))?")
+SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[^\\:@]+))?(?:@(?P<revision>[\w./-]+))?")
 
 
-def parse_source(source: str) -> tuple[str, str] | None:
-    """Split ``"org/repo"`` or ``"org/repo/file"`` into repository and file (or empty); None if it is neither."""
+def parse_source(source: str) -> tuple[str, str, str | None] | None:
+    """Split ``"org/repo"``, ``"org/repo/file"`` or either with ``"@revision"``; None if it is none of them.
+
+    Returns
+    -------
+    tuple of repository, file (or empty) and revision (or None)
+    """
     match = SOURCE.fullmatch(source.removeprefix("hf://"))
     if not match or source.startswith((".", "~")):
         return None
     repo, file = match["repo"], match["file"] or ""
     # Two parts that end like a weights file are a path; three are a file of a repository.
     weights = Path(file or repo).suffix.lower() in SUFFIXES
-    return (repo, file) if weights == bool(file) else None
+    return (repo, file, match["revision"]) if weights == bool(file) else None
 
 
 def download(

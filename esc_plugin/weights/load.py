@@ -32,7 +32,7 @@ def load_model(
     ----------
     source : str or Path
         A name from the catalogue (`list_models`), the path of a ``.safetensors`` or ``.pth`` file or of a folder with one,
-        or a model of the Hugging Face Hub: ``"org/repo"`` or ``"org/repo/file.safetensors"``.
+        or a model of the Hugging Face Hub: ``"org/repo"`` or ``"org/repo/file.safetensors"``, either with ``"@revision"``.
     revision : str, optional
         Of a Hub repository: a commit, tag or branch.
     offline : bool
@@ -70,14 +70,7 @@ def load_model(
         entry = replace(entry, revision=revision, sha256="") if revision else entry
         return _from_catalog(entry, window_size, offline=offline, progress=progress, cancel=cancel)
     if isinstance(source, str) and (parts := hub.parse_source(text)):
-        path, commit = hub.download(*parts, revision, offline=offline, progress=progress, cancel=cancel)
-        file = path.name if not parts[1] else parts[1]
-        return read_model(
-            path,
-            source=f"{parts[0]}/{file}@{commit}",
-            window_size=window_size,
-            hint=lambda: hub.stated_config(parts[0], commit, offline=offline),
-        )
+        return _from_hub(*parts[:2], revision or parts[2], window_size, offline=offline, progress=progress, cancel=cancel)
     if Path(text).suffix.lower() in SUFFIXES:
         return read_model(source)  # which says that there is no such file
     raise HubError(_unknown(text))
@@ -100,6 +93,16 @@ def _from_catalog(entry: CatalogEntry, window_size: int | None, **options: Any) 
         remedy=local.remedy,
         window_size=window_size,
         card=entry.card,
+    )
+
+
+def _from_hub(repo: str, file: str, revision: str | None, window_size: int | None, **options: Any) -> Model:
+    path, commit = hub.download(repo, file, revision, **options)
+    return read_model(
+        path,
+        source=f"{repo}/{file or path.as_posix().rpartition(f'/{commit}/')[2]}@{commit}",
+        window_size=window_size,
+        hint=lambda: hub.stated_config(repo, commit, offline=options["offline"]),
     )
 
 

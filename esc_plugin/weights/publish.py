@@ -92,7 +92,7 @@ def publish(
     HubError
         If the Hub refuses it; the text says why.
     """
-    if hub.parse_source(repo) != (repo, ""):
+    if hub.parse_source(repo) != (repo, "", None):
         raise HubError(f"{repo!r} is no name of a repository; one looks like 'org/repo'.")
     model = load_model(source, window_size=window_size)
     given = {"license": license, "base_model": base_model, "training": training}

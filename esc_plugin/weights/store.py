@@ -76,9 +76,15 @@ def _in_folder(entry: CatalogEntry, folder: Path) -> Local | None:
         return Local(path, noted.get("sha256") or (entry.sha256 if path.name == name else ""), AGAIN)
     if entry.sha256:
         for path in weights_in(folder):
-            if _sha256_once(path, path.stat().st_mtime_ns, path.stat().st_size) == entry.sha256:
+            if known_sha256(path) == entry.sha256:
                 return Local(path, entry.sha256, AGAIN)
     return None
+
+
+def known_sha256(path: Path) -> str:
+    """Return the sha256 of a file, computed once as long as it doesn't change."""
+    about = path.stat()
+    return _sha256_once(path, about.st_mtime_ns, about.st_size)
 
 
 @lru_cache(maxsize=1024)
