@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 ORIENTATION = int(ExifTags.Base.Orientation)
-EXIF_IFD = int(ExifTags.IFD.Exif)
+EXIF_IFD, GPS_IFD = int(ExifTags.IFD.Exif), int(ExifTags.IFD.GPSInfo)
+#: Text in the main directory: description, make, model, software, date, artist, copyright.
+TEXT_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 #: Tags that state the size of the image: in the main directory, in EXIF's.
 SIZE_TAGS = (int(ExifTags.Base.ImageWidth), int(ExifTags.Base.ImageLength))
 EXIF_SIZE_TAGS = (int(ExifTags.Base.ExifImageWidth), int(ExifTags.Base.ExifImageHeight))
@@ -54,3 +58,38 @@ def resized_exif(data: bytes | None, height: int, width: int) -> bytes | None:
 
 
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>\s*))([1-8])(\s*[\"'<])")
+
+
+def exif_of_tiff(path: Path) -> bytes | None:
+    """Return the EXIF of a TIFF, apart from what describes its pixels; ``None`` if it has none. Not for BigTIFF."""
+    whole, kept = Image.Exif(), Image.Exif()
+    with path.open("rb") as file:
+        whole.load_from_fp(file)
+        for code in (EXIF_IFD, GPS_IFD):
+            if values := whole.get_ifd(code):
+                kept.get_ifd(code).update(values)
+    for tag in TEXT_TAGS:
+        if tag in whole:
+            kept[tag] = whole[tag]
+    return kept.tobytes().removeprefix(HEADER) if kept or kept.get_ifd(EXIF_IFD) or kept.get_ifd(GPS_IFD) else None
+
+
+def text_tags(data: bytes) -> dict[int, str]:
+    """Return the text of the main directory that belongs into a TIFF's."""
+    exif = Image.Exif()
+    exif.load(HEADER + data)
+    return {tag: value for tag in TEXT_TAGS if isinstance(value := exif.get(tag), str)}
+
+
+def directories(data: bytes, byteorder: str) -> Iterator[tuple[int, TiffImagePlugin.ImageFileDirectory_v2]]:
+    """Yield EXIF's and GPS's own directories, to be appended to a TIFF that refers to them by their number."""
+    exif = Image.Exif()
+    exif.load(HEADER + data)
+    for code in (EXIF_IFD, GPS_IFD):
+        directory = TiffImagePlugin.ImageFileDirectory_v2(
+            b"II*\0" + bytes(4) if byteorder == "<" else b"MM\0*" + bytes(4), group=code
+        )
+        for tag, value in exif.get_ifd(code).items():
+            directory[tag] = value
+        if len(directory):
+            yield code, directory

@@ -16,8 +16,8 @@ from ..errors import ImageError
 from . import exif, png
 from .picture import MAX_PIXELS, Picture, check_size, oriented
 
-#: Pillow's names of what is read. An MPO is a JPEG with further pictures behind the first.
-READ = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "BMP", "GIF", "PPM")
+#: Pillow's names of what is read.
+READ = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "PPM")
 LOSSY = ("JPEG", "AVIF")
 #: Largest side that a format can hold.
 LARGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383, "AVIF": 65_536, "PNG": 2**31 - 1}
@@ -36,7 +36,7 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         If it is animated, or its colours can't be understood. Other errors are those of the decoders.
     """
     with _open(path, max_pixels) as image:
-        form = "JPEG" if image.format == "MPO" else str(image.format)
+        form = "JPEG" if image.format == "MPO" else str(image.format)  # a JPEG with further pictures behind the first
         if form != "JPEG" and (frames := getattr(image, "n_frames", 1)) > 1:
             raise ImageError(f"it is animated ({frames} frames); only still images can be upscaled.")
         shape = image.height, image.width, len(image.getbands())
@@ -134,7 +134,7 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 def _exif_of(image: Image.Image) -> tuple[Image.Exif, list[str]]:
     try:
         found = image.getexif()
-        for ifd in (exif.EXIF_IFD, 0x8825, 0xA005):
+        for ifd in (exif.EXIF_IFD, exif.GPS_IFD):
             found.get_ifd(ifd)
         found.tobytes()
     except Exception as error:  # Pillow raises almost anything on damaged EXIF

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import tifffile
 
 from ..errors import ImageError
+from . import exif
 from .ome import resized_ome
 from .picture import MAX_PIXELS, Picture, check_size, oriented
 
@@ -18,7 +20,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PER_INCH = {2: 1.0, 3: 2.54}  # by ResolutionUnit
 #: Text and numbers about the image as a whole; they stay.
 KEPT_TAGS = (269, 271, 272, 285, 315, 316, 33432)  # document, make, model, page, artist, host computer, copyright
-XMP_TAG, IPTC_TAG = 700, 33723
+DESCRIPTION_TAG, XMP_TAG, IPTC_TAG = 270, 700, 33723
 #: ImageJ's entries that describe the stack's shape, which the writer states, or that are positions in pixels.
 IMAGEJ_DROPPED = ("ImageJ", "images", "channels", "slices", "frames", "hyperstack", "axes", "ROI", "Overlays")
 #: Stacks from this size on are read page by page.
@@ -108,7 +110,8 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
             axes,
             "TIFF",
             icc=tags.valueof(34675),
-            xmp=tags.valueof(XMP_TAG),
+            xmp=exif.upright_xmp(tags.valueof(XMP_TAG)),
+            exif=None if tif.is_bigtiff else exif.exif_of_tiff(path),
             dpi=(tiff.resolution[0] * unit, tiff.resolution[1] * unit) if tiff.resolution and unit else None,
             tiff=tiff,
             notes=notes,
@@ -276,7 +279,7 @@ def _kept_tags(tags: tifffile.TiffTags) -> Iterator[tuple[int, int, int | None, 
 def write_tiff(path: Path, picture: Picture) -> None:
     """Write a picture as the kind of TIFF that it was, or as a plain one."""
     pixels, axes = picture.pixels, picture.axes
-    notes = picture.tiff or TiffNotes(options={"compression": "zlib"})
+    notes = picture.tiff or _plain_notes(picture)
     options = dict(notes.options)
     options["bigtiff"] = options.get("bigtiff") or pixels.nbytes > CLASSIC_LIMIT
     options |= _colours(pixels, axes) | _description(picture, notes)
@@ -287,7 +290,43 @@ def write_tiff(path: Path, picture: Picture) -> None:
         options |= {"resolution": notes.resolution[:2], "resolutionunit": notes.resolution[2]}
     elif picture.dpi:
         options |= {"resolution": picture.dpi, "resolutionunit": 2}
+    data = exif.resized_exif(picture.exif, *picture.size) if notes.kind != "imagej" and not options["bigtiff"] else None
+    added = list(exif.directories(data, options["byteorder"])) if data else []
+    # Where they are is known only after the pixels, and tifffile refuses their tags; their neighbours' keep the place.
+    extra = [*extra, *((code - 1, 4, 1, 0, True) for code, _ in added)]
     tifffile.imwrite(path, pixels, iccprofile=picture.icc, extratags=extra, **options)
+    _append(path, added)
+
+
+def _plain_notes(picture: Picture) -> TiffNotes:
+    """Return how an image that was no TIFF is written as one."""
+    text = exif.text_tags(picture.exif) if picture.exif else {}
+    options = {
+        "compression": "zlib",
+        "byteorder": "<",
+        "software": text.pop(305, None),
+        "datetime": text.pop(306, None),
+        "extratags": [(code, 2, None, value, True) for code, value in text.items() if code != DESCRIPTION_TAG],
+    }
+    return TiffNotes(metadata=text.get(DESCRIPTION_TAG), options=options)
+
+
+def _append(path: Path, directories: list[tuple[int, Any]]) -> None:
+    """Put directories behind the pixels, and their tags into the entries that were kept free for them."""
+    if not directories:
+        return
+    with tifffile.TiffFile(path) as tif:
+        entries = {code: tif.pages.first.tags[code - 1] for code, _ in directories}
+        order = tif.byteorder
+    with path.open("r+b") as file:
+        for code, directory in directories:
+            end = file.seek(0, 2)
+            place = end + file.write(bytes(end % 2))
+            file.write(directory.tobytes(place))
+            file.seek(entries[code].offset)
+            file.write(struct.pack(f"{order}H", code))
+            file.seek(entries[code].valueoffset)
+            file.write(struct.pack(f"{order}I", place))
 
 
 def _colours(pixels: np.ndarray, axes: str) -> dict[str, Any]:
