@@ -247,6 +247,8 @@ class Batch:
             else:
                 summary.done.append(job)
                 report(job, written)
+            if progress:
+                progress(i, 1.0)  # whatever it came to
         return summary
 
     def upscale_file(self, job: Job, progress: Progress | None = None, cancel: Cancel | None = None) -> Picture:
