@@ -6,18 +6,18 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from .cli_models import convert, info, models, open_model, publish
 from .errors import EscError, ImageError
+from .terminal import console, errors, progress_bar
 
 if TYPE_CHECKING:  # torch takes a second to import; commands that need it import what they use
     from .engine import Plan
@@ -26,8 +26,6 @@ if TYPE_CHECKING:  # torch takes a second to import; commands that need it impor
     from .upscaler import Upscaler
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-console = Console()
-errors = Console(stderr=True)
 
 UNITS = {"": 1, "B": 1, "K": 2**10, "KB": 2**10, "M": 2**20, "MB": 2**20, "G": 2**30, "GB": 2**30}
 
@@ -134,7 +132,7 @@ def compare(
 
     picture = comparison(
         read_picture(image).pixels,
-        Upscaler(model or f"esc-nano-x{scale}"),
+        Upscaler(open_model(model or f"esc-nano-x{scale}")),
         detail=Detail.parse(detail) if detail else None,
         reduce=reduce,
         zoom=zoom,
@@ -160,8 +158,9 @@ def evaluate(
         raise EscError("figures need scikit-image; install it with: pip install scikit-image") from None
     from .upscaler import Upscaler
 
+    upscaler = Upscaler(open_model(model), device=device, precision=precision)
     with progress_bar(folder.name) as progress:
-        scores = figures.evaluate(Upscaler(model, device=device, precision=precision), folder, low, progress)
+        scores = figures.evaluate(upscaler, folder, low, progress)
     table = Table("image", "PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB", "bicubic PSNR Y", "SSIM Y", box=None)
     for s in [*scores, figures.mean(scores)]:
         values = (s.psnr_y, s.ssim_y, s.psnr_rgb, s.ssim_rgb, s.bicubic_psnr_y, s.bicubic_ssim_y)
@@ -171,31 +170,8 @@ def evaluate(
         figures.write_scores(output, scores)
 
 
-@app.command()
-def models() -> None:
-    """List the models on offer."""
-    from .weights.catalog import list_models
-
-    table = Table("name", "scale", "for", "what", "licence", box=None)
-    for entry in list_models():
-        table.add_row(entry.name, f"x{entry.scale}", entry.purpose, entry.summary, entry.license)
-    console.print(table)
-
-
-@app.command()
-def info(model: Annotated[str, typer.Argument(help="Weights file or name of a model.")]) -> None:
-    """Show what a model is: configuration, size, origin, and what is known about it."""
-    from .weights.load import load_model
-
-    loaded = load_model(model)
-    table = Table(box=None, show_header=False)
-    table.add_row("name", loaded.name)
-    table.add_row("source", loaded.source)
-    table.add_row("sha256", loaded.sha256)
-    table.add_row("parameters", f"{sum(p.numel() for p in loaded.network.parameters()):,}")
-    for field, value in [*loaded.config.to_dict().items(), *loaded.card.items()]:
-        table.add_row(field, str(value))
-    console.print(table)
+for command in (models, info, convert, publish):
+    app.command()(command)
 
 
 def load_upscaler(model: str | None, wish: Wish, device: str, precision: str, memory: str | None) -> Upscaler:
@@ -205,7 +181,10 @@ def load_upscaler(model: str | None, wish: Wish, device: str, precision: str, me
     small = wish.width is wish.height is None and (wish.scale or 2) <= 2
     limit = parse_bytes(memory) if memory else None
     return Upscaler(
-        model or ("esc-nano-x2" if small else "esc-nano-x4"), device=device, precision=precision, memory_limit=limit
+        open_model(model or ("esc-nano-x2" if small else "esc-nano-x4")),
+        device=device,
+        precision=precision,
+        memory_limit=limit,
     )
 
 
@@ -312,15 +291,6 @@ def parse_bytes(text: str) -> int:
     if size <= 0:
         raise EscError(f"an amount of memory must be positive, not {text!r}.")
     return size
-
-
-@contextlib.contextmanager
-def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar and give the callback that moves it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextlib.contextmanager

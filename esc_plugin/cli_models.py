@@ -1,0 +1,169 @@
+"""The commands about models: ``esc-sr models``, ``info``, ``convert`` and ``publish``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from .errors import HubError
+from .terminal import console, download_bar, errors
+
+if TYPE_CHECKING:
+    from .weights.catalog import CatalogEntry
+    from .weights.model import Model
+
+COLORS = {"ok": "green", "mismatch": "bold red", "absent": "dim", "unknown": "yellow"}
+
+
+def models(
+    verify: Annotated[bool, typer.Option("--verify", help="Compare the files on this machine with their sha256.")] = False,
+    download: Annotated[str | None, typer.Option(help="Download this model.", metavar="NAME")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the models on offer, check those that are here, or download one."""
+    from .weights.catalog import list_models, models_folder
+
+    if verify:
+        verify_models(as_json)
+        return
+    if download:
+        download_model(download)
+        return
+    entries = list_models()
+    if as_json:
+        print(
+            json.dumps([{"name": entry.name, "scale": entry.scale, "file": where(entry)} | entry.card for entry in entries])
+        )
+        return
+    table = Table("name", "scale", "for", "what", "licence", "file", box=None)
+    for entry in entries:
+        scale = f"x{entry.scale}" if entry.scale else ""
+        table.add_row(entry.name, scale, entry.purpose, entry.summary, entry.license, where(entry))
+    console.print(table)
+    console.print(f"\nModels folder: {escape(str(models_folder()))} (ESC_MODELS_DIR)", soft_wrap=True)
+    if any(not entry.confirmed for entry in entries):
+        console.print("unconfirmed: the name is only implied by the authors' option files; the download may not exist.")
+
+
+def where(entry: CatalogEntry) -> str:
+    """Say in a word or two where a model's file is."""
+    from .weights.store import find_local
+
+    if find_local(entry):
+        return "here"
+    if entry.path:
+        return "absent"
+    return "download" if entry.confirmed else "unconfirmed"
+
+
+def verify_models(as_json: bool) -> None:
+    """Print the state of each model's file; exit with 1 if one is not what it should be."""
+    from .weights.store import verify
+
+    rows = verify()
+    bad = [row for row in rows if row["status"] == "mismatch"]
+    if as_json:
+        print(json.dumps(rows))
+        sys.exit(1 if bad else 0)
+    table = Table("status", "name", "file", "sha256", box=None)
+    for row in rows:
+        status = row["status"]
+        table.add_row(f"[{COLORS[status]}]{status}[/]", row["name"], escape(row["path"]), row["sha256"] or row["expected"])
+    console.print(table)
+    for row in bad:
+        text = f"{row['path']!r} has sha256 {row['sha256']}, {row['expected']} was expected. {row['remedy']}"
+        errors.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    sys.exit(1 if bad else 0)
+
+
+def download_model(name: str) -> None:
+    """Download a model on offer and say where it is, and what its hash is.
+
+    Raises
+    ------
+    HubError
+        If there is no such model, or it can't be had.
+    """
+    from .weights.catalog import find_model
+    from .weights.digest import file_sha256
+    from .weights.download import fetch
+
+    entry = find_model(name)
+    if entry is None:
+        raise HubError(f"there is no model {name!r} on offer; `esc-sr models` lists them.")
+    with download_bar(entry.name) as progress:
+        path = fetch(entry, progress=progress)
+    console.print(f"{escape(str(path))}\nsha256 {file_sha256(path)}", soft_wrap=True, highlight=False)
+
+
+def open_model(source: str, **options: Any) -> Model:
+    """Load a model; show a bar while it is downloaded."""
+    from .weights.load import load_model
+
+    with download_bar(source) as progress:
+        return load_model(source, progress=progress, **options)
+
+
+def info(
+    model: Annotated[str, typer.Argument(help="Name of a model, weights file, folder, or org/repo of the Hub.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what a model is: configuration, size, origin, and what is known about it."""
+    loaded = open_model(model)
+    parameters = sum(p.numel() for p in loaded.network.parameters())
+    facts = {"name": loaded.name, "source": loaded.source, "sha256": loaded.sha256, "parameters": parameters}
+    facts |= loaded.config.to_dict() | loaded.card
+    if as_json:
+        print(json.dumps(facts))
+        return
+    table = Table(box=None, show_header=False)
+    for field, value in facts.items():
+        table.add_row(field, escape(f"{value:,}" if field == "parameters" else str(value)))
+    console.print(table)
+
+
+def convert(
+    weights: Annotated[Path, typer.Argument(help="Weights file of any kind.", metavar="IN.pth")],
+    output: Annotated[Path, typer.Argument(help="File to write.", metavar="OUT.safetensors")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    window_size: Annotated[int | None, typer.Option(help="Of an ESC-RIB, whose file doesn't tell it.")] = None,
+) -> None:
+    """Convert a weights file to safetensors, with its configuration and where it came from."""
+    from .weights.convert import convert as convert_file
+
+    convert_file(weights, output, force=force, window_size=window_size)
+    console.print(f"{escape(str(weights))} -> {escape(str(output))}", soft_wrap=True)
+
+
+def publish(
+    model: Annotated[str, typer.Argument(help="Weights file, folder or name of a model.", metavar="FILE")],
+    repo: Annotated[str, typer.Argument(help="Where to, on the Hugging Face Hub.", metavar="ORG/REPO")],
+    dry_run: Annotated[
+        Path | None, typer.Option("--dry-run", help="Write the files here, send nothing.", metavar="DIR")
+    ] = None,
+    license: Annotated[str, typer.Option(help="Of the weights, such as mit or cc-by-4.0.")] = "",  # noqa: A002
+    base_model: Annotated[str, typer.Option(help="Hub model that it was trained from.")] = "",
+    training: Annotated[str, typer.Option(help="The data and the training, in a sentence.")] = "",
+    private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
+    window_size: Annotated[int | None, typer.Option(help="Of an ESC-RIB, whose file doesn't tell it.")] = None,
+) -> None:
+    """Publish a model on the Hugging Face Hub, with its configuration and a card."""
+    from .weights.publish import publish as publish_model
+
+    result = publish_model(
+        model,
+        repo,
+        dry_run=dry_run,
+        license=license,
+        base_model=base_model,
+        training=training,
+        private=private,
+        window_size=window_size,
+    )
+    console.print(escape(result), soft_wrap=True)
