@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from esc_plugin import Model, Upscaler
-
-#: Edge of the image on which the speed is measured. A GPU needs a large one to be busy.
-PROBE_CPU, PROBE_DEVICE = 64, 512
 
 
 @dataclass
@@ -33,22 +29,16 @@ class Engine:
 
     def work(self, size: tuple[int, int], target: tuple[int, int]) -> float:
         """Return the multiplications that it takes to bring a plane from one height and width to another."""
-        from esc_plugin.resample import runs_needed
+        from esc_plugin.estimate import work
 
-        network, scale = self.upscaler.network, self.upscaler.model.scale
-        any_scale = network.config.any_scale
-        total = 0.0
-        for _ in range(runs_needed(size, target, scale, any_scale)):
-            geometry = network.geometry(*size, target if any_scale else None)
-            total += network.program(geometry).cost * geometry.grid[0] * geometry.grid[1]
-            size = geometry.output
-        return total
+        return work(self.upscaler, size, target)
 
     def seconds(self, size: tuple[int, int], target: tuple[int, int]) -> float:
         """Predict how long a plane takes; the first time a small image is run to see."""
+        from esc_plugin.estimate import measure_rate
+
         with self.lock:
-            if not self.rate:
-                self._measure()
+            self.rate = self.rate or measure_rate(self.upscaler)
         return self.work(size, target) / self.rate
 
     def learn(self, work: float, seconds: float) -> None:
@@ -68,24 +58,21 @@ class Engine:
         threads = torch.get_num_threads()
         return f"CPU, {threads} thread{'s' * (threads > 1)}"
 
-    def _measure(self) -> None:
-        import torch
-
-        edge = PROBE_CPU if self.upscaler.device.type == "cpu" else PROBE_DEVICE
-        image = torch.full((1, 3, edge, edge), 0.5)
-        self.upscaler.run(image)  # the first one warms up
-        start = time.perf_counter()
-        self.upscaler.run(image)
-        scale = self.upscaler.model.scale
-        self.rate = self.work((edge, edge), (edge * scale, edge * scale)) / (time.perf_counter() - start)
-
 
 _lock = threading.Lock()
 _models: dict[str, Model] = {}
 _engines: dict[tuple[str, str, int], Engine] = {}
 
 
-def engine_for(model: str, device: str = "auto", memory_limit: int | None = None) -> Engine:
+def engine_for(
+    model: str,
+    device: str = "auto",
+    memory_limit: int | None = None,
+    *,
+    offline: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Engine:
     """Return a model on a device; the last one is kept, so that asking again costs nothing.
 
     Parameters
@@ -96,6 +83,10 @@ def engine_for(model: str, device: str = "auto", memory_limit: int | None = None
         See `esc_plugin.Upscaler`.
     memory_limit : int, optional
         In bytes.
+    offline : bool
+        Use only what is on this machine.
+    progress, cancel : callable, optional
+        Of a download.
 
     Raises
     ------
@@ -108,7 +99,7 @@ def engine_for(model: str, device: str = "auto", memory_limit: int | None = None
     with _lock:
         if key not in _engines:
             if model not in _models:
-                loaded = load_model(model)
+                loaded = load_model(model, offline=offline, progress=progress, cancel=cancel)
                 _models.clear()
                 _models[model] = loaded
             engine = Engine(Upscaler(_models[model], device=device, memory_limit=memory_limit))
@@ -118,10 +109,3 @@ def engine_for(model: str, device: str = "auto", memory_limit: int | None = None
             _engines.clear()
             _engines[key] = engine
         return _engines[key]
-
-
-def forget() -> None:
-    """Free all models."""
-    with _lock, suppress(KeyError):
-        _engines.clear()
-        _models.clear()

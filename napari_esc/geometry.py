@@ -157,7 +157,7 @@ def _canvas_corners(viewer: Any) -> list[np.ndarray]:
     return corners
 
 
-def _to_data(viewer: Any, layer: Image, world: Sequence[float]) -> np.ndarray:
+def _to_data(viewer: Any, layer: Image, world: Sequence[float] | np.ndarray) -> np.ndarray:
     """Convert a point from the viewer's units to pixels of the layer's finest level."""
     point = np.array(world, float)[-layer.ndim :]
     return np.asarray(layer.world_to_data(point * _unit_factors(viewer, layer)))

@@ -201,6 +201,8 @@ class Task:
         """
         start = time.perf_counter()
         image = Watched(self.image, cancel)
+        pixels: Any
+        data: Any
         if self.settings.store:
             pixels, data = self._run_to_disk(image, engine, progress, cancel)
         else:

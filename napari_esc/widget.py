@@ -9,7 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from esc_plugin import EscError
+from esc_plugin import EscError, HubError
 
 from . import geometry
 from .form import Form
@@ -42,15 +42,17 @@ class EscWidget(QWidget):
         super().__init__()
         use_models_folder()
         self.viewer = napari_viewer
-        self.layers = create_widget(annotation=Image, label="layer")
+        self.layers: Any = create_widget(annotation=Image, label="layer")
         self.form = Form(self.layers.native)
         self.runner, self.estimator = Runner(self), Runner(self)
         self.preview_layer: Image | None = None
         self._adding = self._is_preview = False
-        self.loaded: set[str] = set()  # models that are here for sure, so that looking at them downloads nothing
         self._estimated_for: Any = None
+        self._known_model = ""
         self._build()
-        self._pause = QTimer(self, singleShot=True, interval=PAUSE)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE)
         self._connect()
         self._layers_changed()
 
@@ -93,7 +95,8 @@ class EscWidget(QWidget):
         row.addWidget(button)
         note.setLayout(row)
         note.setVisible(bool(get_setting("show_note")))
-        button.clicked.connect(lambda: (note.hide(), set_setting("show_note", False)))
+        button.clicked.connect(note.hide)
+        button.clicked.connect(lambda: set_setting("show_note", False))
         self.note = note
         return note
 
@@ -203,26 +206,28 @@ class EscWidget(QWidget):
             self._show_estimate(f"{size_words(task)}: too large for memory. Choose a file under 'Write to'.", problem=True)
             return
         self._show_estimate(estimate_words(task, None))
-        entry = self.form.entry
-        here = entry is None or entry.source in ("bundled", "path") or entry.name in self.loaded
-        if here and not self.estimator.busy:
+        if not self.estimator.busy:
             self._estimated_for = task
             self.estimator.start(estimate_work(task))
 
     def _estimated(self, estimate: Estimate) -> None:
         task = self._estimated_for
-        first = task.settings.model not in self.loaded
-        self.loaded.add(task.settings.model)
-        entry = self.form.entry
-        if first and task.settings.model == self.form.model and (entry is None or not entry.scale):
-            self.form.set_scale(estimate.scale)
+        model, entry = task.settings.model, self.form.entry
+        first, self._known_model = model != self._known_model, model
+        if first and model == self.form.model and (entry is None or not entry.scale):
+            self.form.set_scale(estimate.scale)  # only the file itself could tell
         if task.settings != self._settings_now():
             self._pause.start()  # something has changed meanwhile
         else:
-            self._show_estimate(estimate_words(task, estimate), estimate=estimate)
+            self._show_estimate(estimate_words(task, estimate))
 
     def _not_estimated(self, error: Exception) -> None:
-        self._show_estimate(plain_text(error) or f"{type(error).__name__}: {error}", problem=True)
+        task = self._estimated_for
+        if isinstance(error, HubError) and (self.form.entry or "/" in task.settings.model):
+            words = estimate_words(task, None)
+            self._show_estimate(f"{words}<br>The model isn't on this machine yet; it is downloaded first.")
+        else:
+            self._show_estimate(plain_text(error) or f"{type(error).__name__}: {error}", problem=True)
 
     def _settings_now(self) -> Any:
         try:
@@ -230,7 +235,7 @@ class EscWidget(QWidget):
         except EscError:
             return None
 
-    def _show_estimate(self, text: str, problem: bool = False, estimate: Estimate | None = None) -> None:
+    def _show_estimate(self, text: str, problem: bool = False) -> None:
         self.estimate_label.setText(text)
         self.run_button.setEnabled(not problem)
         self.run_button.setToolTip(text if problem else "")
@@ -276,7 +281,6 @@ class EscWidget(QWidget):
 
     def _finished(self, made: tuple[Task, Result]) -> None:
         task, result = made
-        self.loaded.add(task.settings.model)
         self._adding = True
         try:
             self._remove_preview()
@@ -285,7 +289,18 @@ class EscWidget(QWidget):
                 self._make_preview(layer, task)
         finally:
             self._adding = False
-        self._ended(result_words(task, result, self._is_preview))
+        words = result_words(task, result, self._is_preview)
+        self._ended(words + self._hide_source(task) * (not self._is_preview))
+
+    def _hide_source(self, task: Task) -> str:
+        """Hide a layer whose light would add to that of its result, and return what to say about it."""
+        source = self.layer
+        if source is None or source.name != task.name or task.state["blending"] != "additive":
+            return ""
+        if task.region != geometry.whole_region(source):
+            return ""
+        source.visible = False
+        return "<br>The source is hidden: with additive blending both would add up."
 
     def _make_preview(self, layer: Image, task: Task) -> None:
         """Show a layer as a preview: it covers its source, because of added light both would be seen at once."""

@@ -33,8 +33,10 @@ def estimate_words(task: Task, estimate: Estimate | None) -> str:
     """Return what a task will make and take; with a warning where that is much."""
     text = f"Result: {size_words(task)}"
     if estimate:
+        from esc_plugin.estimate import seconds_text  # needs torch, which is there once there is an estimate
+
         text += (
-            f"<br>About {time_words(estimate.seconds)} and {bytes_words(estimate.memory)} of memory on {estimate.device}."
+            f"<br>About {seconds_text(estimate.seconds)} and {bytes_words(estimate.memory)} of memory on {estimate.device}."
         )
     large = task.nbytes > LARGE_BYTES or (estimate is not None and estimate.seconds > LONG_SECONDS)
     return f"<span style='color: #e8a33d'><b>Large.</b> {text}</span>" if large else text
@@ -42,7 +44,9 @@ def estimate_words(task: Task, estimate: Estimate | None) -> str:
 
 def result_words(task: Task, result: Result, preview: bool) -> str:
     """Return what became of a task."""
-    text = f"{'Preview' if preview else 'Done'}: {size_words(task)} in {time_words(result.seconds)}."
+    from esc_plugin.estimate import seconds_text
+
+    text = f"{'Preview' if preview else 'Done'}: {size_words(task)} in {seconds_text(result.seconds)}."
     if result.agreement:
         bias, rms, mean = result.agreement
         text += f"<br>Averaged result against input: bias {bias:+.3g}, RMS {rms:.3g} (mean of the input {mean:.4g})."
@@ -56,12 +60,3 @@ def bytes_words(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1024
     return f"{count:.3g} TB"
-
-
-def time_words(seconds: float) -> str:
-    """Return a time for people."""
-    if seconds < 1:
-        return "a second"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 
+from .engines import Engine, engine_for
 from .job import Cancel, Progress, Result, Settings, Task
 from .settings import get_setting
 
@@ -51,7 +52,7 @@ def upscale_work(task: Task) -> Callable[[Progress, Cancel], tuple[Task, Result]
     """Return the work of a task."""
 
     def work(progress: Progress, cancel: Cancel) -> tuple[Task, Result]:
-        return task, task.run(_engine(task.settings), progress, cancel)
+        return task, task.run(_engine(task.settings, progress, cancel), progress, cancel)
 
     return work
 
@@ -60,7 +61,7 @@ def preview_work(task: Task) -> Callable[[Progress, Cancel], tuple[Task, Result]
     """Return the work of a task, on as much of the middle of its region as can be done quickly."""
 
     def work(progress: Progress, cancel: Cancel) -> tuple[Task, Result]:
-        engine = _engine(task.settings)
+        engine = _engine(task.settings, progress, cancel)
         seconds = engine.seconds(task.size, task.target)
         pixels = int(task.size[0] * task.size[1] * min(1.0, PREVIEW_SECONDS / max(seconds, 1e-9)))
         part = task.central(pixels)
@@ -70,10 +71,11 @@ def preview_work(task: Task) -> Callable[[Progress, Cancel], tuple[Task, Result]
 
 
 def estimate_work(task: Task) -> Callable[[Progress, Cancel], Estimate]:
-    """Return the work of finding out what a task takes."""
+    """Return the work of finding out what a task takes. A model that isn't on this machine is a `HubError`."""
 
     def work(progress: Progress, cancel: Cancel) -> Estimate:
-        engine = _engine(task.settings)
+        chosen = task.settings
+        engine = engine_for(chosen.model, chosen.device, chosen.memory_limit, offline=True)
         model = engine.upscaler.model
         natural = task.target if model.config.any_scale else None
         plan = engine.upscaler.plan(*task.size, natural)
@@ -93,7 +95,5 @@ def memory_limit() -> int | None:
     return int(get_setting("memory_gb") * 2**30) or None
 
 
-def _engine(settings: Settings) -> Any:
-    from .engines import engine_for
-
-    return engine_for(settings.model, settings.device, settings.memory_limit)
+def _engine(settings: Settings, progress: Progress, cancel: Cancel) -> Engine:
+    return engine_for(settings.model, settings.device, settings.memory_limit, progress=progress, cancel=cancel)
