@@ -85,6 +85,8 @@ def _open(path: Path, max_pixels: int) -> Iterator[Image.Image]:
 
 def _pixels(image: Image.Image, path: Path) -> np.ndarray:
     mode, transparent = image.mode, "transparency" in image.info
+    if mode == "P" and not (image.palette and image.palette.palette):
+        raise ImageError("it has palette colours, but no palette.")
     if image.format == "PNG" and png.is_deep_colour(path):
         return png.read_deep(path)
     if mode in ("L", "1", "RGB", "P") and transparent:

@@ -1,0 +1,241 @@
+"""Damaged, mislabelled, malicious and unusual files: a right result, or one clear line and nothing written."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from esc_plugin import ImageError
+from esc_plugin.files.batch import Batch, Job
+
+from .small import nearest_upscaler
+
+NEAREST = nearest_upscaler()
+#: Name of the file, what is in it, and what must happen: the result's shape and dtype, or words of the error.
+Case = tuple[str, Callable[[], bytes], tuple[tuple[int, ...], str] | str]
+
+
+def pixels(*shape: int, dtype: Any = np.uint8) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
+
+
+def saved(form: str, *shape: int, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels(*(shape or (40, 30, 3)))).save(file, form, **options)
+    return file.getvalue()
+
+
+def cut(data: bytes, share: float = 0.6) -> bytes:
+    return data[: int(len(data) * share)]
+
+
+def png(width: int, height: int, depth: int, kind: int, *chunks: tuple[bytes, bytes], data: bytes = b"") -> bytes:
+    head = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    parts = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
+    out = b"\x89PNG\r\n\x1a\n"
+    for name, body in parts:
+        out += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return out
+
+
+def tiff(image: np.ndarray, *, more: list[np.ndarray] | None = None, **options: Any) -> bytes:
+    file = io.BytesIO()
+    options = {"photometric": "minisblack", "metadata": None, **options}
+    with tifffile.TiffWriter(file) as tif:
+        for page in [image, *(more or [])]:
+            tif.write(page, **options)
+    return file.getvalue()
+
+
+def patched(data: bytes, tag: int, value: int, kind: str = "I") -> bytes:
+    """Overwrite the value of a tag of a little-endian TIFF."""
+    with tifffile.TiffFile(io.BytesIO(data)) as tif:
+        place = tif.pages.first.tags[tag].valueoffset
+    size = struct.calcsize(kind)
+    return data[:place] + struct.pack("<" + kind, value) + data[place + size :]
+
+
+def animated(form: str) -> bytes:
+    frames = [Image.fromarray(pixels(8, 8, 3) // (i + 1)) for i in range(3)]
+    file = io.BytesIO()
+    frames[0].save(file, form, save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def cmyk(**options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.new("CMYK", (6, 5), (10, 20, 30, 40)).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def one_bit() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels(5, 9) > 128).save(file, "PNG")
+    return file.getvalue()
+
+
+def cyclic_tiff() -> bytes:
+    """Return a TIFF whose directory says that it is followed by itself."""
+    data = tiff(pixels(6, 6))
+    (first,) = struct.unpack("<I", data[4:8])
+    (entries,) = struct.unpack("<H", data[first : first + 2])
+    after = first + 2 + 12 * entries
+    return data[:after] + struct.pack("<I", first) + data[after + 4 :]
+
+
+def ome(change: Callable[[str], str]) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels(2, 6, 6), ome=True, photometric="minisblack", metadata={"axes": "ZYX"})
+    file.seek(0)
+    with tifffile.TiffFile(file) as tif:
+        text = tif.ome_metadata or ""
+    return tiff(pixels(2, 6, 6), description=change(text))
+
+
+def deep_avif() -> bytes:
+    imagecodecs = pytest.importorskip("imagecodecs", reason="needs imagecodecs to write AVIF with 10 bits")
+    return bytes(imagecodecs.avif_encode(pixels(16, 16, 3, dtype=np.uint16) * 4, bitspersample=10))
+
+
+def nan_image() -> np.ndarray:
+    image = np.ones((5, 5), np.float32)
+    image[2, 2] = np.nan
+    return image
+
+
+CASES: list[Case] = [
+    # Not whole
+    ("empty.png", lambda: b"", "no image that can be read"),
+    ("byte.jpg", lambda: b"\xff", "no image that can be read"),
+    ("cut.png", lambda: cut(saved("PNG")), "no image that can be read"),
+    ("cut.jpg", lambda: cut(saved("JPEG")), "truncated"),
+    ("cut.webp", lambda: cut(saved("WEBP")), "no image that can be read"),
+    ("cut.avif", lambda: cut(saved("AVIF")), "no image that can be read"),
+    ("cut-gif.gif", lambda: cut(saved("GIF", 40, 30)), "truncated"),
+    ("cut-bmp.bmp", lambda: cut(saved("BMP")), "truncated"),
+    ("cut.tif", lambda: cut(tiff(pixels(40, 30))), "truncated"),
+    ("cut-zlib.tif", lambda: cut(tiff(pixels(40, 30), compression="zlib")), "truncated|no image"),
+    ("only-head.tif", lambda: b"II*\0\x08\0\0\0", "no image"),
+    ("crc.png", lambda: saved("PNG").replace(b"IHDR\0\0\0\x1e", b"IHDR\0\0\0\x1d"), "no image that can be read"),
+    ("noise.jpg", lambda: pixels(5000).tobytes(), "no image that can be read"),
+    # Not what they are called
+    ("text.png", lambda: b"hello world\n" * 50, "no image that can be read"),
+    ("page.tif", lambda: b"<!DOCTYPE html><html></html>", "no image that can be read"),
+    ("jpeg.png", lambda: saved("JPEG", 40, 30), ((80, 60), "uint8")),
+    ("png.tif", lambda: saved("PNG", 9, 8, 3), ((18, 16, 3), "uint8")),
+    ("tiff.png", lambda: tiff(pixels(9, 8)), ((18, 16), "uint8")),
+    # Meant to harm
+    ("bomb.png", lambda: png(50000, 50000, 1, 0, data=bytes(10**6)), "more than 500 million pixels"),
+    ("endless.png", lambda: png(2**31 - 1, 2**31 - 1, 8, 2), "more than 500 million pixels"),
+    ("gif-bomb.gif", lambda: b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0) + bytes(6), "more than 500|no image"),
+    ("ppm-bomb.ppm", lambda: b"P6 100000 100000 255\n" + bytes(99), "more than 500 million pixels"),
+    (
+        "bmp-bomb.bmp",
+        lambda: b"BM" + struct.pack("<IIIIiiHHIIiiII", 54, 0, 54, 40, 60000, 60000, 1, 24, *[0] * 6),
+        "more than 500",
+    ),
+    ("bomb.tif", lambda: patched(patched(tiff(pixels(9, 9)), 256, 60000), 257, 60000), "million|truncated"),
+    ("bomb-zlib.tif", lambda: patched(patched(tiff(pixels(9, 9), compression="zlib"), 256, 10**6), 257, 10**6), "million"),
+    (
+        "text-bomb.png",
+        lambda: png(4, 4, 8, 0, (b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8))), data=bytes(20)),
+        "no image",
+    ),
+    ("cyclic.tif", cyclic_tiff, ((12, 12), "uint8")),
+    ("far.tif", lambda: patched(tiff(pixels(9, 9)), 273, 2**31), "truncated"),
+    # Without pixels, or with strange ones
+    ("zero.png", lambda: png(0, 5, 8, 0), "no image that can be read|no pixels"),
+    ("zero.tif", lambda: patched(tiff(pixels(9, 9)), 256, 0), "no pixels|no image"),
+    ("deep-palette.png", lambda: png(4, 4, 16, 3, (b"PLTE", bytes(9)), data=bytes(36)), "no image that can be read"),
+    ("no-palette.png", lambda: png(4, 4, 8, 3, data=b"\0\1\1\1\1" * 4), "palette|no image"),
+    ("one.png", lambda: saved("PNG", 1, 1, 3), ((2, 2, 3), "uint8")),
+    ("one-bit.png", one_bit, ((10, 18), "bool")),
+    ("wide.png", lambda: saved("PNG", 1, 65500), ((2, 131000), "uint8")),
+    ("wide.jpg", lambda: saved("JPEG", 1, 65500), "131000 x 2 pixels, only 65535"),
+    ("wide.webp", lambda: saved("WEBP", 1, 16000, 3), "only 16383"),
+    # Unusual
+    ("moving.gif", lambda: animated("GIF"), "animated .3 frames"),
+    ("animated.webp", lambda: animated("WEBP"), "animated .3 frames"),
+    ("animated.png", lambda: animated("PNG"), "animated .3 frames"),
+    ("animated.avif", lambda: animated("AVIF"), "animated .3 frames"),
+    ("cmyk.jpg", cmyk, "CMYK without a colour profile"),
+    ("cmyk-broken.jpg", lambda: cmyk(icc_profile=b"no profile" * 20), "profile can't be used"),
+    ("deep.avif", deep_avif, "more than 8 bits"),
+    ("exif.jpg", lambda: saved("JPEG", exif=b"Exif\0\0MM\0*" + b"\xff" * 60), ((80, 60, 3), "uint8")),
+    ("pages.tif", lambda: tiff(pixels(6, 7), more=[pixels(6, 7)] * 2), ((3, 12, 14), "uint8")),
+    ("mixed-pages.tif", lambda: tiff(pixels(6, 7), more=[pixels(5, 5)]), "2 images of different kinds"),
+    ("nan.tif", lambda: tiff(nan_image()), "NaN or infinity"),
+    ("complex.tif", lambda: tiff(pixels(4, 4).astype(np.complex64)), "can't be complex64"),
+    ("int64.tif", lambda: tiff(pixels(4, 4).astype(np.int64)), "can't be int64"),
+    ("lab.tif", lambda: tiff(pixels(4, 4, 3), photometric="cielab"), "CIELAB"),
+    ("no-such-codec.tif", lambda: patched(tiff(pixels(9, 9)), 259, 60001, "H"), "no image that can be read"),
+    ("broken-ome.tif", lambda: ome(lambda text: text.replace("<Pixels", "<Pix")), "OME|no image"),
+    ("two-images.ome.tif", lambda: ome(lambda text: re.sub("(<Image.*</Image>)", r"\1\1", text)), "2 images|images of diff"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(1000, "tifffile")
+
+
+@pytest.mark.parametrize(("name", "content", "wanted"), CASES, ids=[case[0] for case in CASES])
+def test_a_right_result_or_one_clear_line(tmp_path: Path, name: str, content: Any, wanted: Any) -> None:
+    source = tmp_path / name
+    source.write_bytes(content())
+    target = tmp_path / "out" / (name if source.suffix not in (".gif", ".bmp", ".ppm") else name + ".png")
+    target.parent.mkdir()
+    if isinstance(wanted, str):
+        with pytest.raises(ImageError, match=wanted) as caught:
+            Batch(NEAREST).upscale_file(Job(source, target))
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 400
+        assert list(target.parent.iterdir()) == []
+        return
+    result = Batch(NEAREST).upscale_file(Job(source, target)).pixels
+    assert (result.shape, str(result.dtype)) == wanted
+    if target.suffix == ".tif":
+        np.testing.assert_array_equal(tifffile.imread(target), result)
+    elif target.suffix == ".png":
+        with Image.open(target) as image:
+            np.testing.assert_array_equal(np.array(image), result)
+
+
+def test_there_are_forty() -> None:
+    assert len(CASES) >= 40
+
+
+def test_a_folder_called_like_an_image_and_a_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    for name in ("folder.png", "missing.png"):
+        with pytest.raises(ImageError, match="no file"):
+            Batch(NEAREST).upscale_file(Job(tmp_path / name, tmp_path / "out.png"))
+
+
+def test_all_of_them_at_once_through_the_command_line(tmp_path: Path) -> None:
+    """One line each, nothing half-written, and not more memory than the program takes for a small image."""
+    resource = pytest.importorskip("resource", reason="Windows doesn't tell the peak memory of a child")
+    bad = [(name, content) for name, content, wanted in CASES if isinstance(wanted, str) and name != "deep.avif"]
+    for name, content in bad:
+        (tmp_path / name).write_bytes(content())
+    Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
+    program = [sys.executable, "-m", "esc_plugin.cli", "upscale", str(tmp_path), "-o", str(tmp_path / "out")]
+    done = subprocess.run(program, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"1 upscaled, 0 skipped, {len(bad)} failed" in done.stdout
+    assert [line for line in done.stderr.splitlines() if not line.startswith("error: ")] == []
+    assert len(done.stderr.splitlines()) == len(bad)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_x2.png"]
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1.5 * 2**20  # KiB
