@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +21,6 @@ HEADER = {
     "pipeline_tag": "image-to-image",
     "tags": ["super-resolution", "image-upscaling", "ESC"],
 }
-
-BODY = """\
-# {title}
-
-An {family} network that makes images {scale} larger. ESC (Emulating Self-attention with Convolution, ICCV 2025) is described
-in [arXiv 2503.06671]({paper}).
-
-| | |
-|---|---|
-{table}
-{figures}
-## How to use it
-
-```python
-from esc_plugin import upscale
-
-larger = upscale(image, "{repo}")  # a NumPy array: (H, W) or (H, W, 3)
-```
-
-```
-esc-sr upscale image.png --model {repo}
-```
-
-`{file}` holds the weights under the names of the program that trained them, and the configuration in its metadata;
-`config.json` repeats it.
-"""
 
 
 def publish(
@@ -125,7 +100,8 @@ def model_card(model: Model, repo: str, file: str) -> str:
     lines = [f"{key}: {json.dumps(value)}" for key, value in header.items()]
     scale = "by any factor" if model.config.any_scale else f"{model.scale} times"
     title, family = repo.partition("/")[2], card.get("family") or "ESC"
-    text = BODY.format(
+    template = files(__package__).joinpath("model_card.md").read_text(encoding="utf-8")
+    text = template.format(
         title=title,
         family=family,
         scale=scale,
