@@ -14,7 +14,10 @@ errors = Console(stderr=True)
 
 @contextlib.contextmanager
 def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar and give the callback that moves it."""
+    """Show a bar, if somebody can see it, and give the callback that moves it."""
+    if not errors.is_terminal:
+        yield lambda done, total: None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task(name, total=None)

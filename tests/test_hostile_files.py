@@ -139,7 +139,11 @@ CASES: list[Case] = [
     # Meant to harm
     ("bomb.png", lambda: png(50000, 50000, 1, 0, data=bytes(10**6)), "more than 500 million pixels"),
     ("endless.png", lambda: png(2**31 - 1, 2**31 - 1, 8, 2), "more than 500 million pixels"),
-    ("gif-bomb.gif", lambda: b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0) + bytes(6), "more than 500|no image"),
+    (
+        "gif-bomb.gif",
+        lambda: b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0) + bytes(6),
+        "more than 500|no image",
+    ),
     ("ppm-bomb.ppm", lambda: b"P6 100000 100000 255\n" + bytes(99), "more than 500 million pixels"),
     (
         "bmp-bomb.bmp",

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import UnidentifiedImageError
 
 from ..errors import ImageError
-from .photo import check_photo, read_photo, write_photo
+from .photo import READ, check_photo, read_photo, write_photo
 from .picture import MAX_PIXELS, Picture, empty_array
 from .tiff import check_tiff, is_tiff, read_tiff, write_tiff
 
@@ -51,6 +52,10 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
         return read_tiff(path, max_pixels) if is_tiff(path) else read_photo(path, max_pixels)
     except ImageError as error:
         raise ImageError(f"can't upscale {str(path)!r}: {error}") from None
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{str(path)!r} is no image that can be read: it starts like none of {', '.join(READ)}, TIFF."
+        ) from None
     except MemoryError:
         raise ImageError(f"there is no memory for {str(path)!r}.") from None
     except Exception as error:  # decoders raise almost anything on damaged files
@@ -98,8 +103,8 @@ def write_picture(path: str | Path, picture: Picture, quality: int | None = None
                 write_tiff(temporary, picture)
             else:
                 write_photo(temporary, picture, form, quality)
-    except ImageError:
-        raise
+    except ImageError as error:
+        raise ImageError(f"can't write {str(path)!r}: {error}") from None
     except Exception as error:  # encoders too
         raise ImageError(f"can't write {str(path)!r}: {' '.join(str(error).split())}.") from None
 

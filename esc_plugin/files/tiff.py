@@ -255,6 +255,7 @@ def _notes(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> TiffNotes:
 
 def _metadata(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[str, Any]:
     if tif.is_ome:
+        resized_ome(tif.ome_metadata or "", page.imagelength, page.imagewidth, 1, 1)  # damaged? Now rather than at the end
         return "ome", tif.ome_metadata
     if tif.is_imagej:
         return "imagej", {k: v for k, v in (tif.imagej_metadata or {}).items() if k not in IMAGEJ_DROPPED}
