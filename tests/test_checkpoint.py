@@ -10,6 +10,7 @@ import time
 import tracemalloc
 import zipfile
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -207,10 +208,30 @@ def test_shapes_that_lie_in_a_pickle(tmp_path, shape, stride, elements, offset):
     refused(one_tensor(tmp_path / "lie.pth", shape, stride, elements, offset), "claims|malformed|impossible shape")
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"position": "flash", "position_rank": 0, "window_size": 2**20},
+        {"position": "rib", "position_rank": 0, "rib_hidden": 4, "rib_freqs": 1, "last_norm": True},
+        {"position": "rib", "position_rank": 2, "rib_hidden": 0, "rib_freqs": 1, "last_norm": True},
+        {"head": "lte", "scale": 4, "mid_dim": 0, "mlp_hidden": (4,)},
+        {"head": "lte", "scale": 4, "mid_dim": 4, "mlp_hidden": (0, 4)},
+        {"scale": 0},
+        {"window_size": 256, "num_heads": 1},  # a file of 1 MB whose bias would take 17 GB
+    ],
+)
+def test_shapes_that_fit_together_and_lie(tmp_path, change):
+    with torch.device("meta"):
+        shapes = ESC(replace(TINY, **change)).state_dict()
+    save_file({name: torch.zeros(v.shape, dtype=v.dtype) for name, v in shapes.items()}, tmp_path / "lie.safetensors")
+    refused(tmp_path / "lie.safetensors", "and 0 values|256 pixels; up to 128")
+
+
 def test_empty_shapes_that_lie(tmp_path, state):
     lying = dict(state) | {"plk_filter": torch.empty(4, 4, 0, 0), "last.weight": torch.empty(0, 2**40)}
     save_file(lying, tmp_path / "lie.safetensors")
-    refused(tmp_path / "lie.safetensors", "can't use")
+    refused(tmp_path / "lie.safetensors", "and 0 values")
 
 
 # ------------------------------------------------------------------ archives

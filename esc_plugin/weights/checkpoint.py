@@ -152,8 +152,9 @@ def _stated_config(metadata: dict[str, str]) -> dict[str, Any]:
 def _check_tensors(state: dict[str, Tensor], path: Path) -> None:
     """Refuse what would take more memory than the file has bytes, and what can't be computed with."""
     for name, value in state.items():
-        if not name.isprintable() or len(name) > MAX_NAME or value.ndim > 8:
-            raise CheckpointError(f"{str(path)!r} holds {name[:40]!r} with {value.ndim} axes, no network does.")
+        if not name.isprintable() or len(name) > MAX_NAME or value.ndim > 8 or not value.numel():
+            # Empty tensors may state any size, and no network has one.
+            raise CheckpointError(f"{str(path)!r} holds {name[:40]!r} with {value.ndim} axes and {value.numel()} values.")
         if value.dtype not in DTYPES or value.layout != torch.strided or value.device.type != "cpu":
             kinds = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
             raise CheckpointError(f"in {str(path)!r}, {name!r} is {value.dtype} ({value.layout}); possible are {kinds}.")

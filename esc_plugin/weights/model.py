@@ -18,8 +18,8 @@ from .detect import detect
 from .dialects import to_canonical
 from .store import wrong_hash
 
-#: Of ESC-RIB, in pixels; published are 64. More would take more memory than any machine has.
-MAX_WINDOW = 1024
+#: In pixels; published are up to 64. The bias of larger ones may take more memory than a machine has.
+MAX_WINDOW = 128
 #: What a safetensors file may say about itself for people.
 DESCRIBED = (
     "family",
@@ -113,6 +113,10 @@ def configure(state: dict[str, Tensor], window_size: int | None = None, hint: di
     config = detect(state)
     if window_size is not None and not _possible_window(window_size):
         raise CheckpointError(f"window_size={window_size!r} is not a whole number from 1 to {MAX_WINDOW}.")
+    if config.window_size > MAX_WINDOW:
+        raise CheckpointError(
+            f"the windows of this network are {config.window_size} pixels; up to {MAX_WINDOW} can be computed."
+        )
     if config.position == "rib":
         stated: Any = window_size or (hint or {}).get("window_size")
         return replace(config, window_size=stated) if _possible_window(stated) else config
