@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 PROGRESS_EVERY, PREVIEW_EVERY = 0.1, 1.0
 #: Edges and overlap of tiles, as ComfyUI's own upscale node has them.
 LARGEST_TILE, SMALLEST_TILE, OVERLAP = 512, 128, 32
-#: What ComfyUI reckons that an unknown model takes, in bytes per byte of an RGB tile's enlargement along one axis.
+#: What ComfyUI reckons that an unknown model takes: so many times the float32 input tile, times the scale.
 TILE_COST = 384
 
 
