@@ -7,6 +7,7 @@ import json
 import shutil
 import struct
 import subprocess
+import sys
 import zlib
 from functools import cache
 from pathlib import Path
@@ -454,6 +455,35 @@ def test_a_failing_writer_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         write_picture(tmp_path / "out.png", read_picture(tmp_path / "in.png"))
     assert (tmp_path / "out.png").read_bytes() == b"old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.png", "out.png"]
+
+
+def test_tags_that_are_left_out_are_named(tmp_path: Path) -> None:
+    geo = [(33550, 12, 3, (0.5, 0.5, 0.0), True), (42113, 2, None, "-9999", True)]
+    tifffile.imwrite(tmp_path / "in.tif", noise((6, 7)), extratags=geo, metadata=None)
+    result = Batch(NEAREST).upscale_file(Job(tmp_path / "in.tif", tmp_path / "out.tif"))
+    assert result.notes == ["its tags ModelPixelScaleTag, GDAL_NODATA are left out"]
+    tifffile.imwrite(tmp_path / "in.tif", noise((6, 7)), resolution=(3, 3), description="x", metadata=None)
+    assert read_picture(tmp_path / "in.tif").notes == []
+
+
+def test_without_imagecodecs_there_is_a_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    cv2.imwrite(str(tmp_path / "in.png"), noise((6, 7, 3), np.uint16))
+    with pytest.raises(ImageError, match=r"pip install 'esc-plugin\[files\]'"):
+        read_picture(tmp_path / "in.png")
+    tifffile.imwrite(tmp_path / "in.tif", noise((6, 7, 3), np.uint16), photometric="rgb")
+    with pytest.raises(ImageError, match="imagecodecs"):
+        upscaled(tmp_path / "in.tif", ".png")
+    cv2.imwrite(str(tmp_path / "gray.png"), noise((6, 7), np.uint16))  # Pillow knows gray
+    assert read_picture(upscaled(tmp_path / "gray.png")).pixels.dtype == np.uint16
+
+
+def test_ome_is_valid(tmp_path: Path) -> None:
+    ome_types = pytest.importorskip("ome_types", reason="needs ome-types to check OME-XML against its schema")
+    image = noise((2, 3, 8, 9), np.uint16)
+    tifffile.imwrite(tmp_path / "in.ome.tif", image, metadata={"axes": "CZYX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1})
+    pixels = ome_types.from_tiff(upscaled(tmp_path / "in.ome.tif")).images[0].pixels
+    assert (pixels.size_x, pixels.size_y, pixels.physical_size_x) == (18, 16, 0.05)
 
 
 def test_any_scale_divides_the_pixel_size(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from PIL import UnidentifiedImageError
 from ..errors import ImageError
 from .photo import READ, check_photo, read_photo, write_photo
 from .picture import MAX_PIXELS, Picture, empty_array
-from .tiff import check_tiff, is_tiff, read_tiff, write_tiff
+from .tiff import is_tiff, read_tiff
+from .tiff_write import check_tiff, write_tiff
 
 __all__ = ["SUFFIXES", "Picture", "check_target", "empty_array", "read_picture", "write_picture", "written_beside"]
 

@@ -262,9 +262,9 @@ class Batch:
         self._check_free(job)
         picture = read_picture(job.source, self.max_pixels)
         options = dict(self.options)
-        picture.axes = options.pop("axes", None) or picture.axes
         try:
-            layout = layout_of(picture.pixels, picture.axes)
+            layout = layout_of(picture.pixels, options.pop("axes", None) or picture.axes)
+            picture.axes = layout.axes
             size = self.wish.size(layout.height, layout.width, self.upscaler.model.scale)
             shape = layout.resized(*size)
             check_target(job.target, picture, shape)
@@ -273,6 +273,7 @@ class Batch:
         except ImageError as error:
             raise ImageError(f"{job.source}: {error}") from None
         result = picture.enlarged(out)
+        del picture  # it may hold its file open, which is perhaps about to be replaced
         job.target.parent.mkdir(parents=True, exist_ok=True)
         write_picture(job.target, result, self.quality)
         return result

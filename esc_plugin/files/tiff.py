@@ -1,8 +1,7 @@
-"""TIFF of all kinds: plain, tiled, BigTIFF, ImageJ and OME stacks."""
+"""Reading TIFF of all kinds: plain, tiled, BigTIFF, ImageJ and OME stacks."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,11 +20,17 @@ PER_INCH = {2: 1.0, 3: 2.54}  # by ResolutionUnit
 #: Text and numbers about the image as a whole; they stay.
 KEPT_TAGS = (269, 271, 272, 285, 315, 316, 33432)  # document, make, model, page, artist, host computer, copyright
 DESCRIPTION_TAG, XMP_TAG, IPTC_TAG = 270, 700, 33723
+#: Tags that the writer makes itself or that are handled elsewhere: layout, colours, EXIF, ImageJ's, thumbnails.
+HANDLED_TAGS = {
+    *range(254, 260),
+    *(262, 263, 266, 270, 273, 274, *range(277, 288), 296, 297, 305, 306, *range(317, 326), 330, 336, 338, 339, 340, 341),
+    *(347, *range(512, 516), *range(529, 533), 32995, 34665, 34675, 34853, 50838, 50839, 65420),
+    *(XMP_TAG, IPTC_TAG, *KEPT_TAGS),
+}
 #: ImageJ's entries that describe the stack's shape, which the writer states, or that are positions in pixels.
 IMAGEJ_DROPPED = ("ImageJ", "images", "channels", "slices", "frames", "hyperstack", "axes", "ROI", "Overlays")
 #: Stacks from this size on are read page by page.
 LAZY_BYTES = 256 * 2**20
-CLASSIC_LIMIT = 2**32 - 2**25
 #: What can be written; files with another compression are written with zlib.
 COMPRESSIONS = {
     "NONE": None,
@@ -102,6 +107,8 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         if turn in range(2, 9):
             pixels = oriented(np.asarray(pixels), axes, turn)
         tiff = _notes(tif, page)
+        if others := [tag.name for tag in tags if tag.code not in HANDLED_TAGS]:
+            notes.append(f"its tags {', '.join(others[:9])} are left out")
         if turn in range(5, 9) and tiff.resolution:
             tiff.resolution = (tiff.resolution[1], tiff.resolution[0], tiff.resolution[2])
         unit = PER_INCH.get(tiff.resolution[2]) if tiff.resolution else None
@@ -275,89 +282,3 @@ def _kept_tags(tags: tifffile.TiffTags) -> Iterator[tuple[int, int, int | None, 
             yield code, 2, None, value, True
     if isinstance(value := tags.valueof(IPTC_TAG), bytes):
         yield IPTC_TAG, 7, len(value), value, True
-
-
-def write_tiff(path: Path, picture: Picture) -> None:
-    """Write a picture as the kind of TIFF that it was, or as a plain one."""
-    pixels, axes = picture.pixels, picture.axes
-    notes = picture.tiff or _plain_notes(picture)
-    options = dict(notes.options)
-    options["bigtiff"] = options.get("bigtiff") or pixels.nbytes > CLASSIC_LIMIT
-    options |= _colours(pixels, axes) | _description(picture, notes)
-    extra = options.pop("extratags", None) or []
-    if picture.xmp:
-        extra = [*extra, (XMP_TAG, 1, len(picture.xmp), picture.xmp, True)]
-    if notes.resolution:
-        options |= {"resolution": notes.resolution[:2], "resolutionunit": notes.resolution[2]}
-    elif picture.dpi:
-        options |= {"resolution": picture.dpi, "resolutionunit": 2}
-    data = exif.resized_exif(picture.exif, *picture.size) if notes.kind != "imagej" and not options["bigtiff"] else None
-    added = list(exif.directories(data, options["byteorder"])) if data else []
-    # Where they are is known only after the pixels, and tifffile refuses their tags; their neighbours' keep the place.
-    extra = [*extra, *((code - 1, 4, 1, 0, True) for code, _ in added)]
-    tifffile.imwrite(path, pixels, iccprofile=picture.icc, extratags=extra, **options)
-    _append(path, added)
-
-
-def _plain_notes(picture: Picture) -> TiffNotes:
-    """Return how an image that was no TIFF is written as one."""
-    text = exif.text_tags(picture.exif) if picture.exif else {}
-    options = {
-        "compression": "zlib",
-        "byteorder": "<",
-        "software": text.pop(305, None),
-        "datetime": text.pop(306, None),
-        "extratags": [(code, 2, None, value, True) for code, value in text.items() if code != DESCRIPTION_TAG],
-    }
-    return TiffNotes(metadata=text.get(DESCRIPTION_TAG), options=options)
-
-
-def _append(path: Path, directories: list[tuple[int, Any]]) -> None:
-    """Put directories behind the pixels, and their tags into the entries that were kept free for them."""
-    if not directories:
-        return
-    with tifffile.TiffFile(path) as tif:
-        entries = {code: tif.pages.first.tags[code - 1] for code, _ in directories}
-        order = tif.byteorder
-    with path.open("r+b") as file:
-        for code, directory in directories:
-            end = file.seek(0, 2)
-            place = end + file.write(bytes(end % 2))
-            file.write(directory.tobytes(place))
-            file.seek(entries[code].offset)
-            file.write(struct.pack(f"{order}H", code))
-            file.seek(entries[code].valueoffset)
-            file.write(struct.pack(f"{order}I", place))
-
-
-def _colours(pixels: np.ndarray, axes: str) -> dict[str, Any]:
-    if "S" not in axes:
-        return {"photometric": "minisblack"}
-    count = pixels.shape[axes.index("S")]
-    return {
-        "photometric": "rgb" if count >= 3 else "minisblack",
-        "planarconfig": "contig" if axes.endswith("S") else "separate",
-        "extrasamples": ["unassalpha"] if count in (2, 4) else None,
-    }
-
-
-def _description(picture: Picture, notes: TiffNotes) -> dict[str, Any]:
-    if notes.kind == "imagej":
-        # ImageJ reads big-endian files only, which tifffile takes care of.
-        return {"imagej": True, "metadata": {**notes.metadata, "axes": picture.axes}, "byteorder": None, "software": None}
-    if notes.kind == "ome":
-        text, left_out = resized_ome(notes.metadata, *picture.size, *notes.scale)
-        picture.notes.extend(left_out)
-        return {"description": text, "metadata": None, "byteorder": "<"}
-    if notes.kind == "shaped":
-        return {"metadata": {**notes.metadata, "axes": picture.axes}}
-    return {"description": notes.metadata, "metadata": None}
-
-
-def check_tiff(picture: Picture, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Raise an `ImageError` for an image that its kind of TIFF can't hold."""
-    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if picture.tiff and picture.tiff.kind == "imagej" and size > CLASSIC_LIMIT:
-        raise ImageError(f"ImageJ's TIFF can't hold {size / 2**30:.1f} GiB; save the input as OME-TIFF first.")
-    if any(length >= 2**31 for length in shape):
-        raise ImageError(f"TIFF can't hold {shape} values.")

@@ -1,0 +1,105 @@
+"""Writing TIFF the way its predecessor was written."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from ..errors import ImageError
+from . import exif
+from .ome import resized_ome
+from .picture import Picture
+from .tiff import DESCRIPTION_TAG, XMP_TAG, TiffNotes
+
+#: A TIFF that isn't a BigTIFF ends before 4 GiB; a part of that is for what isn't pixels.
+CLASSIC_LIMIT = 2**32 - 2**25
+
+
+def write_tiff(path: Path, picture: Picture) -> None:
+    """Write a picture as the kind of TIFF that it was, or as a plain one."""
+    pixels, axes = picture.pixels, picture.axes
+    notes = picture.tiff or _plain_notes(picture)
+    options = dict(notes.options)
+    options["bigtiff"] = options.get("bigtiff") or pixels.nbytes > CLASSIC_LIMIT
+    options |= _colours(pixels, axes) | _description(picture, notes)
+    extra = options.pop("extratags", None) or []
+    if picture.xmp:
+        extra = [*extra, (XMP_TAG, 1, len(picture.xmp), picture.xmp, True)]
+    if notes.resolution:
+        options |= {"resolution": notes.resolution[:2], "resolutionunit": notes.resolution[2]}
+    elif picture.dpi:
+        options |= {"resolution": picture.dpi, "resolutionunit": 2}
+    data = exif.resized_exif(picture.exif, *picture.size) if notes.kind != "imagej" and not options["bigtiff"] else None
+    added = list(exif.directories(data, options["byteorder"])) if data else []
+    # Where they are is known only after the pixels, and tifffile refuses their tags; their neighbours' keep the place.
+    extra = [*extra, *((code - 1, 4, 1, 0, True) for code, _ in added)]
+    tifffile.imwrite(path, pixels, iccprofile=picture.icc, extratags=extra, **options)
+    _append(path, added)
+
+
+def _plain_notes(picture: Picture) -> TiffNotes:
+    """Return how an image that was no TIFF is written as one."""
+    text = exif.text_tags(picture.exif) if picture.exif else {}
+    options = {
+        "compression": "zlib",
+        "byteorder": "<",
+        "software": text.pop(305, None),
+        "datetime": text.pop(306, None),
+        "extratags": [(code, 2, None, value, True) for code, value in text.items() if code != DESCRIPTION_TAG],
+    }
+    return TiffNotes(metadata=text.get(DESCRIPTION_TAG), options=options)
+
+
+def _append(path: Path, directories: list[tuple[int, Any]]) -> None:
+    """Put directories behind the pixels, and their tags into the entries that were kept free for them."""
+    if not directories:
+        return
+    with tifffile.TiffFile(path) as tif:
+        entries = {code: tif.pages.first.tags[code - 1] for code, _ in directories}
+        order = tif.byteorder
+    with path.open("r+b") as file:
+        for code, directory in directories:
+            end = file.seek(0, 2)
+            place = end + file.write(bytes(end % 2))
+            file.write(directory.tobytes(place))
+            file.seek(entries[code].offset)
+            file.write(struct.pack(f"{order}H", code))
+            file.seek(entries[code].valueoffset)
+            file.write(struct.pack(f"{order}I", place))
+
+
+def _colours(pixels: np.ndarray, axes: str) -> dict[str, Any]:
+    if "S" not in axes:
+        return {"photometric": "minisblack"}
+    count = pixels.shape[axes.index("S")]
+    return {
+        "photometric": "rgb" if count >= 3 else "minisblack",
+        "planarconfig": "contig" if axes.endswith("S") else "separate",
+        "extrasamples": ["unassalpha"] if count in (2, 4) else None,
+    }
+
+
+def _description(picture: Picture, notes: TiffNotes) -> dict[str, Any]:
+    if notes.kind == "imagej":
+        # ImageJ reads big-endian files only, which tifffile takes care of.
+        return {"imagej": True, "metadata": {**notes.metadata, "axes": picture.axes}, "byteorder": None, "software": None}
+    if notes.kind == "ome":
+        text, left_out = resized_ome(notes.metadata, *picture.size, *notes.scale)
+        picture.notes.extend(left_out)
+        return {"description": text, "metadata": None, "byteorder": "<"}
+    if notes.kind == "shaped":
+        return {"metadata": {**notes.metadata, "axes": picture.axes}}
+    return {"description": notes.metadata, "metadata": None}
+
+
+def check_tiff(picture: Picture, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise an `ImageError` for an image that its kind of TIFF can't hold."""
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if picture.tiff and picture.tiff.kind == "imagej" and size > CLASSIC_LIMIT:
+        raise ImageError(f"ImageJ's TIFF can't hold {size / 2**30:.1f} GiB; save the input as OME-TIFF first.")
+    if any(length >= 2**31 for length in shape):
+        raise ImageError(f"TIFF can't hold {shape} values.")
