@@ -9,12 +9,13 @@ import inspect
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, HubError
 from .catalog import SUFFIXES, CatalogEntry
-from .hub_errors import UnreachableError, explain
+from .hub_errors import BrokenError, UnreachableError, explain
 from .store import AGAIN, Local
 
 #: Bytes so far, bytes in all.
@@ -85,11 +86,23 @@ def download(
             raise
         names = []
     file = file or choose_weights(names, repo)
+    if cancel and cancel():
+        raise Cancelled("the download was cancelled.")
     options = _reporting(progress, cancel)
-    path = _ask(_download, repo, file, revision, offline, **options)
+    path = _persist(repo, file, revision, offline, **options)
     if progress and not options:  # an old client can't report
         progress(path.stat().st_size, path.stat().st_size)
     return path, _commit(path)
+
+
+def _persist(repo: str, file: str, revision: str | None, offline: bool, **options: Any) -> Path:
+    """Download; after a broken connection go on, as newer clients do by themselves and older ones do when asked again."""
+    import huggingface_hub
+
+    for _ in range(0 if int(huggingface_hub.__version__.partition(".")[0]) >= 2 else 2):
+        with suppress(BrokenError):
+            return _ask(_download, repo, file, revision, offline, **options)
+    return _ask(_download, repo, file, revision, offline, **options)
 
 
 def stated_config(repo: str, commit: str, *, offline: bool = False) -> dict[str, Any]:

@@ -11,6 +11,10 @@ class UnreachableError(HubError):
     """The Hub did not answer, so the cache may."""
 
 
+class BrokenError(UnreachableError):
+    """The Hub stopped in the middle of an answer."""
+
+
 def explain(error: Exception, repo: str, file: str, revision: str | None, offline: bool) -> HubError:
     """Return the error to raise instead of the client's."""
     from huggingface_hub import constants, errors
@@ -42,7 +46,7 @@ def explain(error: Exception, repo: str, file: str, revision: str | None, offlin
         return _disk(error)
     if not file:
         return _not_here(error, what + at, offline)
-    return UnreachableError(f"the connection to {site} broke while {what!r} was on its way; try again.")
+    return BrokenError(f"the connection to {site} broke while {what!r} was on its way; try again.")
 
 
 def _not_here(error: Exception, what: str, offline: bool) -> HubError:
