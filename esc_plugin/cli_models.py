@@ -55,7 +55,7 @@ def where(entry: CatalogEntry) -> str:
     """Say in a word or two where a model's file is."""
     from .weights.store import find_local
 
-    if find_local(entry):
+    if find_local(entry, by_hash=False):
         return "here"
     if entry.path:
         return "absent"

@@ -13,9 +13,10 @@ import yaml
 import esc_plugin
 from esc_plugin.errors import EscError, HubError
 from esc_plugin.weights import store
-from esc_plugin.weights.catalog import PURPOSES, bundled_path, find_model, list_models, models_folder
+from esc_plugin.weights.catalog import bundled_path, find_model, list_models, models_folder
 from esc_plugin.weights.digest import file_sha256
 from esc_plugin.weights.load import load_model
+from esc_plugin.weights.manifest import PURPOSES
 
 ROOT = Path(esc_plugin.__file__).parents[1]
 
@@ -218,7 +219,7 @@ def test_verify(folder):
 def test_a_damaged_record_is_an_error_and_not_forgotten(folder):
     (folder / store.RECORD).write_text("[")
     (folder / "ESC_DIV2K_X2.pth").write_bytes(b"x")
-    with pytest.raises(EscError, match=r"downloads\.json.*delete it to forget"):
+    with pytest.raises(EscError, match=r"esc-downloads\.json.*delete it to forget"):
         load_model("esc-x2")
 
 

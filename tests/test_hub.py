@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import inspect
 import json
 import os
 import subprocess
@@ -173,10 +174,17 @@ def test_a_connection_that_stays_broken(server, monkeypatch):
     assert is_model(load_model("org/repo/esc.safetensors"), 1)
 
 
-def test_cancel(server):
+def test_cancel(server, monkeypatch):
     server.repo("org/repo", {"esc.safetensors": A})
     with pytest.raises(Cancelled):
         load_model("org/repo", cancel=lambda: True)
+    assert not [path for path in files_asked(server) if path.startswith("/cdn")]
+    if "tqdm_class" in inspect.signature(hf_hub_download).parameters:
+        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+        seen = []
+        with pytest.raises(Cancelled):
+            load_model("org/repo", progress=lambda *call: seen.append(call), cancel=lambda: len(seen) > 2)
+        assert seen[-1][0] < len(A)
     assert is_model(load_model("org/repo", cancel=lambda: False), 1)
 
 
@@ -528,6 +536,15 @@ def test_a_folder_that_takes_nothing(server, offer, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with one_sentence("can't write into", "ESC_MODELS_DIR"):
         fetch(entry, tmp_path / "file/folder")
+
+
+def test_a_full_disk(server, offer, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pooch.HTTPDownloader.__call__", fail)
+    with one_sentence("No space left", "make room"):
+        fetch(offer(url=f"{server.url}/release/tiny.pth"))
 
 
 def test_files_in_the_folder_are_models(server, tmp_path):

@@ -3,95 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-import yaml
 from platformdirs import user_data_path
 
-from ..errors import EscError
-
-PURPOSES = ("clean photo", "real photo", "microscopy")
-#: Of files that may hold a network, the preferred first.
-SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
-MANIFEST = "manifest.yaml"
-#: Where the file comes from; an entry has exactly one of them.
-SOURCES = ("bundled", "hub", "url", "path")
-REQUIRED = ("name", "scale", "purpose")
-
-
-@dataclass(frozen=True)
-class CatalogEntry:
-    """One model on offer.
-
-    Attributes
-    ----------
-    name : str
-        What users type.
-    scale : int
-        Output pixels per input pixel; 0 for a file of the user's that doesn't state it.
-    purpose : {"clean photo", "real photo", "microscopy", ""}
-        What it is for; empty where only the user knows.
-    family : str
-        Name of the architecture, such as ``"ESC-lt"``.
-    summary : str
-        One line for menus.
-    license, license_note : str
-        SPDX identifier of the weights' licence, and what it rests on if that isn't obvious.
-    bundled : str
-        Name of a file inside the package.
-    hub, revision : str
-        ``"org/repo"`` on the Hugging Face Hub, and a commit, tag or branch.
-    url : str
-        Of a file. ``{file}`` in it stands for the field of that name.
-    path : str
-        A local file, relative to the manifest.
-    file : str
-        The file's name, in the repository or in the models folder.
-    sha256 : str
-        Of that file, or empty where unknown.
-    training : str
-        What it was trained on, and how long.
-    figures, ssim : dict of str to float
-        By benchmark: PSNR on Y in dB (also bicubic's, as ``"Set5 bicubic"``), and SSIM.
-    confirmed : bool
-        Whether the file was ever seen. Otherwise its name is only implied, and the download may not exist.
-    """
-
-    name: str
-    scale: int
-    purpose: str
-    family: str = ""
-    summary: str = ""
-    license: str = ""
-    license_note: str = ""
-    bundled: str = ""
-    hub: str = ""
-    revision: str = ""
-    url: str = ""
-    path: str = ""
-    file: str = ""
-    sha256: str = ""
-    training: str = ""
-    figures: dict[str, float] = field(default_factory=dict)
-    ssim: dict[str, float] = field(default_factory=dict)
-    confirmed: bool = True
-
-    @property
-    def source(self) -> str:
-        """Which of `SOURCES` the file comes from."""
-        return next(source for source in SOURCES if getattr(self, source))
-
-    @property
-    def card(self) -> dict[str, Any]:
-        """What is known beside the weights, as `Model.card` has it."""
-        names = ("family", "purpose", "license", "license_note", "training", "figures", "ssim")
-        return {name: value for name in names if (value := getattr(self, name))}
+from .manifest import MANIFEST, SUFFIXES, CatalogEntry, read_manifest
 
 
 def list_models() -> list[CatalogEntry]:
@@ -105,9 +22,9 @@ def list_models() -> list[CatalogEntry]:
         If a manifest is damaged; the text names the file, the entry and the field.
     """
     folder = models_folder()
-    entries = {entry.name: entry for entry in _read(_our_manifest())}
+    entries = {entry.name: entry for entry in read_manifest(_our_manifest())}
     if (own := folder / MANIFEST).is_file():
-        entries |= {entry.name: entry for entry in _read(own)}
+        entries |= {entry.name: entry for entry in read_manifest(own)}
     known = {Path(name).stem.lower() for entry in entries.values() for name in (entry.file, entry.path, entry.name) if name}
     entries |= {path.stem: _loose(path) for path in weights_in(folder) if path.stem.lower() not in known}
     return list(entries.values())
@@ -156,115 +73,3 @@ def _our_manifest() -> Path:
     package = Path(str(files(__package__.rpartition(".")[0])))
     # In a clone or an editable install the manifest lies at the top, where people see it.
     return package / MANIFEST if (package / MANIFEST).is_file() else package.parent / MANIFEST
-
-
-def _read(path: Path) -> list[CatalogEntry]:
-    return _parse(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=8)
-def _parse(path: Path, changed: int) -> list[CatalogEntry]:
-    """Read a manifest; `changed` is there to read it again when it changes."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise EscError(f"{path}: this is no YAML{where}: {getattr(error, 'problem', None) or error}.") from None
-    if not isinstance(content, dict) or not isinstance(content.get("models"), list):
-        raise EscError(f"{path}: there must be a list `models`, each entry with {', '.join(REQUIRED)} and a source.")
-    entries = [_entry(values, path, position) for position, values in enumerate(content["models"], 1)]
-    names = [entry.name for entry in entries]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise EscError(f"{path}: entry {twice[0]!r}, field 'name': there are two entries of that name.")
-    return entries
-
-
-def _entry(values: Any, path: Path, position: int) -> CatalogEntry:
-    """Check one entry and fill in what follows from the rest."""
-    name = values.get("name", position) if isinstance(values, dict) else position
-
-    def fail(field_: str, problem: str) -> EscError:
-        return EscError(f"{path}: entry {name!r}, field {field_!r}: {problem}.")
-
-    if not isinstance(values, dict):
-        raise EscError(f"{path}: entry {position} is {values!r}, not a mapping of fields.")
-    types = {f.name: f.type for f in fields(CatalogEntry)}
-    for key, value in values.items():
-        if key not in types:
-            raise fail(key, f"unknown; known are {', '.join(types)}")
-        if problem := _problem(key, value, str(types[key])):
-            raise fail(key, problem)
-    for key in REQUIRED:
-        if not values.get(key):
-            raise fail(key, "missing")
-    sources = [source for source in SOURCES if values.get(source)]
-    if len(sources) != 1:
-        raise fail(" | ".join(SOURCES), f"exactly one of them must be there, not {', '.join(sources) or 'none'}")
-    try:
-        entry = _completed(CatalogEntry(**(values | _scores(values.get("figures", {})))), path)
-    except ValueError as error:
-        raise fail("figures", str(error)) from None
-    if problem := _file_problem(entry):
-        raise fail("file", problem)
-    return entry
-
-
-def _problem(key: str, value: Any, kind: str) -> str:
-    """Say what is wrong with one value, if anything is."""
-    if kind == "int" and (type(value) is not int or not 1 <= value <= 16):
-        return f"{value!r} is not a whole number from 1 to 16"
-    if kind == "str" and (not isinstance(value, str) or "\n" in value):
-        return f"{value!r} is not one line of text (put it in quotes)"
-    if kind == "bool" and not isinstance(value, bool):
-        return f"{value!r} is not true or false"
-    if kind.startswith("dict") and not isinstance(value, dict):
-        return f"{value!r} is not a mapping of benchmark to figure"
-    if key == "purpose" and value not in PURPOSES:
-        return f"{value!r} is not one of {', '.join(PURPOSES)}"
-    if key == "sha256" and not re.fullmatch(r"([0-9a-f]{64})?", value):
-        return f"{value!r} is not 64 hexadecimal digits in lower case"
-    if key == "hub" and not re.fullmatch(r"[\w.-]+/[\w.-]+", value):
-        return f"{value!r} is not of the form org/repo"
-    if key == "url" and not (urlsplit(value).scheme == "https" or is_loopback(value)):
-        return f"{value!r} does not begin with https://"
-    return ""
-
-
-def is_loopback(url: str) -> bool:
-    """Tell whether a URL leads to this very machine, where HTTP is as safe as HTTPS."""
-    parts = urlsplit(url)
-    return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
-
-
-def _scores(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Split ``38.35/.9619`` into PSNR and SSIM."""
-    psnr, ssim = {}, {}
-    for benchmark, value in figures.items():
-        first, slash, second = str(value).partition("/")
-        try:
-            psnr[str(benchmark)] = float(first)
-            if slash:
-                ssim[str(benchmark)] = float(second)
-        except ValueError:
-            raise ValueError(f"{value!r} for {benchmark} is not PSNR or PSNR/SSIM") from None
-    return {"figures": psnr, "ssim": ssim} if ssim else {"figures": psnr}
-
-
-def _completed(entry: CatalogEntry, manifest: Path) -> CatalogEntry:
-    if entry.url:
-        file = entry.file or urlsplit(entry.url).path.rpartition("/")[2]
-        return replace(entry, file=file, url=entry.url.replace("{file}", file))
-    if entry.path:
-        return replace(entry, path=str(manifest.parent / Path(entry.path).expanduser()))
-    return entry
-
-
-def _file_problem(entry: CatalogEntry) -> str:
-    if not entry.file and (entry.bundled or entry.path):
-        return ""
-    if Path(entry.file).suffix.lower() not in SUFFIXES:
-        return f"{entry.file!r} must name the weights file, with one of {', '.join(SUFFIXES)}"
-    if entry.url and re.search(r"[/\\:]", entry.file):
-        return f"{entry.file!r} must be a name without folders"
-    return ""

@@ -15,9 +15,10 @@ import requests
 
 from ..errors import Cancelled, CheckpointError, HubError
 from . import hub
-from .catalog import CatalogEntry, is_loopback, models_folder
+from .catalog import CatalogEntry, models_folder
 from .digest import file_sha256
 from .hub import Cancel, Progress
+from .manifest import is_loopback
 from .store import AGAIN, Local, find_local, known_sha256, note, noted_source, wrong_hash
 
 log = logging.getLogger(__name__)

@@ -193,7 +193,11 @@ def read_model(
         network = build_network(checkpoint.state, window_size, stated)
     except CheckpointError as error:
         raise CheckpointError(f"can't use {str(path)!r}: {error}") from None
-    described = {key: value for key, value in checkpoint.metadata.items() if key in DESCRIBED and len(value) < 2000}
+    described = {
+        key: value
+        for key, value in checkpoint.metadata.items()
+        if key in DESCRIBED and len(value) < 2000 and value.isprintable()
+    }
     return Model(
         network, network.config, name or path.stem, source or str(path), checkpoint.sha256, described | (card or {})
     )

@@ -18,7 +18,9 @@ from .catalog import CatalogEntry, bundled_path, list_models, models_folder, wei
 from .digest import file_sha256
 
 #: What was downloaded into a folder: the sha256 of each file, and where it came from.
-RECORD = "downloads.json"
+RECORD = "esc-downloads.json"
+#: No ESC is larger; in a host's folder there may be files of many gigabytes.
+MAX_BYTES = 2**30
 AGAIN = "Delete it; then it is downloaded again."
 
 
@@ -41,13 +43,15 @@ class Local:
     remedy: str = ""
 
 
-def find_local(entry: CatalogEntry, folder: Path | None = None) -> Local | None:
+def find_local(entry: CatalogEntry, folder: Path | None = None, *, by_hash: bool = True) -> Local | None:
     """Return the file of an entry as far as it is on this machine, outside the Hub's cache.
 
     Parameters
     ----------
     folder : Path, optional
         Where to look before the models folder.
+    by_hash : bool
+        Whether to look for the file under other names, which reads all files there.
     """
     if entry.bundled:
         return Local(bundled_path(entry), entry.sha256, "Install the package again.")
@@ -58,12 +62,12 @@ def find_local(entry: CatalogEntry, folder: Path | None = None) -> Local | None:
             else None
         )
     for place in dict.fromkeys([folder or models_folder(), models_folder()]):
-        if found := _in_folder(entry, place):
+        if found := _in_folder(entry, place, by_hash):
             return found
     return None
 
 
-def _in_folder(entry: CatalogEntry, folder: Path) -> Local | None:
+def _in_folder(entry: CatalogEntry, folder: Path, by_hash: bool) -> Local | None:
     """Look for the copy that we keep, then for the file itself, then for its hash under any name."""
     name = Path(entry.file).name
     copy = folder / f"{Path(name).stem}.safetensors"
@@ -74,9 +78,9 @@ def _in_folder(entry: CatalogEntry, folder: Path) -> Local | None:
         if entry.sha256 and noted.get("source_sha256", entry.sha256) != entry.sha256:
             return Local(path, entry.sha256, AGAIN)  # it came from another file than the catalogue's
         return Local(path, noted.get("sha256") or (entry.sha256 if path.name == name else ""), AGAIN)
-    if entry.sha256:
+    if entry.sha256 and by_hash:
         for path in weights_in(folder):
-            if known_sha256(path) == entry.sha256:
+            if path.stat().st_size < MAX_BYTES and known_sha256(path) == entry.sha256:
                 return Local(path, entry.sha256, AGAIN)
     return None
 
@@ -107,7 +111,8 @@ def read_record(folder: Path) -> dict[str, dict[str, str]]:
         return {}
     except (OSError, ValueError) as error:
         raise EscError(f"can't read {str(path)!r} ({error}); delete it to forget what was downloaded.") from None
-    if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
+    notes = list(content.values()) if isinstance(content, dict) else [None]
+    if not all(isinstance(note_, dict) and all(isinstance(fact, str) for fact in note_.values()) for note_ in notes):
         raise EscError(f"{str(path)!r} is not a record of downloads; delete it to forget what was downloaded.")
     return content
 
