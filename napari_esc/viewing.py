@@ -37,7 +37,8 @@ def show_problem(error: Exception) -> None:
 def plain_text(error: Exception) -> str | None:
     """Return what to tell of an error that needs no traceback, ``None`` of others."""
     if isinstance(error, EscError):
-        return str(error)
+        text = str(error)
+        return text[:1].upper() + text[1:]
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "There isn't enough memory. Choose a smaller region, or a file for the result."
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import create_widget
@@ -27,6 +28,45 @@ NOTE = (
 )
 #: Milliseconds without a change after which the estimate is made anew.
 PAUSE = 250
+
+
+class Listener:
+    """Hands the viewer's events on to a panel until the panel is deleted.
+
+    The viewer compares its callbacks when it drops one, and a deleted Qt object can't even be compared: so it never sees the
+    panel.
+    """
+
+    def __init__(self, layers: Callable[[], None], selection: Callable[[], None], steps: Callable[[], None]) -> None:
+        self._layers, self._selection, self._steps = layers, selection, steps
+        self._open = True
+
+    def listen_to(self, viewer: Any) -> None:
+        """Connect; the viewer holds no strong reference."""
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.connect(self.layers)
+        viewer.layers.selection.events.active.connect(self.selection)
+        viewer.dims.events.current_step.connect(self.steps)
+
+    def stop(self) -> None:
+        """Hand nothing on any more."""
+        self._open = False
+
+    def layers(self, event: Any = None) -> None:
+        """Layers were added, removed or moved."""
+        if self._open:
+            self._layers()
+
+    def selection(self, event: Any = None) -> None:
+        """Another layer is active."""
+        if self._open:
+            self._selection()
+
+    def steps(self, event: Any = None) -> None:
+        """A slider was moved."""
+        if self._open:
+            self._steps()
 
 
 class EscWidget(QWidget):
@@ -101,11 +141,9 @@ class EscWidget(QWidget):
         return note
 
     def _connect(self) -> None:
-        events = self.viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            event.connect(self._layers_changed)
-        self.viewer.layers.selection.events.active.connect(self._follow_selection)
-        self.viewer.dims.events.current_step.connect(self._something_changed)
+        self._listener = Listener(self._layers_changed, self._follow_selection, self._something_changed)
+        self._listener.listen_to(self.viewer)
+        self.destroyed.connect(self._listener.stop)
         self.layers.changed.connect(self._layer_changed)
         self.form.changed.connect(self._something_changed)
         self._pause.timeout.connect(self._estimate)
@@ -118,20 +156,6 @@ class EscWidget(QWidget):
         self.runner.cancelled.connect(lambda: self._ended("Cancelled; nothing was added."))
         self.estimator.finished.connect(self._estimated)
         self.estimator.failed.connect(self._not_estimated)
-        self.destroyed.connect(self._disconnect_viewer(events))
-
-    def _disconnect_viewer(self, events: Any) -> Any:
-        """Return what ends the connections that the viewer would otherwise keep to a panel that is gone."""
-        layers, dims, selection = events, self.viewer.dims.events, self.viewer.layers.selection.events
-        changed, moved, followed = self._layers_changed, self._something_changed, self._follow_selection
-
-        def disconnect() -> None:
-            for event in (layers.inserted, layers.removed, layers.reordered):
-                event.disconnect(changed)
-            dims.current_step.disconnect(moved)
-            selection.active.disconnect(followed)
-
-        return disconnect
 
     # Which layer, and what the task is
 
@@ -171,12 +195,12 @@ class EscWidget(QWidget):
 
     # What happens when something changes
 
-    def _layers_changed(self, event: Any = None) -> None:
+    def _layers_changed(self) -> None:
         self.layers.reset_choices()
         self._follow_selection()
         self._layer_changed()
 
-    def _follow_selection(self, event: Any = None) -> None:
+    def _follow_selection(self) -> None:
         """Choose the active layer; but not one of our own making, or a second run would upscale the result of the first."""
         active = self.viewer.layers.selection.active
         if not self._adding and active in self.layers.choices:
@@ -200,7 +224,7 @@ class EscWidget(QWidget):
         try:
             task = self.task()
         except EscError as error:
-            self._show_estimate(str(error), problem=True)
+            self._show_estimate(plain_text(error) or "", problem=True)
             return
         if too_large(task.nbytes) and not task.settings.store:
             self._show_estimate(f"{size_words(task)}: too large for memory. Choose a file under 'Write to'.", problem=True)

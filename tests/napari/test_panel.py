@@ -231,7 +231,7 @@ def test_the_window_answers_while_a_network_runs(viewer: Any, qtbot: Any, open_p
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (EscError("the image needs 9 GiB."), "the image needs 9 GiB."),
+        (EscError("the image needs 9 GiB."), "The image needs 9 GiB."),
         (MemoryError(), "There isn't enough memory. Choose a smaller region, or a file for the result."),
         (ValueError("surprise"), "surprise"),
     ],
