@@ -122,7 +122,7 @@ class Stack:
             (self.layout.height, self.layout.width),
             self.target,
             linear_light=self.linear_light,
-            caller_bytes=_bytes_held(source.plane) + _bytes_held(sink.plane),
+            caller_bytes=_bytes_held(sink.plane),  # the input was there before
             progress=progress,
             cancel=cancel,
         )

@@ -19,7 +19,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PER_INCH = {2: 1.0, 3: 2.54}  # by ResolutionUnit
 #: Text and numbers about the image as a whole; they stay.
 KEPT_TAGS = (269, 271, 272, 285, 315, 316, 33432)  # document, make, model, page, artist, host computer, copyright
-DESCRIPTION_TAG, XMP_TAG, IPTC_TAG = 270, 700, 33723
+DESCRIPTION_TAG, XMP_TAG, IPTC_TAG, ICC_TAG = 270, 700, 33723, 34675
 #: Tags that the writer makes itself or that are handled elsewhere: layout, colours, EXIF, ImageJ's, thumbnails.
 HANDLED_TAGS = {
     *range(254, 260),
@@ -116,7 +116,7 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
             pixels,
             axes,
             "TIFF",
-            icc=tags.valueof(34675),
+            icc=tags.valueof(ICC_TAG),
             xmp=exif.upright_xmp(tags.valueof(XMP_TAG)),
             exif=None if tif.is_bigtiff else exif.exif_of_tiff(path),
             dpi=(tiff.resolution[0] * unit, tiff.resolution[1] * unit) if tiff.resolution and unit else None,

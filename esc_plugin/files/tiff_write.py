@@ -13,7 +13,7 @@ from ..errors import ImageError
 from . import exif
 from .ome import resized_ome
 from .picture import Picture
-from .tiff import DESCRIPTION_TAG, XMP_TAG, TiffNotes
+from .tiff import DESCRIPTION_TAG, ICC_TAG, XMP_TAG, TiffNotes
 
 #: A TIFF that isn't a BigTIFF ends before 4 GiB; a part of that is for what isn't pixels.
 CLASSIC_LIMIT = 2**32 - 2**25
@@ -27,8 +27,8 @@ def write_tiff(path: Path, picture: Picture) -> None:
     options["bigtiff"] = options.get("bigtiff") or pixels.nbytes > CLASSIC_LIMIT
     options |= _colours(pixels, axes) | _description(picture, notes)
     extra = options.pop("extratags", None) or []
-    if picture.xmp:
-        extra = [*extra, (XMP_TAG, 1, len(picture.xmp), picture.xmp, True)]
+    for code, kind, value in ((XMP_TAG, 1, picture.xmp), (ICC_TAG, 7, picture.icc)):
+        extra = [*extra, (code, kind, len(value), value, True)] if value else extra
     if notes.resolution:
         options |= {"resolution": notes.resolution[:2], "resolutionunit": notes.resolution[2]}
     elif picture.dpi:
@@ -37,7 +37,7 @@ def write_tiff(path: Path, picture: Picture) -> None:
     added = list(exif.directories(data, options["byteorder"])) if data else []
     # Where they are is known only after the pixels, and tifffile refuses their tags; their neighbours' keep the place.
     extra = [*extra, *((code - 1, 4, 1, 0, True) for code, _ in added)]
-    tifffile.imwrite(path, pixels, iccprofile=picture.icc, extratags=extra, **options)
+    tifffile.imwrite(path, pixels, extratags=extra, **options)
     _append(path, added)
 
 
