@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import tempfile
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from esc_plugin.engine import Need, Plan, Run, make_plan
 from esc_plugin.engine.plan import LEAST_WORK_BYTES, RESERVE_BYTES, regions
+from esc_plugin.engine.run import out_of_memory
 from esc_plugin.errors import Cancelled, EscError
 from esc_plugin.network import ESC, EscConfig, released
 from esc_plugin.network.program import Region, Step
@@ -158,6 +160,24 @@ def test_out_of_memory_goes_on_in_smaller_pieces(monkeypatch, caplog) -> None:
     limit(20)  # less than a window
     with pytest.raises(EscError, match="smallest piece"):
         run(network, image, plan_of(10**7))
+
+
+def test_a_full_disk_is_one_sentence(monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    network = ESC(TINY).eval().requires_grad_(False)
+    with pytest.raises(EscError, match="No space left on device; set TMPDIR"):
+        run(network, torch.rand(1, 3, 20, 20), plan_of(10**7, "disk"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("MPS backend out of memory", True), ("DefaultCPUAllocator: can't allocate memory", True), ("x", False)],
+)
+def test_words_for_out_of_memory(text: str, expected: bool) -> None:
+    assert out_of_memory(RuntimeError(text)) is expected
 
 
 def need_of(side: int, config: EscConfig | None = None, caller_bytes: int = 0) -> Need:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import prod
 
 import torch
 from torch import Tensor
@@ -98,7 +100,9 @@ class Run:
             chunk = Chunk(region, self.geometry, lambda name, halo: self._read(name, region, halo))
             reads = [self._read(name, region, halo) for name, halo in step.reads.items()]
             out = step.apply(chunk, value, *reads)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             parts = _quarters(region, step.multiple)
             if len(parts) == 1:
                 raise EscError(f"{self.device} is out of memory even for the smallest piece of the image.") from None
@@ -129,8 +133,26 @@ class Run:
             return
         if name not in self._maps:
             shape = (self.batch, *self.geometry.grid, self.program.channels[name])
-            self._maps[name] = make_map(self.plan.storage[name], shape, self.dtype, self.device)
+            self._maps[name] = self._make_map(name, shape)
         self._maps[name].write(region, tensor)
+
+    def _make_map(self, name: str, shape: tuple[int, int, int, int]) -> TensorMap | FileMap:
+        home = self.plan.storage[name]
+        size = f"{prod(shape) * self.dtype.itemsize / 2**30:.2f} GiB"
+        try:
+            return make_map(home, shape, self.dtype, self.device)
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            raise EscError(
+                f"can't make a temporary file of {size} in {folder!r}: {error.strerror}; set TMPDIR to a larger disk."
+            ) from None
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            where = self.device if home == "device" else "the host"
+            raise EscError(
+                f"{where} has no {size} for a feature map; lower the memory limit, then it goes elsewhere."
+            ) from None
 
     def _advance(self, work: float) -> None:
         self._done += work
@@ -140,6 +162,12 @@ class Run:
             self.progress(min(round(self._done / WORK_UNIT), round(total / WORK_UNIT)), round(total / WORK_UNIT))
         if self.cancel and self.cancel():
             raise Cancelled("cancelled.")
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether that is what an error means; CUDA has a class for it, others only words."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def _quarters(region: Region, multiple: int) -> list[Region]:
