@@ -271,6 +271,15 @@ def test_entries_of_the_same_name_and_other_archives(tmp_path):
     refused(tmp_path / "w.pth", "without 'data.pkl'")
 
 
+def test_a_tensor_that_pretends_to_be_a_folder(pth):
+    """Programs disagree about what such an entry holds."""
+    raw = bytearray(pth.read_bytes())
+    at = raw.rfind(b"PK\x01\x02", 0, raw.rfind(b"/data/3"))
+    raw[at + 38] = 0x10
+    pth.write_bytes(raw)
+    refused(pth, "with a folder 'tiny/data/3")
+
+
 def test_a_long_index(tmp_path):
     refused(archive(tmp_path / "l.pth", b"N0" * 2**21 + b"."), "far fewer")
 

@@ -60,6 +60,9 @@ def _check_entries(archive: zipfile.ZipFile, file_size: int) -> str:
     unsafe = [n for n in names if "\\" in n or ":" in n or n.startswith("/") or ".." in PurePosixPath(n).parts]
     if unsafe or len(tops) > 1:
         raise ValueError(f"it is a zip archive with an entry {min(unsafe or names)[:80]!r}, not what torch.save writes")
+    # PyTorch's reader takes an entry with this DOS attribute for a folder, whose content is zeros.
+    if folders := [info.filename for info in entries if info.is_dir() or info.external_attr & 0x10]:
+        raise ValueError(f"it is a zip archive with a folder {folders[0][:80]!r}, not what torch.save writes")
     # PyTorch stores entries as they are; others, or overlapping ones, may unfold to any size.
     if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in entries):
         raise ValueError("it is a zip archive with compressed entries, not what torch.save writes")
