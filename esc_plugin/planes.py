@@ -65,6 +65,8 @@ class PlaneSink:
         Transparency of the output, by which the colours that come in were multiplied.
     original : numpy.ndarray, optional
         The input plane, whose NaN and infinite values go where they were.
+    clip : bool
+        Whether to keep values in 0..1, as transparency must be.
     """
 
     plane: np.ndarray
@@ -72,6 +74,7 @@ class PlaneSink:
     alpha: np.ndarray | None = None
     alpha_levels: Levels | None = None
     original: np.ndarray | None = None
+    clip: bool = False
 
     def write(self, region: Region, tensor: Tensor) -> None:
         """See `esc_plugin.engine.Sink`. Gray is the mean of what the network made of three equal channels."""
@@ -79,7 +82,7 @@ class PlaneSink:
         if self.alpha is not None and self.alpha_levels is not None:
             share = self.alpha_levels.to_unit(_cut(self.alpha, region))
             values = _divided(values, share if values.ndim == 2 else share[..., None])
-        part = self.levels.from_unit(values)
+        part = self.levels.from_unit(values.clip(0, 1) if self.clip else values)
         if self.original is not None:
             there = self._original(region)
             part = np.where(np.isfinite(there), part, there)

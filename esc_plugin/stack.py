@@ -50,6 +50,8 @@ class Stack:
         """Raise an `ImageError` for what can't be done, before anything is done."""
         if self.alpha not in ("network", "lanczos"):
             raise ImageError(f"alpha must be 'network' or 'lanczos', not {self.alpha!r}.")
+        if self.layout.alpha and self.levels.dtype.kind == "f":
+            self._check_alpha(image)
         if not self.consistency:
             return
         size = self.layout.height, self.layout.width
@@ -60,6 +62,13 @@ class Stack:
         planes = (self.layout.plane(image, index) for index in self.layout.planes())
         if self.layout.alpha and not all(self._opaque(plane[..., -1]) for plane in planes):
             raise ImageError("consistency isn't defined where pixels are transparent.")
+
+    def _check_alpha(self, image: Any) -> None:
+        for index in self.layout.planes():
+            alpha = self.layout.plane(image, index)[..., -1]
+            low, high = float(alpha.min()), float(alpha.max())
+            if not 0 <= low <= high <= 1:
+                raise ImageError(f"floating transparency must be in 0..1, not {low:g}..{high:g}.")
 
     def run(self, image: Any, out: Any, progress: Progress | None, cancel: Cancel | None) -> None:
         """Fill `out`, which may be any array that takes a plane by its index."""
@@ -107,9 +116,7 @@ class Stack:
             project(out, plane)
 
     def _transparency(self, alpha: np.ndarray, made: np.ndarray, progress: Progress | None, cancel: Cancel | None) -> None:
-        if not np.isfinite(alpha).all():
-            raise ImageError("transparency must be finite.")
-        source, sink = PlaneSource(alpha, self._alpha_levels), PlaneSink(made, self._alpha_levels)
+        source, sink = PlaneSource(alpha, self._alpha_levels), PlaneSink(made, self._alpha_levels, clip=True)
         if self.alpha == "lanczos":
             resize(source, sink, (self.layout.height, self.layout.width), self.target)
         else:
@@ -129,7 +136,7 @@ class Stack:
 
     @property
     def _alpha_levels(self) -> Levels:
-        return Levels(*type_range(self.levels.dtype), self.levels.dtype)
+        return Levels(0, type_range(self.levels.dtype)[1], self.levels.dtype)
 
     def _opaque(self, alpha: np.ndarray) -> bool:
         return bool(alpha.min() >= self._alpha_levels.high)

@@ -258,6 +258,18 @@ def test_transparency_by_lanczos_is_that_of_pillow() -> None:
     np.testing.assert_allclose(RANDOM(image, alpha="lanczos")[..., 3], np.asarray(wanted).clip(0, 255), atol=0.51)
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float32])
+@pytest.mark.parametrize("alpha", ["network", "lanczos"])
+def test_transparency_stays_in_its_range(dtype: Any, alpha: str) -> None:
+    """It starts at 0 even where the type doesn't, and a filter that overshoots must not leave it."""
+    top = np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else 1
+    image = np.zeros((12, 12, 2), dtype)
+    image[..., 1] = np.where(np.indices((12, 12))[1] < 6, top, 0)
+    out = RANDOM(image, alpha=alpha)[..., 1]
+    assert out.min() == 0
+    assert out.max() == top
+
+
 def test_composited_transparency_is_the_network_of_the_composite() -> None:
     """Over black, an image with transparency looks like what the network makes of it over black."""
     image = noise((12, 12, 4), np.float32) / 100
@@ -293,6 +305,8 @@ BAD = [
     (np.zeros((3, 3)), {"out": np.zeros((6, 5))}, r"out must be \(6, 6\) float64"),
     (np.zeros((3, 3)), {"out": np.zeros((6, 6), np.float32)}, "not .* float32"),
     (np.zeros((3, 3)), {"consistency": True, "scale": 1.5}, "whole factor"),
+    (np.full((3, 3, 4), 255.0), {}, r"transparency must be in 0..1, not 255..255"),
+    (np.full((3, 3, 2), np.nan), {"nan": "keep"}, "transparency must be in 0..1, not nan"),
     (np.zeros((3, 3), bool), {"consistency": True}, "gray levels"),
     (np.zeros((3, 3, 4), np.uint8), {"consistency": True}, "transparent"),
 ]

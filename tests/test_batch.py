@@ -183,6 +183,17 @@ def test_command_line_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert "0 upscaled, 2 skipped" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("place", ["esc_plugin.engine.run.Run.execute", "esc_plugin.files.write_photo"])
+def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, interrupt)
+    source = picture(tmp_path / "a.png")
+    assert run("upscale", source, monkeypatch=monkeypatch) == 130
+    assert tree(tmp_path) == ["a.png"]
+
+
 @pytest.mark.parametrize(
     ("options", "size"),
     [(["-s", "2.7"], (14, 11)), (["--width", "30"], (30, 24)), (["--fit", "40x12"], (15, 12)), ([], (10, 8))],

@@ -466,6 +466,15 @@ def test_tags_that_are_left_out_are_named(tmp_path: Path) -> None:
     assert read_picture(tmp_path / "in.tif").notes == []
 
 
+def test_what_another_format_has_no_place_for_is_named(tmp_path: Path) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("parameters", "a prompt")
+    Image.fromarray(noise((4, 4, 3))).save(tmp_path / "in.png", pnginfo=text, dpi=(99, 99))
+    for suffix, notes in ((".png", []), (".webp", ["WEBP has no place for its text, resolution"])):
+        result = Batch(NEAREST).upscale_file(Job(tmp_path / "in.png", tmp_path / f"out{suffix}"))
+        assert result.notes == notes
+
+
 def test_without_imagecodecs_there_is_a_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     cv2.imwrite(str(tmp_path / "in.png"), noise((6, 7, 3), np.uint16))

@@ -104,10 +104,26 @@ def write_picture(path: str | Path, picture: Picture, quality: int | None = None
                 write_tiff(temporary, picture)
             else:
                 write_photo(temporary, picture, form, quality)
+        picture.notes.extend(left_out(picture, form))
     except ImageError as error:
         raise ImageError(f"can't write {str(path)!r}: {error}") from None
     except Exception as error:  # encoders too
         raise ImageError(f"can't write {str(path)!r}: {' '.join(str(error).split())}.") from None
+
+
+def left_out(picture: Picture, form: str) -> list[str]:
+    """Say what of a picture another format than its own has no place for."""
+    names = {name for name, _ in picture.chunks}
+    lost = {
+        "text": form != "PNG" and bool(names & {b"tEXt", b"zTXt", b"iTXt"}),
+        "gamma and primaries": form != "PNG" and not picture.icc and bool(names & {b"gAMA", b"cHRM", b"cICP"}),
+        "comment": form not in ("PNG", "JPEG") and bool(picture.comment),
+        "IPTC": form != "JPEG" and bool(picture.iptc),
+        "TIFF metadata": form != "TIFF" and picture.tiff is not None and bool(picture.tiff.metadata),
+        "resolution": form in ("WEBP", "AVIF") and bool(picture.dpi),
+    }
+    found = [name for name, is_lost in lost.items() if is_lost]
+    return [f"{form} has no place for its {', '.join(found)}"] if found else []
 
 
 @contextlib.contextmanager
