@@ -427,13 +427,17 @@ def test_download_records_and_checks_the_hash_ever_after(server, offer, tmp_path
 def test_wrong_sha256(server, offer, tmp_path):
     server.release["tiny.pth"] = pth(1, tmp_path)
     offer(url=f"{server.url}/release/tiny.pth", sha256="0" * 64)
-    with one_sentence("0" * 64, "tiny.pth", "don't use it", error=CheckpointError):
+    with one_sentence("0" * 64, "tiny.pth", "don't use it", error=HubError):
         load_model("mine")
     assert not list((tmp_path / "models").rglob("tiny.*"))
     server.repo("org/repo", {"esc.safetensors": A})
     offer(hub="org/repo", file="esc.safetensors", sha256="1" * 64)
-    with one_sentence("1" * 64, "esc.safetensors", "Delete it", error=CheckpointError):
-        load_model("mine")
+    for load in (lambda: load_model("mine"), lambda: fetch(find_model("mine"), tmp_path / "host")):
+        with one_sentence(
+            "1" * 64, "esc.safetensors", f"Delete '{constants.HF_HUB_CACHE}", "models--org--repo'", error=HubError
+        ):
+            load()
+    assert not (tmp_path / "host/esc.safetensors").exists()
 
 
 def test_a_hub_entry(server, offer, tmp_path):

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 import requests
 
-from ..errors import Cancelled, CheckpointError, HubError
+from ..errors import Cancelled, HubError
 from . import hub
 from .catalog import CatalogEntry, models_folder
 from .digest import file_sha256
 from .hub import Cancel, Progress
 from .manifest import is_loopback
-from .store import AGAIN, Local, find_local, known_sha256, note, noted_source, wrong_hash
+from .store import AGAIN, Local, WrongFileError, find_local, known_sha256, note, noted_source
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def fetch(
     """
     local = fetch_local(entry, folder, progress=progress, cancel=cancel, offline=offline)
     if local.sha256 and (found := known_sha256(local.path)) != local.sha256:
-        raise CheckpointError(wrong_hash(str(local.path), found, local.sha256, local.remedy))
+        raise WrongFileError(str(local.path), found, local.sha256, local.remedy)
     return local.path
 
 
@@ -97,11 +97,12 @@ def _from_hub(
     entry: CatalogEntry, folder: Path | None, progress: Progress | None, cancel: Cancel | None, offline: bool
 ) -> Local:
     path, _ = hub.download(entry.hub, entry.file, entry.revision or None, offline=offline, progress=progress, cancel=cancel)
+    local = hub.in_cache(path, entry.sha256)
     if folder is None:
-        return Local(path, entry.sha256, AGAIN)
+        return local
     sha256 = file_sha256(path)
     if entry.sha256 and sha256 != entry.sha256:
-        raise CheckpointError(wrong_hash(str(path), sha256, entry.sha256, AGAIN))
+        raise WrongFileError(str(path), sha256, entry.sha256, local.remedy)
     target = folder / Path(entry.file).name
     with _workplace(folder) as work:
         shutil.copyfile(path, work / target.name)
@@ -120,7 +121,7 @@ def _from_url(entry: CatalogEntry, folder: Path, progress: Progress | None, canc
             remedy = (
                 f"It was not kept. Try again later; if it stays so, don't use it, and ask the people behind {entry.url}."
             )
-            raise CheckpointError(wrong_hash(entry.url, sha256, expected, remedy))
+            raise WrongFileError(entry.url, sha256, expected, remedy)
         if not expected:
             log.warning("first download of %s: its sha256 is %s, noted and checked from now on", entry.file, sha256)
         from .convert import convert  # reads the file, so it needs torch

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import Cancelled, HubError
 from .catalog import SUFFIXES, CatalogEntry
 from .hub_errors import BrokenError, UnreachableError, explain
-from .store import AGAIN, Local
+from .store import Local
 
 #: Bytes so far, bytes in all.
 Progress = Callable[[int, int], None]
@@ -119,7 +119,13 @@ def cached(entry: CatalogEntry) -> Local | None:
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(entry.hub, entry.file, revision=entry.revision or None)
-    return Local(Path(found), entry.sha256, AGAIN) if isinstance(found, str) else None
+    return in_cache(Path(found), entry.sha256) if isinstance(found, str) else None
+
+
+def in_cache(path: Path, sha256: str) -> Local:
+    """Return a file of the Hub's cache; what is to be deleted if it is wrong is more than the link that `path` often is."""
+    repo = next((folder.parent for folder in path.parents if folder.name == "snapshots"), path)
+    return Local(path, sha256, f"Delete {str(repo)!r}; then it is downloaded again.")
 
 
 def choose_weights(files: list[str], where: str) -> str:

@@ -16,7 +16,7 @@ from ..network import ESC, EscConfig
 from .checkpoint import read_checkpoint
 from .detect import detect
 from .dialects import to_canonical
-from .store import wrong_hash
+from .store import WrongFileError
 
 #: In pixels; published are up to 64. The bias of larger ones may take more memory than a machine has.
 MAX_WINDOW = 128
@@ -185,7 +185,7 @@ def read_model(
     path = Path(path)
     checkpoint = read_checkpoint(path)
     if sha256 and checkpoint.sha256 != sha256.lower():
-        raise CheckpointError(wrong_hash(str(path), checkpoint.sha256, sha256.lower(), remedy))
+        raise WrongFileError(str(path), checkpoint.sha256, sha256.lower(), remedy)
     try:
         stated = checkpoint.config
         if hint and "window_size" not in stated and looks_like_rib(checkpoint.state):

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from filelock import FileLock
 
-from ..errors import CheckpointError, EscError
+from ..errors import CheckpointError, EscError, HubError
 from .catalog import CatalogEntry, bundled_path, list_models, models_folder, weights_in
 from .digest import file_sha256
 
@@ -124,9 +124,12 @@ def note(path: Path, **facts: str) -> None:
         write_text(path.parent / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 
-def wrong_hash(what: str, found: str, expected: str, remedy: str) -> str:
-    """Return the text for a file that is not what it should be."""
-    return f"{what!r} is not the file that it should be: its sha256 is {found}, {expected} was expected. {remedy}"
+class WrongFileError(CheckpointError, HubError):
+    """A file is not the one that it should be: a matter of the file, and of where it came from."""
+
+    def __init__(self, what: str, found: str, expected: str, remedy: str) -> None:
+        text = f"{what!r} is not the file that it should be: its sha256 is {found}, {expected} was expected. {remedy}"
+        super().__init__(text.strip())
 
 
 def noted_source(entry: CatalogEntry, folder: Path) -> str:
