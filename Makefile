@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PIP = pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint napari-test clean
+.PHONY: demo test test-napari clean
 
 demo: .venv-demo/done  ## a photo, upscaled, next to bicubic: demo/comparison.png
 	mkdir -p demo
@@ -18,6 +18,9 @@ test: .venv-test/done  ## everything that runs without a display
 	.venv-test/bin/mypy
 	.venv-test/bin/pytest tests --ignore tests/napari
 
+test-napari: .venv-napari/done  ## the napari plugin, in a real napari: needs a display, or Xvfb and the libraries in .ci/run
+	.venv-napari/bin/pytest tests/napari --timeout-method=thread
+
 .venv-demo/done: pyproject.toml
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/$(PIP) "$(TORCH)"
@@ -28,6 +31,14 @@ test: .venv-test/done  ## everything that runs without a display
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/$(PIP) "$(TORCH)"
 	.venv-test/bin/$(PIP) -e ".[dev]"
+	# Without their needs: torchvision's would replace the torch above.
+	.venv-test/bin/$(PIP) --no-deps spandrel==0.4.2 einops torchvision==0.28.0
+	touch $@
+
+.venv-napari/done: pyproject.toml
+	$(PYTHON) -m venv .venv-napari
+	.venv-napari/bin/$(PIP) "$(TORCH)"
+	.venv-napari/bin/$(PIP) -e ".[napari,test]" "napari[pyqt6]" pytest-qt pytest-xvfb
 	touch $@
 
 clean:
