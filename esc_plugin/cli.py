@@ -22,7 +22,8 @@ from .terminal import console, errors, progress_bar
 if TYPE_CHECKING:  # torch takes a second to import; commands that need it import what they use
     from .engine import Plan
     from .files import Picture
-    from .files.batch import Batch, Job, Wish
+    from .files.batch import Batch
+    from .files.jobs import Job, Wish
     from .upscaler import Upscaler
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -69,7 +70,8 @@ def upscale(
     plan: Annotated[bool, typer.Option("--plan", help="Only show how the memory would be used.")] = False,
 ) -> None:
     """Upscale images: files, folders, patterns. Everything that a file carries is kept."""
-    from .files.batch import Batch, find_images, plan_jobs
+    from .files.batch import Batch
+    from .files.jobs import find_images, plan_jobs
 
     wish = parse_wish(scale, width, height, fit)
     options = {
@@ -218,7 +220,7 @@ def parse_wish(scale: float | None, width: int | None, height: int | None, fit: 
     ImageError
         If it is none, or there are two.
     """
-    from .files.batch import Wish
+    from .files.jobs import Wish
 
     if fit is None:
         return Wish(scale, width, height)

@@ -15,7 +15,8 @@ import tifffile
 from PIL import Image
 
 from esc_plugin import Cancelled, ImageError, cli
-from esc_plugin.files.batch import Batch, Job, Wish, find_images, plan_jobs
+from esc_plugin.files.batch import Batch
+from esc_plugin.files.jobs import Job, Wish, find_images, plan_jobs
 
 from .small import nearest_upscaler
 

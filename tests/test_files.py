@@ -20,7 +20,8 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from esc_plugin import ImageError
 from esc_plugin.files import read_picture, write_picture
-from esc_plugin.files.batch import Batch, Job, Wish
+from esc_plugin.files.batch import Batch
+from esc_plugin.files.jobs import Job, Wish
 
 from .small import nearest_upscaler
 

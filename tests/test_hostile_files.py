@@ -18,7 +18,8 @@ import tifffile
 from PIL import Image
 
 from esc_plugin import ImageError
-from esc_plugin.files.batch import Batch, Job
+from esc_plugin.files.batch import Batch
+from esc_plugin.files.jobs import Job
 
 from .small import nearest_upscaler
 
