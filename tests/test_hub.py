@@ -454,6 +454,17 @@ def test_a_hub_entry(server, offer, tmp_path):
     assert path.read_bytes() == A
 
 
+def test_files_of_the_same_name_from_different_repositories(server, tmp_path):
+    server.repo("org/one", {"model.safetensors": A})
+    server.repo("org/two", {"model.safetensors": B})
+    one, two = (CatalogEntry(name, 2, "clean photo", hub=f"org/{name}", file="model.safetensors") for name in ("one", "two"))
+    for _ in range(2):
+        assert fetch(one, tmp_path / "host").read_bytes() == A
+        assert fetch(two, tmp_path / "host").read_bytes() == B
+    assert fetch(one, tmp_path / "host").name == "model.safetensors"
+    assert fetch(two, tmp_path / "host").name == "org--two--model.safetensors"
+
+
 def test_into_a_folder_of_the_hosts(server, offer, tmp_path):
     server.release["tiny.pth"] = pth(1, tmp_path)
     entry = offer(url=f"{server.url}/release/tiny.pth")

@@ -19,7 +19,7 @@ from .catalog import CatalogEntry, models_folder
 from .digest import file_sha256
 from .hub import Cancel, Progress
 from .manifest import is_loopback
-from .store import AGAIN, Local, WrongFileError, find_local, known_sha256, note, noted_source
+from .store import AGAIN, Local, WrongFileError, find_local, hub_address, hub_copy, known_sha256, note, noted_source
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +104,11 @@ def _from_hub(
     if entry.sha256 and sha256 != entry.sha256:
         raise WrongFileError(str(path), sha256, entry.sha256, local.remedy)
     target = folder / Path(entry.file).name
+    target = hub_copy(entry, folder) if target.exists() else target
     with _workplace(folder) as work:
         shutil.copyfile(path, work / target.name)
         (work / target.name).replace(target)
-    note(target, sha256=sha256, url=f"{entry.hub}/{entry.file}")
+    note(target, sha256=sha256, url=hub_address(entry))
     return Local(target, sha256, AGAIN)
 
 

@@ -71,10 +71,12 @@ def _in_folder(entry: CatalogEntry, folder: Path, by_hash: bool) -> Local | None
     """Look for the copy that we keep, then for the file itself, then for its hash under any name."""
     name = Path(entry.file).name
     copy = folder / f"{Path(name).stem}.safetensors"
-    for path in dict.fromkeys([copy, folder / name]):
+    for path in dict.fromkeys([hub_copy(entry, folder), copy, folder / name]):
         if not path.is_file():
             continue
         noted = read_record(folder).get(path.name, {})
+        if entry.hub and noted.get("url", hub_address(entry)) != hub_address(entry):
+            continue  # many repositories have a file of that name
         if entry.sha256 and noted.get("source_sha256", entry.sha256) != entry.sha256:
             return Local(path, entry.sha256, AGAIN)  # it came from another file than the catalogue's
         return Local(path, noted.get("sha256") or (entry.sha256 if path.name == name else ""), AGAIN)
@@ -83,6 +85,16 @@ def _in_folder(entry: CatalogEntry, folder: Path, by_hash: bool) -> Local | None
             if path.stat().st_size < MAX_BYTES and known_sha256(path) == entry.sha256:
                 return Local(path, entry.sha256, AGAIN)
     return None
+
+
+def hub_copy(entry: CatalogEntry, folder: Path) -> Path:
+    """Return where the copy of a Hub file goes if its own name is taken."""
+    return folder / f"{entry.hub.replace('/', '--')}--{Path(entry.file).name}"
+
+
+def hub_address(entry: CatalogEntry) -> str:
+    """Return what the record of downloads calls a Hub file."""
+    return f"{entry.hub}/{entry.file}"
 
 
 def known_sha256(path: Path) -> str:
