@@ -386,9 +386,19 @@ def test_regions_of_interest_are_not_left_in_the_wrong_place(tmp_path: Path) -> 
         assert "ROI" not in (tif.ome_metadata or "")
 
 
+def test_overlays_and_further_pictures_are_named(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", noise((8, 8)), imagej=True, metadata={"Overlays": [b"Iout" + bytes(60)]})
+    assert read_picture(tmp_path / "in.tif").notes == ["ImageJ overlays are in pixels of the old size and are left out"]
+    first, second = (Image.fromarray(noise((8, 8, 3))) for _ in range(2))
+    first.save(tmp_path / "in.jpg", "MPO", save_all=True, append_images=[second])
+    picture = read_picture(tmp_path / "in.jpg")
+    assert (picture.format, picture.size) == ("JPEG", (8, 8))
+    assert picture.notes == ["further pictures behind the first (MPO) are left out"]
+
+
 def test_a_compressed_stack_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("esc_plugin.files.tiff.LAZY_BYTES", 0)
-    monkeypatch.setattr("esc_plugin.files.tiff.Pages.__array__", lambda *_: pytest.fail("it was read as a whole"))
+    monkeypatch.setattr("esc_plugin.files.tiff_pixels.LAZY_BYTES", 0)
+    monkeypatch.setattr("esc_plugin.files.tiff_pixels.Pages.__array__", lambda *_: pytest.fail("it was read as a whole"))
     stack = noise((2, 3, 8, 9), np.uint16)
     tifffile.imwrite(tmp_path / "in.tif", stack, compression="zlib", photometric="minisblack", metadata={"axes": "TZYX"})
     out = upscaled(tmp_path / "in.tif")

@@ -48,6 +48,8 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
             icc = _srgb().tobytes()
         xmp = _bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
         found, notes = _exif_of(image)
+        if image.format == "MPO":
+            notes.append("further pictures behind the first (MPO) are left out")
         axes = "YXS" if pixels.ndim == 3 else "YX"
         turn = exif.orientation_of(found, xmp)
         dpi = image.info.get("dpi")

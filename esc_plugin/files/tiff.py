@@ -14,6 +14,7 @@ from ..errors import ImageError
 from . import exif
 from .ome import resized_ome
 from .picture import MAX_PIXELS, Picture, check_size, oriented
+from .tiff_pixels import check_complete, colour_or_channels, inverted, read_pixels, through_palette
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PER_INCH = {2: 1.0, 3: 2.54}  # by ResolutionUnit
@@ -29,8 +30,6 @@ HANDLED_TAGS = {
 }
 #: ImageJ's entries that describe the stack's shape, which the writer states, or that are positions in pixels.
 IMAGEJ_DROPPED = ("ImageJ", "images", "channels", "slices", "frames", "hyperstack", "axes", "ROI", "Overlays")
-#: Stacks from this size on are read page by page.
-LAZY_BYTES = 256 * 2**20
 #: What can be written; files with another compression are written with zlib.
 COMPRESSIONS = {
     "NONE": None,
@@ -95,18 +94,20 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         check_size("it", (*page.shape,), series.dtype.itemsize, max_pixels)
         if len(series) == 0 or len(series.shape) < 2:
             raise ImageError(f"it holds no image: its shape is {series.shape}.")
-        _check_complete(tif, series)
-        pixels, axes = _pixels(path, series), series.axes
+        check_complete(tif, series)
+        pixels, axes = read_pixels(path, series), series.axes
         if photometric == "PALETTE":
-            pixels, axes = _through_palette(np.asarray(pixels), axes, page.colormap)
+            pixels, axes = through_palette(np.asarray(pixels), axes, page.colormap)
         elif photometric == "MINISWHITE":
-            pixels = _inverted(np.asarray(pixels))
+            pixels = inverted(np.asarray(pixels))
         is_colour = photometric in ("RGB", "YCBCR", "PALETTE")
-        pixels, axes = _samples(pixels, axes, page, is_colour)
+        pixels, axes = colour_or_channels(pixels, axes, page, is_colour)
         tags, turn = page.tags, page.tags.valueof(274, 1)
         if turn in range(2, 9):
             pixels = oriented(np.asarray(pixels), axes, turn)
         tiff = _notes(tif, page)
+        if tif.is_imagej and set(tif.imagej_metadata or {}) & {"ROI", "Overlays"}:
+            notes.append("ImageJ overlays are in pixels of the old size and are left out")
         if others := [tag.name for tag in tags if tag.code not in HANDLED_TAGS]:
             notes.append(f"its tags {', '.join(others[:9])} are left out")
         if turn in range(5, 9) and tiff.resolution:
@@ -143,101 +144,6 @@ def _only_series(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, list[
     if others or len(first.levels) > 1:
         notes.append("its smaller copies (thumbnails, pyramid levels) are left out")
     return first, notes
-
-
-def _check_complete(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
-    """Missing strips would be read as zeros, silently."""
-    size = tif.filehandle.size
-    for page in series.pages:
-        if page is None:
-            raise ImageError("pages of its stack are missing.")
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
-            if offset + count > size:
-                raise ImageError(f"it is truncated: {size} bytes of at least {offset + count}.")
-        if not any(page.databytecounts):
-            raise ImageError("it holds no pixel data.")
-
-
-def _pixels(path: Path, series: tifffile.TiffPageSeries) -> Any:
-    """Return the values, by way of the file where they lie in it as they are."""
-    page = series.keyframe
-    plain = page.compression == 1 and page.bitspersample == series.dtype.itemsize * 8 and not page.is_tiled
-    if plain and series.dataoffset is not None and page.fillorder == 1:
-        dtype = series.dtype.newbyteorder(page.parent.byteorder)
-        return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
-    if series.nbytes > LAZY_BYTES and len(series) > 1 and series.shape[-len(page.shape) :] == page.shape:
-        return Pages(path, series.shape, series.dtype, len(page.shape))
-    check_size("it", series.shape, series.dtype.itemsize, 2**62)
-    return series.asarray()
-
-
-class Pages:
-    """A stack that reads a page of its file when it is indexed.
-
-    Parameters
-    ----------
-    shape, dtype
-        Of the whole.
-    inner : int
-        How many of the last axes are in a page.
-    """
-
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, inner: int) -> None:
-        self.path, self.shape, self.dtype, self.inner = path, shape, dtype, inner
-        self.ndim = len(shape)
-
-    def __getitem__(self, index: tuple[int | slice, ...]) -> np.ndarray:
-        outer = index[: self.ndim - self.inner]
-        if not all(isinstance(i, (int, np.integer)) for i in outer):
-            return np.asarray(self)[index]
-        with tifffile.TiffFile(self.path) as tif:
-            place = int(np.ravel_multi_index(outer, self.shape[: len(outer)]))  # type: ignore[arg-type]
-            page = tif.series[0].pages[place]
-            assert page is not None
-            return page.asarray()[index[len(outer) :]]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        with tifffile.TiffFile(self.path) as tif:
-            return tif.series[0].asarray().astype(dtype or self.dtype, copy=False)
-
-
-def _through_palette(pixels: np.ndarray, axes: str, colormap: np.ndarray | None) -> tuple[np.ndarray, str]:
-    """Look up colours; palettes hold 16 bits, of which most use 8 (a value times 257, or times 256)."""
-    if colormap is None:
-        raise ImageError("it has palette colours, but no palette.")
-    if pixels.size and int(pixels.max()) >= colormap.shape[1]:
-        raise ImageError("its pixels point beyond its palette.")
-    if not (colormap % 257).any() or not (colormap % 256).any():
-        colormap = (colormap >> 8).astype(np.uint8)
-    return np.moveaxis(colormap[:, pixels], 0, -1), axes + "S"
-
-
-def _inverted(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype.kind not in "bu":
-        raise ImageError(f"its white is zero, which is not defined for {pixels.dtype}.")
-    return ~pixels
-
-
-def _samples(pixels: Any, axes: str, page: tifffile.TiffPage, is_colour: bool) -> tuple[Any, str]:
-    """Keep the letter S for colours and gray with opacity only; other samples are channels."""
-    if "S" not in axes:
-        return pixels, axes
-    place = axes.index("S")
-    count, extra = pixels.shape[place], [int(e) for e in page.extrasamples]
-    if extra == [1]:  # colours that are multiplied by opacity
-        return _straight(np.asarray(pixels), place), axes
-    if (is_colour and count in (3, 4)) or (count == 2 and extra == [2]):
-        return pixels, axes
-    return pixels, axes.replace("S", next(letter for letter in "CQVHM" if letter not in axes))
-
-
-def _straight(pixels: np.ndarray, place: int) -> np.ndarray:
-    colours, alpha = np.split(pixels, [pixels.shape[place] - 1], place)
-    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1.0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        values = np.where(alpha > 0, colours.astype(np.float64) * top / alpha, 0).clip(0, top)
-    values = np.rint(values) if pixels.dtype.kind in "iu" else values
-    return np.concatenate([values.astype(pixels.dtype), alpha], place)
 
 
 def _notes(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> TiffNotes:
