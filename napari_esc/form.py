@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDoubleSpinBox,
     QFileDialog,
-    QFormLayout,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
@@ -25,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from esc_plugin import CatalogEntry, list_models
 
+from .controls import choice, path_row, side_by_side, small_label, titled_group
 from .job import Settings
 from .settings import get_setting
 
@@ -134,34 +128,34 @@ class Form(QWidget):
     def _build(self, layers: QWidget) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self.region_box = _box(REGIONS)
-        self.image_info = _small_label()
-        layout.addWidget(_group("Image", [("Layer", layers), ("", self.image_info), ("Region", self.region_box)]))
+        self.region_box = choice(REGIONS)
+        self.image_info = small_label()
+        layout.addWidget(titled_group("Image", [("Layer", layers), ("", self.image_info), ("Region", self.region_box)]))
         purposes = [e.purpose for e in list_models() if e.purpose]
-        self.purpose_box = _box({ANY_PURPOSE: "Anything"} | {p: p.capitalize() for p in dict.fromkeys(purposes)})
-        self.model_box, self.card_label = _box({}), _small_label()
-        self.source_edit, self.source_row = _path_row(self._browse_weights)
+        self.purpose_box = choice({ANY_PURPOSE: "Anything"} | {p: p.capitalize() for p in dict.fromkeys(purposes)})
+        self.model_box, self.card_label = choice({}), small_label()
+        self.source_edit, self.source_row = path_row(self._browse_weights)
         rows: list[tuple[str, QWidget]] = [("For", self.purpose_box), ("Model", self.model_box)]
-        self.model_group = _group("Model", [*rows, ("", self.source_row), ("", self.card_label)])
+        self.model_group = titled_group("Model", [*rows, ("", self.source_row), ("", self.card_label)])
         layout.addWidget(self.model_group)
         self._build_result(layout)
-        self.device_box, self.memory_spin = _box(DEVICES), QDoubleSpinBox()
+        self.device_box, self.memory_spin = choice(DEVICES), QDoubleSpinBox()
         self.device_box.setCurrentIndex(max(self.device_box.findData(get_setting("device")), 0))
         self.memory_spin.setRange(0, 10000)
         self.memory_spin.setSpecialValueText("most of what is free")
         self.memory_spin.setSuffix(" GB at most")
         self.memory_spin.setValue(float(get_setting("memory_gb")))
         self.memory_spin.setToolTip("Less memory takes more time; the pixels are the same.")
-        layout.addWidget(_group("Compute", [("Device", self.device_box), ("Memory", self.memory_spin)]))
+        layout.addWidget(titled_group("Compute", [("Device", self.device_box), ("Memory", self.memory_spin)]))
         layout.addStretch(1)
 
     def _build_result(self, layout: QVBoxLayout) -> None:
-        self.factor_kind = _box({"factor": "Factor", "size": "Pixel size"})
+        self.factor_kind = choice({"factor": "Factor", "size": "Pixel size"})
         self.factor_spin = QDoubleSpinBox()
         self.factor_kind.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._factor_limits()
         self.factor_spin.setValue(2)
-        self.intensity_box = _box(INTENSITIES)
+        self.intensity_box = choice(INTENSITIES)
         self.intensity_box.setToolTip(
             "Which values the network sees as black and white; the result is mapped back, so values keep their meaning.\n"
             "Automatic: the range of the type for 8 bit, else the lowest and highest value of what is upscaled."
@@ -170,17 +164,17 @@ class Form(QWidget):
         self.consistency_check.setToolTip("Correct the result so that its mean over each original pixel is that pixel.")
         self.difference_check = QCheckBox("Add a difference layer")
         self.difference_check.setToolTip("Input minus the averaged result, with its bias and RMS.")
-        self.store_edit, store_row = _path_row(self._browse_store)
+        self.store_edit, store_row = path_row(self._browse_store)
         self.store_edit.setPlaceholderText("in memory")
         self.store_edit.setToolTip("Name of an OME-Zarr image to write the result to. Empty: the result stays in memory.")
         rows: list[tuple[str, QWidget]] = [
-            ("Scale", _row(self.factor_kind, self.factor_spin)),
+            ("Scale", side_by_side(self.factor_kind, self.factor_spin)),
             ("Intensity", self.intensity_box),
             ("", self.consistency_check),
             ("", self.difference_check),
             ("Write to", store_row),
         ]
-        layout.addWidget(_group("Result", rows))
+        layout.addWidget(titled_group("Result", rows))
 
     def _connect(self) -> None:
         self.purpose_box.currentIndexChanged.connect(self.fill_models)
@@ -264,49 +258,3 @@ def card_text(entry: CatalogEntry) -> str:
     training = f" Trained: {entry.training.rstrip('.')}." if entry.training else ""
     licence = f" Licence: {entry.license}." if entry.license else ""
     return f"{entry.summary}{training}{licence}"
-
-
-def _box(items: dict[str, str]) -> QComboBox:
-    box = QComboBox()
-    # Long names shorten; they must not widen the panel.
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
-    for data, text in items.items():
-        box.addItem(text, data)
-    return box
-
-
-def _small_label() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setStyleSheet("font-size: 10px;")
-    return label
-
-
-def _group(title: str, rows: list[tuple[str, QWidget]]) -> QGroupBox:
-    group = QGroupBox(title)
-    layout = QFormLayout(group)
-    layout.setContentsMargins(8, 4, 8, 6)
-    layout.setVerticalSpacing(4)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    for name, widget in rows:
-        if name:
-            layout.addRow(name, widget)
-        else:
-            layout.addRow(widget)
-    return group
-
-
-def _row(*widgets: QWidget) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        layout.addWidget(widget)
-    return row
-
-
-def _path_row(browse: Callable[[], None]) -> tuple[QLineEdit, QWidget]:
-    edit, button = QLineEdit(), QPushButton("Browse...")
-    button.clicked.connect(browse)
-    return edit, _row(edit, button)

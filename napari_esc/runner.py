@@ -119,16 +119,18 @@ class Runner(QObject):
             self._worker.quit()
 
     def _look(self) -> None:
-        ticket = self._ticket
+        ticket, activity = self._ticket, self._activity
         if ticket is None or not ticket.total:
             return
         self.progressed.emit(ticket.done, ticket.total)
-        if self._activity is not None:
-            if self._activity.total != ticket.total:
-                self._activity.total = ticket.total
-            self._activity.update(ticket.done - self._activity.n)
-            if self._activity.is_canceled:
-                self.cancel()
+        if activity is None:
+            return
+        if activity.is_canceled:
+            self.cancel()
+        if activity.total != ticket.total:
+            activity.total = ticket.total
+        # Last, because it lets Qt work on its events, and the end of the work may be one of them.
+        activity.update(ticket.done - activity.n)
 
     def _end(self) -> None:
         self._timer.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from typing import Any
 
 from magicgui.widgets import create_widget
@@ -15,11 +15,12 @@ from esc_plugin import EscError, HubError
 from . import geometry
 from .form import Form
 from .job import Result, Task
+from .listener import Listener
 from .runner import Runner
 from .settings import get_setting, set_setting, use_models_folder
 from .store import check_target
 from .viewing import add_result, plain_text, show_problem
-from .words import estimate_words, image_words, result_words, size_words
+from .words import estimate_words, image_words, left_words, result_words, size_words
 from .work import Estimate, estimate_work, preview_work, too_large, upscale_work
 
 NOTE = (
@@ -28,45 +29,6 @@ NOTE = (
 )
 #: Milliseconds without a change after which the estimate is made anew.
 PAUSE = 250
-
-
-class Listener:
-    """Hands the viewer's events on to a panel until the panel is deleted.
-
-    The viewer compares its callbacks when it drops one, and a deleted Qt object can't even be compared: so it never sees the
-    panel.
-    """
-
-    def __init__(self, layers: Callable[[], None], selection: Callable[[], None], steps: Callable[[], None]) -> None:
-        self._layers, self._selection, self._steps = layers, selection, steps
-        self._open = True
-
-    def listen_to(self, viewer: Any) -> None:
-        """Connect; the viewer holds no strong reference."""
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            event.connect(self.layers)
-        viewer.layers.selection.events.active.connect(self.selection)
-        viewer.dims.events.current_step.connect(self.steps)
-
-    def stop(self) -> None:
-        """Hand nothing on any more."""
-        self._open = False
-
-    def layers(self, event: Any = None) -> None:
-        """Layers were added, removed or moved."""
-        if self._open:
-            self._layers()
-
-    def selection(self, event: Any = None) -> None:
-        """Another layer is active."""
-        if self._open:
-            self._selection()
-
-    def steps(self, event: Any = None) -> None:
-        """A slider was moved."""
-        if self._open:
-            self._steps()
 
 
 class EscWidget(QWidget):
@@ -87,6 +49,7 @@ class EscWidget(QWidget):
         self.runner, self.estimator = Runner(self), Runner(self)
         self.preview_layer: Image | None = None
         self._adding = self._is_preview = False
+        self._began = 0.0
         self._estimated_for: Any = None
         self._known_model = ""
         self._build()
@@ -286,8 +249,10 @@ class EscWidget(QWidget):
             show_problem(error)
             return
         self._show_running(True)
-        self._is_preview = bool(region)
+        self._is_preview, self._began = bool(region), time.perf_counter()
         self.result_label.clear()
+        if not region:
+            self._remove_preview()
         self.runner.start(work(task), f"{title} {task.title}")
 
     def _show_running(self, running: bool) -> None:
@@ -295,6 +260,7 @@ class EscWidget(QWidget):
         self.cancel_button.setVisible(running)
         self.cancel_button.setEnabled(running)
         self.bar.setRange(0, 0)
+        self.bar.setFormat("%p %")
         for button in (self.preview_button, self.run_button):
             button.setVisible(not running)
         self.form.setEnabled(not running)
@@ -302,6 +268,7 @@ class EscWidget(QWidget):
     def _show_progress(self, done: int, total: int) -> None:
         self.bar.setRange(0, total)
         self.bar.setValue(done)
+        self.bar.setFormat(left_words(done, total, time.perf_counter() - self._began))
 
     def _finished(self, made: tuple[Task, Result]) -> None:
         task, result = made

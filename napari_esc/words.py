@@ -38,8 +38,17 @@ def estimate_words(task: Task, estimate: Estimate | None) -> str:
         text += (
             f"<br>About {seconds_text(estimate.seconds)} and {bytes_words(estimate.memory)} of memory on {estimate.device}."
         )
-    large = task.nbytes > LARGE_BYTES or (estimate is not None and estimate.seconds > LONG_SECONDS)
-    return f"<span style='color: #e8a33d'><b>Large.</b> {text}</span>" if large else text
+    warning = "Large." if task.nbytes > LARGE_BYTES else ""
+    if not warning and estimate and estimate.seconds > LONG_SECONDS:
+        warning = "This takes a while."
+    return f"<span style='color: #e8a33d'><b>{warning}</b> {text}</span>" if warning else text
+
+
+def left_words(done: int, total: int, seconds: float) -> str:
+    """Return how far a run is, as the text of a progress bar, from the seconds that it has taken so far."""
+    from esc_plugin.estimate import seconds_text
+
+    return f"%p %, {seconds_text(seconds * (total - done) / done)} left" if done and seconds > 2 else "%p %"
 
 
 def result_words(task: Task, result: Result, preview: bool) -> str:

@@ -228,6 +228,56 @@ def test_the_window_answers_while_a_network_runs(viewer: Any, qtbot: Any, open_p
     assert np.median(late) < 0.2
 
 
+def test_napari_s_list_of_activities_cancels_too(viewer: Any, qtbot: Any, open_panel: Any, monkeypatch: Any) -> None:
+    slow = Slow()
+    monkeypatch.setattr(panel_module, "upscale_work", slow)
+    viewer.add_image(pixels(20, 20), name="cells")
+    panel = open_panel()
+    panel.run_button.click()
+    qtbot.waitUntil(lambda: panel.bar.value() > 0, timeout=10_000)
+    activity = panel.runner._activity
+    assert activity.total == 3000
+    activity.cancel()
+    finish(panel, qtbot)
+    assert slow.ended.is_set()
+    assert len(viewer.layers) == 1
+
+
+def test_the_end_may_come_while_progress_is_shown(viewer: Any, qtbot: Any, open_panel: Any, monkeypatch: Any) -> None:
+    """Napari's progress lets Qt work on its events, so the work may end inside of our look at it."""
+    viewer.add_image(pixels(20, 20))
+    panel = open_panel()
+
+    def soon(task: Any) -> Any:
+        def work(progress: Any, cancel: Any) -> Any:
+            progress(1, 2)
+            time.sleep(0.15)
+            raise EscError("over.")
+
+        return work
+
+    monkeypatch.setattr(panel_module, "upscale_work", soon)
+    panel.run_button.click()
+    look = panel.runner._look
+    time.sleep(0.4)  # the end is queued
+    look()
+    finish(panel, qtbot)
+    assert panel.runner._activity is None
+
+
+def test_a_source_whose_light_would_add_up_is_hidden(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(20, 20), name="plain")
+    viewer.add_image(pixels(20, 20), name="light", blending="additive")
+    panel = open_panel()
+    run(panel, qtbot)
+    assert not viewer.layers["light"].visible
+    assert viewer.layers["light [x2]"].visible
+    assert "hidden" in panel.result_label.text()
+    viewer.layers.selection.active = viewer.layers["plain"]
+    run(panel, qtbot)
+    assert viewer.layers["plain"].visible
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

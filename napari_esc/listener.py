@@ -1,0 +1,45 @@
+"""The viewer's events, for a panel that may be deleted at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Listener:
+    """Hands the viewer's events on to a panel until the panel is deleted.
+
+    The viewer compares its callbacks when it drops one, and a deleted Qt object can't even be compared: so it never sees the
+    panel.
+    """
+
+    def __init__(self, layers: Callable[[], None], selection: Callable[[], None], steps: Callable[[], None]) -> None:
+        self._layers, self._selection, self._steps = layers, selection, steps
+        self._open = True
+
+    def listen_to(self, viewer: Any) -> None:
+        """Connect; the viewer holds no strong reference."""
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.connect(self.layers)
+        viewer.layers.selection.events.active.connect(self.selection)
+        viewer.dims.events.current_step.connect(self.steps)
+
+    def stop(self) -> None:
+        """Hand nothing on any more."""
+        self._open = False
+
+    def layers(self, event: Any = None) -> None:
+        """Layers were added, removed or moved."""
+        if self._open:
+            self._layers()
+
+    def selection(self, event: Any = None) -> None:
+        """Another layer is active."""
+        if self._open:
+            self._selection()
+
+    def steps(self, event: Any = None) -> None:
+        """A slider was moved."""
+        if self._open:
+            self._steps()
