@@ -452,6 +452,10 @@ def test_a_hub_entry(server, offer, tmp_path):
     path = fetch(entry, tmp_path / "host")
     assert path == tmp_path / "host/esc.safetensors"
     assert path.read_bytes() == A
+    # The catalogue pins another file: what was right before is wrong now.
+    entry = offer(hub="org/repo", file="esc.safetensors", sha256=hashlib.sha256(B).hexdigest())
+    with one_sentence(hashlib.sha256(B).hexdigest(), error=CheckpointError):
+        fetch(entry, tmp_path / "host")
 
 
 def test_files_of_the_same_name_from_different_repositories(server, tmp_path):

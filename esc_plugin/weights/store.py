@@ -56,11 +56,8 @@ def find_local(entry: CatalogEntry, folder: Path | None = None, *, by_hash: bool
     if entry.bundled:
         return Local(bundled_path(entry), entry.sha256, "Install the package again.")
     if entry.path:
-        return (
-            Local(Path(entry.path), entry.sha256, "Correct the manifest or the file.")
-            if Path(entry.path).is_file()
-            else None
-        )
+        own = Local(Path(entry.path), entry.sha256, "Correct the manifest or the file.")
+        return own if own.path.is_file() else None
     for place in dict.fromkeys([folder or models_folder(), models_folder()]):
         if found := _in_folder(entry, place, by_hash):
             return found
@@ -79,7 +76,8 @@ def _in_folder(entry: CatalogEntry, folder: Path, by_hash: bool) -> Local | None
             continue  # many repositories have a file of that name
         if entry.sha256 and noted.get("source_sha256", entry.sha256) != entry.sha256:
             return Local(path, entry.sha256, AGAIN)  # it came from another file than the catalogue's
-        return Local(path, noted.get("sha256") or (entry.sha256 if path.name == name else ""), AGAIN)
+        unchanged = path.name == name and "source_sha256" not in noted  # not one that we converted
+        return Local(path, (entry.sha256 if unchanged else "") or noted.get("sha256", ""), AGAIN)
     if entry.sha256 and by_hash:
         for path in weights_in(folder):
             if path.stat().st_size < MAX_BYTES and known_sha256(path) == entry.sha256:
