@@ -97,7 +97,7 @@ def layout_of(image: Any, axes: str | None = None) -> Layout:
         raise ImageError("an image can't be a masked array, its mask would be lost; fill it first.")
     if len(shape) < 2 or 0 in shape:
         raise ImageError(f"an image needs two axes or more, none of them empty; this one has shape {shape}.")
-    layout = Layout(shape, _guess(shape) if axes is None else axes.upper())
+    layout = Layout(shape, _guess(shape) if axes is None else "".join(axes).upper())
     _check(layout)
     return layout
 

@@ -17,7 +17,7 @@ from .arrays import layout_of
 from .errors import ImageError
 
 #: Output values that are corrected at a time.
-BAND_VALUES = 2**21
+BAND_VALUES = 2**19
 #: Halvings of the interval that holds a block's correction; float64 has no more bits.
 HALVINGS = 60
 
@@ -171,17 +171,23 @@ def _whole(blocks: np.ndarray, wanted: np.ndarray, dtype: np.dtype) -> np.ndarra
     """Shift blocks (..., n) within the type's range until their sums are n `wanted`, then round with the sums kept."""
     limits = np.iinfo(dtype)
     total = wanted * blocks.shape[-1]
-    span = float(limits.max) - float(limits.min)
-    least, most = np.full(wanted.shape, -span), np.full(wanted.shape, span)
-    for _ in range(HALVINGS):
-        middle = (least + most) / 2
-        too_much = (blocks + middle[..., None]).clip(limits.min, limits.max).sum(-1) > total
-        least, most = np.where(too_much, least, middle), np.where(too_much, middle, most)
-    shifted = (blocks + least[..., None]).clip(limits.min, limits.max)
-    whole = np.floor(shifted + 2.0**-20)  # the search ends a rounding error below the sum
+    shifted = blocks + (wanted - blocks.mean(-1))[..., None]
+    beyond = (shifted.min(-1) < limits.min) | (shifted.max(-1) > limits.max)
+    shifted[beyond] = _shift_within(blocks[beyond], total[beyond], float(limits.min), float(limits.max))
+    whole = np.floor(shifted + 2.0**-20)  # a rounding error below a whole number is one
     missing = np.rint(total - whole.sum(-1)).astype(int)
     # The largest fractions are rounded up, as many as are missing; stable, so that equals go from left to right.
     order = np.argsort(-(shifted - whole), axis=-1, kind="stable")
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(blocks.shape[-1]) + np.zeros_like(order), -1)
     return whole + (rank < missing[..., None])
+
+
+def _shift_within(blocks: np.ndarray, total: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Shift blocks (N, n), each by the number that makes their clipped values add up to `total` (N)."""
+    least, most = np.full(total.shape, low - high), np.full(total.shape, high - low)
+    for _ in range(HALVINGS):
+        middle = (least + most) / 2
+        too_much = (blocks + middle[:, None]).clip(low, high).sum(-1) > total
+        least, most = np.where(too_much, least, middle), np.where(too_much, middle, most)
+    return (blocks + least[:, None]).clip(low, high)

@@ -477,6 +477,14 @@ def test_tags_that_are_left_out_are_named(tmp_path: Path) -> None:
     assert read_picture(tmp_path / "in.tif").notes == []
 
 
+def test_the_limit_of_pixels_is_the_users(tmp_path: Path) -> None:
+    for suffix in (".png", ".tif"):
+        cv2.imwrite(str(tmp_path / f"in{suffix}"), noise((50, 50)))
+        with pytest.raises(ImageError, match="claims"):
+            upscaled(tmp_path / f"in{suffix}", max_pixels=500)
+        upscaled(tmp_path / f"in{suffix}", max_pixels=2500)
+
+
 def test_what_another_format_has_no_place_for_is_named(tmp_path: Path) -> None:
     text = PngImagePlugin.PngInfo()
     text.add_text("parameters", "a prompt")
