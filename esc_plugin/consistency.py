@@ -7,14 +7,14 @@ case.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .arrays import layout_of
-from .errors import ImageError
+from .errors import Cancelled, ImageError
 
 #: Output values that are corrected at a time.
 BAND_VALUES = 2**19
@@ -123,7 +123,7 @@ def _average_axis(values: np.ndarray, count: int, axis: int) -> np.ndarray:
     return np.moveaxis(np.diff(integral, axis=0) * (count / length), 0, axis)
 
 
-def project(upscaled: np.ndarray, plane: np.ndarray) -> None:
+def project(upscaled: np.ndarray, plane: np.ndarray, cancel: Callable[[], bool] | None = None) -> None:
     """Change `upscaled` as little as possible so that its averages over each pixel of `plane` are that pixel.
 
     That is a projection: each block of output pixels is shifted by one number, except for pixels that would leave the type's
@@ -136,17 +136,23 @@ def project(upscaled: np.ndarray, plane: np.ndarray) -> None:
         (Y, X) or (Y, X, S), changed in place.
     plane : numpy.ndarray
         The same dtype, with a whole factor less of Y and X.
+    cancel : callable, optional
+        ``cancel() -> bool`` is asked between bands of rows.
 
     Raises
     ------
     ImageError
         If the factor isn't whole.
+    Cancelled
+        If `cancel` returned ``True``.
     """
     (height, width), (tall, wide) = plane.shape[:2], upscaled.shape[:2]
     if tall % height or wide % width:
         raise ImageError(f"consistency needs a whole factor, {(tall, wide)} isn't a multiple of {(height, width)}.")
     fy, fx = tall // height, wide // width
     for top, bottom in _rows(height, wide * fy * (plane.size // (height * width))):
+        if cancel and cancel():
+            raise Cancelled("cancelled.")
         small = plane[top:bottom].reshape(bottom - top, width, -1).astype(np.float64)
         large = upscaled[top * fy : bottom * fy]
         blocks = large.reshape(bottom - top, fy, width, fx, -1).transpose(0, 2, 4, 1, 3).astype(np.float64)

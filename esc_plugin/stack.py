@@ -113,7 +113,7 @@ class Stack:
         sink = PlaneSink(out, self.levels, made, self._alpha_levels, plane if self.keep else None)
         self._enlarge(source, sink, progress, cancel)
         if self.consistency:
-            project(out, plane)
+            project(out, plane, cancel)
 
     def _transparency(self, alpha: np.ndarray, made: np.ndarray, progress: Progress | None, cancel: Cancel | None) -> None:
         source, sink = PlaneSource(alpha, self._alpha_levels), PlaneSink(made, self._alpha_levels, clip=True)
