@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from .arrays import layout_of, levels_of
+from .device import PRECISIONS, choose_device, choose_precision
 from .engine import Cancel, Need, Plan, Progress, Run, Sink, Source, make_plan
 from .engine.maps import FileMap, TensorMap, make_map
 from .engine.plan import free_bytes
-from .errors import EscError, ImageError
+from .errors import ImageError
 from .network.program import Region
 from .resample import Resampler, resize, runs_needed
 from .stack import Stack, choose_target, make_output, share_of
 from .weights.load import load_model
 from .weights.model import Model
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+__all__ = ["PRECISIONS", "TensorImage", "Upscaler", "choose_precision", "part_of", "upscale"]
 
 
 class Upscaler:
@@ -295,37 +296,3 @@ def part_of(progress: Progress | None, index: int, count: int) -> Progress | Non
     if progress is None:
         return None
     return lambda done, total: progress(index * total + done, count * total)
-
-
-def choose_device(device: str | torch.device) -> torch.device:
-    """Return the device that a user means.
-
-    Raises
-    ------
-    EscError
-        If this torch can't use it.
-    """
-    if device == "auto":
-        mps = torch.backends.mps.is_available()
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise EscError(f"can't use device {device!r}: {str(error).splitlines()[0]}") from None
-    return chosen
-
-
-def choose_precision(precision: str) -> torch.dtype:
-    """Return the dtype that a user means.
-
-    Raises
-    ------
-    EscError
-        If there is no such precision.
-    """
-    if precision == "auto":
-        return torch.float32
-    if precision not in PRECISIONS:
-        raise EscError(f"unknown precision {precision!r}; known are auto, {', '.join(PRECISIONS)}.")
-    return PRECISIONS[precision]
