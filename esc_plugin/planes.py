@@ -36,8 +36,7 @@ class PlaneSource:
 
     def __post_init__(self) -> None:
         """Take the mean once, so that it doesn't depend on the pieces that are read."""
-        finite = self.plane[np.isfinite(self.plane)] if self.keep else np.empty(0)
-        self._mean = float(self.levels.to_unit(finite).mean(dtype=np.float64)) if finite.size else 0.0
+        self._mean = _finite_mean(self.plane, self.levels) if self.keep else 0.0
 
     def read(self, region: Region) -> Tensor:
         """See `esc_plugin.engine.Source`."""
@@ -105,3 +104,13 @@ def _divided(values: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Take transparency out of colours. Where a pixel is opaque nothing changes; where it is invisible, it is black."""
     straight = np.divide(values, share, out=np.zeros_like(values), where=share > 0)
     return np.where(share < 1, straight.clip(0, 1), straight)
+
+
+def _finite_mean(plane: np.ndarray, levels: Levels) -> float:
+    """Average what is finite, row by row, in 0..1 of the network; 0 if nothing is."""
+    total, count = 0.0, 0
+    for row in plane:
+        finite = row[np.isfinite(row)]
+        total += float(levels.to_unit(finite).sum(dtype=np.float64))
+        count += finite.size
+    return total / max(count, 1)

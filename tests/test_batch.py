@@ -162,6 +162,12 @@ def test_a_memory_mapped_image_can_be_replaced_by_its_own_result(tmp_path: Path)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), image.repeat(2, 0).repeat(2, 1))
 
 
+def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    job = Job(picture(tmp_path / "a.png"), tmp_path / "file" / "a.png")
+    assert "can't make the folder" in Batch(NEAREST).run([job]).failed[0][1]
+
+
 def test_cancelling_a_batch_keeps_what_is_done(tmp_path: Path) -> None:
     jobs = [Job(picture(tmp_path / f"{i}.png"), tmp_path / "out" / f"{i}.png") for i in range(3)]
     with pytest.raises(Cancelled):

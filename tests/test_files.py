@@ -477,6 +477,15 @@ def test_tags_that_are_left_out_are_named(tmp_path: Path) -> None:
     assert read_picture(tmp_path / "in.tif").notes == []
 
 
+def test_more_exif_than_a_jpeg_can_hold(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x013B] = "x" * 70_000, "Ada"
+    Image.fromarray(noise((4, 4, 3))).save(tmp_path / "in.png", exif=exif)
+    result = Batch(NEAREST).upscale_file(Job(tmp_path / "in.png", tmp_path / "out.jpg"))
+    assert result.notes == ["JPEG has no place for so much EXIF"]
+    assert read_picture(tmp_path / "out.jpg").size == (8, 8)
+
+
 def test_the_limit_of_pixels_is_the_users(tmp_path: Path) -> None:
     for suffix in (".png", ".tif"):
         cv2.imwrite(str(tmp_path / f"in{suffix}"), noise((50, 50)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arrays import layout_of
@@ -116,13 +118,13 @@ class Batch:
             size = self.wish.size(layout.height, layout.width, self.upscaler.model.scale)
             shape = layout.resized(*size)
             check_target(job.target, picture, shape)
+            _make_folder(job.target.parent)
             out = empty_array(shape, picture.pixels.dtype.newbyteorder("="))
             self.upscaler(picture.pixels, axes=layout.axes, size=size, out=out, progress=progress, cancel=cancel, **options)
         except ImageError as error:
             raise ImageError(f"{job.source}: {error}") from None
         result = picture.enlarged(out)
         del picture  # it may hold its file open, which is perhaps about to be replaced
-        job.target.parent.mkdir(parents=True, exist_ok=True)
         write_picture(job.target, result, self.quality)
         return result
 
@@ -132,3 +134,12 @@ class Batch:
         if job.source.exists() and job.target.samefile(job.source):
             raise ImageError(f"the result would overwrite the image {str(job.source)!r} itself.")
         raise ImageError(f"{str(job.target)!r} exists already; skip or overwrite it.")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"can't make the folder {str(folder)!r}: {error.strerror}.") from None
+    if not os.access(folder, os.W_OK):
+        raise ImageError(f"may not write into the folder {str(folder)!r}.")

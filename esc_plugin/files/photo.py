@@ -21,6 +21,8 @@ READ = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "PPM")
 LOSSY = ("JPEG", "AVIF")
 #: Largest side that a format can hold.
 LARGEST_SIDE = {"JPEG": 65_535, "WEBP": 16_383, "AVIF": 65_536, "PNG": 2**31 - 1}
+#: What fits into one segment of a JPEG, its head aside.
+JPEG_SEGMENT_BYTES = 65_500
 #: Quality of lossy formats unless the user says otherwise.
 QUALITY = 95
 #: Modes whose arrays are taken as they are.
@@ -191,6 +193,10 @@ def write_photo(path: Path, picture: Picture, form: str, quality: int | None = N
     if data := exif.resized_exif(picture.exif, *picture.size):
         info["exif"] = exif.HEADER + data if form == "JPEG" else data
     info |= {name: value for name, value in (("icc_profile", picture.icc), ("xmp", picture.xmp)) if value}
+    for name in ("exif", "xmp"):
+        if form == "JPEG" and len(info.get(name, b"")) > JPEG_SEGMENT_BYTES:
+            del info[name]
+            picture.notes.append(f"JPEG has no place for so much {name.upper()}")
     pixels = np.ascontiguousarray(picture.pixels)
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * 255

@@ -108,6 +108,8 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         tiff = _notes(tif, page)
         if tif.is_imagej and set(tif.imagej_metadata or {}) & {"ROI", "Overlays"}:
             notes.append("ImageJ overlays are in pixels of the old size and are left out")
+        if tif.is_bigtiff and 34665 in tags:
+            notes.append("EXIF in BigTIFF can't be kept")
         if others := [tag.name for tag in tags if tag.code not in HANDLED_TAGS]:
             notes.append(f"its tags {', '.join(others[:9])} are left out")
         if turn in range(5, 9) and tiff.resolution:

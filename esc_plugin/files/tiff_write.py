@@ -34,6 +34,8 @@ def write_tiff(path: Path, picture: Picture) -> None:
     elif picture.dpi:
         options |= {"resolution": picture.dpi, "resolutionunit": 2}
     data = exif.resized_exif(picture.exif, *picture.size) if notes.kind != "imagej" and not options["bigtiff"] else None
+    if picture.exif and data is None:
+        picture.notes.append("this kind of TIFF has no place for its EXIF")
     added = list(exif.directories(data, options["byteorder"])) if data else []
     # Where they are is known only after the pixels, and tifffile refuses their tags; their neighbours' keep the place.
     extra = [*extra, *((code - 1, 4, 1, 0, True) for code, _ in added)]
