@@ -13,8 +13,8 @@ class Listener:
     panel.
     """
 
-    def __init__(self, layers: Callable[[], None], selection: Callable[[], None], steps: Callable[[], None]) -> None:
-        self._layers, self._selection, self._steps = layers, selection, steps
+    def __init__(self, layers: Callable[[], None], selection: Callable[[], None], view: Callable[[], None]) -> None:
+        self._layers, self._selection, self._view = layers, selection, view
         self._open = True
 
     def listen_to(self, viewer: Any) -> None:
@@ -23,7 +23,9 @@ class Listener:
         for event in (events.inserted, events.removed, events.reordered):
             event.connect(self.layers)
         viewer.layers.selection.events.active.connect(self.selection)
-        viewer.dims.events.current_step.connect(self.steps)
+        camera = getattr(viewer, "scene", viewer).camera.events
+        for event in (viewer.dims.events.current_step, camera.zoom, camera.center):
+            event.connect(self.view)
 
     def stop(self) -> None:
         """Hand nothing on any more."""
@@ -39,7 +41,7 @@ class Listener:
         if self._open:
             self._selection()
 
-    def steps(self, event: Any = None) -> None:
-        """A slider was moved."""
+    def view(self, event: Any = None) -> None:
+        """Something else is in view."""
         if self._open:
-            self._steps()
+            self._view()

@@ -104,7 +104,7 @@ class EscWidget(QWidget):
         return note
 
     def _connect(self) -> None:
-        self._listener = Listener(self._layers_changed, self._follow_selection, self._something_changed)
+        self._listener = Listener(self._layers_changed, self._follow_selection, self._view_changed)
         self._listener.listen_to(self.viewer)
         self.destroyed.connect(self._listener.stop)
         self.layers.changed.connect(self._layer_changed)
@@ -176,6 +176,10 @@ class EscWidget(QWidget):
             rows, columns = (abs(float(v)) for v in layer.scale[-2:])
             self.form.show_pixel_size((rows, columns), geometry.unit_names(layer)[-1])
         self._something_changed()
+
+    def _view_changed(self) -> None:
+        if self.form.region != "whole":
+            self._something_changed()
 
     def _something_changed(self, event: Any = None) -> None:
         self._pause.start()

@@ -185,6 +185,13 @@ def test_a_preview_is_replaced_and_then_gives_way(make_napari_viewer: Any, qtbot
         assert [layer.name for layer in viewer.layers] == ["cells", "cells preview"]
         assert panel.layer is source
         assert viewer.layers.selection.active is source
+    # The estimate follows the view.
+    choose(panel.form.region_box, "visible")
+    viewer.reset_view()  # the panel has taken some of the canvas
+    qtbot.waitUntil(lambda: "Result: 128 x 128" in panel.estimate_label.text(), timeout=20_000)
+    getattr(viewer, "scene", viewer).camera.zoom *= 8
+    qtbot.waitUntil(lambda: "Result: 128 x 128" not in panel.estimate_label.text(), timeout=20_000)
+    choose(panel.form.region_box, "whole")
     run(panel, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]"]
 
