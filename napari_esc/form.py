@@ -196,7 +196,7 @@ class Form(QWidget):
         self.source_edit.setPlaceholderText("organisation/repository" if other == HUB else "path of a weights file")
         self.source_edit.clear()
         entry = self.entry
-        self.card_label.setText(card_text(entry) if entry else "")
+        self.card_label.setText(card_text(entry.card, entry.summary) if entry else "")
         if entry and entry.scale:
             self.set_scale(entry.scale)
         self.model_changed.emit()
@@ -253,8 +253,9 @@ def model_label(entry: CatalogEntry) -> str:
     return f"{entry.name}{scale}" + (", download" if entry.source in ("hub", "url") else "")
 
 
-def card_text(entry: CatalogEntry) -> str:
+def card_text(card: dict[str, Any], summary: str = "") -> str:
     """Return what a user should know of a model: what it is for, and what it has seen."""
-    training = f" Trained: {entry.training.rstrip('.')}." if entry.training else ""
-    licence = f" Licence: {entry.license}." if entry.license else ""
-    return f"{entry.summary}{training}{licence}"
+    training = str(card.get("training", "")).rstrip(".")
+    licence = f" Licence: {card['license']}." if card.get("license") else ""
+    seen = f"Trained: {training}." if training else "It doesn't say what it was trained on."
+    return f"{summary} {seen}{licence}".strip()

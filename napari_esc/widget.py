@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButto
 from esc_plugin import EscError, HubError
 
 from . import geometry
-from .form import Form
+from .form import Form, card_text
 from .job import Result, Task
 from .listener import Listener
 from .runner import Runner
@@ -206,7 +206,9 @@ class EscWidget(QWidget):
         model, entry = task.settings.model, self.form.entry
         first, self._known_model = model != self._known_model, model
         if first and model == self.form.model and (entry is None or not entry.scale):
-            self.form.set_scale(estimate.scale)  # only the file itself could tell
+            # Only the file itself could tell.
+            self.form.set_scale(estimate.scale)
+            self.form.card_label.setText(card_text(estimate.card))
         if task.settings != self._settings_now():
             self._pause.start()  # something has changed meanwhile
         else:

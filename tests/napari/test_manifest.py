@@ -82,6 +82,16 @@ def test_the_sample_is_calibrated_and_16_bit() -> None:
         assert data.max() > meta["contrast_limits"][0] * 3
 
 
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.ome.zarr"])
+def test_saving_by_name_chooses_our_writers(name: str, npe2pm: Any, tmp_path: Path) -> None:
+    from napari.layers import Image
+
+    npe2pm.register(PluginManifest.from_distribution("esc-plugin"))
+    image = Image(np.zeros((8, 8), np.uint16), scale=(0.5, 0.25), units=("um", "um"))
+    assert image.save(str(tmp_path / name)) == [str(tmp_path / name)]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_settings_live_on_napari_s_page(npe2pm: Any) -> None:
     pytest.importorskip("napari.settings", reason="no settings")
     import napari.settings as pages

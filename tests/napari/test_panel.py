@@ -340,6 +340,7 @@ def test_a_file_tells_its_factor(viewer: Any, qtbot: Any, open_panel: Any, tmp_p
     viewer.add_image(pixels(20, 20))
     panel = open_panel(make_nearest(tmp_path / "three.safetensors", scale=3))
     qtbot.waitUntil(lambda: panel.form.factor_spin.value() == 3, timeout=20_000)
+    assert panel.form.card_label.text() == "It doesn't say what it was trained on."
 
 
 def test_models_are_listed_by_purpose(viewer: Any, open_panel: Any) -> None:
