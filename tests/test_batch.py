@@ -70,6 +70,7 @@ def test_folders_patterns_and_files_are_found(tmp_path: Path) -> None:
         ("b.png", "2", None, "b.png"),
         ("{folder}/{stem}_{model}_x{scale}.{ext}", "2", None, "in/a_nano_x2.jpg"),
         ("{stem}.png", "2", None, "a.png"),
+        ("{stem}_{from}.{ext}", "2", ".png", "a_jpg.png"),
     ],
 )
 def test_where_a_result_goes(output: str | None, label: str, suffix: str | None, target: str) -> None:

@@ -531,16 +531,26 @@ def test_any_scale_divides_the_pixel_size(tmp_path: Path) -> None:
     assert found["IFD0:XResolution"] == pytest.approx(27)
 
 
-def test_cmyk_goes_through_its_profile(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_cmyk_goes_through_its_profile(tmp_path: Path, suffix: str) -> None:
     """The profile says that cyan ink looks like the Lab colour that it says, whatever Pillow's formula makes of it."""
-    Image.new("CMYK", (4, 4), (255, 0, 0, 0)).save(tmp_path / "in.jpg", icc_profile=cmyk_profile(), quality=100)
-    picture = read_picture(tmp_path / "in.jpg")
+    source = tmp_path / f"in{suffix}"
+    Image.new("CMYK", (4, 4), (255, 0, 0, 0)).save(source, icc_profile=cmyk_profile(), quality=100)
+    picture = read_picture(source)
     assert picture.pixels.shape == (4, 4, 3)
     assert np.abs(picture.pixels.reshape(-1, 3).mean(0) - INK_RGB).max() < 6
-    with Image.open(io.BytesIO((upscaled(tmp_path / "in.jpg")).read_bytes())) as image:
+    with Image.open(io.BytesIO(upscaled(source).read_bytes())) as image:
         assert image.mode == "RGB"
         name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"])))
     assert "sRGB" in name
+
+
+def test_the_palette_of_imagej_stays_a_way_to_show_gray(tmp_path: Path) -> None:
+    image, palette = noise((8, 9)), np.random.default_rng(1).integers(0, 256, (3, 256)).astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "in.tif", image, imagej=True, colormap=palette)
+    with tifffile.TiffFile(upscaled(tmp_path / "in.tif")) as tif:
+        np.testing.assert_array_equal(tif.asarray(), large(image))
+        np.testing.assert_array_equal(tif.pages.first.colormap, palette)
 
 
 #: A mid gray in Lab and in sRGB; no formula without the profile makes that of pure cyan.

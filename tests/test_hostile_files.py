@@ -81,6 +81,12 @@ def cmyk(**options: Any) -> bytes:
     return file.getvalue()
 
 
+def saved_cmyk_tiff() -> bytes:
+    file = io.BytesIO()
+    Image.new("CMYK", (6, 5), (10, 20, 30, 40)).save(file, "TIFF")
+    return file.getvalue()
+
+
 def one_bit() -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels(5, 9) > 128).save(file, "PNG")
@@ -176,6 +182,8 @@ CASES: list[Case] = [
     ("animated.avif", lambda: animated("AVIF"), "animated .3 frames"),
     ("cmyk.jpg", cmyk, "CMYK without a colour profile"),
     ("cmyk-broken.jpg", lambda: cmyk(icc_profile=b"no profile" * 20), "profile can't be used"),
+    ("deep.ppm", lambda: b"P6 # comment\n2 2\n65535\n" + bytes(24), "more than 8 bits"),
+    ("cmyk.tif", saved_cmyk_tiff, "CMYK without a colour profile"),
     ("deep.avif", deep_avif, "more than 8 bits"),
     ("exif.jpg", lambda: saved("JPEG", exif=b"Exif\0\0MM\0*" + b"\xff" * 60), ((80, 60, 3), "uint8")),
     ("pages.tif", lambda: tiff(pixels(6, 7), more=[pixels(6, 7)] * 2), ((3, 12, 14), "uint8")),

@@ -60,8 +60,8 @@ def resized_exif(data: bytes | None, height: int, width: int) -> bytes | None:
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>\s*))([1-8])(\s*[\"'<])")
 
 
-def exif_of_tiff(path: Path) -> bytes | None:
-    """Return the EXIF of a TIFF, apart from what describes its pixels; ``None`` if it has none. Not for BigTIFF."""
+def exif_of_tiff(path: Path, text: bool) -> bytes | None:
+    """Return the EXIF of a TIFF, with or without the text in its main directory; ``None`` if it has none."""
     whole, kept = Image.Exif(), Image.Exif()
     with path.open("rb") as file:
         whole.load_from_fp(file)
@@ -69,7 +69,7 @@ def exif_of_tiff(path: Path) -> bytes | None:
             if values := whole.get_ifd(code):
                 kept.get_ifd(code).update(values)
     for tag in TEXT_TAGS:
-        if tag in whole:
+        if text and tag in whole:
             kept[tag] = whole[tag]
     return kept.tobytes().removeprefix(HEADER) if kept or kept.get_ifd(EXIF_IFD) or kept.get_ifd(GPS_IFD) else None
 

@@ -13,8 +13,8 @@ from ..errors import ImageError
 from ..resample import fit_size, target_size
 from . import FORMATS, SUFFIXES
 
-#: What a template may name.
-FIELDS = ("folder", "stem", "ext", "model", "scale")
+#: What a template may name; ``from`` is the image's own suffix, ``ext`` that of the result.
+FIELDS = ("folder", "stem", "ext", "from", "model", "scale")
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,15 @@ def plan_jobs(
         stem = path.stem
         if stem.lower().endswith(".ome") and kept.lower() in (".tif", ".tiff"):  # the convention for OME's TIFF
             stem, kept = stem[:-4], stem[-4:] + kept
-        values = {"folder": str(path.parent), "stem": stem, "ext": kept.lstrip("."), "model": model, "scale": label}
+        values = {"folder": str(path.parent), "stem": stem, "ext": kept.lstrip("."), "from": path.suffix.lstrip(".")}
+        values |= {"model": model, "scale": label}
         target = Path(pattern.format(**values)) if "{" in pattern else Path(pattern)
         jobs.append(Job(path, folder / inside / target if folder is not None else target))
     twice = [path for path, count in Counter(_key(job.target) for job in jobs).items() if count > 1]
     if twice:
-        raise ImageError(f"several images would go to {twice[0]!r}; name a folder, or a template with {{stem}} and {{ext}}.")
+        raise ImageError(
+            f"several images would go to {twice[0]!r}; name a folder, or a template with {{stem}} and {{from}}."
+        )
     return jobs
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,11 +44,11 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
             raise ImageError(f"it is animated ({frames} frames); only still images can be upscaled.")
         shape = image.height, image.width, len(image.getbands())
         check_size("it", shape, 4 if image.mode in ("F", "I") else 2, max_pixels)
-        _check_depth(path, form)
+        _check_depth(path, image)
         image.load()
         icc, pixels = image.info.get("icc_profile"), _pixels(image, path)
         if image.mode == "CMYK":
-            icc = _srgb().tobytes()
+            icc = srgb_profile().tobytes()
         xmp = _bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
         found, notes = _exif_of(image)
         if image.format == "MPO":
@@ -107,11 +108,11 @@ def _pixels(image: Image.Image, path: Path) -> np.ndarray:
     if mode in ("P", "PA", "RGBa", "YCbCr", "RGBX"):
         return np.array(image.convert("RGB" if mode in ("P", "YCbCr", "RGBX") else "RGBA"))
     if mode == "CMYK":
-        return np.array(from_cmyk(image))
+        return np.array(from_cmyk(image, image.info.get("icc_profile")))
     raise ImageError(f"its colours are {mode!r}, which can't be upscaled; convert it to RGB first.")
 
 
-def from_cmyk(image: Image.Image) -> Image.Image:
+def from_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Convert CMYK to sRGB through its profile.
 
     Raises
@@ -119,13 +120,17 @@ def from_cmyk(image: Image.Image) -> Image.Image:
     ImageError
         If it has none, so that nobody knows its colours.
     """
-    profile = image.info.get("icc_profile")
     if not profile:
         raise ImageError("it is CMYK without a colour profile, so its colours are undefined; convert it to RGB first.")
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(
-            image, source, _srgb(), ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB", flags=ImageCms.Flags.BLACKPOINTCOMPENSATION
+            image,
+            source,
+            srgb_profile(),
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            "RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (ImageCms.PyCMSError, OSError) as error:
         raise ImageError(f"its CMYK profile can't be used: {error}") from None
@@ -133,7 +138,8 @@ def from_cmyk(image: Image.Image) -> Image.Image:
     return converted
 
 
-def _srgb() -> ImageCms.ImageCmsProfile:
+def srgb_profile() -> ImageCms.ImageCmsProfile:
+    """Make the profile of what `from_cmyk` returns."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
@@ -158,15 +164,21 @@ def _bytes(value: Any) -> bytes | None:
     return value.encode() if isinstance(value, str) else value or None
 
 
-def _check_depth(path: Path, form: str) -> None:
-    """Pillow cuts deep AVIF to 8 bits, silently."""
-    if form != "AVIF":
-        return
+def _check_depth(path: Path, image: Image.Image) -> None:
+    """Pillow cuts deep AVIF and deep colour PPM to 8 bits, silently."""
     with path.open("rb") as file:
         head = file.read(2**16)
-    at = head.find(b"av1C")
-    if at >= 0 and len(head) > at + 6 and head[at + 6] & 0x40:
-        raise ImageError("it is AVIF with more than 8 bits, which would be lost; convert it to PNG or TIFF with 16 bits.")
+    deep = False
+    if image.format == "AVIF":
+        at = head.find(b"av1C")
+        deep = at >= 0 and len(head) > at + 6 and bool(head[at + 6] & 0x40)
+    elif image.format == "PPM" and image.mode == "RGB":
+        found = re.match(rb"P[36](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+(\d+)", head)
+        deep = found is not None and int(found[1]) > 255
+    if deep:
+        raise ImageError(
+            f"it is {image.format} with more than 8 bits, which would be lost; convert it to PNG or TIFF first."
+        )
 
 
 def _is_lossless_webp(path: Path) -> bool:

@@ -14,7 +14,7 @@ from ..errors import ImageError
 from . import exif
 from .ome import resized_ome
 from .picture import MAX_PIXELS, Picture, check_size, oriented
-from .tiff_pixels import check_complete, colour_or_channels, inverted, read_pixels, through_palette
+from .tiff_pixels import check_complete, colour_or_channels, inverted, read_pixels, through_palette, through_profile
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PER_INCH = {2: 1.0, 3: 2.54}  # by ResolutionUnit
@@ -89,18 +89,21 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         series, notes = _only_series(tif)
         page = series.keyframe
         photometric = _name(tifffile.PHOTOMETRIC, page.photometric)
-        if photometric not in ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE", "YCBCR"):
+        if photometric not in ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE", "YCBCR", "SEPARATED"):
             raise ImageError(f"its colours are {photometric}, which can't be upscaled; convert it to RGB first.")
         check_size("it", (*page.shape,), series.dtype.itemsize, max_pixels)
         if len(series) == 0 or len(series.shape) < 2:
             raise ImageError(f"it holds no image: its shape is {series.shape}.")
         check_complete(tif, series)
         pixels, axes = read_pixels(path, series), series.axes
-        if photometric == "PALETTE":
+        icc = page.tags.valueof(ICC_TAG)
+        if photometric == "SEPARATED":
+            pixels, icc = through_profile(np.asarray(pixels), axes, icc)
+        elif photometric == "PALETTE" and not tif.is_imagej:  # ImageJ's palette only says how to show gray
             pixels, axes = through_palette(np.asarray(pixels), axes, page.colormap)
         elif photometric == "MINISWHITE":
             pixels = inverted(np.asarray(pixels))
-        is_colour = photometric in ("RGB", "YCBCR", "PALETTE")
+        is_colour = photometric in ("RGB", "YCBCR", "PALETTE", "SEPARATED")
         pixels, axes = colour_or_channels(pixels, axes, page, is_colour)
         tags, turn = page.tags, page.tags.valueof(274, 1)
         if turn in range(2, 9):
@@ -108,8 +111,9 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         tiff = _notes(tif, page)
         if tif.is_imagej and set(tif.imagej_metadata or {}) & {"ROI", "Overlays"}:
             notes.append("ImageJ overlays are in pixels of the old size and are left out")
-        if tif.is_bigtiff and 34665 in tags:
-            notes.append("EXIF in BigTIFF can't be kept")
+        no_exif = tif.is_bigtiff or tif.is_imagej
+        if no_exif and 34665 in tags:
+            notes.append("EXIF in a BigTIFF or ImageJ's TIFF can't be kept")
         if others := [tag.name for tag in tags if tag.code not in HANDLED_TAGS]:
             notes.append(f"its tags {', '.join(others[:9])} are left out")
         if turn in range(5, 9) and tiff.resolution:
@@ -119,9 +123,10 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
             pixels,
             axes,
             "TIFF",
-            icc=tags.valueof(ICC_TAG),
+            icc=icc,
             xmp=exif.upright_xmp(tags.valueof(XMP_TAG)),
-            exif=None if tif.is_bigtiff else exif.exif_of_tiff(path),
+            # Where tifffile, ImageJ or OME wrote the description, it is theirs and no caption.
+            exif=None if no_exif else exif.exif_of_tiff(path, tiff.kind == "plain"),
             dpi=(tiff.resolution[0] * unit, tiff.resolution[1] * unit) if tiff.resolution and unit else None,
             tiff=tiff,
             notes=notes,
@@ -159,6 +164,7 @@ def _notes(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> TiffNotes:
         "software": tags.valueof(305),
         "datetime": tags.valueof(306),
         "extratags": list(_kept_tags(tags)),
+        "colormap": page.colormap if tif.is_imagej else None,
     }
     resolution = None
     if 282 in tags and 283 in tags:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from ..errors import ImageError
+from .photo import from_cmyk, srgb_profile
 from .picture import check_size
 
 #: Stacks from this size on are read page by page.
@@ -80,6 +82,14 @@ def through_palette(pixels: np.ndarray, axes: str, colormap: np.ndarray | None) 
     if not (colormap % 257).any() or not (colormap % 256).any():
         colormap = (colormap >> 8).astype(np.uint8)
     return np.moveaxis(colormap[:, pixels], 0, -1), axes + "S"
+
+
+def through_profile(pixels: np.ndarray, axes: str, profile: bytes | None) -> tuple[np.ndarray, bytes]:
+    """Convert CMYK to sRGB, and return sRGB's profile with it."""
+    if axes != "YXS" or pixels.shape[2] != 4 or pixels.dtype != np.uint8:
+        raise ImageError(f"its inks are {axes} {pixels.shape} {pixels.dtype}; only CMYK of 8 bits can be converted.")
+    image = Image.frombytes("CMYK", (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
+    return np.array(from_cmyk(image, profile)), srgb_profile().tobytes()
 
 
 def inverted(pixels: np.ndarray) -> np.ndarray:
