@@ -21,9 +21,6 @@ test: .venv-test/done  ## everything that runs without a display
 test-napari: .venv-napari/done  ## the napari plugin, in a real napari: needs a display, or Xvfb and the libraries in .ci/run
 	.venv-napari/bin/pytest tests/napari --timeout-method=thread
 
-napari-test: .venv-napari/done  ## the napari door in a real window; needs a display or Xvfb, see docs/napari.md
-	.venv-napari/bin/pytest tests/napari --timeout-method thread
-
 .venv-demo/done: pyproject.toml
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/$(PIP) "$(TORCH)"
@@ -36,12 +33,6 @@ napari-test: .venv-napari/done  ## the napari door in a real window; needs a dis
 	.venv-test/bin/$(PIP) -e ".[dev]"
 	# Without their needs: torchvision's would replace the torch above.
 	.venv-test/bin/$(PIP) --no-deps spandrel==0.4.2 einops torchvision==0.28.0
-	touch $@
-
-.venv-napari/done: pyproject.toml
-	$(PYTHON) -m venv .venv-napari
-	.venv-napari/bin/$(PIP) "$(TORCH)"
-	.venv-napari/bin/$(PIP) -e ".[napari,test]" "napari[pyqt6]" pytest-qt pytest-xvfb
 	touch $@
 
 .venv-napari/done: pyproject.toml
