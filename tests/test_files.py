@@ -19,7 +19,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from esc_plugin import ImageError
-from esc_plugin.files import read_picture, write_picture
+from esc_plugin.files import empty_array, read_picture, write_picture
 from esc_plugin.files.batch import Batch
 from esc_plugin.files.jobs import Job, Wish
 
@@ -412,6 +412,11 @@ def test_a_large_result_goes_through_a_file(tmp_path: Path, monkeypatch: pytest.
     result = Batch(NEAREST).upscale_file(Job(tmp_path / "in.png", tmp_path / "out.png"))
     assert isinstance(result.pixels, np.memmap)
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out.png")), large(image))
+
+
+def test_the_limit_of_memory_counts_for_the_result_too() -> None:
+    assert isinstance(empty_array((100, 100), np.uint8, memory_limit=10_000), np.memmap)
+    assert not isinstance(empty_array((100, 100), np.uint8, memory_limit=100_000), np.memmap)
 
 
 def test_multiplied_colours_become_straight(tmp_path: Path) -> None:

@@ -119,7 +119,8 @@ class Batch:
             shape = layout.resized(*size)
             check_target(job.target, picture, shape)
             _make_folder(job.target.parent)
-            out = empty_array(shape, picture.pixels.dtype.newbyteorder("="))
+            limit = self.upscaler.memory_limit if self.upscaler.device.type == "cpu" else None
+            out = empty_array(shape, picture.pixels.dtype.newbyteorder("="), limit)
             self.upscaler(picture.pixels, axes=layout.axes, size=size, out=out, progress=progress, cancel=cancel, **options)
         except ImageError as error:
             raise ImageError(f"{job.source}: {error}") from None

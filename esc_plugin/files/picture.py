@@ -95,8 +95,13 @@ def check_size(name: str, shape: tuple[int, ...], itemsize: int, max_pixels: int
         raise ImageError(f"{name} needs {pixels * itemsize / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free.")
 
 
-def empty_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Return an array to fill: in memory, or in an unnamed temporary file if it is large.
+def empty_array(shape: tuple[int, ...], dtype: Any, memory_limit: int | None = None) -> np.ndarray:
+    """Return an array to fill: in memory, or in an unnamed temporary file if it takes much of what may be used.
+
+    Parameters
+    ----------
+    memory_limit : int, optional
+        Bytes of it; by default all that is free.
 
     Raises
     ------
@@ -105,7 +110,8 @@ def empty_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """
     dtype = np.dtype(dtype)
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if size < psutil.virtual_memory().available * SHARE_OF_FREE:
+    free = psutil.virtual_memory().available
+    if size < min(free, free if memory_limit is None else memory_limit) * SHARE_OF_FREE:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile(prefix="esc-") as file:
         try:
