@@ -591,3 +591,14 @@ def cmyk_profile() -> bytes:
     head = struct.pack(">I4sI4s4s4s", size, b"lcms", 0x02400000, b"prtr", b"CMYK", b"Lab ")
     head += struct.pack(">6H", 2024, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + s15(0.9642) + s15(1) + s15(0.8249)
     return head.ljust(128, b"\0") + table + body
+
+
+def test_the_thumbnail_of_the_old_image_is_left_out(tmp_path: Path) -> None:
+    Image.fromarray(noise((8, 8, 3))).save(tmp_path / "small.jpg")
+    Image.fromarray(noise((32, 32, 3))).save(tmp_path / "in.jpg")
+    tag_with_exiftool(tmp_path / "in.jpg", f"-ThumbnailImage<={tmp_path / 'small.jpg'}", "-IFD0:Make=Maker")
+    assert "IFD1:ThumbnailImage" in exiftool(tmp_path / "in.jpg")
+    found = exiftool(upscaled(tmp_path / "in.jpg"))
+    assert found["IFD0:Make"] == "Maker"
+    assert not any(name.startswith("IFD1:") for name in found)
+    assert "ExifTool:Warning" not in found
