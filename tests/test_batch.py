@@ -169,6 +169,15 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     assert "can't make the folder" in Batch(NEAREST).run([job]).failed[0][1]
 
 
+def test_a_lack_of_memory_is_the_files_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("esc_plugin.stack.Stack.run", fail)
+    summary = Batch(NEAREST).run([Job(picture(tmp_path / "a.png"), tmp_path / "out.png")])
+    assert "no memory" in summary.failed[0][1]
+
+
 def test_cancelling_a_batch_keeps_what_is_done(tmp_path: Path) -> None:
     jobs = [Job(picture(tmp_path / f"{i}.png"), tmp_path / "out" / f"{i}.png") for i in range(3)]
     with pytest.raises(Cancelled):

@@ -124,6 +124,8 @@ class Batch:
             self.upscaler(picture.pixels, axes=layout.axes, size=size, out=out, progress=progress, cancel=cancel, **options)
         except ImageError as error:
             raise ImageError(f"{job.source}: {error}") from None
+        except MemoryError:
+            raise ImageError(f"{job.source}: there is no memory for it.") from None
         result = picture.enlarged(out)
         del picture  # it may hold its file open, which is perhaps about to be replaced
         write_picture(job.target, result, self.quality)
