@@ -77,6 +77,10 @@ class Runner(QObject):
         self._worker: Any = None
         self._ticket: Ticket | None = None
         self._activity: cancelable_progress | None = None
+        # A panel that is deleted while work goes on takes the work with it; what is connected here must not be a part of it.
+        workers: list[Any] = []
+        self._workers = workers
+        self.destroyed.connect(lambda: [worker.quit() for worker in workers])
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK)
         self._timer.timeout.connect(self._look)
@@ -107,8 +111,7 @@ class Runner(QObject):
         worker = self._worker = create_worker(esc_work, ticket, _ignore_errors=True)
         ticket.cancel = lambda: worker.abort_requested
         worker.finished.connect(self._end)
-        # A panel that is deleted while the work goes on takes the work with it.
-        self.destroyed.connect(worker.quit)
+        self._workers.append(worker)
         self._activity = cancelable_progress(total=0, desc=title) if title else None
         worker.start()
         self._timer.start()
@@ -138,11 +141,15 @@ class Runner(QObject):
         if self._activity is not None:
             self._activity.close()
             self._activity = None
+        self._workers.clear()
         if ticket is None:
             return
+        # The worker holds the ticket; without the way back it can go at once, in this thread.
+        cancelled, ticket.cancel = worker.abort_requested, lambda: False
+        del worker
         if ticket.error is not None:
             self.failed.emit(ticket.error)
-        elif ticket.result is None or worker.abort_requested:
+        elif ticket.result is None or cancelled:
             self.cancelled.emit()
         else:
             self.finished.emit(ticket.result)
