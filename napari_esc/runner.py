@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 from napari.qt.threading import create_worker
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, QTimer, Signal
+from superqt.utils import WorkerBase
 
 from esc_plugin import Cancelled
 
 #: Milliseconds between two looks at how far the work is.
 LOOK = 100
+
+# Napari waits for its threads when the window is closed by hand. A script that simply ends would take Qt from under them.
+atexit.register(WorkerBase.await_workers, 10_000)
 
 Work = Callable[[Callable[[int, int], None], Callable[[], bool]], Any]
 

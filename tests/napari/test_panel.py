@@ -442,15 +442,20 @@ def close_when_running():
 timer = QTimer()
 timer.timeout.connect(close_when_running)
 timer.start(50)
-napari.run()
-print("closed", flush=True)
+"""
+BY_HAND = "napari.run()"
+BY_A_SCRIPT = """
+while timer.isActive():
+    QApplication.processEvents()
 """
 
 
-def test_closing_the_window_while_running_exits_cleanly(qapp: Any) -> None:
+@pytest.mark.parametrize("way", [BY_HAND, BY_A_SCRIPT])
+def test_closing_the_window_while_running_exits_cleanly(way: str, qapp: Any) -> None:
+    code = f"{CLOSING}{way}\nprint('closed', flush=True)"
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CLOSING], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stdout.split() == ["closing", "closed"], done.stderr
     assert done.returncode == 0, done.stderr
