@@ -72,7 +72,7 @@ def test_every_family_is_exact_in_chunks(shared, case: Golden) -> None:
 
 @pytest.mark.slow
 @settings(max_examples=12)
-@given(st.tuples(st.integers(100, 200), st.integers(100, 200)), st.sampled_from([10**5, 10**6]), st.booleans())
+@given(st.tuples(st.integers(100, 200), st.integers(100, 200)), st.sampled_from([10**6, 4 * 10**6]), st.booleans())
 def test_larger_images_in_small_chunks(size: tuple[int, int], work: int, half: bool) -> None:
     network = load_model("esc-nano-x2").network
     network = network.to(torch.bfloat16) if half else network
