@@ -104,7 +104,7 @@ class Task:
     name : str
         Of the source.
     state, limits, metadata
-        Of the source, see `napari_esc.layers.upscaled_layer`.
+        Of the source, see `napari_esc.layers.result_layer`.
     grid : Grid
         Of the source.
     """
@@ -201,16 +201,13 @@ class Task:
         """
         start = time.perf_counter()
         image = Watched(self.image, cancel)
-        pixels: Any
-        data: Any
+        result = Result(None, self.metadata | {"esc": self._provenance(engine)})
         if self.settings.store:
-            pixels, data = self._run_to_disk(image, engine, progress, cancel)
+            result.data = self._run_to_disk(image, engine, result, progress, cancel)
         else:
             pixels = self._upscale(image, engine, None, progress, cancel)
-            data = with_levels(pixels, self.rgb, cancel)
-        result = Result(data, self.metadata | {"esc": self._provenance(engine)})
-        if self.settings.difference:
-            result.difference, result.agreement = self._difference(image, pixels)
+            self._compare(image, pixels, result)
+            result.data = with_levels(pixels, self.rgb, cancel)
         result.seconds = time.perf_counter() - start
         engine.learn(engine.work(self.size, self.target) * self.planes, result.seconds)
         return result
@@ -230,38 +227,44 @@ class Task:
         )
 
     def _run_to_disk(
-        self, image: Watched, engine: Engine, progress: Progress | None, cancel: Cancel | None
-    ) -> tuple[Any, list[Any]]:
+        self, image: Watched, engine: Engine, result: Result, progress: Progress | None, cancel: Cancel | None
+    ) -> Any:
         assert self.settings.store is not None
         axes = Axes.of(self.state | self.place, len(self.region))
         stored = OmeZarrImage(self.settings.store, self.shape, self.image.dtype, axes, self.rgb)
         try:
-            self._upscale(image, engine, stored.planes_in_files() if self._large_planes() else stored, progress, cancel)
+            pixels = stored.planes_in_files() if self._large_planes() else stored
+            self._upscale(image, engine, pixels, progress, cancel)
+            # Before the file gets its name: whoever cancels now finds none.
+            self._compare(image, pixels, result)
             stored.finish(self.title, self.state, cancel)
         except BaseException:
             stored.discard()
             raise
         levels = stored.lazy()
-        return levels[0], levels if len(levels) > 1 else levels[0]
+        return levels if len(levels) > 1 else levels[0]
 
     def _large_planes(self) -> bool:
         import psutil
 
         return self.nbytes / self.planes > SHARE_OF_MEMORY * psutil.virtual_memory().available
 
-    def _difference(self, image: Watched, pixels: Any) -> tuple[np.ndarray, tuple[float, float, float]]:
-        """Return input minus averaged result, its bias and RMS, and the mean of the input."""
+    def _compare(self, image: Watched, pixels: Any, result: Result) -> None:
+        """If wanted, fill in input minus averaged result, its bias and RMS, and the mean of the input."""
+        if not self.settings.difference:
+            return
         from esc_plugin.consistency import average, check_agreement
 
         leading = self.shape[: len(self.region) - 2]
-        difference = np.empty((*leading, *self.size), np.float32)
+        result.difference = np.empty((*leading, *self.size), np.float32)
         for index in np.ndindex(*leading):
             plane = np.asarray(image[index], np.float64)
             differs = plane - average(np.asarray(pixels[index]), self.size)
-            difference[index] = differs.mean(-1) if self.rgb else differs
+            # Colours as gray, without transparency.
+            result.difference[index] = differs[..., :3].mean(-1) if self.rgb else differs
         found = check_agreement(image, pixels, self.letters)
         bias, mean = (float(np.mean([getattr(a, name) for a in found])) for name in ("bias", "mean"))
-        return difference, (bias, float(np.mean([a.rms**2 for a in found])) ** 0.5, mean)
+        result.agreement = bias, float(np.mean([a.rms**2 for a in found])) ** 0.5, mean
 
     def _provenance(self, engine: Engine) -> dict[str, Any]:
         model, chosen = engine.upscaler.model, self.settings

@@ -209,7 +209,7 @@ class EscWidget(QWidget):
             # Only the file itself could tell.
             self.form.set_scale(estimate.scale)
             self.form.card_label.setText(card_text(estimate.card))
-        if task.settings != self._settings_now():
+        if (task.settings, task.region) != self._asked_for():
             self._pause.start()  # something has changed meanwhile
         else:
             self._show_estimate(estimate_words(task, estimate))
@@ -222,11 +222,13 @@ class EscWidget(QWidget):
         else:
             self._show_estimate(plain_text(error) or f"{type(error).__name__}: {error}", problem=True)
 
-    def _settings_now(self) -> Any:
+    def _asked_for(self) -> Any:
+        """Return the settings and the region as they are now."""
         try:
-            return self.task().settings
+            task = self.task()
         except EscError:
             return None
+        return task.settings, task.region
 
     def _show_estimate(self, text: str, problem: bool = False) -> None:
         self.estimate_label.setText(text)

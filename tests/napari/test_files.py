@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +118,16 @@ def test_a_result_on_disk_is_the_one_in_memory(
     data, properties = KINDS[kind]
     source = Image(data, **properties)
     store = tmp_path / "result.ome.zarr"
-    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=store))
-    layer = result_layer(task, task.run(engine_for(nearest, "cpu")))
+    plain = Settings(nearest, (2.0, 2.0), device="cpu", difference=True)
+    engine, region = engine_for(nearest, "cpu"), whole_region(source)
+    task = Task.of(source, region, replace(plain, store=store))
+    result, in_memory = task.run(engine), Task.of(source, region, plain).run(engine)
+    layer = result_layer(task, result)
     assert not isinstance(layer.data, np.ndarray)  # shown lazily
-    plain = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu")).run(
-        engine_for(nearest, "cpu")
-    )
-    np.testing.assert_array_equal(np.asarray(layer.data), plain.data)
-    np.testing.assert_allclose(
-        outer_corners(layer, whole_region(layer)), outer_corners(source, whole_region(source)), atol=1e-9
-    )
+    np.testing.assert_array_equal(np.asarray(layer.data), in_memory.data)
+    np.testing.assert_array_equal(result.difference, in_memory.difference)
+    assert result.agreement == in_memory.agreement
+    np.testing.assert_allclose(outer_corners(layer, whole_region(layer)), outer_corners(source, region), atol=1e-9)
     assert [path.name for path in tmp_path.iterdir()] == ["result.ome.zarr"]
     assert not (store / "scratch").exists()
 
@@ -139,13 +140,32 @@ def test_a_large_result_on_disk_is_a_pyramid(nearest: str, tmp_path: Path) -> No
     np.testing.assert_array_equal(np.asarray(layer.data[1]), source.data)
 
 
-def test_a_cancelled_result_leaves_no_file(nearest: str, tmp_path: Path) -> None:
-    source = Image(pixels(4, 16, 16))
-    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr"))
-    asked = iter([False] * 8 + [True] * 100)
-    with pytest.raises(Cancelled):
-        task.run(engine_for(nearest, "cpu"), cancel=lambda: next(asked))
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("large_planes", [False, True])
+def test_a_cancelled_result_leaves_no_file(
+    large_planes: bool, nearest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever it is cancelled: while it is computed, compared, moved or made smaller."""
+    if large_planes:
+        monkeypatch.setattr("napari_esc.job.SHARE_OF_MEMORY", 0)
+    monkeypatch.setattr("napari_esc.pyramid.SMALLEST_LEVEL", 8)
+    source = Image(pixels(2, 16, 16))
+    settings = Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr", difference=True)
+    task, engine = Task.of(source, whole_region(source), settings), engine_for(nearest, "cpu")
+    asked = [0]
+
+    def cancel_at(count: int) -> bool:
+        asked[0] += 1
+        return asked[0] == count
+
+    task.run(engine, cancel=lambda: cancel_at(-1))
+    total, asked[0] = asked[0], 0
+    (tmp_path / "a.ome.zarr").rename(tmp_path / "whole")
+    assert total > 15
+    for count in range(1, total + 1):
+        asked[0] = 0
+        with pytest.raises(Cancelled):
+            task.run(engine, cancel=lambda at=count: cancel_at(at))
+        assert [path.name for path in tmp_path.iterdir()] == ["whole"], count
 
 
 @pytest.mark.parametrize(
