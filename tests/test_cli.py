@@ -113,7 +113,10 @@ def test_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     command = [*COMMAND, "upscale", str(tmp_path / "in.png"), "-o", str(out)]
-    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    # A job in the background is started with Ctrl-C ignored, and hands that on to its children.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    with subprocess.Popen(command, env=ENVIRONMENT, **pipes, **heard) as process:
         time.sleep(6)  # past its start, into the work
         process.send_signal(signal.SIGINT)
         start = time.monotonic()
