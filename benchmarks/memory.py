@@ -1,6 +1,6 @@
 """Peak memory of one upscale, measured from outside the process, against its limit.
 
-    python benchmarks/memory.py --model ESC-lt --scale 4 --sides 512 1024 --limits 1 2 4
+    PYTHONPATH=. python benchmarks/memory.py --model ESC-lt --scale 4 --sides 512 1024 --limits 1 2 4
 
 For each case a fresh process builds the network with random weights, reports that it is idle, and upscales a square RGB
 image into a file. The parent polls its resident memory; the peak is what it took beyond the idle state. Prints a table and,

@@ -1,6 +1,6 @@
 """What cutting the image costs, and that cutting the work costs nothing.
 
-    python benchmarks/seams.py --picture docs/images/seams.png
+    PYTHONPATH=. python benchmarks/seams.py --picture docs/images/seams.png
 
 One 3000 x 2000 picture, one model, three ways: untiled; in the smallest chunks of work; and in overlapping tiles (512
 pixels, 32 pixels overlap, blended linearly), as other programs do. Prints how far the last two are from the first, at

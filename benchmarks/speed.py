@@ -1,6 +1,6 @@
-"""Time and memory of one upscale on this machine, beside plain versions and what else a user would pick.
+"""Time of one upscale on this machine, beside plain versions and what else a user would pick.
 
-    python benchmarks/speed.py --size 256 --repeat 5 --json benchmarks/results/speed.json
+    PYTHONPATH=. python benchmarks/speed.py --size 256 --repeat 5 --json benchmarks/results/speed.json
 
 All candidates run in turn, round after round, so that a machine whose speed drifts slows them alike; medians are compared.
 "plain" is a plain reading of the paper (tests/oracle.py) with the attention written out, "fused" the same with torch's
@@ -15,12 +15,10 @@ import importlib
 import json
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -103,24 +101,6 @@ def ours(name: str, scale: int, precision: str = "float32") -> tuple[Upscaler, M
     return Upscaler(model, device="cpu", precision=precision), model
 
 
-def peak_of(run: Callable[[], object]) -> float:
-    """Return the MiB of resident memory that a call takes beyond what was there, sampled each millisecond."""
-    process, done = psutil.Process(), threading.Event()
-    before = highest = process.memory_info().rss
-
-    def watch() -> None:
-        nonlocal highest
-        while not done.wait(0.001):
-            highest = max(highest, process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    run()
-    done.set()
-    watcher.join()
-    return (highest - before) / 2**20
-
-
 def ceilings(dtype: torch.dtype, repeat: int) -> dict[str, float]:
     """Return the GFLOP/s of a large matrix product and a large 3x3 convolution."""
     a = torch.rand(2048, 2048).to(dtype)
@@ -188,12 +168,12 @@ def main() -> None:
         for _ in range(args.repeat + 1):
             for name, (run, _flops) in runs.items():
                 times[name].append(timed(run))
-        print(f"\n| {args.size}x{args.size}, x{args.scale} | seconds | GFLOP/s | peak MiB |\n|---|---|---|---|")
-        for name, (run, flops) in runs.items():
+        print(f"\n| {args.size}x{args.size}, x{args.scale} | seconds | GFLOP/s |\n|---|---|---|")
+        for name, (_run, flops) in runs.items():
             seconds = statistics.median(times[name][1:])
-            rows[name] = {"seconds": seconds, "gflops": flops / seconds / 1e9, "peak_mib": peak_of(run)}
+            rows[name] = {"seconds": seconds, "gflops": flops / seconds / 1e9}
             rate = f"{rows[name]['gflops']:.0f}" if flops else ""
-            print(f"| {name} | {seconds:.2f} | {rate} | {rows[name]['peak_mib']:.0f} |", flush=True)
+            print(f"| {name} | {seconds:.2f} | {rate} |", flush=True)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -14,9 +14,6 @@ from .layers import reflect_pad
 #: A bias matrix is kept between calls up to this size; a larger one is made again for each image.
 KEEP_BIAS_BYTES = 64 * 2**20
 
-#: Rows of the attention matrix, and scores, that are worked on at a time on a processor.
-BLOCK_ROWS, BLOCK_SCORES = 128, 2**19
-
 
 class Bias(NamedTuple):
     """What is added to the attention scores: a matrix (n, w w, w w), or two factors (n, w w, r) of it."""
@@ -120,42 +117,13 @@ class WindowAttention(nn.Module):
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Bias) -> Tensor:
-    depth = q.shape[-1]
-    if bias.matrix is None:
-        assert bias.query is not None
-        assert bias.key is not None
-        # q k^T / sqrt(d) + bq bk^T is one product of longer vectors; the matrix (w^4 values a head) never exists.
-        q = torch.cat([q * depth**-0.5, bias.query.to(q.dtype).expand(len(q), -1, -1, -1)], -1)
-        k = torch.cat([k, bias.key.to(k.dtype).expand(len(k), -1, -1, -1)], -1)
-    if q.device.type == "cpu" and not torch.is_grad_enabled():
-        return _attend_in_blocks(q, k, v, bias.matrix)
     if bias.matrix is not None:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.matrix[None].to(q.dtype))
+    assert bias.query is not None
+    assert bias.key is not None
+    # q k^T / sqrt(d) + bq bk^T is one product of longer vectors; the matrix (w^4 values a head) never exists.
+    depth, rank = q.shape[-1], bias.query.shape[-1]
+    q = torch.cat([q * depth**-0.5, bias.query.to(q.dtype).expand(len(q), -1, -1, -1)], -1)
+    k = torch.cat([k, bias.key.to(k.dtype).expand(len(k), -1, -1, -1)], -1)
     # The fused kernels want one length for all three.
-    return F.scaled_dot_product_attention(q, k, F.pad(v, (0, q.shape[-1] - depth)), scale=1.0)[..., :depth]
-
-
-def _attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, matrix: Tensor | None) -> Tensor:
-    """Attention as three plain operations on blocks of scores that stay in a processor's caches.
-
-    With heads this narrow, torch's fused kernel for processors takes two to five times as long.
-    """
-    windows, heads, tokens, _ = q.shape
-    rows = min(BLOCK_ROWS, tokens)
-    group = max(BLOCK_SCORES // (rows * tokens), 1)
-    keys = k.transpose(-2, -1)
-    if matrix is not None:
-        keys, matrix = keys * q.shape[-1] ** -0.5, matrix.to(q.dtype)
-    out = torch.empty_like(v)
-    for head in range(heads):
-        for top in range(0, tokens, rows):
-            block = slice(top, top + rows)
-            for first in range(0, windows, group):
-                at = slice(first, first + group)
-                queries, part = q[at, head, block], keys[at, head]
-                if matrix is None:
-                    scores = torch.bmm(queries, part)
-                else:
-                    scores = torch.baddbmm(matrix[head, block].expand(len(queries), -1, -1), queries, part)
-                out[at, head, block] = torch.bmm(torch.softmax(scores, -1), v[at, head])
-    return out
+    return F.scaled_dot_product_attention(q, k, F.pad(v, (0, rank)), scale=1.0)[..., :depth]
