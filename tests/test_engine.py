@@ -201,5 +201,5 @@ def test_a_plan_keeps_its_limit_and_uses_it(side: int, limit: int) -> None:
 
 
 def test_a_plan_that_cannot_be_says_what_it_would_take() -> None:
-    with pytest.raises(EscError, match=r"needs at least .* GiB of memory on cpu, of which 0\.06 GiB"):
+    with pytest.raises(EscError, match=r"needs at least .* GiB of memory on cpu, of which 0\.12 GiB"):
         make_plan(need_of(256), CPU, RESERVE_BYTES)

@@ -104,8 +104,8 @@ def test_asks_for_what_it_plans_to_take(upscaler: Upscaler, monkeypatch: pytest.
 
 def test_asks_for_no_more_than_the_limit(upscaler: Upscaler) -> None:
     images = torch.zeros(1, 300, 400, 3)
-    limited = Upscaler(upscaler.model, memory_limit=80 * 2**20)
-    assert wanted_bytes(limited, images) <= 80 * 2**20 < wanted_bytes(upscaler, images)
+    limited = Upscaler(upscaler.model, memory_limit=150 * 2**20)
+    assert wanted_bytes(limited, images) <= 150 * 2**20 < wanted_bytes(upscaler, images)
     limited.memory_limit = 2**20
     with pytest.raises(EscError, match="needs at least"):
         wanted_bytes(limited, images)

@@ -22,7 +22,7 @@ DEVICE_WORK_BYTES = 2 * 2**30
 #: The least that a chunk is given; below it, windows and halos are all there is.
 LEAST_WORK_BYTES = 4 * 2**20
 #: What the runtime itself takes beyond tensors: threads, kernels, allocator slack.
-RESERVE_BYTES = 64 * 2**20
+RESERVE_BYTES = 128 * 2**20
 #: Of what is free, how much is taken unless a limit is given.
 SHARE_OF_FREE = 0.8
 #: Maps in the order in which they move out of memory: those that are used least, first.
