@@ -91,6 +91,16 @@ def test_the_maker_of_a_recipe_gives_patches(dtype) -> None:
     assert torch.allclose(low, torch.nn.functional.avg_pool2d(target, 2), atol=1 / 255)
 
 
+def test_gray_in_three_channels_stays_gray_and_colour_stays_colour() -> None:
+    maker = make_maker("microscopy", 2, 16, {"photons": [100, 100]})
+    hr = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    low, _ = maker.make(hr, np.random.default_rng(0))
+    assert low.shape == (3, 16, 16)
+    low, target = maker.make(np.repeat(hr[..., :1], 3, 2), np.random.default_rng(0))
+    assert low.shape == (1, 16, 16)
+    assert target.shape == (1, 32, 32)
+
+
 def test_what_can_not_be_drawn_is_said() -> None:
     with pytest.raises(RecipeError, match=r"photons=\[0, 10\] must be a range"):
         make_maker("microscopy", 2, 16, {"photons": [0, 10]})

@@ -154,7 +154,9 @@ class Microscopy(PairMaker):
         self.microscope = Microscope(sigma, photons, read_noise, gain, background)
 
     def make(self, hr: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """See `PairMaker`."""
+        """See `PairMaker`; gray that comes as three equal channels stays gray."""
+        if hr.shape[2] == 3 and (hr == hr[..., :1]).all():
+            hr = hr[..., :1]
         low, target = self.microscope.pair(to_tensor(hr), self.scale, rng, np.iinfo(hr.dtype).max)
         return crop(low, BORDER), crop(target, self.margin)
 

@@ -93,9 +93,7 @@ class RealDegradation:
     final_sinc_prob : float
         Probability of the last sinc filter.
     sharpen : bool
-        Whether to start from the image sharpened by `sharpen`.
-    sharp_target : bool
-        Whether the network is to learn that sharpened image.
+        Whether to start from the image sharpened by `sharpen`. The target isn't; see the recipe's ``loss.sharpen``.
     """
 
     first: Round = field(default_factory=Round)
@@ -106,10 +104,9 @@ class RealDegradation:
     plateau_beta: Range = (1.0, 2.0)
     final_sinc_prob: float = 0.8
     sharpen: bool = True
-    sharp_target: bool = True
 
-    def pair(self, high: Tensor, scale: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Make a training pair.
+    def degrade(self, high: Tensor, scale: int, rng: np.random.Generator) -> Tensor:
+        """Degrade an image.
 
         Parameters
         ----------
@@ -118,16 +115,15 @@ class RealDegradation:
         scale : int
             How much smaller the degraded image is.
         rng : numpy.random.Generator
-            The same state gives the same pair.
+            The same state gives the same result.
 
         Returns
         -------
-        tuple of Tensor
-            Degraded (3, h, w), in whole levels of 255, and the target (3, scale h, scale w).
+        Tensor
+            (3, h, w), in whole levels of 255.
         """
         size = high.shape[-2] // scale, high.shape[-1] // scale
-        sharp = sharpen(high[None])[0] if self.sharpen else high
-        x = self._blur(sharp, self.first, rng)
+        x = self._blur(sharpen(high[None])[0] if self.sharpen else high, self.first, rng)
         x = resize(x, scaled(high.shape[-2:], factor(self.first, rng)), rng)
         x = jpeg(add_noise(x, self.first, rng), quality(self.first, rng))
         x = self._blur(x, self.second, rng)
@@ -137,7 +133,7 @@ class RealDegradation:
             x = jpeg(self._finish(x, size, rng), quality(self.second, rng))
         else:
             x = self._finish(jpeg(x, quality(self.second, rng)), size, rng)
-        return (x.clamp(0, 1) * 255).round() / 255, sharp if self.sharp_target else high
+        return (x.clamp(0, 1) * 255).round() / 255
 
     def _blur(self, x: Tensor, stage: Round, rng: np.random.Generator) -> Tensor:
         if rng.random() >= stage.blur_prob:
@@ -172,7 +168,7 @@ class Real(PairMaker):
     ----------
     first, second : mapping, optional
         What differs from the paper's `Round` and `SECOND`, by the names of their attributes.
-    sharpen, sharp_target : bool
+    sharpen : bool
         See `RealDegradation`.
     """
 
@@ -183,22 +179,16 @@ class Real(PairMaker):
         first: Mapping[str, Any] | None = None,
         second: Mapping[str, Any] | None = None,
         sharpen: bool = True,
-        sharp_target: bool = True,
     ) -> None:
         super().__init__(scale, patch)
         self.margin = BORDER * scale
-        self.degradation = RealDegradation(
-            replace(Round(), **(first or {})),
-            replace(SECOND, **(second or {})),
-            sharpen=sharpen,
-            sharp_target=sharp_target,
-        )
+        rounds = replace(Round(), **(first or {})), replace(SECOND, **(second or {}))
+        self.degradation = RealDegradation(*rounds, sharpen=sharpen)
 
     def make(self, hr: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """See `PairMaker`; gray becomes colour, because JPEG and noise do that to it."""
         high = to_tensor(hr).expand(3, -1, -1)
-        low, target = self.degradation.pair(high, self.scale, rng)
-        return crop(low, BORDER), crop(target, self.margin)
+        return crop(self.degradation.degrade(high, self.scale, rng), BORDER), crop(high, self.margin)
 
 
 def crop(x: Tensor, border: int) -> Tensor:

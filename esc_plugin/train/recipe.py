@@ -55,11 +55,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Loss:
-    """Weights of the terms of the loss; 0 leaves one out. With `gan` or `perceptual` the training is `gan.GanTraining`."""
+    """Weights of the terms of the loss; 0 leaves one out. With `gan` or `perceptual` the training is `gan.GanTraining`.
+
+    With `sharpen`, `l1` and `perceptual` compare with the sharpened original, as Real-ESRGAN does; `gan` never.
+    """
 
     l1: float = 1.0
     perceptual: float = 0.0
     gan: float = 0.0
+    sharpen: bool = False
 
 
 @dataclass(frozen=True)

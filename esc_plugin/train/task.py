@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any, cast
 
 import lightning
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..network import ESC
+from .degrade_real import sharpen
 from .recipe import Recipe
 from .schedule import rate
 
@@ -60,9 +62,13 @@ class Training(lightning.LightningModule):
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """Return the loss of a batch."""
         low, high = batch
-        loss = self.recipe.loss.l1 * F.l1_loss(self(low, cast("tuple[int, int]", tuple(high.shape[-2:]))), high)
+        loss = self.recipe.loss.l1 * F.l1_loss(self(low, cast("tuple[int, int]", tuple(high.shape[-2:]))), self.target(high))
         self.losses = {"loss": loss.detach()}
         return loss
+
+    def target(self, high: Tensor) -> Tensor:
+        """Return what is to be learned: high-resolution patches (B, 3, H, W), sharpened if the recipe says so."""
+        return sharpen(high) if self.recipe.loss.sharpen else high
 
     def configure_optimizers(self) -> Any:
         """AdamW over the network; the learning rate is set before each iteration."""
@@ -92,8 +98,8 @@ class Training(lightning.LightningModule):
 
     @property
     def learning_rate(self) -> float:
-        """Of the iteration to come (multi-step and cosine alike are 0 only at the very start)."""
-        # The first iteration of a warm-up would do nothing at a rate of 0: an iteration counts when it is half done.
+        """Of the iteration to come."""
+        # Taken in its middle: the first of a warm-up would do nothing at a rate of 0.
         half = 0 if self.recipe.minutes else 0.5 / self.recipe.iterations
         return self.recipe.optimizer.lr * rate(self.recipe.schedule, min(self.progress + half, 1.0))
 
@@ -103,8 +109,8 @@ class Training(lightning.LightningModule):
             for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, number: int) -> None:
-        """Count, average, and stop when it is over."""
+    def count(self) -> None:
+        """Count, average, and stop when it is over: after each iteration, before anything is written of it."""
         self.iteration += 1
         self.average.update_parameters(self.network)
         self._tell_time()
@@ -125,7 +131,7 @@ class Training(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning doesn't know."""
-        checkpoint["esc"] = {"iteration": self.iteration, "seconds": self._seconds}
+        checkpoint["esc"] = {"iteration": self.iteration, "seconds": self._seconds, "recipe": asdict(self.recipe)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it back."""
