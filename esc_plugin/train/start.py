@@ -45,13 +45,14 @@ def _config(recipe: Recipe, init: Model | None) -> EscConfig:
     if not recipe.model:
         assert init is not None
         return replace(init.config, scale=recipe.scale)
-    values = {"like": recipe.model} if isinstance(recipe.model, str) else dict(recipe.model)
+    values: dict[str, Any] = {"like": recipe.model} if isinstance(recipe.model, str) else dict(recipe.model)
     like = values.pop("like", "ESC")
     known = [f.name for f in fields(EscConfig) if f.name != "scale"]
     if unknown := [name for name in values if name not in known]:
         raise RecipeError(f"model.{unknown[0]}: unknown; known are like, {', '.join(known)}.")
     try:
-        return replace(_family(like, recipe.scale), **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        family = _family(like, recipe.scale)
+        return EscConfig.from_dict(family.to_dict() | values)
     except (ValueError, TypeError) as error:
         raise RecipeError(f"model: {error}") from None
 

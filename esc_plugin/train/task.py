@@ -78,7 +78,7 @@ class Training(lightning.LightningModule):
         """Return the recipe's optimizer for the parameters of a module."""
         o = self.recipe.optimizer
         betas = cast("tuple[float, float]", o.betas)
-        return torch.optim.AdamW(module.parameters(), o.lr, betas, weight_decay=o.weight_decay, fused=True)
+        return torch.optim.AdamW(module.parameters(), o.lr, betas, weight_decay=o.weight_decay)
 
     def generator(self) -> np.random.Generator:
         """Return a source of chance that is this iteration's own (and this device's), resumed or not."""
@@ -102,6 +102,12 @@ class Training(lightning.LightningModule):
         # Taken in its middle: the first of a warm-up would do nothing at a rate of 0.
         half = 0 if self.recipe.minutes else 0.5 / self.recipe.iterations
         return self.recipe.optimizer.lr * rate(self.recipe.schedule, min(self.progress + half, 1.0))
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradient."""
+        if self.recipe.optimizer.clip:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self.recipe.optimizer.clip)
 
     def on_train_batch_start(self, batch: Batch, number: int) -> None:
         """Set the learning rate."""
