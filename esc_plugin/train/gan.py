@@ -175,6 +175,4 @@ class GanTraining(Training):
     def _step(self, optimizer: Any, loss: Tensor) -> None:
         optimizer.zero_grad()
         self.manual_backward(loss)
-        if self.recipe.optimizer.clip:
-            self.clip_gradients(optimizer, self.recipe.optimizer.clip, "norm")
         optimizer.step()
