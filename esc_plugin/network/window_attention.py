@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .biased_attention import BiasedAttention
 from .config import EscConfig
 from .layers import reflect_pad
 
@@ -118,12 +119,14 @@ class WindowAttention(nn.Module):
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Bias) -> Tensor:
     if bias.matrix is not None:
+        if bias.matrix.requires_grad and torch.is_grad_enabled() and q.device.type == "cpu":
+            return BiasedAttention.apply(q, k, v, bias.matrix)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.matrix[None].to(q.dtype))
     assert bias.query is not None
     assert bias.key is not None
     # q k^T / sqrt(d) + bq bk^T is one product of longer vectors; the matrix (w^4 values a head) never exists.
     depth, rank = q.shape[-1], bias.query.shape[-1]
-    q = torch.cat([q * depth**-0.5, bias.query.to(q.dtype).expand(len(q), -1, -1, -1)], -1)
-    k = torch.cat([k, bias.key.to(k.dtype).expand(len(k), -1, -1, -1)], -1)
+    q = torch.cat([q * depth**-0.5, bias.query.to(q.dtype).expand(q.shape[0], -1, -1, -1)], -1)
+    k = torch.cat([k, bias.key.to(k.dtype).expand(k.shape[0], -1, -1, -1)], -1)
     # The fused kernels want one length for all three.
     return F.scaled_dot_product_attention(q, k, F.pad(v, (0, rank)), scale=1.0)[..., :depth]

@@ -50,6 +50,7 @@ class Keeper(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Open the log; from here on Ctrl-C means: stop after this iteration, with a checkpoint."""
         assert isinstance(module, Training)
+        trainer.should_stop = module.progress >= 1  # gone on with, but nothing is left to do
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._stop)
         if trainer.is_global_zero:

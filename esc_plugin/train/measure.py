@@ -38,8 +38,10 @@ def measure_folder(model: Model, folder: Path, device: str) -> Found:
     from .. import evaluate as protocol
 
     score = protocol.mean(protocol.evaluate(Upscaler(model, device=device, precision="float32"), folder))
-    figures = {folder.name: round(score.psnr_y, 2), f"{folder.name} bicubic": round(score.bicubic_psnr_y, 2)}
-    ssim = {folder.name: round(score.ssim_y, 4), f"{folder.name} bicubic": round(score.bicubic_ssim_y, 4)}
+    folder = folder.resolve()
+    name = folder.parent.name if folder.name.lower() in ("hr", "gt", "images") else folder.name
+    figures = {name: round(score.psnr_y, 2), f"{name} bicubic": round(score.bicubic_psnr_y, 2)}
+    ssim = {name: round(score.ssim_y, 4), f"{name} bicubic": round(score.bicubic_ssim_y, 4)}
     return Found(score.psnr_y, score.bicubic_psnr_y, figures, ssim)
 
 

@@ -93,10 +93,9 @@ def train(
         _check_batch(recipe, trainer.world_size)
         module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
         _write_recipe(recipe, output)
-        # Ours alone, written by ourselves: its optimizer states and loops are plain values.
         trainer.fit(module, _loader(images, maker, recipe, module, trainer), ckpt_path=checkpoint)
     if keeper.stopped_by is not None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt  # the command line says so, and ends with its exit code
     return output / f"{output.name}.safetensors"
 
 
