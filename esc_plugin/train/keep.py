@@ -37,14 +37,19 @@ class Keeper(lightning.Callback):
         See `Model.card`.
     pairs : Batches
         For sample pictures, and to measure where the field has no protocol; always the same ones.
+
+    Attributes
+    ----------
+    stopped_by : int, optional
+        The signal that ended it early.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, card: dict[str, Any], pairs: Batches) -> None:
         self.folder, self.recipe, self.card, self.pairs = folder, recipe, card, pairs
         self.stopped_by: int | None = None
+        self._signal = 0
         self._sums: dict[str, torch.Tensor] = {}
         self._summed = 0
-        self._written = -1
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -57,16 +62,16 @@ class Keeper(lightning.Callback):
             self.log, self.bar = Log(self.folder, module.iteration), Bar(self.folder.name)
 
     def _stop(self, number: int, frame: Any) -> None:
-        if self.stopped_by is not None:  # asked twice
+        if self._signal:  # asked twice
             raise KeyboardInterrupt
-        self.stopped_by = number
+        self._signal = number
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule, *_: Any) -> None:
         """Count, log, measure, keep."""
         assert isinstance(module, Training)
         module.count()
         self._sum(module.losses)
-        if self._asked_to_stop(trainer, module):
+        if self._asked_to_stop(module):
             trainer.should_stop = True
         last, number = trainer.should_stop, module.iteration
         validate = number % self.recipe.validation.every == 0 or (last and self.stopped_by is None)
@@ -75,12 +80,10 @@ class Keeper(lightning.Callback):
         if last or number % self.recipe.checkpoint_every == 0:
             trainer.save_checkpoint(self.folder / CHECKPOINT)
 
-    def _asked_to_stop(self, trainer: lightning.Trainer, module: Training) -> bool:
-        if trainer.world_size == 1:
-            return self.stopped_by is not None
-        # A signal reaches the processes in different iterations; all must end with the same one.
-        asked = torch.tensor(float(self.stopped_by or 0), device=module.device)
-        self.stopped_by = int(trainer.strategy.reduce(asked, reduce_op="max")) or None
+    def _asked_to_stop(self, module: Training) -> bool:
+        # A signal reaches the devices' processes in different iterations; all must end with the same one.
+        if module.agrees_now:
+            self.stopped_by = int(module.agreed(self._signal)) or None
         return self.stopped_by is not None
 
     def _sum(self, losses: dict[str, torch.Tensor]) -> None:
@@ -115,9 +118,7 @@ class Keeper(lightning.Callback):
         if found and found.figures:
             model.card.update(figures=found.figures, ssim=found.ssim)
         network.to("cpu")
-        weights = save_model(model, self.folder, force=True)
-        card = model_card(read_model(weights, card=model.card), f"YOU/{model.name}", weights.name)
-        write_text(self.folder / "README.md", card)
+        write_model(model, self.folder)
         return found
 
     def _measure(self, model: Model, device: torch.device) -> Found | None:
@@ -145,6 +146,13 @@ class Keeper(lightning.Callback):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
+
+
+def write_model(model: Model, folder: Path) -> None:
+    """Write weights, ``config.json`` and the card, in place of those that are there."""
+    weights = save_model(model, folder, force=True)
+    card = model_card(read_model(weights, card=model.card), f"YOU/{model.name}", weights.name)
+    write_text(folder / "README.md", card)
 
 
 def training_text(recipe: Recipe, iterations: int, seconds: float) -> str:

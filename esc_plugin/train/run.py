@@ -26,6 +26,8 @@ try:
     from lightning.pytorch.utilities import rank_zero_only
 except ImportError as error:
     raise EscError(f"training needs {error.name}; install it with: pip install 'esc-plugin[train]'") from None
+except RuntimeError as error:  # a torchvision that was built for another torch, which Lightning looks at
+    raise EscError(f"Lightning can't be imported ({error}); reinstall torch and torchvision together.") from None
 
 from torch.utils.data import DataLoader
 

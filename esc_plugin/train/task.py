@@ -20,6 +20,8 @@ from .schedule import rate
 
 #: Low- and high-resolution patches, (B, 3, h, w) and (B, 3, H, W), float32 in 0..1.
 Batch = tuple[Tensor, Tensor]
+#: Iterations between two moments at which several devices agree on the time and on whether to stop.
+AGREE_EVERY = 10
 
 
 class Training(lightning.LightningModule):
@@ -127,9 +129,21 @@ class Training(lightning.LightningModule):
         now = time.monotonic()
         self._started = self._started or now
         seconds = self._seconds_before + now - self._started
-        if self.recipe.minutes and self.trainer.world_size > 1:  # all devices must set the same learning rate
-            seconds = float(self.trainer.strategy.reduce(torch.tensor(seconds, device=self.device), reduce_op="max"))
-        self._seconds = seconds
+        if not self.recipe.minutes:
+            self._seconds = seconds
+        elif self.agrees_now:  # all devices must set the same learning rate
+            self._seconds = self.agreed(seconds)
+
+    @property
+    def agrees_now(self) -> bool:
+        """Whether this is an iteration after which the devices compare notes: not all, because they wait for each other."""
+        return self.trainer.world_size == 1 or self.iteration % AGREE_EVERY == 0
+
+    def agreed(self, value: float) -> float:
+        """Return the largest of the devices' values; all must call it after the same iteration."""
+        if self.trainer.world_size == 1:
+            return value
+        return float(self.trainer.strategy.reduce(torch.tensor(value, device=self.device), reduce_op="max"))
 
     def on_train_start(self) -> None:
         """Start the clock."""
