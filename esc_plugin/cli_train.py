@@ -1,4 +1,4 @@
-"""The command about training: ``esc-sr train``."""
+"""The commands about training: ``esc-sr train`` and ``finetune``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
+from .errors import EscError
 from .terminal import console, progress_bar
 
 
@@ -54,3 +56,41 @@ def train(
     with progress_bar("images") as progress:
         weights = run(read, folder, machines=Machines(device, devices, nodes), resume=resume, progress=progress)
     console.print(f"{escape(str(weights))}", soft_wrap=True, highlight=False)
+
+
+def finetune(
+    images: Annotated[list[Path], typer.Argument(help="Image files or folders; twenty are enough.", metavar="IMAGE...")],
+    init: Annotated[str, typer.Option(help="Model to start from.")] = "esc-nano-x2",
+    kind: Annotated[
+        str, typer.Option(help="microscopy: a microscope's forward model; photo: bicubic reduction.")
+    ] = "microscopy",
+    minutes: Annotated[float, typer.Option(help="Of training.")] = 10,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the result; its name is the model's.")
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Of the forward model, such as photons=[20,200].", metavar="OPTION=VALUE"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+) -> None:
+    """Make a model better at your kind of images.
+
+    Some of them are held out, to measure before and after; nothing is written if it didn't help. Ctrl-C keeps what was
+    learned so far.
+    """
+    from .train.finetune import Wish
+    from .train.finetune import finetune as run
+    from .train.recipe import parse_change
+
+    wish = Wish(init, kind, minutes, options=dict(map(parse_change, options or [])), device=device)
+    folder = output or Path(f"{Path(init).stem}-{kind}")
+    with progress_bar("images") as progress:
+        outcome = run(images, wish, folder, progress)
+    table = Table("held-out image", "bicubic", "before", "after", box=None)
+    for score in outcome.rows():
+        table.add_row(score.image, *(f"{value:.2f}" for value in (score.bicubic, score.before, score.after)))
+    console.print(table)
+    if outcome.weights is None:
+        raise EscError(f"after {outcome.iterations:,} iterations it is no better than {init}: nothing was written.")
+    console.print(escape(str(outcome.weights)), soft_wrap=True, highlight=False)
