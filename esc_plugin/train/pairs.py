@@ -68,7 +68,7 @@ class PairMaker(ABC):
         Returns
         -------
         lr, hr : Tensor
-            (c, patch, patch) and (c, size, size), float32 in 0..1. Flips and quarter turns come later.
+            (c or 3, patch, patch) and (c or 3, size, size), float32 in 0..1. Flips and quarter turns come later.
         """
 
 

@@ -288,13 +288,20 @@ def _value(kind: Any, value: Any, at: str) -> Any:
         return tuple(_value(get_args(kind)[0], item, f"{at}[{i}]") for i, item in enumerate(items))
     if get_origin(kind) is dict and isinstance(value, dict):
         return dict(value)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
-        try:
-            return float(value)
-        except ValueError:
-            number = False
-    if (kind is float and number) or (kind is not float and isinstance(value, kind) and not isinstance(value, bool)):
+    if kind is bool or isinstance(value, bool):
+        fits = kind is type(value)
+    elif kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
+        value, fits = _number(value)
+    else:
+        fits = isinstance(value, (int, float) if kind is float else kind)
+    if fits:
         return kind(value)
-    names = {int: "a whole number", float: "a number", str: "text"}
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     raise RecipeError(f"{at}: {value!r} is not {names.get(kind, 'a mapping')}.")
+
+
+def _number(text: str) -> tuple[Any, bool]:
+    try:
+        return float(text), True
+    except ValueError:
+        return text, False
