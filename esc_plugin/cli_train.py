@@ -85,8 +85,7 @@ def finetune(
 
     wish = Wish(init, kind, minutes, options=dict(map(parse_change, options or [])), device=device)
     folder = output or Path(f"{Path(init).stem}-{kind}")
-    with progress_bar("images") as progress:
-        outcome = run(images, wish, folder, progress)
+    outcome = run(images, wish, folder)
     table = Table("held-out image", "bicubic", "before", "after", box=None)
     for score in outcome.rows():
         table.add_row(score.image, *(f"{value:.2f}" for value in (score.bicubic, score.before, score.after)))

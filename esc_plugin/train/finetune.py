@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,6 @@ KINDS = {"microscopy": ("microscopy", "microscopy"), "photo": ("bicubic", "clean
 WHOLE_FILES, ONE_IN, SHARE = 5, 5, 0.25
 #: Low-resolution pixels: of a training patch, of a held-out crop, and the least of both.
 PATCH, CROP, LEAST = 48, 128, 16
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Outcome:
         return [*self.scores, mean(self.scores)]
 
 
-def finetune(images: Sequence[str | Path], wish: Wish, output: Path, progress: Progress | None = None) -> Outcome:
+def finetune(images: Sequence[str | Path], wish: Wish, output: Path) -> Outcome:
     """Fine-tune a model, and write it if that made it better.
 
     What is written: the weights with ``config.json`` and a card, the figures of the held-out images (``held-out.csv`` and
@@ -113,8 +111,6 @@ def finetune(images: Sequence[str | Path], wish: Wish, output: Path, progress: P
     wish : Wish
     output : Path
         Folder for the result; its name is the model's.
-    progress : callable, optional
-        ``progress(done, total)``, in images, while they are decoded.
 
     Raises
     ------
@@ -133,7 +129,7 @@ def finetune(images: Sequence[str | Path], wish: Wish, output: Path, progress: P
         folder = Path(work) / output.name
         seen, unseen = split(paths, folder / "parts")
         held_out = _held_out(open_images(unseen, folder / "cache", 1), model, wish)
-        recipe = _recipe(open_images(seen, folder / "cache", 1, progress), seen, model, wish)
+        recipe = _recipe(open_images(seen, folder / "cache", 1), seen, model, wish)
         before = held_out.measure(model.network)
         interrupted = _train(recipe, folder, wish.device)
         network, iterations = _averaged(folder / CHECKPOINT, model)
