@@ -1,0 +1,172 @@
+"""ONNX files: the same values as torch for any batch and size, from standard operators, and no half-written file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from esc_plugin import EscError, Model, cli, export
+from esc_plugin.export import PortableConvAttn, compare_with_torch, export_onnx, portable
+from esc_plugin.network import ESC, EscConfig
+from esc_plugin.network.conv_attention import ConvAttn
+from esc_plugin.network.esc import Block
+from esc_plugin.weights.model import read_model
+
+from .small import small_config
+
+CLASSIC = small_config()
+UNI = replace(CLASSIC, head="uni", uni_method="conv", uni_version=3, mid_dim=12)
+#: One of each kind of bias, kernel, skip and head.
+CONFIGS = {
+    "classic x3, norms": replace(CLASSIC, scale=3, conv_norms=True),
+    "ESC-FP": replace(CLASSIC, head="bicubic", large_kernel="separable", conv_norms=True, last_norm=True),
+    "FlashBias": replace(CLASSIC, position="flash", position_rank=4),
+    "ESC-RIB": replace(CLASSIC, position="rib", position_rank=4, rib_hidden=6, rib_freqs=2),
+    "ESC-Real": replace(CLASSIC, head="real", scale=4),
+    "neosr": replace(CLASSIC, head="neosr", scale=2),
+    "DySample": replace(CLASSIC, head="dysample", scale=4, dysample_kernel=3),
+    "pixelshuffle, unshuffle": replace(UNI, uni_method="pixelshuffle", scale=2, unshuffle=2),
+    "nearest+conv x1, unshuffle": replace(UNI, uni_method="nearest+conv", scale=1, unshuffle=4),
+    "transpose+conv": replace(UNI, uni_method="transpose+conv", scale=4),
+    "pa_up": replace(UNI, uni_method="pa_up", scale=3),
+}
+SHAPES = [(2, 3, 21, 13), (1, 3, 8, 16), (3, 3, 5, 2), (1, 3, 1, 1)]  # windows are 8 pixels
+
+
+def random_model(config: EscConfig, name: str = "random") -> Model:
+    network = ESC(config)
+    with torch.no_grad():
+        for block in network.blocks:
+            assert isinstance(block, Block)
+            for table in (p for n, p in block.attn.named_parameters() if "bias" in n):
+                table += torch.randn_like(table)  # as made, they are nearly zero: a wrong one would not be seen
+    return Model(network.eval().requires_grad_(False), config, name, "test", "0" * 64, {"license": "CC-BY-4.0"})
+
+
+@pytest.fixture(scope="module")
+def classic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
+    torch.manual_seed(0)
+    model, path = random_model(CLASSIC), tmp_path_factory.mktemp("export") / "classic.onnx"
+    assert set(export_onnx(model, path).errors) == {(2, 3, 13, 7), (1, 3, 2, 10)}
+    return model, path
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_kind_of_network_agrees_with_torch(name: str, tmp_path: Path) -> None:
+    model = random_model(CONFIGS[name])
+    path = export_onnx(model, tmp_path / "a.onnx", check=False).path
+    errors = compare_with_torch(path, model.network, SHAPES)
+    assert list(errors) == SHAPES
+    assert max(errors.values()) < 1e-4
+    assert_standard(path)
+
+
+def assert_standard(path: Path) -> None:
+    proto = onnx.load(path)
+    onnx.checker.check_model(proto, full_check=True)
+    assert [entry.domain for entry in proto.opset_import] == [""]
+    assert {node.domain for node in proto.graph.node} == {""}
+    assert not proto.functions
+
+
+def test_a_trained_file_agrees(shared, tmp_path: Path) -> None:
+    model = read_model(shared / "golden" / "esc_fp_x4.safetensors")
+    assert max(export_onnx(model, tmp_path / "fp.onnx").errors.values()) < 1e-4
+
+
+def test_the_file_says_what_it_is_and_nothing_of_the_machine(classic) -> None:
+    model, path = classic
+    proto = onnx.load(path)
+    said = {entry.key: entry.value for entry in proto.metadata_props}
+    assert said["name"] == "random"
+    assert said["scale"] == "2"
+    assert said["license"] == "CC-BY-4.0"
+    assert EscConfig.from_dict(json.loads(said["config"])) == model.config
+    assert json.loads(said["input"])["range"] == [0, 1]
+    axes = [axis.dim_param or axis.dim_value for axis in proto.graph.input[0].type.tensor_type.shape.dim]
+    assert axes == ["batch", 3, "height", "width"]
+    assert str(Path(torch.__file__).parent).encode() not in path.read_bytes()
+
+
+def test_the_file_is_little_larger_than_the_weights(classic) -> None:
+    """The attention's bias is made from its table when the file is loaded: as a matrix it would be 32 kB here."""
+    model, path = classic
+    weights = sum(4 * p.numel() for p in model.network.parameters())
+    assert path.stat().st_size < weights + 30_000
+
+
+@pytest.mark.parametrize("opset", [20, 23])
+def test_other_operator_sets(opset: int, tmp_path: Path) -> None:
+    model = random_model(replace(CLASSIC, head="bicubic"))
+    exported = export_onnx(model, tmp_path / "a.onnx", opset=opset)
+    assert max(exported.errors.values()) < 1e-4
+    assert onnx.load(exported.path).opset_import[0].version == opset
+
+
+def test_a_fixed_size_leaves_no_open_axis(tmp_path: Path) -> None:
+    exported = export_onnx(random_model(CLASSIC), tmp_path / "a.onnx", size=(9, 20))
+    assert exported.errors[1, 3, 9, 20] < 1e-4
+    graph = onnx.load(exported.path).graph
+    for value, shape in ((graph.input[0], [1, 3, 9, 20]), (graph.output[0], [1, 3, 18, 40])):
+        assert [axis.dim_value for axis in value.type.tensor_type.shape.dim] == shape
+
+
+@pytest.mark.parametrize("kernel", ["full", "separable"])
+def test_the_portable_layer_computes_the_same(kernel: str) -> None:
+    network = random_model(replace(CLASSIC, large_kernel=kernel)).network  # type: ignore[arg-type]
+    copy, image = portable(network), torch.rand(3, 3, 11, 19)
+    assert any(isinstance(module, PortableConvAttn) for module in copy.modules())
+    assert not any(isinstance(module, PortableConvAttn) for module in network.modules())
+    assert sum(isinstance(module, ConvAttn) for module in copy.modules()) == CLASSIC.conv_blocks
+    assert torch.allclose(copy(image), network(image), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "options", "message"),
+    [
+        (small_config(head="lte"), "a.onnx", {}, "any scale"),
+        (CLASSIC, "a.pt", {}, "must end in .onnx"),
+        (CLASSIC, "nowhere/a.onnx", {}, "no folder"),
+        (CLASSIC, "a.onnx", {"opset": 11}, "from 18 to 23"),
+        (CLASSIC, "a.onnx", {"size": (0, 8)}, "from 1 on"),
+    ],
+)
+def test_what_cannot_be_is_said_first(config: EscConfig, name: str, options: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(EscError, match=message):
+        export_onnx(random_model(config), tmp_path / name, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a.onnx"
+    target.write_bytes(b"older")
+    wrong = random_model(replace(CLASSIC, scale=2))
+    monkeypatch.setattr(export, "portable", lambda network: portable(wrong.network))
+    with pytest.raises(EscError, match=r"differ by .*nothing was written"):
+        export_onnx(random_model(CLASSIC), target)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.onnx", b"older")]
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(EscError, match=rf'needs {package}; install it with: pip install "esc-plugin\[export\]"'):
+        export_onnx(random_model(CLASSIC), tmp_path / "a.onnx")
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("esc_plugin.cli_study.open_model", lambda name: random_model(CLASSIC, name))
+    arguments = ["export", "mine", tmp_path / "out.onnx", "--size", 8, 12]
+    monkeypatch.setattr(sys, "argv", ["esc-sr", *map(str, arguments)])
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    said = capsys.readouterr().out
+    assert not done.value.code, said
+    assert "1 x 3 x 8 x 12" in said.replace("\n", " ")
+    assert (tmp_path / "out.onnx").is_file()
