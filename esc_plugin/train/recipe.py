@@ -167,6 +167,9 @@ class Recipe:
         for name, number in _positive(self).items():
             if number <= 0:
                 raise RecipeError(f"{name}: {number!r} must be above 0.")
+        for name, number in {"minutes": self.minutes, "data.workers": self.data.workers}.items():
+            if number < 0:
+                raise RecipeError(f"{name}: {number!r} must not be below 0.")
         for name, number in _shares(self).items():
             if not 0 <= number <= 1:
                 raise RecipeError(f"{name}: {number!r} must be from 0 to 1.")

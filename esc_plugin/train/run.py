@@ -24,6 +24,7 @@ try:
     import skimage  # noqa: F401
     from lightning.pytorch.loggers import TensorBoardLogger
     from lightning.pytorch.utilities import rank_zero_only
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
 except ImportError as error:
     raise EscError(f"training needs {error.name}; install it with: pip install 'esc-plugin[train]'") from None
 except RuntimeError as error:  # a torchvision that was built for another torch, which Lightning looks at
@@ -94,7 +95,7 @@ def train(
         trainer = _trainer(recipe, output, machines, keeper)
         _check_batch(recipe, trainer.world_size)
         module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
-        _write_recipe(recipe, output)
+        write_recipe(recipe, output)
         trainer.fit(module, _loader(images, maker, recipe, module, trainer), ckpt_path=checkpoint)
     if keeper.stopped_by is not None:
         raise KeyboardInterrupt  # the command line says so, and ends with its exit code
@@ -154,6 +155,13 @@ def _family(recipe: Recipe, init: Model | None) -> str:
 
 
 def _trainer(recipe: Recipe, output: Path, machines: Machines, keeper: Keeper) -> lightning.Trainer:
+    try:
+        return _lightning_trainer(recipe, output, machines, keeper)
+    except (ValueError, RuntimeError, MisconfigurationException) as error:  # an accelerator that isn't there, for one
+        raise EscError(f"can't train on {machines.devices} x {machines.device!r}: {' '.join(str(error).split())}") from None
+
+
+def _lightning_trainer(recipe: Recipe, output: Path, machines: Machines, keeper: Keeper) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator=machines.device,
         devices=machines.devices,
@@ -192,11 +200,9 @@ def _loader(
 
 
 @rank_zero_only
-def _write_recipe(recipe: Recipe, output: Path) -> None:
-    """Write down all of it, so that the same training can be had again."""
-    values = asdict(recipe)
-    plain = yaml.safe_load(yaml.safe_dump(_plain(values)))
-    write_text(output / "recipe.yaml", yaml.safe_dump(plain, sort_keys=False))
+def write_recipe(recipe: Recipe, output: Path) -> None:
+    """Write all of a recipe down as ``recipe.yaml``, so that the same training can be had again."""
+    write_text(output / "recipe.yaml", yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False))
 
 
 def _plain(value: Any) -> Any:
