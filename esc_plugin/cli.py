@@ -163,12 +163,22 @@ def evaluate(
     from .upscaler import Upscaler
 
     upscaler = Upscaler(open_model(model), device=device, precision=precision)
+    try:
+        distance = figures.load_lpips()
+    except EscError as error:
+        errors.print(f"[yellow]note:[/] {escape(str(error))}", soft_wrap=True)
+        distance = None
     with progress_bar(folder.name) as progress:
-        scores = figures.evaluate(upscaler, folder, low, progress)
+        scores = figures.evaluate(upscaler, folder, low, progress, distance)
     table = Table("image", "PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB", "bicubic PSNR Y", "SSIM Y", box=None)
+    if distance:
+        table.add_column("LPIPS")
+        table.add_column("bicubic LPIPS")
     for s in [*scores, figures.mean(scores)]:
         values = (s.psnr_y, s.ssim_y, s.psnr_rgb, s.ssim_rgb, s.bicubic_psnr_y, s.bicubic_ssim_y)
-        table.add_row(s.image, *(f"{v:.2f}" if i % 2 == 0 else f"{v:.4f}" for i, v in enumerate(values)))
+        row = [f"{v:.2f}" if i % 2 == 0 else f"{v:.4f}" for i, v in enumerate(values)]
+        distances = (s.lpips, s.bicubic_lpips) if distance else ()
+        table.add_row(s.image, *row, *("-" if d is None else f"{d:.4f}" for d in distances))
     console.print(table)
     if output:
         figures.write_scores(output, scores)

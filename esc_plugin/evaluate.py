@@ -5,22 +5,32 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from .bicubic import imresize
-from .errors import ImageError
+from .errors import EscError, ImageError
 from .files import SUFFIXES, read_picture, written_beside
 from .upscaler import Upscaler
+
+#: A perceptual distance between two images, (H, W, 3) or (H, W), uint8.
+Distance = Callable[[np.ndarray, np.ndarray], float]
+#: Smaller images vanish inside AlexNet.
+LEAST_LPIPS_EDGE = 32
 
 
 @dataclass(frozen=True)
 class Score:
-    """One image, or the mean of several. PSNR in dB; SSIM as of Wang et al. (IEEE TIP 2004), Gaussian window of 11."""
+    """One image, or the mean of several. PSNR in dB; SSIM as of Wang et al. (IEEE TIP 2004), Gaussian window of 11.
+
+    LPIPS (Zhang et al., CVPR 2018; AlexNet, version 0.1, on RGB) is ``None`` where it wasn't measured.
+    """
 
     image: str
     psnr_y: float
@@ -29,6 +39,8 @@ class Score:
     ssim_rgb: float
     bicubic_psnr_y: float
     bicubic_ssim_y: float
+    lpips: float | None = None
+    bicubic_lpips: float | None = None
 
 
 def luma(image: np.ndarray) -> np.ndarray:
@@ -52,7 +64,40 @@ def ssim(found: np.ndarray, expected: np.ndarray) -> float:
     return float(structural_similarity(expected.astype(np.float64), found.astype(np.float64), channel_axis=axis, **options))
 
 
-def score(name: str, found: np.ndarray, bicubic: np.ndarray, truth: np.ndarray, shave: int) -> Score:
+def load_lpips() -> Distance | None:
+    """Return LPIPS of the optional package ``lpips``; ``None`` if it isn't installed.
+
+    Raises
+    ------
+    EscError
+        If it is, but doesn't work: AlexNet's weights are downloaded at the first use.
+    """
+    if find_spec("lpips") is None:
+        return None
+    try:
+        import lpips
+
+        network = lpips.LPIPS(net="alex", verbose=False).eval()
+    except Exception as error:  # of torchvision, of the download
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise EscError(f"LPIPS is left out, its network can't be had: {reason.rstrip('.')}.") from None
+
+    def distance(found: np.ndarray, expected: np.ndarray) -> float:
+        with torch.no_grad():
+            return float(network(*(_to_signed(image) for image in (found, expected))))
+
+    return distance
+
+
+def _to_signed(image: np.ndarray) -> torch.Tensor:
+    """(H, W, 3) or (H, W), uint8 -> (1, 3, H, W) in -1..1."""
+    planes = torch.from_numpy(image.astype(np.float32)).reshape(*image.shape[:2], -1).permute(2, 0, 1)
+    return (planes / 127.5 - 1).expand(3, -1, -1)[None]
+
+
+def score(
+    name: str, found: np.ndarray, bicubic: np.ndarray, truth: np.ndarray, shave: int, distance: Distance | None = None
+) -> Score:
     """Compare a result and the bicubic one with the truth.
 
     Parameters
@@ -61,10 +106,12 @@ def score(name: str, found: np.ndarray, bicubic: np.ndarray, truth: np.ndarray, 
         (H, W, 3) or (H, W), uint8.
     shave : int
         Pixels to leave out along each border.
+    distance : callable, optional
+        See `load_lpips`.
     """
     found, bicubic, truth = (a[shave : a.shape[0] - shave, shave : a.shape[1] - shave] for a in (found, bicubic, truth))
     y_found, y_bicubic, y_truth = luma(found), luma(bicubic), luma(truth)
-    return Score(
+    known = Score(
         name,
         psnr(y_found, y_truth),
         ssim(y_found, y_truth),
@@ -73,10 +120,17 @@ def score(name: str, found: np.ndarray, bicubic: np.ndarray, truth: np.ndarray, 
         psnr(y_bicubic, y_truth),
         ssim(y_bicubic, y_truth),
     )
+    if distance is None or min(truth.shape[:2]) < LEAST_LPIPS_EDGE:
+        return known
+    return replace(known, lpips=distance(found, truth), bicubic_lpips=distance(bicubic, truth))
 
 
 def evaluate(
-    upscaler: Upscaler, high: Path, low: Path | None = None, progress: Callable[[int, int], None] | None = None
+    upscaler: Upscaler,
+    high: Path,
+    low: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    distance: Distance | None = None,
 ) -> list[Score]:
     """Score a model on a folder of images.
 
@@ -89,6 +143,8 @@ def evaluate(
         bicubic.
     progress : callable, optional
         ``progress(done, total)``, in images.
+    distance : callable, optional
+        See `load_lpips`; measured too if given.
 
     Returns
     -------
@@ -106,16 +162,17 @@ def evaluate(
         truth, small = _pair(path, low, upscaler.model.scale)
         found = upscaler(small)
         bicubic = imresize(small, (found.shape[0], found.shape[1]))
-        scores.append(score(path.stem, found, bicubic, truth, upscaler.model.scale))
+        scores.append(score(path.stem, found, bicubic, truth, upscaler.model.scale, distance))
         if progress:
             progress(i + 1, len(paths))
     return scores
 
 
 def mean(scores: list[Score]) -> Score:
-    """Return the mean of each figure."""
+    """Return the mean of each figure, over the images that have it."""
     names = [f.name for f in fields(Score) if f.name != "image"]
-    return Score("mean", **{name: fmean(getattr(s, name) for s in scores) for name in names})
+    values = {name: [value for s in scores if (value := getattr(s, name)) is not None] for name in names}
+    return Score("mean", **{name: fmean(found) if found else None for name, found in values.items()})
 
 
 def write_scores(path: Path, scores: list[Score]) -> None:
@@ -128,7 +185,8 @@ def write_scores(path: Path, scores: list[Score]) -> None:
     """
     if path.suffix not in (".csv", ".json"):
         raise ImageError(f"figures are written as .csv or .json, not {path.name!r}.")
-    rows = [asdict(s) for s in [*scores, mean(scores)]]
+    total = mean(scores)
+    rows = [{k: v for k, v in asdict(s).items() if getattr(total, k) is not None} for s in [*scores, total]]
     with written_beside(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         if path.suffix == ".json":
             json.dump(rows, file, indent=1)

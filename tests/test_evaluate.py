@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from esc_plugin import cli
 from esc_plugin.bicubic import imresize
-from esc_plugin.errors import ImageError
-from esc_plugin.evaluate import evaluate, luma, mean, psnr, score, ssim, write_scores
+from esc_plugin.errors import EscError, ImageError
+from esc_plugin.evaluate import evaluate, load_lpips, luma, mean, psnr, score, ssim, write_scores
 
 from .small import nearest_upscaler
 
@@ -118,3 +122,76 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
         evaluate(nearest_upscaler(), high, low)
     with pytest.raises(ImageError, match=r"\.csv or \.json"):
         write_scores(tmp_path / "figures.txt", [])
+
+
+def stub_lpips(monkeypatch: pytest.MonkeyPatch, problem: Exception | None = None) -> None:
+    """Put a package in the place of lpips whose distance is the mean absolute difference, of what it is given."""
+
+    class LPIPS(torch.nn.Module):
+        def __init__(self, net: str, verbose: bool) -> None:
+            super().__init__()
+            assert net == "alex"
+            if problem:
+                raise problem
+
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            for image in (a, b):
+                assert image.shape[:2] == (1, 3)
+                assert -1 <= image.min() < -0.5 < 0.5 < image.max() <= 1
+            return (a - b).abs().mean().view(1, 1, 1, 1)
+
+    module = ModuleType("lpips")
+    module.LPIPS = LPIPS  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lpips", module)
+    monkeypatch.setattr("esc_plugin.evaluate.find_spec", lambda name: name)
+
+
+def test_lpips_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stub_lpips(monkeypatch)
+    distance = load_lpips()
+    assert distance is not None
+    a, b = (RNG.integers(0, 256, (44, 40, 3), np.uint8) for _ in range(2))
+    found = score("a", a, b, b, 2, distance)
+    inside = np.abs(a.astype(float) - b)[2:-2, 2:-2] / 127.5
+    assert found.lpips == pytest.approx(inside.mean(), rel=1e-4)
+    assert found.bicubic_lpips == 0
+    gray = score("gray", a[..., 0], b[..., 0], b[..., 0], 2, distance)
+    assert gray.lpips == pytest.approx(inside[..., 0].mean(), rel=1e-4)
+    small = score("small", a[:20], b[:20], b[:20], 2, distance)
+    assert small.lpips is None
+    assert mean([found, gray, small]).lpips == pytest.approx((found.lpips + gray.lpips) / 2)
+    write_scores(tmp_path / "figures.csv", [found, small])
+    header, *rows = (tmp_path / "figures.csv").read_text().splitlines()
+    assert header.endswith("lpips,bicubic_lpips")
+    assert rows[1].endswith(",,")
+    write_scores(tmp_path / "none.csv", [small])
+    assert "lpips" not in (tmp_path / "none.csv").read_text()
+
+
+def test_without_lpips_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("esc_plugin.evaluate.find_spec", lambda name: None)
+    assert load_lpips() is None
+
+
+@pytest.mark.parametrize("problem", [None, OSError("no route\nto host")])
+def test_the_command_shows_lpips_or_says_why_not(
+    problem: Exception | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub_lpips(monkeypatch, problem)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("esc_plugin.cli.open_model", lambda name: nearest_upscaler().model)
+    Image.fromarray(RNG.integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.setattr(sys, "argv", ["esc-sr", "evaluate", "mine", str(tmp_path), "--device", "cpu"])
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert not done.value.code, err
+    assert ("bicubic LPIPS" in out) is (problem is None)
+    assert ("no route to host" in err.replace("\n", " ")) is (problem is not None)
+    assert "LPIPS" in out + err
+
+
+def test_a_broken_lpips_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub_lpips(monkeypatch, RuntimeError("operator torchvision::nms\ndoes not exist"))
+    with pytest.raises(EscError, match=r"^LPIPS is left out, .*operator torchvision::nms does not exist\.$"):
+        load_lpips()

@@ -86,7 +86,7 @@ def attribution_figure(study: Study) -> Figure:
     gray = np.repeat(source.mean(2, keepdims=True), 3, 2)
     depends.imshow(0.6 * gray, vmin=0, vmax=1)
     shares = np.maximum(magnitude / top, LEAST)
-    visible = 1 - np.log(shares) / np.log(LEAST)  # what is as dark as nothing shows the image
+    visible = np.clip(1 - np.log(shares) / np.log(LEAST), 0, 1)  # what is as dark as nothing shows the image
     drawn = depends.imshow(shares, cmap="inferno", norm=LogNorm(LEAST, 1), alpha=visible, interpolation="nearest")
     bare(depends, f"what it depends on: DI {found.diffusion_index:.1f}")
     scale_of = ScalarMappable(drawn.norm, drawn.cmap)

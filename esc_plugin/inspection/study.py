@@ -86,7 +86,8 @@ def study(
     patch : int
         Edge of the patch, in pixels of the output.
     crop : int
-        Edge of the part of the image, around the patch, that is worked on. It starts on a corner of the attention windows.
+        Edge of the part of the image, around the patch, that is worked on. It grows to the left and to the top until it
+        starts on a corner of the attention windows.
     steps : int
         Of the attribution, see `attribute`.
     progress, cancel : callable, optional
@@ -161,11 +162,9 @@ def busiest(image: Tensor, edge: int) -> tuple[int, int]:
 
 
 def _span(centre: int, length: int, grid: int, size: int) -> tuple[int, int]:
-    """Place `length` pixels around a centre within `size`, from a multiple of `grid` on."""
+    """Place `length` pixels around a centre within `size`, and a few more, so as to start on a multiple of `grid`."""
     start = max(min(centre - length // 2, size - length), 0)
-    start -= start % grid
-    # The last window is taken along where less than one would be left.
-    return start, size if size - start < length + grid else start + length
+    return start - start % grid, min(start + length, size)
 
 
 def _patch(centre: tuple[int, int], edge: int, scale: int, size: tuple[int, int]) -> Region:
