@@ -14,7 +14,9 @@ from .terminal import console, progress_bar
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="classic, nano, real, ..., or a YAML file.", metavar="RECIPE")],
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a recipe, such as classic or nano, or a YAML file.", metavar="RECIPE")
+    ],
     data: Annotated[list[Path] | None, typer.Option(help="Folder of images, searched recursively; may be repeated.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for the results; its name is the model's.")
@@ -53,8 +55,12 @@ def train(
     }
     read = read_recipe(recipe, {k: v for k, v in given.items() if v is not None} | dict(map(parse_change, changes or [])))
     folder = output or Path(f"{Path(recipe).stem}-x{read.scale}")
-    with progress_bar("images") as progress:
-        weights = run(read, folder, machines=Machines(device, devices, nodes), resume=resume, progress=progress)
+    try:
+        with progress_bar("images") as progress:
+            weights = run(read, folder, machines=Machines(device, devices, nodes), resume=resume, progress=progress)
+    except KeyboardInterrupt:
+        console.print(f"Stopped. The same command goes on with {escape(str(folder))}.", soft_wrap=True)
+        raise
     console.print(f"{escape(str(weights))}", soft_wrap=True, highlight=False)
 
 

@@ -112,6 +112,16 @@ def test_what_it_leaves(photos: Path, tmp_path: Path, shared_val: Path) -> None:
     assert 'license: "mit"' in card
 
 
+def test_16_bit_images_are_measured_on_pairs(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "val").mkdir()
+    deep = np.asarray(Image.open(photos / "0.png").convert("L")).astype(np.uint16) * 16
+    Image.fromarray(deep).save(tmp_path / "val" / "deep.png")
+    train(tiny(photos, iterations=1, **{"validation.folder": str(tmp_path / "val")}), tmp_path / "a")
+    row = read_log(tmp_path / "a" / "log.csv")[-1]
+    assert 10 < float(row["bicubic"]) < 60
+    assert "Figures" not in (tmp_path / "a" / "README.md").read_text()  # no benchmark
+
+
 @pytest.fixture
 def shared_val(tmp_path: Path) -> Path:
     folder = tmp_path / "val"
@@ -202,9 +212,10 @@ def test_ctrl_c_stops_with_a_checkpoint(esc_sr: Any, long_recipe: Path, tmp_path
     process = esc_sr("train", long_recipe, "-o", tmp_path / "a", "--device", "cpu")
     wait_for(tmp_path / "a" / "last.ckpt", process)
     process.send_signal(signal.SIGINT)
-    told = process.communicate(timeout=60)[0]
+    told = process.communicate(timeout=200)[0]
     assert process.returncode == 130, told
     assert "Traceback" not in told
+    assert "The same command goes on with" in told
     done = checkpoint_of(tmp_path / "a")["esc"]["iteration"]
     assert 7 <= done < 150
     train(read_recipe(long_recipe, {"iterations": done + 2}), tmp_path / "a", resume=True)

@@ -37,6 +37,8 @@ class Keeper(lightning.Callback):
         See `Model.card`.
     pairs : Batches
         For sample pictures, and to measure where the field has no protocol; always the same ones.
+    benchmark : Path, optional
+        A folder to measure by the protocol.
 
     Attributes
     ----------
@@ -44,8 +46,10 @@ class Keeper(lightning.Callback):
         The signal that ended it early.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, card: dict[str, Any], pairs: Batches) -> None:
-        self.folder, self.recipe, self.card, self.pairs = folder, recipe, card, pairs
+    def __init__(
+        self, folder: Path, recipe: Recipe, card: dict[str, Any], pairs: Batches, benchmark: Path | None = None
+    ) -> None:
+        self.folder, self.recipe, self.card, self.pairs, self.benchmark = folder, recipe, card, pairs, benchmark
         self.stopped_by: int | None = None
         self._signal = 0
         self._sums: dict[str, torch.Tensor] = {}
@@ -122,12 +126,9 @@ class Keeper(lightning.Callback):
         return found
 
     def _measure(self, model: Model, device: torch.device) -> Found | None:
-        folder = self.recipe.validation.folder
-        if not folder:
-            return None
-        if self.recipe.data.pairs == "bicubic":
-            return measure_folder(model, Path(folder), str(device))
-        return measure_pairs(model.network, self.pairs, device)
+        if self.benchmark:
+            return measure_folder(model, self.benchmark, str(device))
+        return measure_pairs(model.network, self.pairs, device) if self.recipe.validation.folder else None
 
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Draw the curve."""

@@ -91,7 +91,7 @@ def train(
     with _quiet():
         card = asdict(recipe.card) | {"license": recipe.card.license or "unknown"}
         card["family"] = card["family"] or _family(recipe, init)
-        keeper = Keeper(output, recipe, card, Batches(held_out or images, maker, 1, seed=1))
+        keeper = Keeper(output, recipe, card, Batches(held_out or images, maker, 1, seed=1), _benchmark(recipe, held_out))
         trainer = _trainer(recipe, output, machines, keeper)
         _check_batch(recipe, trainer.world_size)
         module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
@@ -141,6 +141,15 @@ def _open(recipe: Recipe, maker: PairMaker, output: Path, progress: Any) -> tupl
     output.mkdir(parents=True, exist_ok=True)
     images = open_images(paths, output / "cache", smallest, progress)
     return images, open_images(held_out, output / "cache", smallest) if held_out else None
+
+
+def _benchmark(recipe: Recipe, held_out: Images | None) -> Path | None:
+    """Return the validation folder if ``esc-sr evaluate`` could measure it: bicubic pairs of 8-bit images."""
+    folder = Path(recipe.validation.folder)
+    if held_out is None or recipe.data.pairs != "bicubic":
+        return None
+    fits = all(entry.dtype == "uint8" and Path(entry.name).parent == folder for entry in held_out.entries)
+    return folder if fits else None
 
 
 def _check_batch(recipe: Recipe, world: int) -> None:
