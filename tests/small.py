@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+
+import pytest
 import torch
 
 from esc_plugin import Model, Upscaler
@@ -40,3 +43,17 @@ def nearest_upscaler(scale: int = 2) -> Upscaler:
         for parameter in network.parameters():
             parameter.zero_()
     return Upscaler(Model(network.eval(), config, "nearest", "test", ""), device="cpu")
+
+
+def stop_at(iteration: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C after an iteration of a training."""
+    from esc_plugin.train.task import Training
+
+    count = Training.count
+
+    def counted(training: Training) -> None:
+        count(training)
+        if training.iteration == iteration:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Training, "count", counted)

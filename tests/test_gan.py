@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from esc_plugin.errors import EscError
+from esc_plugin.network import ESC
 from esc_plugin.train import gan
-from esc_plugin.train.gan import VGG_LAYERS, Discriminator, Perceptual
+from esc_plugin.train.degrade_real import sharpen
+from esc_plugin.train.gan import VGG_LAYERS, Discriminator, GanTraining, Perceptual
+from esc_plugin.train.recipe import Recipe, RecipeError, read_recipe
+from esc_plugin.train.run import train
+from esc_plugin.weights.load import load_model
+
+from .small import small_config, stop_at
 
 
 @pytest.mark.parametrize("size", [(8, 8), (32, 48), (37, 21)])
@@ -88,3 +99,100 @@ def test_without_a_connection_the_error_says_where_to_put_the_weights(monkeypatc
     monkeypatch.setattr(models, "vgg19", offline)
     with pytest.raises(EscError, match=r"vgg19-dcbb9e9d\.pth into .*checkpoints"):
         gan.vgg19_layers(pretrained=True)
+
+
+def gan_recipe(**changes) -> Recipe:
+    entries = {
+        "model": small_config().to_dict() | {"like": "ESC"},
+        "scale": 2,
+        "data.patch": 16,
+        "data.batch": 2,
+        "data.workers": 0,
+        "loss.perceptual": 0,
+        "precision": "float32",
+        "iterations": 4,
+    }
+    entries["model"].pop("scale")
+    return read_recipe("real-gan", entries | changes)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    (tmp_path / "photos").mkdir()
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 256, (64, 80, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
+    return tmp_path / "photos"
+
+
+def test_the_network_is_trained_against_the_discriminator_and_not_it_for_the_network() -> None:
+    training = GanTraining(ESC(small_config()), gan_recipe())
+    high, low = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 16, 16)
+    found = training(low, (32, 32))
+    training.discriminator.requires_grad_(False)
+    training._network_loss(found, high).backward()
+    assert all(p.grad is None for p in training.discriminator.parameters())
+    assert all(p.grad is not None for p in training.network.parameters())
+    assert set(training.losses) == {"l1", "gan"}
+    training.discriminator.requires_grad_(True)
+    before = [p.grad.clone() for p in training.network.parameters()]
+    training._discriminator_loss(found.detach(), high).backward()
+    assert all(p.grad is not None for p in training.discriminator.parameters())
+    assert all(torch.equal(p.grad, b) for p, b in zip(training.network.parameters(), before, strict=True))
+
+
+def test_a_network_that_fools_the_discriminator_has_the_lower_loss() -> None:
+    training = GanTraining(ESC(small_config()), gan_recipe())
+    high = torch.rand(1, 3, 32, 32)
+    training.discriminator.verdict.bias.data.fill_(5.0)
+    fooled = training._network_loss(high, high)
+    training.discriminator.verdict.bias.data.fill_(-5.0)
+    assert fooled < training._network_loss(high, high)
+
+
+def test_terms_are_weighted_and_sharpened_as_the_recipe_says() -> None:
+    recipe = gan_recipe(**{"loss.l1": 2.0, "loss.gan": 0.5})
+    training = GanTraining(ESC(small_config()), recipe)
+    found, high = torch.rand(2, 1, 3, 32, 32)
+    loss = training._network_loss(found, high)
+    assert training.losses["l1"].item() == pytest.approx(F.l1_loss(found, sharpen(high)).item())
+    expected = 2 * training.losses["l1"] + 0.5 * training.losses["gan"]
+    assert loss.item() == pytest.approx(expected.item())
+
+
+def test_half_precision_is_refused() -> None:
+    with pytest.raises(RecipeError, match="'float16' is too coarse"):
+        GanTraining(ESC(small_config()), gan_recipe(precision="float16"))
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    recipe = gan_recipe(**{"data.folders": [str(photos)]})
+    train(recipe, tmp_path / "whole")
+    stop_at(2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "parts")
+    monkeypatch.undo()
+    train(recipe, tmp_path / "parts", resume=True)
+    whole, parts = (torch.load(tmp_path / n / "last.ckpt", weights_only=True) for n in ("whole", "parts"))
+    assert parts["esc"]["iteration"] == 4
+    assert any(name.startswith("discriminator.") for name in whole["state_dict"])
+    assert len(whole["optimizer_states"]) == 2
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, parts["state_dict"][name]), name
+    for first, second in zip(whole["optimizer_states"], parts["optimizer_states"], strict=True):
+        for number, state in first["state"].items():
+            assert all(torch.equal(value, second["state"][number][key]) for key, value in state.items())
+    assert load_model(tmp_path / "parts" / "parts.safetensors").scale == 2
+
+
+def test_features_count_but_are_no_part_of_the_checkpoint(
+    photos: Path, tmp_path: Path, random_features, monkeypatch
+) -> None:
+    monkeypatch.setattr(gan, "Perceptual", lambda: random_features)
+    recipe = gan_recipe(**{"data.folders": [str(photos)], "loss.perceptual": 1, "iterations": 1})
+    training = GanTraining(ESC(small_config()), recipe)
+    training._network_loss(*torch.rand(2, 1, 3, 32, 32))
+    assert training.losses["perceptual"] > 0
+    train(recipe, tmp_path / "sharp")
+    stored = torch.load(tmp_path / "sharp" / "last.ckpt", weights_only=True)["state_dict"]
+    assert {name.partition(".")[0] for name in stored} == {"network", "average", "discriminator"}
