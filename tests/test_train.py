@@ -300,6 +300,25 @@ def test_errors_come_before_the_work(
     assert not (tmp_path / "out" / "log.csv").exists()
 
 
+def test_a_loss_that_is_lost_spoils_nothing(photos: Path, tmp_path: Path) -> None:
+    weights = train(tiny(photos, iterations=2), tmp_path / "a")
+    before, checkpoint = weights.read_bytes(), (tmp_path / "a" / "last.ckpt").read_bytes()
+    stored = checkpoint_of(tmp_path / "a")
+    stored["state_dict"]["network.last.bias"].fill_(float("nan"))
+    torch.save(stored, tmp_path / "a" / "last.ckpt")
+    spoiled = (tmp_path / "a" / "last.ckpt").read_bytes()
+    with pytest.raises(EscError, match=r"the loss is nan at iteration 4; lower optimizer\.lr, or set optimizer\.clip"):
+        train(tiny(photos, iterations=4), tmp_path / "a")
+    assert weights.read_bytes() == before
+    assert (tmp_path / "a" / "last.ckpt").read_bytes() == spoiled != checkpoint
+
+
+def test_no_folder_no_training(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("in the way")
+    with pytest.raises(EscError, match=r"can't make the folder '.*a': File exists"):
+        train(tiny(photos), tmp_path / "a")
+
+
 def test_another_training_is_not_gone_on_with(photos: Path, tmp_path: Path) -> None:
     train(tiny(photos, iterations=1), tmp_path / "a")
     with pytest.raises(

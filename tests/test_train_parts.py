@@ -243,6 +243,9 @@ def test_images_that_cannot_be(photos: Path, tmp_path: Path) -> None:
         find_training_images([tmp_path / "empty"])
     with pytest.raises(ImageError, match=r"'.*a\.png' is 50 x 40 pixels; the recipe's patches need 48 x 48"):
         open_images(find_training_images([photos]), tmp_path / "cache", 48)
+    tifffile.imwrite(photos / "deep" / "c.tif", np.full((20, 20), np.nan, np.float32), photometric="minisblack")
+    with pytest.raises(ImageError, match=r"can't train on '.*c\.tif': the image holds NaN"):
+        open_images(find_training_images([photos]), tmp_path / "cache", 8)
     (photos / "d.png").write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"d\.png' is no image"):
         open_images(find_training_images([photos]), tmp_path / "cache", 8)

@@ -123,7 +123,7 @@ def _decode(paths: Sequence[Path], file: Path, progress: Progress | None) -> lis
     entries, offset = [], 0
     with replacing(file) as beside, beside.open("wb") as target:
         for done, path in enumerate(paths, 1):
-            for plane in read_planes(path):
+            for plane in _named_planes(path):
                 entries.append(Entry(str(path), offset, plane.shape, plane.dtype.name))
                 target.write(plane.data)
                 offset += plane.nbytes
@@ -132,6 +132,19 @@ def _decode(paths: Sequence[Path], file: Path, progress: Progress | None) -> lis
             if progress:
                 progress(done, len(paths))
     return entries
+
+
+def _named_planes(path: Path) -> Iterator[np.ndarray]:
+    """Yield what `read_planes` does; every error names the file."""
+    try:
+        yield from read_planes(path)
+    except ImageError as error:
+        text = str(error)
+        raise ImageError(text if str(path) in text else f"can't train on {str(path)!r}: {text}") from None
+    except MemoryError:
+        raise ImageError(f"there is no memory for {str(path)!r}.") from None
+    except Exception as error:  # planes are decoded when they are asked for, and decoders raise almost anything
+        raise ImageError(f"{str(path)!r} is no image that can be read: {' '.join(str(error).split())}.") from None
 
 
 def read_planes(path: Path) -> Iterator[np.ndarray]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 
+from ..errors import EscError
 from ..network import ESC
 from ..weights.convert import save_model
 from ..weights.model import Model, read_model
@@ -98,6 +100,10 @@ class Keeper(lightning.Callback):
     def _report(self, trainer: lightning.Trainer, module: Training, validate: bool) -> None:
         row = {name: float(value) / self._summed for name, value in self._sums.items()}
         self._sums, self._summed = {}, 0
+        if not isfinite(row["loss"]):  # before it reaches the model that is there, or the checkpoint
+            raise EscError(
+                f"the loss is {row['loss']} at iteration {module.iteration:,}; lower optimizer.lr, or set optimizer.clip."
+            )
         row |= {"iteration": module.iteration, "seconds": module.seconds, "learning_rate": module.learning_rate}
         if validate:
             found = self.export(module)

@@ -96,10 +96,21 @@ def train(
         _check_batch(recipe, trainer.world_size)
         module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
         write_recipe(recipe, output)
-        trainer.fit(module, _loader(images, maker, recipe, module, trainer), ckpt_path=checkpoint)
+        _fit(trainer, module, _loader(images, maker, recipe, module, trainer), checkpoint)
     if keeper.stopped_by is not None:
         raise KeyboardInterrupt  # the command line says so, and ends with its exit code
     return output / f"{output.name}.safetensors"
+
+
+def _fit(trainer: lightning.Trainer, module: Training, loader: DataLoader[Any], checkpoint: Path | None) -> None:
+    try:
+        trainer.fit(module, loader, ckpt_path=checkpoint)
+    except torch.OutOfMemoryError:
+        raise EscError(f"{module.device} has no memory for such batches; lower data.batch or data.patch.") from None
+    except OSError as error:  # a full disk, for one
+        raise EscError(
+            f"the training can't be written: {error}. The same command goes on from the last checkpoint."
+        ) from None
 
 
 def _checkpoint(recipe: Recipe, output: Path, resume: bool) -> Path | None:
@@ -138,7 +149,10 @@ def _open(recipe: Recipe, maker: PairMaker, output: Path, progress: Any) -> tupl
             raise RecipeError(f"validation.folder: {str(min(both))!r} is trained on too; measure on other images.")
     # The generator only matters for makers that draw a size; the largest is for the highest scale.
     smallest = maker.scale * maker.patch
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EscError(f"can't make the folder {str(output)!r}: {error.strerror}.") from None
     images = open_images(paths, output / "cache", smallest, progress)
     return images, open_images(held_out, output / "cache", smallest) if held_out else None
 
