@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ class Keeper(lightning.Callback):
         """Open the log; from here on Ctrl-C means: stop after this iteration, with a checkpoint."""
         assert isinstance(module, Training)
         trainer.should_stop = module.progress >= 1  # gone on with, but nothing is left to do
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._stop)
+        if threading.current_thread() is threading.main_thread():  # only there Python hears of signals
+            self._handlers = {n: signal.signal(n, self._stop) for n in (signal.SIGINT, signal.SIGTERM)}
         if trainer.is_global_zero:
             self.log, self.bar = Log(self.folder, module.iteration), Bar(self.folder.name)
 
