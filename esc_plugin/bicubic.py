@@ -13,20 +13,21 @@ def imresize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Parameters
     ----------
     image : numpy.ndarray
-        (H, W) or (H, W, C), uint8.
+        (H, W) or (H, W, C), uint8 or uint16.
     size : tuple of int
         Height and width of the result.
 
     Returns
     -------
     numpy.ndarray
-        uint8. As in MATLAB it is rounded after each axis, halves upwards.
+        Of the same type. As in MATLAB it is rounded after each axis, halves upwards.
     """
+    dtype = image.dtype
     for axis, length in enumerate(size):
         weights = _weights(image.shape[axis], length)
         values = np.moveaxis(np.tensordot(weights, image.astype(np.float64), (1, axis)), 0, axis)
         # Sums of the weights miss the exact halves by rounding errors; those must go up too.
-        image = np.floor(values + 0.5 + 1e-9).clip(0, 255).astype(np.uint8)
+        image = np.floor(values + 0.5 + 1e-9).clip(0, np.iinfo(dtype).max).astype(dtype)
     return image
 
 

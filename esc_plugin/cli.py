@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .cli_models import convert, info, models, open_model, publish
+from .cli_train import finetune, train
 from .errors import EscError, ImageError
 from .terminal import console, errors, progress_bar
 
@@ -172,7 +173,7 @@ def evaluate(
         figures.write_scores(output, scores)
 
 
-for command in (models, info, convert, publish):
+for command in (models, info, convert, publish, train, finetune):
     app.command()(command)
 
 

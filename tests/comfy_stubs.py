@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import importlib
 import importlib.util
 import itertools
 import sys
@@ -22,7 +23,6 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 GENERATIONS = ("2025", "2026")
-KEPT: list[Any] = []
 NUMBERS = itertools.count()
 
 
@@ -140,23 +140,10 @@ def comfy(generation: str) -> Iterator[Comfy]:
 
 
 def import_spandrel() -> ModuleType:
-    """Import the spandrel of the registry, also where torchvision was built for another torch.
-
-    A torchvision for CUDA registers operators for which a torch for CPUs has no schema, and can't be imported.
-    """
+    """Import the spandrel of the registry."""
     for name in ("spandrel", "torchvision"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"needs {name}: pip install --no-deps spandrel einops torchvision==0.28.0")
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        KEPT.append(library)  # its schemas go with it
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        importlib.import_module("torchvision")
     return importlib.import_module("spandrel")
 
 

@@ -9,7 +9,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
+from .mend import mend_torchvision
+
 SHARED = Path(__file__).parents[2] / "shared"
+
+mend_torchvision()
 
 # Each example runs a network: a slow machine is no failure, and shrinking one would take minutes.
 settings.register_profile(

@@ -34,7 +34,7 @@ class DynamicKernel(nn.Module):
         """(B, P) -> (B, P, 3, 3)."""
         dtype = next(self.parameters()).dtype
         kernel = self.dwc_proj(mean[:, :, None, None].to(dtype))
-        return kernel.view(len(mean), -1, DYNAMIC_SIZE, DYNAMIC_SIZE)
+        return kernel.view(mean.shape[0], -1, DYNAMIC_SIZE, DYNAMIC_SIZE)
 
 
 class ConvAttn(nn.Module):

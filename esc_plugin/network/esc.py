@@ -190,7 +190,7 @@ class ESC(nn.Module):
             return Geometry((height, width), size, f, (Fraction(size[0], height), Fraction(size[1], width)))
         if size not in (None, natural):
             raise ValueError(f"this network makes {natural} of {(height, width)}, not {size!r}.")
-        return Geometry((height, width), natural, f, (Fraction(scale * f), Fraction(scale * f)))
+        return Geometry((height, width), natural, f, (scale * f, scale * f))
 
     def program(self, geometry: Geometry) -> Program:
         """Return the network as a list of steps for a run laid out by `geometry`.

@@ -147,7 +147,7 @@ class DySample(nn.Module):
             (B, C, s h, s w).
         """
         batch, _, _, h, w = offsets.shape
-        size = offsets.new_tensor([x.shape[-1], x.shape[-2]]).view(1, 2, 1, 1, 1)
+        size = torch.cat([offsets.new_full((1, 1, 1, 1, 1), n) for n in (x.shape[-1], x.shape[-2])], 1)
         rows = torch.arange(h, device=x.device) + (top + 0.5)
         columns = torch.arange(w, device=x.device) + (left + 0.5)
         centres = torch.stack([columns.expand(h, w), rows[:, None].expand(h, w)])[None, :, None]  # (1, 2, 1, h, w)
@@ -184,7 +184,7 @@ class DySampleHead(nn.Sequential):
             return chunk.crop(x, margin + beyond, keep=margin)
 
         offsets = sampler.offsets(prepare(features, self.margin))
-        far = self.margin + int(offsets.detach().abs().amax().ceil()) + 1
+        far = self.margin if chunk.whole else self.margin + int(offsets.detach().abs().amax().ceil()) + 1
         x = prepare(chunk.read("feat", far + beyond), far)
         region, grid = chunk.region, chunk.geometry.grid
         here, there = region.grow(self.margin, grid), region.grow(far, grid)

@@ -71,7 +71,8 @@ def reflect_pad(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tens
     ``numpy.pad(mode="reflect")`` does, and a single row or column is repeated.
     """
     h, w = x.shape[-2:]
-    if max(top, bottom) < h and max(left, right) < w:
+    known = isinstance(h, int) and isinstance(w, int)  # an exported graph learns its sizes only when it runs
+    if known and max(top, bottom) < h and max(left, right) < w:
         return F.pad(x, (left, right, top, bottom), mode="reflect") if max(left, right, top, bottom) else x
     rows = _reflected(h, top, bottom, x.device)
     columns = _reflected(w, left, right, x.device)
@@ -80,10 +81,9 @@ def reflect_pad(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tens
 
 def _reflected(size: int, before: int, after: int, device: torch.device) -> Tensor:
     index = torch.arange(-before, size + after, device=device)
-    if size == 1:
-        return torch.zeros_like(index)
-    index = index.remainder(2 * size - 2)
-    return torch.minimum(index, 2 * size - 2 - index)
+    period = torch.full_like(index, 2 * size - 2)
+    index = index.remainder(period.clamp(min=1))  # a single row is repeated
+    return torch.minimum(index, period - index)
 
 
 class ReflectConv2d(nn.Conv2d):

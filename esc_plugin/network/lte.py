@@ -81,7 +81,7 @@ class LteHead(nn.Module):
 class _Axis:
     """Where the output pixels `start` to `stop` of one axis lie between the feature pixels."""
 
-    def __init__(self, start: int, stop: int, ratio: Fraction, size: int, origin: int, device: torch.device) -> None:
+    def __init__(self, start: int, stop: int, ratio: Fraction | int, size: int, origin: int, device: torch.device) -> None:
         # Centre of output pixel r: (r + 1/2) / ratio - 1/2 = numerator / denominator, in integers.
         numerator = (2 * torch.arange(start, stop, dtype=torch.int64) + 1) * ratio.denominator - ratio.numerator
         denominator = 2 * ratio.numerator

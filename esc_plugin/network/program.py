@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import ceil
 from typing import Any
 
 from torch import Tensor
@@ -57,19 +56,20 @@ class Geometry:
         Height and width of the input and the output, in pixels.
     unshuffle : int
         Image pixels along the edge of one feature pixel.
-    ratio : tuple of Fraction
+    ratio : tuple of Fraction or int
         Output pixels per feature pixel, per axis.
     """
 
     image: tuple[int, int]
     output: tuple[int, int]
     unshuffle: int
-    ratio: tuple[Fraction, Fraction]
+    ratio: tuple[Fraction | int, Fraction | int]
 
     @property
     def grid(self) -> tuple[int, int]:
         """Height and width of the feature maps."""
-        return -(-self.image[0] // self.unshuffle), -(-self.image[1] // self.unshuffle)
+        (h, w), f = self.image, self.unshuffle
+        return (h + f - 1) // f, (w + f - 1) // f
 
     def image_region(self, region: Region) -> Region:
         """Return the image pixels under a region of the feature grid."""
@@ -80,11 +80,16 @@ class Geometry:
         """Return the output pixels of a region of the feature grid; those of a partition are a partition."""
         (ry, rx), (h, w) = self.ratio, self.output
         return Region(
-            min(ceil(region.top * ry), h),
-            min(ceil(region.left * rx), w),
-            min(ceil(region.bottom * ry), h),
-            min(ceil(region.right * rx), w),
+            min(_ceil_product(region.top, ry), h),
+            min(_ceil_product(region.left, rx), w),
+            min(_ceil_product(region.bottom, ry), h),
+            min(_ceil_product(region.right, rx), w),
         )
+
+
+def _ceil_product(value: int, ratio: Fraction | int) -> int:
+    """Multiply and round up, in non-negative integers: an exported graph rounds quotients towards zero."""
+    return (value * ratio.numerator + ratio.denominator - 1) // ratio.denominator
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,11 @@ class Chunk:
     region: Region
     geometry: Geometry
     read: Callable[[str, int], Tensor] = field(repr=False)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the region is all of the feature grid, so that there are no neighbours to ask for."""
+        return self.region == Region(0, 0, *self.geometry.grid)
 
     def crop(self, tensor: Tensor, halo: int, scale: int = 1, keep: int = 0) -> Tensor:
         """Cut a tensor (B, C, h, w) computed under the region grown by `halo` down to the region grown by `keep`.

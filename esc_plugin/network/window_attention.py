@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Bias, attend
+from .attention import Bias, attend, kernel_dtype
 from .config import EscConfig
 from .layers import reflect_pad
 
@@ -41,8 +41,9 @@ class WindowAttention(nn.Module):
         self.width = 12 * dim + 6 * n * config.position_rank
 
     def bias(self) -> Bias:
-        """Return the positional bias, from `keep_bias` if it was called."""
-        return self._kept or self._make_bias()
+        """Return the positional bias as `attend` likes it, from `keep_bias` if it was called."""
+        bias = self._kept or self._make_bias()
+        return bias if bias.matrix is None else Bias(bias.matrix.to(kernel_dtype(bias.matrix)))
 
     def keep_bias(self, keep: bool) -> None:
         """Make the bias once and for all (``True``), or at each call again, as training needs it."""

@@ -1,0 +1,149 @@
+"""Crops that a fine-tuning never sees, degraded as its training pairs are: how much better a model has become."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..network import ESC
+from ..weights.store import replacing
+from .batches import patch_of
+from .images import Images
+from .pairs import PairMaker
+
+#: Crops of each image, always the same ones.
+CROPS = 4
+
+
+@dataclass(frozen=True)
+class Score:
+    """PSNR in dB on the crops of one image, or the mean of several; the peak is the largest value of the file's levels."""
+
+    image: str
+    bicubic: float
+    before: float
+    after: float
+
+
+class HeldOut:
+    """Crops of images and their degraded versions.
+
+    Parameters
+    ----------
+    images : Images
+    maker : PairMaker
+        Its patch is the crops' size.
+    device : torch.device
+    """
+
+    def __init__(self, images: Images, maker: PairMaker, device: torch.device) -> None:
+        self.device = device
+        self.names: list[str] = []
+        self.pairs: list[tuple[Tensor, Tensor]] = []
+        for number, (entry, image) in enumerate(zip(images.entries, images, strict=True)):
+            for crop in range(CROPS):
+                rng = np.random.default_rng([number, crop])
+                size = maker.size(rng)
+                top, left = (int(rng.integers(0, length - size + 1)) for length in image.shape[:2])
+                self.pairs.append(maker.make(patch_of(image, top, left, size, maker.margin), rng))
+                self.names.append(Path(entry.name).name)
+
+    def bicubic(self) -> list[float]:
+        """Return the PSNR of bicubic interpolation, by image."""
+        return self._by_image(_bicubic(low, high) for low, high in self.pairs)
+
+    def measure(self, network: ESC) -> list[float]:
+        """Return the PSNR of a network, by image."""
+        return self._by_image(self._upscaled(network))
+
+    def scores(self, before: list[float], after: list[float]) -> list[Score]:
+        """Put the figures of two networks and bicubic interpolation together."""
+        rows = zip(dict.fromkeys(self.names), self.bicubic(), before, after, strict=True)
+        return [Score(*row) for row in rows]
+
+    def _by_image(self, results: Iterator[Tensor]) -> list[float]:
+        errors: dict[str, list[float]] = {}
+        for name, found, (_, high) in zip(self.names, results, self.pairs, strict=True):
+            errors.setdefault(name, []).append((found.double() - high.double()).square().mean().item())
+        return [float(10 * np.log10(1 / max(fmean(values), 1e-12))) for values in errors.values()]
+
+    @torch.no_grad()
+    def _upscaled(self, network: ESC) -> Iterator[Tensor]:
+        network = network.to(self.device).eval()
+        for low, high in self.pairs:
+            found = network(low.expand(3, -1, -1)[None].to(self.device), (high.shape[1], high.shape[2]))[0].cpu()
+            found = found.mean(0, keepdim=True) if high.shape[0] == 1 else found  # as `Upscaler` does with gray
+            yield found.clamp(0, 1)
+
+    def draw(self, networks: dict[str, ESC], target: Path) -> None:
+        """Draw the crop with most contrast: as recorded, by bicubic interpolation, by each network, as it is."""
+        from matplotlib.figure import Figure
+
+        number = max(range(len(self.pairs)), key=lambda i: float(self.pairs[i][1].std()))
+        low, high = self.pairs[number]
+        panels = {"as recorded": low, "bicubic": _bicubic(low, high)}
+        for name, network in networks.items():
+            panels[name] = list(self._upscaled(network))[number]
+        panels["original"] = high
+        values = np.quantile(high.numpy(), (0.01, 0.995))  # the same for all
+        figure = Figure(figsize=(3.2 * len(panels), 3.6), layout="constrained")
+        for axis, (name, image) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+            shown = ((image.numpy() - values[0]) / max(values[1] - values[0], 1e-6)).clip(0, 1)
+            axis.imshow(shown.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axis.set_title(name)
+            axis.set_axis_off()
+        save(figure, target)
+
+
+def _bicubic(low: Tensor, high: Tensor) -> Tensor:
+    size = (high.shape[1], high.shape[2])
+    # With antialias, torch takes the kernel of MATLAB and Pillow (a = -0.5); it changes nothing else where images grow.
+    return F.interpolate(low[None], size, mode="bicubic", align_corners=False, antialias=True)[0].clamp(0, 1)
+
+
+def mean(scores: list[Score]) -> Score:
+    """Return the mean of each figure."""
+    names = [f.name for f in fields(Score) if f.name != "image"]
+    return Score("mean", **{name: fmean(getattr(s, name) for s in scores) for name in names})
+
+
+def write_scores(scores: list[Score], target: Path) -> None:
+    """Write the images and their mean as CSV."""
+    with replacing(target) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Score)])
+        writer.writeheader()
+        for score in [*scores, mean(scores)]:
+            writer.writerow({k: v if isinstance(v, str) else round(v, 3) for k, v in asdict(score).items()})
+
+
+def draw_scores(scores: list[Score], names: tuple[str, str], target: Path) -> None:
+    """Draw the PSNR of each image: bicubic, before and after, by the `names` of the two models."""
+    from matplotlib.figure import Figure
+
+    rows = [*sorted(scores, key=lambda s: s.after), mean(scores)]
+    figure = Figure(figsize=(8, 1.2 + 0.3 * len(rows)), layout="constrained")
+    axis = figure.subplots()
+    for label, field_, marker in (("bicubic", "bicubic", "|"), (names[0], "before", "o"), (names[1], "after", "D")):
+        axis.plot([getattr(s, field_) for s in rows], range(len(rows)), marker, label=label)
+    for y, score in enumerate(rows):
+        axis.plot([score.before, score.after], [y, y], color="gray", linewidth=0.8, zorder=0)
+    axis.set_yticks(range(len(rows)), [score.image for score in rows])
+    axis.set_xlabel("PSNR on held-out crops, dB")
+    axis.grid(axis="x", alpha=0.3)
+    axis.legend(loc="lower right")
+    save(figure, target)
+
+
+def save(figure: Any, target: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with replacing(target) as beside:
+        figure.savefig(beside, dpi=110, format="png")

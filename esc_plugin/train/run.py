@@ -1,0 +1,215 @@
+"""From a recipe to a trained model: everything is checked first, then Lightning runs it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from ..errors import EscError
+from ..weights.model import Model
+from ..weights.store import write_text
+from .recipe import Recipe, RecipeError
+
+try:
+    import lightning
+    import matplotlib  # noqa: F401  # drawn with in the end; better to miss it now
+    import skimage  # noqa: F401
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from lightning.pytorch.utilities import rank_zero_only
+except ImportError as error:
+    raise EscError(f"training needs {error.name}; install it with: pip install 'esc-plugin[train]'") from None
+except RuntimeError as error:  # a torchvision that was built for another torch, which Lightning looks at
+    raise EscError(f"Lightning can't be imported ({error}); reinstall torch and torchvision together.") from None
+
+from torch.utils.data import DataLoader
+
+from .batches import Batches, From
+from .images import Images, find_training_images, open_images
+from .keep import CHECKPOINT, Keeper
+from .pairs import PairMaker, make_maker
+from .start import start_network
+from .task import Training, make_training
+
+LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+#: May differ when a training goes on; all else would make it another one.
+MAY_CHANGE = ("iterations", "minutes", "validation", "checkpoint_every", "card")
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where to train, in Lightning's terms: ``device`` (auto, cpu, cuda, ...), devices of a machine (-1: all), machines."""
+
+    device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+
+
+def train(
+    recipe: Recipe,
+    output: Path,
+    *,
+    machines: Machines = Machines(),  # frozen
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Train a model, or go on with it if `output` holds a checkpoint.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    output : Path
+        Folder for everything; its name is the model's.
+    machines : Machines
+    resume : bool
+        Raise if there is nothing to go on with.
+    progress : callable, optional
+        ``progress(done, total)``, in images, while they are decoded.
+
+    Returns
+    -------
+    Path
+        Of the ``.safetensors`` file.
+
+    Raises
+    ------
+    EscError
+        If something is missing or doesn't fit, before work starts.
+    """
+    checkpoint = _checkpoint(recipe, output, resume)
+    maker = make_maker(recipe.data.pairs, recipe.scale, recipe.data.patch, recipe.data.options)
+    images, held_out = _open(recipe, maker, output, progress)
+    network, init = start_network(recipe)
+    with _quiet():
+        card = asdict(recipe.card) | {"license": recipe.card.license or "unknown"}
+        card["family"] = card["family"] or _family(recipe, init)
+        keeper = Keeper(output, recipe, card, Batches(held_out or images, maker, 1, seed=1))
+        trainer = _trainer(recipe, output, machines, keeper)
+        _check_batch(recipe, trainer.world_size)
+        module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
+        _write_recipe(recipe, output)
+        trainer.fit(module, _loader(images, maker, recipe, module, trainer), ckpt_path=checkpoint)
+    if keeper.stopped_by is not None:
+        raise KeyboardInterrupt  # the command line says so, and ends with its exit code
+    return output / f"{output.name}.safetensors"
+
+
+def _checkpoint(recipe: Recipe, output: Path, resume: bool) -> Path | None:
+    path = output / CHECKPOINT
+    if not path.is_file():
+        if resume:
+            raise RecipeError(f"there is nothing to go on with in {str(output)!r}: it holds no {CHECKPOINT}.")
+        return None
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)["esc"]
+    except Exception:  # torch raises almost anything on damaged files
+        raise RecipeError(f"{str(path)!r} can't be read; delete it to begin anew.") from None
+    other = [name for name, value in asdict(recipe).items() if name not in MAY_CHANGE and not _same(name, value, stored)]
+    if other:
+        raise RecipeError(
+            f"{str(output)!r} holds a training with another {', '.join(other)}; take that recipe, or another --output."
+        )
+    return path
+
+
+def _same(name: str, value: Any, stored: dict[str, Any]) -> bool:
+    before = stored["recipe"].get(name)
+    if name == "data":  # who makes the pairs doesn't change them
+        value, before = ({k: v for k, v in d.items() if k != "workers"} for d in (value, before))
+    return value == before
+
+
+def _open(recipe: Recipe, maker: PairMaker, output: Path, progress: Any) -> tuple[Images, Images | None]:
+    """Decode the images to train on and those to measure with."""
+    if not recipe.data.folders:
+        raise RecipeError("data.folders: missing; name folders of images with --data.")
+    paths, held_out = find_training_images(recipe.data.folders), []
+    if recipe.validation.folder:
+        held_out = find_training_images([recipe.validation.folder])
+        if both := {path.resolve() for path in paths} & {path.resolve() for path in held_out}:
+            raise RecipeError(f"validation.folder: {str(min(both))!r} is trained on too; measure on other images.")
+    # The generator only matters for makers that draw a size; the largest is for the highest scale.
+    smallest = maker.scale * maker.patch
+    output.mkdir(parents=True, exist_ok=True)
+    images = open_images(paths, output / "cache", smallest, progress)
+    return images, open_images(held_out, output / "cache", smallest) if held_out else None
+
+
+def _check_batch(recipe: Recipe, world: int) -> None:
+    if recipe.data.batch % world:
+        raise RecipeError(f"data.batch: {recipe.data.batch} patches can't be shared evenly by {world} devices.")
+
+
+def _family(recipe: Recipe, init: Model | None) -> str:
+    if isinstance(recipe.model, str):
+        return recipe.model or (init.card.get("family", "") if init else "")
+    return ""
+
+
+def _trainer(recipe: Recipe, output: Path, machines: Machines, keeper: Keeper) -> lightning.Trainer:
+    return lightning.Trainer(
+        accelerator=machines.device,
+        devices=machines.devices,
+        num_nodes=machines.nodes,
+        strategy=_strategy(recipe, machines),
+        precision=LIGHTNING_PRECISION[recipe.precision],  # type: ignore[arg-type]
+        max_epochs=-1,
+        logger=TensorBoardLogger(output, name="", version="tensorboard"),
+        use_distributed_sampler=False,  # `Batches` takes its share itself
+        enable_checkpointing=False,
+        callbacks=[keeper],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _strategy(recipe: Recipe, machines: Machines) -> str:
+    # A step of the network leaves the discriminator's gradients out, which DDP must be told.
+    one = machines.devices == machines.nodes == 1
+    return "auto" if one or not (recipe.loss.gan or recipe.loss.perceptual) else "ddp_find_unused_parameters_true"
+
+
+def _loader(
+    images: Images, maker: PairMaker, recipe: Recipe, module: Training, trainer: lightning.Trainer
+) -> DataLoader[Any]:
+    data = recipe.data
+    batches = Batches(images, maker, data.batch, recipe.seed, trainer.global_rank, trainer.world_size)
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=From(lambda: module.iteration),
+        num_workers=data.workers,
+        persistent_workers=data.workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+@rank_zero_only
+def _write_recipe(recipe: Recipe, output: Path) -> None:
+    """Write down all of it, so that the same training can be had again."""
+    values = asdict(recipe)
+    plain = yaml.safe_load(yaml.safe_dump(_plain(values)))
+    write_text(output / "recipe.yaml", yaml.safe_dump(plain, sort_keys=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out Lightning's remarks on what we chose on purpose."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        yield
