@@ -17,10 +17,13 @@ from .maps import Storage
 
 #: What the values of one chunk may take by default. On a CPU a chunk should stay in the caches and be done in a fraction of
 #: a second; other devices want to be filled.
-CPU_WORK_BYTES = 48 * 2**20
+CPU_WORK_BYTES = 24 * 2**20
 DEVICE_WORK_BYTES = 2 * 2**30
 #: The least that a chunk is given; below it, windows and halos are all there is.
 LEAST_WORK_BYTES = 4 * 2**20
+#: A chunk of whole rows is one run of memory, nothing has to be gathered. It is taken while it is this many halos high, so
+#: that the neighbours' rows which it reads again stay few.
+FLATTEST = 8
 #: What the runtime itself takes beyond tensors: threads, kernels, allocator slack.
 RESERVE_BYTES = 128 * 2**20
 #: Of what is free, how much is taken unless a limit is given.
@@ -165,28 +168,27 @@ def free_bytes(device: torch.device) -> int:
 def regions(step: Step, grid: tuple[int, int], work: int, itemsize: int, batch: int = 1) -> Iterator[Region]:
     """Partition the feature grid for a step, in reading order, into chunks whose values take about `work` bytes."""
     halo = max(step.reads.values())
-    height, width = _chunk_shape(int(work / (step.width * itemsize * batch)), halo, step.multiple, grid)
-    for top, bottom in _spans(grid[0], height, step.multiple):
-        for left, right in _spans(grid[1], width, step.multiple):
-            yield Region(top, left, bottom, right)
+    shape = _chunk_shape(int(work / (step.width * itemsize * batch)), halo, step.multiple, grid)
+    rows, columns = (list(_spans(*axis, step.multiple)) for axis in zip(grid, shape, strict=True))
+    yield from (Region(top, left, bottom, right) for top, bottom in rows for left, right in columns)
 
 
 def _chunk_shape(pixels: int, halo: int, multiple: int, grid: tuple[int, int]) -> tuple[int, int]:
-    """Fit a rectangle of about `pixels`, halo included, into the grid: square, or longer where the grid is narrow."""
-    edge = max(isqrt(pixels), 1)
-    height = min(edge, grid[0] + 2 * halo)
-    width = min(max(pixels // height, 1), grid[1] + 2 * halo)
-    height = min(max(pixels // width, 1), grid[0] + 2 * halo)
-    return tuple(max((length - 2 * halo) // multiple * multiple, multiple) for length in (height, width))  # type: ignore[return-value]
+    """Fit a rectangle of about `pixels`, halo included, into the grid: whole rows, or a square where those get too flat."""
+    rows = pixels // (grid[1] + 2 * halo) - 2 * halo
+    if rows >= max(multiple, FLATTEST * halo):
+        return rows // multiple * multiple, grid[1]
+    edge = max((isqrt(pixels) - 2 * halo) // multiple * multiple, multiple)
+    return edge, edge
 
 
-def _spans(length: int, step: int, multiple: int) -> Iterator[tuple[int, int]]:
-    """Cut 0..length at multiples of `step`; a rest below `multiple` joins its neighbour.
+def _spans(length: int, most: int, multiple: int) -> Iterator[tuple[int, int]]:
+    """Cut 0..length, at multiples, into the fewest parts of up to `most`, as equal as can be.
 
-    The last window is filled up by reflection, which reads up to a window to its left: so a chunk that holds part of a
-    window also holds the one before.
+    A rest below `multiple` joins its neighbour: the last window is filled up by reflection, which reads up to a window to
+    its left, so a chunk that holds part of a window also holds the one before.
     """
-    starts = list(range(0, length, step))
-    if len(starts) > 1 and length - starts[-1] < multiple:
-        starts.pop()
+    units = max(length // multiple, 1)
+    parts = -(-units // max(most // multiple, 1))
+    starts = [units * i // parts * multiple for i in range(parts)]
     yield from zip(starts, [*starts[1:], length], strict=True)

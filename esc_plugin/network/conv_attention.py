@@ -85,8 +85,9 @@ class ConvAttn(nn.Module):
             mixed = F.conv2d(mixed, weight)
         batch, groups = len(x), self.pdim if pointwise else 1
         # One filter per image: the batch moves into the channels and becomes groups.
-        mixed = F.conv2d(
-            mixed.reshape(1, -1, *mixed.shape[-2:]), merged.flatten(0, 1), padding=self.halo, groups=batch * groups
-        )
+        flat = mixed.reshape(1, -1, *mixed.shape[-2:]).contiguous(memory_format=torch.channels_last)
+        mixed = F.conv2d(flat, merged.flatten(0, 1), padding=self.halo, groups=batch * groups)
         mixed = crop(mixed.view(batch, self.pdim, *mixed.shape[-2:]))
-        return self.aggr(torch.cat([mixed, rest], 1))
+        # Joined as (B, h, w, C): a slice of channels is not recognised as channels_last, and the result would not be either.
+        joined = torch.cat([mixed.permute(0, 2, 3, 1), rest.permute(0, 2, 3, 1)], -1)
+        return self.aggr(joined.permute(0, 3, 1, 2))

@@ -9,13 +9,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from .attention import Bias
 from .config import EscConfig
 from .conv_attention import ConvAttn, d4_mean
 from .heads import make_head
 from .layers import ConvFFN, ImagePad, LayerNorm, ReflectConv2d
 from .lte import LteHead
 from .program import Chunk, Geometry, Program, Step, run_whole
-from .window_attention import Bias, WindowAttention
+from .window_attention import WindowAttention
 
 
 class Block(nn.Module):
@@ -62,8 +63,8 @@ class Block(nn.Module):
         attn = self.attn
 
         def apply(chunk: Chunk, bias: Bias, x: Tensor) -> Tensor:
-            out = attn(self.ln_attn(x), bias)
-            return out if attn.gate else x + attn.to_out(out)
+            out = attn(x, self.ln_attn, bias)
+            return out if attn.gate else attn.to_out(out).add_(x)
 
         return Step(
             f"{name} attention",
@@ -83,7 +84,7 @@ class Block(nn.Module):
 
         def apply(chunk: Chunk, _: None, x: Tensor, out: Tensor) -> Tensor:
             open_ = chunk.crop(gate(self.ln_attn(x)), 1).sigmoid()
-            return chunk.crop(x, 1) + attn.to_out(out * open_)
+            return attn.to_out(out * open_).add_(chunk.crop(x, 1))
 
         cost = self.dim * (9 + 2 * self.dim)
         return Step(f"{name} gate", {x: 1, attended: 0}, attended, apply, width=6 * self.dim, cost=cost)
@@ -94,13 +95,13 @@ class Block(nn.Module):
             return conv.kernel(net.large_kernel(), mean)
 
         def apply(chunk: Chunk, kernel: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Tensor:
-            return x + conv(y, kernel, partial(chunk.crop, halo=conv.halo))
+            return conv(y, kernel, partial(chunk.crop, halo=conv.halo)).add_(x)
 
         return Step(name, {x: 0, y: conv.halo}, x, apply, setup=setup, width=conv.width, cost=conv.cost)
 
     def _out_step(self, name: str, x: str, skip: str, writes: str) -> Step:
         def apply(chunk: Chunk, _: None, x: Tensor, skip: Tensor) -> Tensor:
-            return chunk.crop(self.conv_out(self.ln_out(x)), 1) + skip
+            return chunk.crop(self.conv_out(self.ln_out(x)), 1).add_(skip)
 
         return Step(f"{name} end", {x: 1, skip: 0}, writes, apply, width=4 * self.dim, cost=9 * self.dim**2)
 
@@ -225,7 +226,7 @@ class ESC(nn.Module):
         halo = 3 if f == 1 else 4
 
         def apply(chunk: Chunk, _: None, x: Tensor, feat: Tensor, image: Tensor | None = None) -> Tensor:
-            out = chunk.crop(self.last(self.ln_last(x)), 1) + feat
+            out = chunk.crop(self.last(self.ln_last(x)), 1).add_(feat)
             return out if image is None else out + chunk.crop(self.skip(self._image(image).to(self._dtype())), halo)
 
         reads = {x: 1, "feat": 0} | ({"image": halo} if self.config.deep_skip else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,27 @@ class LayerNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+def conv_gelu(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """Compute ``gelu(conv(x))``, on a CPU in one pass over the memory.
+
+    oneDNN applies the GELU while a convolution's output is still in registers. torch has that operator for its compiler; it
+    has no gradient.
+    """
+    if x.device.type != "cpu" or torch.is_grad_enabled() or not _has_fused_gelu(x.dtype) or torch.compiler.is_compiling():
+        return F.gelu(conv(x))
+    x = x.contiguous(memory_format=torch.channels_last)
+    size = (conv.padding, conv.stride, conv.dilation, conv.groups)
+    return torch.ops.mkldnn._convolution_pointwise(x, conv.weight, conv.bias, *size, "gelu", [], "none")
+
+
+@cache
+def _has_fused_gelu(dtype: torch.dtype) -> bool:
+    operators = torch.ops.mkldnn
+    if not torch.backends.mkldnn.is_available() or not hasattr(operators, "_convolution_pointwise"):
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and operators._is_mkldnn_bf16_supported())
+
+
 class ConvFFN(nn.Module):
     """1x1 expansion, GELU, depthwise 3x3 with a residual, 1x1 back. Halo 1."""
 
@@ -38,9 +60,8 @@ class ConvFFN(nn.Module):
 
     def forward(self, x: Tensor, crop: Crop) -> Tensor:
         """(B, C, h, w) with a halo of 1 -> (B, C, h', w') without."""
-        x = F.gelu(self.proj(x))
-        x = crop(F.gelu(self.dwc(x)).add_(x)) if not x.requires_grad else crop(F.gelu(self.dwc(x)) + x)
-        return self.aggr(x)
+        x = conv_gelu(self.proj, x)
+        return self.aggr(crop(conv_gelu(self.dwc, x).add_(x)))
 
 
 def reflect_pad(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .biased_attention import BiasedAttention
+from .attention import Bias, attend, kernel_dtype
 from .config import EscConfig
 from .layers import reflect_pad
 
 #: A bias matrix is kept between calls up to this size; a larger one is made again for each image.
 KEEP_BIAS_BYTES = 64 * 2**20
-
-
-class Bias(NamedTuple):
-    """What is added to the attention scores: a matrix (n, w w, w w), or two factors (n, w w, r) of it."""
-
-    matrix: Tensor | None = None
-    query: Tensor | None = None
-    key: Tensor | None = None
 
 
 class WindowAttention(nn.Module):
@@ -51,8 +41,9 @@ class WindowAttention(nn.Module):
         self.width = 12 * dim + 6 * n * config.position_rank
 
     def bias(self) -> Bias:
-        """Return the positional bias, from `keep_bias` if it was called."""
-        return self._kept or self._make_bias()
+        """Return the positional bias as `attend` likes it, from `keep_bias` if it was called."""
+        bias = self._kept or self._make_bias()
+        return bias if bias.matrix is None else Bias(bias.matrix.to(kernel_dtype(bias.matrix)))
 
     def keep_bias(self, keep: bool) -> None:
         """Make the bias once and for all (``True``), or at each call again, as training needs it."""
@@ -99,34 +90,32 @@ class WindowAttention(nn.Module):
         rank = self.to_q.shape[-1]
         return Bias(query=hidden @ self.to_q * rank**-0.5, key=hidden @ self.to_k)
 
-    def forward(self, x: Tensor, bias: Bias) -> Tensor:
-        """(B, C, h, w), normalised and starting on a window's corner -> the same shape, before the gate and `to_out`."""
-        height, width = x.shape[-2:]
-        w = self.window_size
+    def forward(self, x: Tensor, norm: nn.Module, bias: Bias) -> Tensor:
+        """Attend within each window.
+
+        Parameters
+        ----------
+        x : Tensor
+            (B, C, h, w), starting on a window's corner.
+        norm : Module
+            Applied to it, window by window.
+        bias : Bias
+            What `bias` returned.
+
+        Returns
+        -------
+        Tensor
+            (B, C, h, w), before the gate and `to_out`.
+        """
+        (height, width), w, n = x.shape[-2:], self.window_size, self.num_heads
         x = reflect_pad(x, 0, -width % w, 0, -height % w)
         batch, dim, rows, columns = x.shape[0], x.shape[1], x.shape[2] // w, x.shape[3] // w
-        qkv = self.to_qkv(x).permute(0, 2, 3, 1)  # (B, H, W, 3 C)
-        qkv = qkv.reshape(batch, rows, w, columns, w, 3, self.num_heads, dim // self.num_heads)
-        qkv = qkv.permute(5, 0, 1, 3, 6, 2, 4, 7).reshape(
-            3, batch * rows * columns, self.num_heads, w * w, dim // self.num_heads
-        )
-        q, k, v = qkv.unbind(0)
-        out = _attend(q, k, v, bias)  # (windows, n, w w, C / n)
-        out = out.view(batch, rows, columns, self.num_heads, w, w, -1).permute(0, 1, 4, 2, 5, 3, 6)
+        # Windows first: so only C channels are moved, in long runs, and not the 3 C of what is made of them.
+        windows = x.permute(0, 2, 3, 1).reshape(batch, rows, w, columns, w, dim)
+        windows = windows.transpose(2, 3).reshape(-1, w, w, dim).permute(0, 3, 1, 2)  # (windows, C, w, w)
+        qkv = self.to_qkv(norm(windows)).permute(0, 2, 3, 1)
+        qkv = qkv.reshape(-1, w * w, 3, n, dim // n).permute(2, 0, 3, 1, 4)
+        out = attend(qkv, bias)  # (windows, n, w w, C / n)
+        out = out.reshape(batch, rows, columns, n, w, w, dim // n).permute(0, 1, 4, 2, 5, 3, 6)
         out = out.reshape(batch, rows * w, columns * w, dim)[:, :height, :width]
         return out.permute(0, 3, 1, 2)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Bias) -> Tensor:
-    if bias.matrix is not None:
-        if bias.matrix.requires_grad and torch.is_grad_enabled() and q.device.type == "cpu":
-            return BiasedAttention.apply(q, k, v, bias.matrix)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.matrix[None].to(q.dtype))
-    assert bias.query is not None
-    assert bias.key is not None
-    # q k^T / sqrt(d) + bq bk^T is one product of longer vectors; the matrix (w^4 values a head) never exists.
-    depth, rank = q.shape[-1], bias.query.shape[-1]
-    q = torch.cat([q * depth**-0.5, bias.query.to(q.dtype).expand(q.shape[0], -1, -1, -1)], -1)
-    k = torch.cat([k, bias.key.to(k.dtype).expand(k.shape[0], -1, -1, -1)], -1)
-    # The fused kernels want one length for all three.
-    return F.scaled_dot_product_attention(q, k, F.pad(v, (0, rank)), scale=1.0)[..., :depth]
