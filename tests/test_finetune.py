@@ -18,6 +18,7 @@ from esc_plugin.train import finetune as module
 from esc_plugin.train.finetune import Wish, finetune, split
 from esc_plugin.train.held_out import HeldOut, mean
 from esc_plugin.train.images import open_images
+from esc_plugin.train.measure import bicubic
 from esc_plugin.train.pairs import make_maker
 from esc_plugin.weights.load import load_model
 from esc_plugin.weights.model import Model
@@ -136,16 +137,9 @@ def test_psnr_is_that_of_the_degraded_crops(tmp_path: Path) -> None:
 def test_bicubic_is_that_of_the_field(tmp_path: Path) -> None:
     """Keys' kernel with a = -0.5, as in Pillow, not torch's -0.75."""
     low = spots(2, 24)
-    high = torch.zeros(1, 48, 48)
-    found = module_bicubic(torch.from_numpy(low)[None] / 255, high)
+    found = bicubic(torch.from_numpy(low)[None] / 255, (48, 48))
     expected = np.asarray(Image.fromarray(low.astype(np.float32), "F").resize((48, 48), Image.Resampling.BICUBIC)) / 255
     assert np.allclose(found[0].numpy(), expected.clip(0, 1), atol=2e-4)
-
-
-def module_bicubic(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-    from esc_plugin.train.held_out import _bicubic
-
-    return _bicubic(low, high)
 
 
 def test_what_can_not_be_is_refused_before_work_starts(samples: Path, start: str, tmp_path: Path) -> None:

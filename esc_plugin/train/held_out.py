@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..network import ESC
 from ..weights.store import replacing
 from .batches import patch_of
 from .images import Images
+from .measure import bicubic
 from .pairs import PairMaker
 
 #: Crops of each image, always the same ones.
@@ -59,7 +59,7 @@ class HeldOut:
 
     def bicubic(self) -> list[float]:
         """Return the PSNR of bicubic interpolation, by image."""
-        return self._by_image(_bicubic(low, high) for low, high in self.pairs)
+        return self._by_image(bicubic(low, (high.shape[1], high.shape[2])) for low, high in self.pairs)
 
     def measure(self, network: ESC) -> list[float]:
         """Return the PSNR of a network, by image."""
@@ -90,7 +90,7 @@ class HeldOut:
 
         number = max(range(len(self.pairs)), key=lambda i: float(self.pairs[i][1].std()))
         low, high = self.pairs[number]
-        panels = {"as recorded": low, "bicubic": _bicubic(low, high)}
+        panels = {"as recorded": low, "bicubic": bicubic(low, (high.shape[1], high.shape[2]))}
         for name, network in networks.items():
             panels[name] = list(self._upscaled(network))[number]
         panels["original"] = high
@@ -102,12 +102,6 @@ class HeldOut:
             axis.set_title(name)
             axis.set_axis_off()
         save(figure, target)
-
-
-def _bicubic(low: Tensor, high: Tensor) -> Tensor:
-    size = (high.shape[1], high.shape[2])
-    # With antialias, torch takes the kernel of MATLAB and Pillow (a = -0.5); it changes nothing else where images grow.
-    return F.interpolate(low[None], size, mode="bicubic", align_corners=False, antialias=True)[0].clamp(0, 1)
 
 
 def mean(scores: list[Score]) -> Score:
