@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from esc_plugin.cli import app
 from esc_plugin.errors import EscError
 from esc_plugin.network import ESC
 from esc_plugin.train import finetune as module
@@ -156,3 +157,16 @@ def test_what_can_not_be_is_refused_before_work_starts(samples: Path, start: str
         finetune([tmp_path / "tiny.png"], Wish(start), tmp_path / "out")
     with pytest.raises(EscError, match="is there already"):
         finetune([samples], Wish(start), Path(start).parent)
+
+
+def test_the_command_shows_what_it_found(samples: Path, start: str, tmp_path: Path, capsys, monkeypatch) -> None:
+    arguments = ["finetune", str(samples), "--init", start, "--minutes", "0.02", "--set", "photons=[50,100]"]
+    app([*arguments, "-o", str(tmp_path / "mine-x2")], standalone_mode=False)
+    told = capsys.readouterr().out
+    assert "held-out image" in told
+    assert "mean" in told
+    assert (tmp_path / "mine-x2" / "mine-x2.safetensors").is_file()
+    monkeypatch.setattr(module, "_averaged", lambda checkpoint, model: (model.network, 2))
+    with pytest.raises(EscError, match=r"it is no better than .*: nothing was written"):
+        app([*arguments, "-o", str(tmp_path / "other-x2")], standalone_mode=False)
+    assert not (tmp_path / "other-x2" / "other-x2.safetensors").exists()
