@@ -107,7 +107,7 @@ def finetune(images: Sequence[str | Path], wish: Wish, output: Path) -> Outcome:
     Parameters
     ----------
     images : sequence of path
-        Files, or folders that are searched. Of five files or more, every fifth is held out; of fewer, a quarter of each.
+        Files, or folders that are searched. Of five files or more, one in five is held out; of fewer, a quarter of each.
     wish : Wish
     output : Path
         Folder for the result; its name is the model's.
