@@ -72,11 +72,13 @@ class Upscaler:
         self.network = copy.deepcopy(self.model.network).to(self.device, dtype)
 
     def suited_to(self, dtype: np.dtype) -> Upscaler:
-        """Return the upscaler that an array of `dtype` is given to: this one, or where the precision is up to us a quicker one.
+        """Return the upscaler for arrays of `dtype`: this one, or a quicker one where the precision is ``"auto"``.
 
         The quicker one is for 8-bit images of a model whose loss was measured to be less than 0.01 dB, see `CatalogEntry`.
         """
-        quick = quick_precision(self.device, self.model.card.get("harmless", ""), dtype) if self.precision == "auto" else None
+        quick = (
+            quick_precision(self.device, self.model.card.get("harmless", ""), dtype) if self.precision == "auto" else None
+        )
         if quick is None:
             return self
         if quick not in self._quick:
@@ -135,7 +137,9 @@ class Upscaler:
         try:
             run.execute()
         except NotFiniteError:
-            logger.warning("%s overflows in %s; going on in float32.", self.model.name, str(self.dtype).removeprefix("torch."))
+            logger.warning(
+                "%s overflows in %s; going on in float32.", self.model.name, str(self.dtype).removeprefix("torch.")
+            )
         else:
             return
         self._cast(torch.float32)
