@@ -54,8 +54,16 @@ def inspect(
     place = parse_place(at) if at else None
     picture, loaded = read_picture(image), open_model(model)
     with progress_bar(f"{loaded.name}, {image.name}") as progress:
-        options = {"at": place, "patch": patch, "crop": crop, "steps": steps}
-        found = study(loaded, picture.pixels, axes=picture.axes, progress=progress, **options)
+        found = study(
+            loaded,
+            picture.pixels,
+            axes=picture.axes,
+            at=place,
+            patch=patch,
+            crop=crop,
+            steps=steps,
+            progress=progress,
+        )
     write_report(output, found, image.name)
     console.print(f"{escape(loaded.name)}, {escape(str(image))} -> {escape(str(output))}", soft_wrap=True)
 

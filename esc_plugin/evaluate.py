@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -171,8 +172,11 @@ def evaluate(
 def mean(scores: list[Score]) -> Score:
     """Return the mean of each figure, over the images that have it."""
     names = [f.name for f in fields(Score) if f.name != "image"]
-    values = {name: [value for s in scores if (value := getattr(s, name)) is not None] for name in names}
-    return Score("mean", **{name: fmean(found) if found else None for name, found in values.items()})
+    values: dict[str, Any] = {}
+    for name in names:
+        known = [value for s in scores if (value := getattr(s, name)) is not None]
+        values[name] = fmean(known) if known else None
+    return Score("mean", **values)
 
 
 def write_scores(path: Path, scores: list[Score]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import pi
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -140,6 +141,20 @@ def test_sharpening_steepens_edges_and_leaves_small_differences() -> None:
     faint = torch.full((1, 1, 64, 64), 0.3)
     faint[..., 32:] = 0.33
     assert torch.allclose(sharpen(faint), faint, atol=1e-6)
+
+
+def test_sharpening_is_unsharp_masking_by_opencv() -> None:
+    """Blur by OpenCV's 51 pixels, half of the difference added where it is above 10 levels, that mask blurred too."""
+    image = picture(90, 70).permute(1, 2, 0).numpy()
+
+    def blur(x: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(x, (51, 51), 0, borderType=cv2.BORDER_REFLECT_101)
+
+    difference = image - blur(image)
+    mask = blur((np.abs(difference) * 255 > 10).astype(np.float32))
+    expected = mask * np.clip(image + 0.5 * difference, 0, 1) + (1 - mask) * image
+    found = sharpen(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+    assert np.allclose(found, expected, atol=1e-4)
 
 
 @given(h=st.integers(1, 20), w=st.integers(1, 20), scale=st.sampled_from([1, 2, 3, 4]), seed=st.integers(0, 2**32))

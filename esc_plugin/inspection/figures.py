@@ -16,7 +16,7 @@ from .study import Study
 
 WIDTH = 11.0  # inches
 SIGNED = "RdBu_r"
-LEAST = 1e-3  # the smallest share of the largest attribution that is drawn
+LEAST = 1e-4  # the smallest share of the largest attribution that is drawn
 
 
 def large_kernel_figure(study: Study) -> Figure:
@@ -86,8 +86,8 @@ def attribution_figure(study: Study) -> Figure:
     gray = np.repeat(source.mean(2, keepdims=True), 3, 2)
     depends.imshow(0.6 * gray, vmin=0, vmax=1)
     shares = np.maximum(magnitude / top, LEAST)
-    visible = np.clip(1 - np.log(shares) / np.log(LEAST), 0, 1)  # what is as dark as nothing shows the image
-    drawn = depends.imshow(shares, cmap="inferno", norm=LogNorm(LEAST, 1), alpha=visible, interpolation="nearest")
+    visible = np.sqrt(np.clip(1 - np.log(shares) / np.log(LEAST), 0, 1))  # where there is nothing the image shows
+    drawn = depends.imshow(shares, cmap="plasma", norm=LogNorm(LEAST, 1), alpha=visible, interpolation="nearest")
     bare(depends, f"what it depends on: DI {found.diffusion_index:.1f}")
     scale_of = ScalarMappable(drawn.norm, drawn.cmap)
     figure.colorbar(scale_of, ax=depends, shrink=0.75, label="share of the largest", extend="min")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import EscError
 from ..files import written_beside
@@ -16,6 +16,7 @@ from .study import Study
 
 SUFFIXES = (".html", ".png")
 DPI = 110
+HEADING = 44  # pixels above a picture
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -156,11 +157,13 @@ def page(study: Study, parts: list[Section], image_name: str) -> str:
 
 
 def stacked(parts: list[Section]) -> Image.Image:
-    """Lay the pictures of all parts below each other."""
+    """Lay the pictures of all parts below each other, under their headings."""
     pictures = [Image.open(io.BytesIO(part.png)).convert("RGB") for part in parts]
-    sheet = Image.new("RGB", (max(p.width for p in pictures), sum(p.height for p in pictures)), "white")
-    top = 0
-    for drawn in pictures:
-        sheet.paste(drawn, ((sheet.width - drawn.width) // 2, top))
-        top += drawn.height
+    height = sum(drawn.height + HEADING for drawn in pictures)
+    sheet = Image.new("RGB", (max(drawn.width for drawn in pictures), height), "white")
+    draw, font, top = ImageDraw.Draw(sheet), ImageFont.load_default(22), 0
+    for part, drawn in zip(parts, pictures, strict=True):
+        draw.text((6, top + HEADING // 2), part.title, "black", font, anchor="lm")
+        sheet.paste(drawn, (0, top + HEADING))
+        top += drawn.height + HEADING
     return sheet

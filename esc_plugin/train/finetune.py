@@ -218,7 +218,7 @@ def _precision(device: torch.device) -> str:
     """Return what is quickest: half precision where the processor computes in it."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    able = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
     return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 

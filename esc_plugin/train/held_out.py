@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
@@ -17,7 +17,7 @@ from ..network import ESC
 from ..weights.store import replacing
 from .batches import patch_of
 from .images import Images
-from .measure import bicubic
+from .measure import bicubic, mean_square, psnr
 from .pairs import PairMaker
 
 #: Crops of each image, always the same ones.
@@ -63,26 +63,25 @@ class HeldOut:
 
     def measure(self, network: ESC) -> list[float]:
         """Return the PSNR of a network, by image."""
-        return self._by_image(self._upscaled(network))
+        return self._by_image(self._upscaled(network, low, high) for low, high in self.pairs)
 
     def scores(self, before: list[float], after: list[float]) -> list[Score]:
         """Put the figures of two networks and bicubic interpolation together."""
         rows = zip(dict.fromkeys(self.names), self.bicubic(), before, after, strict=True)
         return [Score(*row) for row in rows]
 
-    def _by_image(self, results: Iterator[Tensor]) -> list[float]:
+    def _by_image(self, results: Iterable[Tensor]) -> list[float]:
         errors: dict[str, list[float]] = {}
         for name, found, (_, high) in zip(self.names, results, self.pairs, strict=True):
-            errors.setdefault(name, []).append((found.double() - high.double()).square().mean().item())
-        return [float(10 * np.log10(1 / max(fmean(values), 1e-12))) for values in errors.values()]
+            errors.setdefault(name, []).append(mean_square(found, high))
+        return [psnr(fmean(values)) for values in errors.values()]
 
     @torch.no_grad()
-    def _upscaled(self, network: ESC) -> Iterator[Tensor]:
+    def _upscaled(self, network: ESC, low: Tensor, high: Tensor) -> Tensor:
         network = network.to(self.device).eval()
-        for low, high in self.pairs:
-            found = network(low.expand(3, -1, -1)[None].to(self.device), (high.shape[1], high.shape[2]))[0].cpu()
-            found = found.mean(0, keepdim=True) if high.shape[0] == 1 else found  # as `Upscaler` does with gray
-            yield found.clamp(0, 1)
+        found = network(low.expand(3, -1, -1)[None].to(self.device), (high.shape[1], high.shape[2]))[0].cpu()
+        found = found.mean(0, keepdim=True) if high.shape[0] == 1 else found  # as `Upscaler` does with gray
+        return found.clamp(0, 1)
 
     def draw(self, networks: dict[str, ESC], target: Path) -> None:
         """Draw the crop with most contrast: as recorded, by bicubic interpolation, by each network, as it is."""
@@ -92,14 +91,15 @@ class HeldOut:
         low, high = self.pairs[number]
         panels = {"as recorded": low, "bicubic": bicubic(low, (high.shape[1], high.shape[2]))}
         for name, network in networks.items():
-            panels[name] = list(self._upscaled(network))[number]
+            panels[name] = self._upscaled(network, low, high)
         panels["original"] = high
         values = np.quantile(high.numpy(), (0.01, 0.995))  # the same for all
         figure = Figure(figsize=(3.2 * len(panels), 3.6), layout="constrained")
         for axis, (name, image) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+            note = "" if image is low or image is high else f"  {psnr(mean_square(image, high)):.1f} dB"
             shown = ((image.numpy() - values[0]) / max(values[1] - values[0], 1e-6)).clip(0, 1)
             axis.imshow(shown.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axis.set_title(name)
+            axis.set_title(name + note)
             axis.set_axis_off()
         save(figure, target)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import log10
 from pathlib import Path
+from statistics import fmean
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -47,8 +48,9 @@ def measure_folder(model: Model, folder: Path, device: str) -> Found:
 
 def measure_pairs(network: ESC, pairs: Batches, device: torch.device) -> Found:
     """Measure on the first pairs of `pairs`, always the same."""
-    figures = [(_psnr(found, high), _psnr(smooth, high)) for smooth, found, high in _results(network, pairs, device)]
-    return Found(*map(float, np.mean(figures[:MEASURED], 0)))
+    errors = [(mean_square(f, high), mean_square(b, high)) for b, f, high in _results(network, pairs, device)]
+    found, smooth = (fmean(map(psnr, column)) for column in zip(*errors[:MEASURED], strict=True))
+    return Found(found, smooth)
 
 
 def sample_picture(network: ESC, pairs: Batches, device: torch.device) -> Image.Image:
@@ -75,6 +77,11 @@ def bicubic(low: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(low[None], size, mode="bicubic", align_corners=False, antialias=True)[0].clamp(0, 1)
 
 
-def _psnr(found: Tensor, expected: Tensor) -> float:
-    error = (found.double() - expected.double()).square().mean().item()
-    return 10 * float(np.log10(1 / max(error, 1e-12)))
+def mean_square(found: Tensor, expected: Tensor) -> float:
+    """Return the mean squared difference."""
+    return (found.double() - expected.double()).square().mean().item()
+
+
+def psnr(error: float) -> float:
+    """Return the PSNR in dB of a mean squared error, for a peak of 1; 120 at most."""
+    return 10 * log10(1 / max(error, 1e-12))
