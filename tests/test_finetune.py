@@ -70,6 +70,18 @@ def test_a_model_gets_better_and_says_so(samples: Path, start: str, tmp_path: Pa
         assert float(list(csv.DictReader(file))[-1]["after"]) == pytest.approx(found.after, abs=1e-3)
 
 
+@pytest.mark.parametrize(("kind", "depth"), [("microscopy", 16), ("photo", 16), ("photo", 8)])
+def test_deep_and_coloured_images(kind: str, depth: int, start: str, tmp_path: Path) -> None:
+    for i in range(5):
+        gray = spots(i).astype(np.uint16) * 13 + 400  # of a 12-bit camera
+        colour = np.stack([spots(10 * i + c) for c in range(3)], 2)
+        image, photometric = (gray, "minisblack") if depth == 16 else (colour, "rgb")
+        tifffile.imwrite(tmp_path / f"{i}.tif", image, photometric=photometric)
+    outcome = finetune(sorted(tmp_path.glob("*.tif")), Wish(start, kind, iterations=10), tmp_path / "better")
+    assert mean(outcome.scores).after > mean(outcome.scores).before
+    assert load_model(tmp_path / "better").card["purpose"] == ("microscopy" if kind == "microscopy" else "clean photo")
+
+
 def test_a_model_that_got_no_better_is_not_written(samples: Path, start: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(module, "_averaged", lambda checkpoint, model: (model.network, 2))
     outcome = finetune([samples], Wish(start, iterations=2), tmp_path / "same")
