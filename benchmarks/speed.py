@@ -1,11 +1,13 @@
-"""Time of one upscale on this machine, beside plain versions and what else a user would pick.
+"""Time and memory of one upscale on this machine, beside plain versions and what else a user would pick.
 
-    PYTHONPATH=. python benchmarks/speed.py --size 256 --repeat 5 --json benchmarks/results/speed.json
+    PYTHONPATH=. python benchmarks/speed.py --size 256 --repeat 5 --json speed.json
 
-All candidates run in turn, round after round, so that a machine whose speed drifts slows them alike; medians are compared.
-"plain" is a plain reading of the paper (tests/oracle.py) with the attention written out, "fused" the same with torch's
-scaled_dot_product_attention. "ours" is what `Upscaler.run` does. The peers come from spandrel, with random weights; the
-ceilings are a large matrix product and a large convolution.
+Each candidate lives in a process of its own, as for a user: what one leaves in the allocator doesn't help or hinder another.
+They run in turn, round after round, so that a machine whose speed drifts slows them alike; medians are compared. "plain" is
+a plain reading of the paper (tests/oracle.py) with the attention written out, "fused" the same with torch's
+scaled_dot_product_attention; "ours" is what `Upscaler.run` does in the precision named. The peers come from spandrel, with
+random weights. The peak is what the process took beyond what it had with the network loaded. Ceilings are a large matrix
+product and a large convolution.
 """
 
 from __future__ import annotations
@@ -13,19 +15,22 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from esc_plugin.estimate import work
 from esc_plugin.network import ESC, EscConfig, released
-from esc_plugin.upscaler import Upscaler
+from esc_plugin.upscaler import PRECISIONS, Upscaler
 from esc_plugin.weights.load import load_model
 from esc_plugin.weights.model import Model
 
@@ -122,30 +127,78 @@ def timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def candidates(names: list[str], scale: int, image: Tensor, precisions: list[str], peers: list[str]) -> dict[str, tuple]:
-    """Return what to run, and the FLOP of it where it is known."""
-    side = image.shape[-1]
-    found: dict[str, tuple] = {}
-    for name in names:
-        if name == "ESC-Real" and scale != 4:
-            continue
-        upscaler, model = ours(name, scale)
-        flops = 2 * work(upscaler, (side, side), (side * scale, side * scale))
-        if model.config.head == "classic":
-            state = model.network.state_dict()
-            options = {"scale": scale, "window": model.config.window_size, "heads": model.config.num_heads}
-            found[f"{name} plain"] = (lambda s=state, o=options: esc_forward(s, image, **o), flops)
-            found[f"{name} fused"] = (lambda s=state, o=options: esc_forward(s, image, **o, fused=True), flops)
-        for precision in precisions:
-            upscaler, _ = ours(name, scale, precision)
-            found[f"{name} ours {precision}"] = (lambda u=upscaler: u.run(image), flops)
-    for name in peers:
+def prepare(kind: str, name: str, scale: int, side: int) -> tuple[Callable[[], object], float]:
+    """Return what to run, and the FLOP of it where it is known, otherwise 0.
+
+    `kind` is "plain", "fused", "peer", or the precision of ours.
+    """
+    image = torch.rand(1, 3, side, side)
+    if kind == "peer":
         network = peer(name, scale)
-        found[name] = (lambda n=network: n(image), 0)
-    return found
+        return lambda: network(image), 0
+    upscaler, model = ours(name, scale, kind if kind in PRECISIONS else "float32")
+    flop = 2 * work(upscaler, (side, side), (side * scale, side * scale))
+    if kind in PRECISIONS:
+        return lambda: upscaler.run(image), flop
+    state = model.network.state_dict()
+    options = {"scale": scale, "window": model.config.window_size, "heads": model.config.num_heads}
+    return lambda: esc_forward(state, image, **options, fused=kind == "fused"), flop
+
+
+def serve(kind: str, name: str, scale: int, side: int) -> None:
+    """Be a candidate: tell the FLOP, then run once for each line of input and tell seconds and peak bytes so far."""
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        run, flop = prepare(kind, name, scale, side)
+        idle = psutil.Process().memory_info().rss
+        print(flop, flush=True)
+        for _ in sys.stdin:
+            seconds = timed(run)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes on Linux
+            print(seconds, peak - idle, flush=True)
+
+
+class Candidate:
+    """A process that runs one network when told to."""
+
+    def __init__(self, kind: str, name: str, scale: int, side: int) -> None:
+        self.label = name if kind == "peer" else f"{name} {kind}"
+        command = [sys.executable, __file__, "--serve", kind, name, str(scale), str(side)]
+        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.seconds: list[float] = []
+        self.flop, self.peak = float(self._line()), 0.0
+
+    def _line(self) -> str:
+        assert self.child.stdout
+        return self.child.stdout.readline()
+
+    def run(self) -> None:
+        assert self.child.stdin
+        self.child.stdin.write("\n")
+        self.child.stdin.flush()
+        seconds, self.peak = (float(value) for value in self._line().split())
+        self.seconds.append(seconds)
+
+    def row(self) -> dict[str, float]:
+        """Sum up all rounds but the first, which warmed up."""
+        seconds = statistics.median(self.seconds[1:])
+        return {"seconds": seconds, "peak_mib": self.peak / 2**20, "gflops": self.flop / seconds / 1e9}
+
+
+def candidates(args: argparse.Namespace) -> list[Candidate]:
+    found = []
+    for name in args.models:
+        classic = not name.startswith(("ESC-FP", "ESC-Real"))
+        kinds = (["plain", "fused"] if classic else []) + args.precisions
+        if name != "ESC-Real" or args.scale == 4:
+            found += [Candidate(kind, name, args.scale, args.size) for kind in kinds]
+    return found + [Candidate("peer", name, args.scale, args.size) for name in args.peers]
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--serve"]:
+        serve(*sys.argv[2:4], *map(int, sys.argv[4:6]))
+        return
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--models", nargs="+", default=["ESC-lt", "ESC", "ESC-FP", "ESC-Real", "esc-nano"])
     parser.add_argument("--scale", type=int, default=4)
@@ -155,27 +208,22 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    torch.manual_seed(0)
-    image = torch.rand(1, 3, args.size, args.size)
     rows: dict[str, dict] = {}
-    with torch.inference_mode():
-        for dtype in (torch.float32, torch.bfloat16):
-            rates = ceilings(dtype, 3)
-            print(f"ceiling in {dtype}: " + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in rates.items()))
-            rows[f"ceiling {dtype}"] = rates
-        runs = candidates(args.models, args.scale, image, args.precisions, args.peers)
-        times: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(args.repeat + 1):
-            for name, (run, _flops) in runs.items():
-                times[name].append(timed(run))
-        print(f"\n| {args.size}x{args.size}, x{args.scale} | seconds | GFLOP/s |\n|---|---|---|")
-        for name, (_run, flops) in runs.items():
-            seconds = statistics.median(times[name][1:])
-            rows[name] = {"seconds": seconds, "gflops": flops / seconds / 1e9}
-            rate = f"{rows[name]['gflops']:.0f}" if flops else ""
-            print(f"| {name} | {seconds:.2f} | {rate} |", flush=True)
+    for dtype in (torch.float32, torch.bfloat16):
+        rates = ceilings(dtype, 3)
+        print(f"ceiling in {dtype}: " + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in rates.items()))
+        rows[f"ceiling {dtype}"] = rates
+    found = candidates(args)
+    for _ in range(args.repeat + 1):
+        for candidate in found:
+            candidate.run()
+    print(f"\n| {args.size}x{args.size}, x{args.scale} | seconds | peak MiB | GFLOP/s |\n|---|---|---|---|")
+    for candidate in found:
+        row = rows[candidate.label] = candidate.row()
+        candidate.child.kill()
+        rate = f"{row['gflops']:.0f}" if row["gflops"] else ""
+        print(f"| {candidate.label} | {row['seconds']:.2f} | {row['peak_mib']:.0f} | {rate} |", flush=True)
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 

@@ -266,9 +266,10 @@ def show_plans(batch: Batch, jobs: list[Job]) -> None:
     from .files import read_picture
 
     for job in jobs:
-        height, width = read_picture(job.source, batch.max_pixels).size
+        picture = read_picture(job.source, batch.max_pixels)
+        height, width = picture.size
         console.print(f"{escape(str(job.source))}  {width} x {height}", soft_wrap=True)
-        show_plan(batch.upscaler, height, width)
+        show_plan(batch.upscaler.suited_to(picture.pixels.dtype), height, width)
 
 
 def show_plan(upscaler: Upscaler, height: int, width: int) -> None:
@@ -278,6 +279,7 @@ def show_plan(upscaler: Upscaler, height: int, width: int) -> None:
     need = upscaler.need(height, width)
     plan: Plan = upscaler.plan(height, width)
     table = Table(box=None, show_header=False)
+    table.add_row("precision", str(upscaler.dtype).removeprefix("torch."))
     table.add_row("feature maps", ", ".join(f"{name} on {home}" for name, home in plan.storage.items()))
     table.add_row("chunks of work", f"{need.chunks(plan.work):,}, of up to {plan.work / 2**20:.0f} MiB")
     table.add_row(f"peak on {upscaler.device}", f"{plan.device_bytes / 2**20:,.0f} MiB")

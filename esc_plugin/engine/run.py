@@ -27,6 +27,10 @@ Cancel = Callable[[], bool]
 WORK_UNIT = 1e6
 
 
+class NotFiniteError(ArithmeticError):
+    """The features hold an infinity or NaN, which a longer precision may not; nothing has been written to the sink."""
+
+
 @dataclass
 class Run:
     """One pass of one image, or batch, through the network.
@@ -68,6 +72,8 @@ class Run:
             If `cancel` said so; memory and files are free by then.
         EscError
             If the device runs out of memory with the smallest chunk too.
+        NotFiniteError
+            If the last features overflow in a precision shorter than float32.
         """
         self._work = self.plan.work
         try:
@@ -87,6 +93,8 @@ class Run:
         total = torch.zeros(self.batch, step.mean, dtype=exact, device=self.device)
         for region in regions(step, self.geometry.grid, self._work, self.dtype.itemsize, self.batch):
             for part, out in self._compute(step, region, value):
+                if step is self.program.steps[-2] and self.dtype != torch.float32 and not out.isfinite().all():
+                    raise NotFiniteError
                 if step.mean:
                     total += out[:, : step.mean].sum((2, 3), dtype=torch.float32)
                 self._write(step.writes, part, out)

@@ -20,6 +20,16 @@ class Bias(NamedTuple):
     key: Tensor | None = None
 
 
+def kernel_dtype(matrix: Tensor, depth: int) -> torch.dtype:
+    """Return the dtype that a bias matrix (n, L, L) should have for `attend`, with `depth` channels a head.
+
+    On a CPU, torch's kernel is faster in float32 than in anything shorter; OpenVINO's isn't.
+    """
+    if matrix.device.type != "cpu" or openvino_attention.can_attend(matrix, depth):
+        return matrix.dtype
+    return torch.float32
+
+
 def attend(qkv: Tensor, bias: Bias) -> Tensor:
     """Attend within each window.
 
@@ -28,28 +38,26 @@ def attend(qkv: Tensor, bias: Bias) -> Tensor:
     qkv : Tensor
         (3, windows, n, w w, d): queries, keys, values.
     bias : Bias
-        Added to the scores.
+        Added to the scores. On a CPU, a matrix's dtype is the one to compute in, see `kernel_dtype`.
 
     Returns
     -------
     Tensor
         (windows, n, w w, d), of the dtype of `qkv`.
     """
-    if bias.matrix is None:
+    matrix = bias.matrix
+    if matrix is None:
         return _attend_factors(qkv, bias)
-    if openvino_attention.can_attend(qkv):
-        return openvino_attention.attend(qkv, bias.matrix)
-    dtype = kernel_dtype(qkv)
+    on_cpu = qkv.device.type == "cpu"
+    dtype = matrix.dtype if on_cpu else qkv.dtype
     q, k, v = qkv.to(dtype).unbind(0)
-    if bias.matrix.requires_grad and torch.is_grad_enabled() and q.device.type == "cpu":
-        return BiasedAttention.apply(q, k, v, bias.matrix).to(qkv.dtype)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.matrix[None].to(dtype)).to(qkv.dtype)
-
-
-def kernel_dtype(like: Tensor) -> torch.dtype:
-    """Return what `attend` computes in, for tensors like this one: torch's kernel for CPUs is fastest in float32."""
-    short = like.device.type != "cpu" or (like.dtype == torch.bfloat16 and openvino_attention.installed())
-    return like.dtype if short else torch.float32
+    if on_cpu and dtype == torch.bfloat16:
+        out = openvino_attention.attend(q, k, v, matrix)
+    elif on_cpu and matrix.requires_grad and torch.is_grad_enabled():
+        out = BiasedAttention.apply(q, k, v, matrix)
+    else:
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=matrix[None].to(dtype))
+    return out.to(qkv.dtype)
 
 
 def _attend_factors(qkv: Tensor, bias: Bias) -> Tensor:

@@ -16,27 +16,26 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-
-@cache
-def installed() -> bool:
-    """Tell whether OpenVINO can be imported, without doing it."""
-    return importlib.util.find_spec("openvino") is not None
+#: Pixels of a window from which on it is faster; for smaller ones it isn't worth the second that its import takes.
+LEAST_LENGTH = 32 * 32
 
 
-def can_attend(qkv: Tensor) -> bool:
-    """Tell whether `attend` takes (3, windows, n, L, d): it has no gradient and needs OpenVINO."""
-    if qkv.device.type != "cpu" or qkv.dtype != torch.bfloat16:
+def can_attend(matrix: Tensor, depth: int) -> bool:
+    """Tell whether `attend` is at hand, and faster, for a bias (n, L, L) and `depth` channels a head. It has no gradient."""
+    if matrix.device.type != "cpu" or matrix.dtype != torch.bfloat16 or matrix.shape[1] < LEAST_LENGTH:
         return False
-    return not torch.is_grad_enabled() and not torch.compiler.is_compiling() and _kernel(*qkv.shape[2:]) is not None
+    return (
+        not torch.is_grad_enabled() and not torch.compiler.is_compiling() and _kernel(*matrix.shape[:2], depth) is not None
+    )
 
 
-def attend(qkv: Tensor, matrix: Tensor) -> Tensor:
-    """Compute softmax(q k^T / sqrt(d) + matrix) v from (3, windows, n, L, d) and (n, L, L): (windows, n, L, d)."""
-    kernel = _kernel(*qkv.shape[2:])
+def attend(q: Tensor, k: Tensor, v: Tensor, matrix: Tensor) -> Tensor:
+    """Compute softmax(q k^T / sqrt(d) + matrix) v from three (windows, n, L, d) and (n, L, L): (windows, n, L, d)."""
+    kernel = _kernel(*q.shape[1:])
     assert kernel is not None
-    qkv = qkv.contiguous()
-    out = torch.empty_like(qkv[0])
-    kernel.run([*qkv.unbind(0), matrix[None].to(qkv.dtype).contiguous()], out)
+    out = torch.empty(q.shape, dtype=q.dtype)
+    inputs = [tensor.contiguous() for tensor in (q, k, v, matrix[None])]  # OpenVINO doesn't keep them alive
+    kernel.run(inputs, out)
     return out
 
 
@@ -66,7 +65,7 @@ class _Kernel:
 
 @cache
 def _kernel(heads: int, length: int, depth: int) -> _Kernel | None:
-    if not installed():
+    if importlib.util.find_spec("openvino") is None:
         return None
     try:
         return _Kernel(heads, length, depth)

@@ -43,7 +43,9 @@ class WindowAttention(nn.Module):
     def bias(self) -> Bias:
         """Return the positional bias as `attend` likes it, from `keep_bias` if it was called."""
         bias = self._kept or self._make_bias()
-        return bias if bias.matrix is None else Bias(bias.matrix.to(kernel_dtype(bias.matrix)))
+        if bias.matrix is None:
+            return bias
+        return Bias(bias.matrix.to(kernel_dtype(bias.matrix, self.to_out.in_channels // self.num_heads)))
 
     def keep_bias(self, keep: bool) -> None:
         """Make the bias once and for all (``True``), or at each call again, as training needs it."""

@@ -56,6 +56,8 @@ class CatalogEntry:
         What it was trained on, and how long.
     figures, ssim : dict of str to float
         By benchmark: PSNR on Y in dB (also bicubic's, as ``"Set5 bicubic"``), and SSIM.
+    harmless : str
+        ``"bfloat16"`` where that was measured to be as good as float32 for 8-bit pictures, by ``benchmarks/precision.py``.
     confirmed : bool
         Whether the file was ever seen. Otherwise its name is only implied, and the download may not exist.
     """
@@ -77,6 +79,7 @@ class CatalogEntry:
     training: str = ""
     figures: dict[str, float] = field(default_factory=dict)
     ssim: dict[str, float] = field(default_factory=dict)
+    harmless: str = ""
     confirmed: bool = True
 
     @property
@@ -87,7 +90,7 @@ class CatalogEntry:
     @property
     def card(self) -> dict[str, Any]:
         """What is known beside the weights, as `Model.card` has it."""
-        names = ("family", "purpose", "license", "license_note", "training", "figures", "ssim")
+        names = ("family", "purpose", "license", "license_note", "training", "figures", "ssim", "harmless")
         return {name: value for name in names if (value := getattr(self, name))}
 
 

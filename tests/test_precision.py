@@ -1,0 +1,135 @@
+"""Which precision is chosen, what it costs, and what happens when it overflows."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from esc_plugin import Model, Upscaler, load_model
+from esc_plugin.network import ESC
+from esc_plugin.network.attention import Bias, attend, kernel_dtype
+from esc_plugin.network.layers import conv_gelu
+from esc_plugin.network.openvino_attention import LEAST_LENGTH
+
+from .small import small_config
+
+native = pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor can't compute in bfloat16"
+)
+
+
+@pytest.fixture
+def quick_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+
+
+@native
+@pytest.mark.usefixtures("quick_cpu")
+@pytest.mark.parametrize("scale", [2, 4])
+def test_8_bit_images_are_done_in_a_precision_that_is_as_good(scale: int) -> None:
+    photo = smooth_noise(np.uint8, 255)
+    upscaler = Upscaler(load_model(f"esc-nano-x{scale}"), device="cpu")
+    found, exact = upscaler(photo), Upscaler(upscaler.model, device="cpu", precision="float32")(photo)
+    assert upscaler.suited_to(photo.dtype).dtype == torch.bfloat16
+    difference = np.abs(found.astype(int) - exact)
+    assert 0 < difference.max() <= 4  # it is another precision
+    assert np.percentile(difference, 99.9) <= 1
+
+
+@pytest.mark.usefixtures("quick_cpu")
+def test_what_is_for_measuring_stays_in_float32() -> None:
+    upscaler = Upscaler(load_model("esc-nano-x2"), device="cpu")
+    assert all(upscaler.suited_to(np.dtype(kind)) is upscaler for kind in ("uint16", "float32", "int32"))
+    assert upscaler.dtype == torch.float32
+
+
+@pytest.mark.usefixtures("quick_cpu")
+def test_nothing_is_shortened_without_evidence_or_against_the_users_word() -> None:
+    model = load_model("esc-nano-x2")
+    unknown = Upscaler(replace(model, card={}), device="cpu")
+    assert unknown.suited_to(np.dtype("uint8")) is unknown
+    told = Upscaler(model, device="cpu", precision="float32")
+    assert told.suited_to(np.dtype("uint8")) is told
+
+
+def test_a_processor_without_the_instructions_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    upscaler = Upscaler(load_model("esc-nano-x2"), device="cpu")
+    assert upscaler.suited_to(np.dtype("uint8")) is upscaler
+
+
+def test_an_overflow_goes_on_in_float32_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    network = ESC(small_config()).eval().requires_grad_(False)
+    network.proj.weight.mul_(1e6)  # features beyond 65504, the largest float16
+    model = Model(network, network.config, "loud", "test", "")
+    image = torch.rand(1, 3, 20, 23)
+    expected = Upscaler(model, device="cpu", precision="float32").run(image)
+    upscaler = Upscaler(model, device="cpu", precision="float16")
+    seen: list[int] = []
+    with caplog.at_level(logging.WARNING):
+        found = upscaler.run(image, progress=lambda done, total: seen.append(done == total))
+        again = upscaler.run(image)
+    assert torch.equal(found, expected)
+    assert torch.equal(again, expected)
+    assert [record.message for record in caplog.records] == ["loud overflows in float16; going on in float32."]
+    assert seen[-1]
+
+
+@native
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO isn't installed")
+def test_openvino_attends_like_torch_in_any_thread() -> None:
+    torch.manual_seed(0)
+    qkv = torch.randn(3, 3, 2, LEAST_LENGTH, 16)
+    matrix = torch.randn(2, LEAST_LENGTH, LEAST_LENGTH)
+    expected = F.scaled_dot_product_attention(*qkv, attn_mask=matrix[None])
+
+    def work(windows: int) -> float:
+        with torch.inference_mode():
+            short = matrix.bfloat16()
+            assert kernel_dtype(short, 16) == torch.bfloat16
+            found = attend(qkv[:, :windows].bfloat16(), Bias(short))
+        return float((found.float() - expected[:windows]).std() / expected.std())
+
+    with ThreadPoolExecutor(3) as pool:
+        errors = list(pool.map(work, [1, 2, 3, 3, 2, 1]))
+    assert max(errors) < 0.02  # scores of up to 6 are rounded to 8 bits
+    assert min(errors) > 0
+
+
+def test_attention_in_bfloat16_has_the_accuracy_of_float32_without_openvino() -> None:
+    torch.manual_seed(0)
+    qkv, matrix = torch.randn(3, 2, 2, 64, 8).bfloat16(), torch.randn(2, 64, 64).bfloat16()
+    assert kernel_dtype(matrix, 8) == torch.float32  # a small window
+    expected = F.scaled_dot_product_attention(*qkv.double(), attn_mask=matrix[None].double())
+    found = attend(qkv, Bias(matrix.float()))
+    assert torch.equal(found, expected.bfloat16())
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.booleans(), st.booleans())
+def test_gelu_in_the_convolution(height: int, width: int, depthwise: bool, part: bool) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(8, 8, 3, padding=1, groups=8) if depthwise else nn.Conv2d(8, 12, 1)
+    x = torch.randn(2, height + 2, width + 2, 8).permute(0, 3, 1, 2)
+    x = x[..., 1:-1, 1:-1] if part else x
+    expected = F.gelu(conv(x))
+    with torch.no_grad():
+        assert torch.allclose(conv_gelu(conv, x), expected, atol=1e-5)
+    assert conv_gelu(conv, x).requires_grad
+
+
+def smooth_noise(kind: type, high: int) -> np.ndarray:
+    """Return (40, 52, 3) with structure at several sizes."""
+    rng = np.random.default_rng(0)
+    image = sum(np.kron(rng.random((40 // n + 1, 52 // n + 1, 3)), np.ones((n, n, 1)))[:40, :52] * n for n in (1, 4, 8))
+    return (image / 13 * high).astype(kind)
