@@ -13,7 +13,7 @@ from .attention import Bias
 from .config import EscConfig
 from .conv_attention import ConvAttn, d4_mean
 from .heads import make_head
-from .layers import ConvFFN, ImagePad, LayerNorm, ReflectConv2d
+from .layers import ConvFFN, ImagePad, LayerNorm, ReflectConv2d, random_parameter
 from .lte import LteHead
 from .program import Chunk, Geometry, Program, Step, run_whole
 from .window_attention import WindowAttention
@@ -120,10 +120,10 @@ class ESC(nn.Module):
         self.config = config
         dim, pdim, k, f = config.dim, config.pdim, config.kernel_size, config.unshuffle
         if config.large_kernel == "full":
-            self.plk_filter = nn.Parameter(nn.init.orthogonal_(torch.empty(pdim, pdim, k, k)))
+            self.plk_filter = random_parameter(pdim, pdim, k, k)
         else:
-            self.lk_channel = nn.Parameter(torch.randn(pdim, pdim, 1, 1) * pdim**-0.5)
-            self.lk_spatial = nn.Parameter(nn.init.orthogonal_(torch.empty(pdim, 1, k, k)))
+            self.lk_channel = random_parameter(pdim, pdim, 1, 1, std=pdim**-0.5)
+            self.lk_spatial = random_parameter(pdim, 1, k, k)
         fold = [ImagePad(f)] if f > 1 else []
         proj = nn.Conv2d(3 * f * f, dim, 3, padding=1)
         self.proj = nn.Sequential(*fold, proj) if fold else proj

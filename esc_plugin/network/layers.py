@@ -13,6 +13,17 @@ from torch import Tensor, nn
 Crop = Callable[[Tensor], Tensor]
 
 
+def random_parameter(*shape: int, std: float = 0.0) -> nn.Parameter:
+    """Make a parameter of normally distributed numbers, or, without `std`, of orthogonal filters.
+
+    On the meta device it has no numbers; to pretend that it draws some, torch would import half of its compiler.
+    """
+    values = torch.empty(shape)
+    if not values.is_meta:
+        nn.init.normal_(values, std=std) if std else nn.init.orthogonal_(values)
+    return nn.Parameter(values)
+
+
 class LayerNorm(nn.LayerNorm):
     """Layer norm over the channels at each pixel of (B, C, H, W), eps 1e-6."""
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .attention import Bias, attend, kernel_dtype
 from .config import EscConfig
-from .layers import reflect_pad
+from .layers import random_parameter, reflect_pad
 
 #: A bias matrix is kept between calls up to this size; a larger one is made again for each image.
 KEEP_BIAS_BYTES = 64 * 2**20
@@ -25,16 +25,16 @@ class WindowAttention(nn.Module):
         self.to_out = nn.Conv2d(dim, dim, 1)
         self.gate: nn.Module | None = None
         if config.position == "table":
-            self.relative_position_bias = nn.Parameter(torch.randn(n, (2 * w - 1) ** 2) * 0.001)
+            self.relative_position_bias = random_parameter(n, (2 * w - 1) ** 2, std=0.001)
         elif config.position == "flash":
-            self.flashbias_q = nn.Parameter(torch.randn(n, w * w, config.position_rank) * 0.02)
-            self.flashbias_k = nn.Parameter(torch.randn(n, w * w, config.position_rank) * 0.02)
+            self.flashbias_q = random_parameter(n, w * w, config.position_rank, std=0.02)
+            self.flashbias_k = random_parameter(n, w * w, config.position_rank, std=0.02)
         else:
             features = 2 + 4 * config.rib_freqs
-            self.to_hidden = nn.Parameter(torch.randn(features, config.rib_hidden) * features**-0.5)
+            self.to_hidden = random_parameter(features, config.rib_hidden, std=features**-0.5)
             self.hidden_b = nn.Parameter(torch.zeros(1, config.rib_hidden))
-            self.to_q = nn.Parameter(torch.randn(n, config.rib_hidden, config.position_rank) * 0.02)
-            self.to_k = nn.Parameter(torch.randn(n, config.rib_hidden, config.position_rank) * 0.02)
+            self.to_q = random_parameter(n, config.rib_hidden, config.position_rank, std=0.02)
+            self.to_k = random_parameter(n, config.rib_hidden, config.position_rank, std=0.02)
             self.gate = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim), nn.Conv2d(dim, dim, 1))
         self._kept: Bias | None = None
         self.cost = 4 * dim**2 + 2 * w * w * (dim + n * config.position_rank)

@@ -148,8 +148,8 @@ def build_network(state: dict[str, Tensor], window_size: int | None = None, hint
     config = configure(state, window_size, hint)
     with torch.device("meta"):
         network = ESC(config)
-    network = network.to_empty(device="cpu")
-    network.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
+    values = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    network.load_state_dict(values, assign=True)
     return network.eval().requires_grad_(False)
 
 
