@@ -87,7 +87,7 @@ def test_a_model_that_got_no_better_is_not_written(samples: Path, start: str, tm
     outcome = finetune([samples], Wish(start, iterations=2), tmp_path / "same")
     assert outcome.weights is None
     assert mean(outcome.scores).after == mean(outcome.scores).before
-    assert list((tmp_path / "same").iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"samples", "start"}
 
 
 def test_a_stopped_one_keeps_what_it_learned(samples: Path, start: str, tmp_path: Path, monkeypatch) -> None:
@@ -162,6 +162,9 @@ def test_what_can_not_be_is_refused_before_work_starts(samples: Path, start: str
         Wish(start, minutes=-1)
     with pytest.raises(EscError, match="there is no folder"):
         finetune([tmp_path / "nowhere"], Wish(start), tmp_path / "out")
+    (tmp_path / "file").touch()
+    with pytest.raises(EscError, match="can't write into"):
+        finetune([samples], Wish(start), tmp_path / "file" / "out")
     with pytest.raises(EscError, match="photons"):
         finetune([samples], Wish(start, options={"photons": [5, 1]}), tmp_path / "out")
     Image.fromarray(spots(0, 40)).save(tmp_path / "tiny.png")
@@ -169,6 +172,7 @@ def test_what_can_not_be_is_refused_before_work_starts(samples: Path, start: str
         finetune([tmp_path / "tiny.png"], Wish(start), tmp_path / "out")
     with pytest.raises(EscError, match="is there already"):
         finetune([samples], Wish(start), Path(start).parent)
+    assert {path.name for path in tmp_path.iterdir()} == {"samples", "start", "tiny.png", "file"}
 
 
 def test_the_command_shows_what_it_found(samples: Path, start: str, tmp_path: Path, capsys, monkeypatch) -> None:

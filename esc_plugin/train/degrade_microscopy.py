@@ -48,12 +48,10 @@ class Exposure:
         """Return the image that is to be found: intensities without blur and noise, the same shape."""
         return high * self.gain + self.background
 
-    def variance(self, intensity: Tensor) -> Tensor:
-        """Return the variance of the noise at an intensity."""
-        return intensity / self.photons + (self.read_noise / self.photons) ** 2
-
     def record(self, high: Tensor, scale: int, rng: np.random.Generator) -> Tensor:
         """Record the image of a sample, without rounding or clipping.
+
+        The variance of its noise is intensity / photons + (read_noise / photons)^2.
 
         Parameters
         ----------

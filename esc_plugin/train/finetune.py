@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -24,12 +25,22 @@ from .pairs import make_maker
 from .recipe import Data, Optimizer, Recipe, Schedule
 from .run import Machines, train
 
-#: Kinds of images: how small ones are made of large ones, and what the result is for.
-KINDS = {"microscopy": ("microscopy", "microscopy"), "photo": ("bicubic", "clean photo")}
+
+class Kind(NamedTuple):
+    """How small images are made of large ones, what the result is for, and how much there is to learn."""
+
+    pairs: str
+    purpose: str
+    rate: float
+
+
+KINDS = {"microscopy": Kind("microscopy", "microscopy", 1.0), "photo": Kind("bicubic", "clean photo", 0.2)}
 #: Of so many files or more, one in `ONE_IN` is held out whole; of fewer, this share of each.
 WHOLE_FILES, ONE_IN, SHARE = 5, 5, 0.25
 #: Low-resolution pixels: of a training patch, of a held-out crop, and the least of both.
 PATCH, CROP, LEAST = 48, 128, 16
+#: The highest learning rate, and the paper's 5e-4 for 64 channels as their product.
+RATE, RATE_BY_WIDTH = 1e-3, 0.032
 
 
 @dataclass(frozen=True)
@@ -124,9 +135,7 @@ def finetune(images: Sequence[str | Path], wish: Wish, output: Path) -> Outcome:
         raise EscError(f"{str(target)!r} is there already; choose another --output.")
     model = load_model(wish.init)
     paths = list(dict.fromkeys(path.resolve() for path in find_training_images(images)))
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".finetune-", dir=output) as work:
-        folder = Path(work) / output.name
+    with _beside(output) as folder:
         seen, unseen = split(paths, folder / "parts")
         held_out = _held_out(open_images(unseen, folder / "cache", 1), model, wish)
         recipe = _recipe(open_images(seen, folder / "cache", 1), seen, model, wish)
@@ -142,6 +151,18 @@ def finetune(images: Sequence[str | Path], wish: Wish, output: Path) -> Outcome:
         card = _card(model, wish, scores, f"{iterations:,} iterations of {recipe.data.batch} patches on {len(seen)} images")
         write_model(Model(network.cpu(), model.config, output.name, model.source, model.sha256, card), output)
     return Outcome(target, scores, iterations, interrupted)
+
+
+@contextmanager
+def _beside(output: Path) -> Iterator[Path]:
+    """Give a folder of the same name, in a temporary one on the same disk."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        work = tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise EscError(f"can't write into {str(output.parent)!r}: {error.strerror}.") from None
+    with work as folder:
+        yield Path(folder) / output.name
 
 
 def split(paths: Sequence[Path], parts: Path) -> tuple[list[Path], list[Path]]:
@@ -189,23 +210,24 @@ def _fitting(images: Images, scale: int, wanted: int) -> int:
 
 def _held_out(images: Images, model: Model, wish: Wish) -> HeldOut:
     patch = _fitting(images, model.scale, CROP)
-    maker = make_maker(KINDS[wish.kind][0], model.scale, patch, wish.options or {})
+    maker = make_maker(KINDS[wish.kind].pairs, model.scale, patch, wish.options or {})
     return HeldOut(images, maker, choose_device(wish.device))
 
 
 def _recipe(images: Images, seen: list[Path], model: Model, wish: Wish) -> Recipe:
+    kind = KINDS[wish.kind]
     return Recipe(
         init=wish.init,
         scale=model.scale,
         data=Data(
             folders=tuple(map(str, seen)),
-            pairs=KINDS[wish.kind][0],
+            pairs=kind.pairs,
             options=wish.options or {},
             patch=_fitting(images, model.scale, PATCH),
             batch=8,
             workers=0,
         ),
-        optimizer=Optimizer(lr=1e-3, betas=(0.9, 0.99), clip=1.0),
+        optimizer=Optimizer(lr=min(RATE, RATE_BY_WIDTH / model.config.dim) * kind.rate, betas=(0.9, 0.99), clip=1.0),
         schedule=Schedule(kind="one-cycle", warmup=0.05, last=0.02),
         iterations=wish.iterations or 1,
         minutes=0 if wish.iterations else wish.minutes,
@@ -247,9 +269,9 @@ def _card(model: Model, wish: Wish, scores: list[Score], work: str) -> dict[str,
     figures = f"mean PSNR {found.after:.2f} dB; before {found.before:.2f}, bicubic {found.bicubic:.2f}"
     return {
         "family": model.card.get("family", ""),
-        "purpose": KINDS[wish.kind][1],
+        "purpose": KINDS[wish.kind].purpose,
         "license": model.card.get("license") or "unknown",
         "license_note": "As the model it was trained from; the images may ask for more.",
-        "training": f"Fine-tuned from {model.name}: {work} (pairs: {KINDS[wish.kind][0]}). "
+        "training": f"Fine-tuned from {model.name}: {work} (pairs: {KINDS[wish.kind].pairs}). "
         f"On crops of {len(scores)} held-out images, {figures}.",
     }
