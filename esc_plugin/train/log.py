@@ -91,7 +91,8 @@ def draw_curve(log: Path, target: Path, title: str) -> None:
         axis.plot(*zip(*points, strict=True), marker="." if name == "psnr" else "", linewidth=1)
         axis.set_ylabel({"loss": "loss", "learning_rate": "learning rate", "psnr": "PSNR, dB"}[name])
         axis.grid(alpha=0.3)
-        if name == "loss" and min(y for _, y in points) > 0:
+        values = [y for _, y in points]
+        if name == "loss" and max(values) > 5 * min(values) > 0:
             axis.set_yscale("log")
     axes[-1].set_xlabel("iteration")
     with replacing(target) as beside:
