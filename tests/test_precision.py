@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from esc_plugin import Model, Upscaler, load_model
+from esc_plugin import Model, Upscaler, list_models, load_model
 from esc_plugin.network import ESC
 from esc_plugin.network.attention import Bias, attend, kernel_dtype
 from esc_plugin.network.layers import conv_gelu
@@ -35,10 +35,10 @@ def quick_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @native
 @pytest.mark.usefixtures("quick_cpu")
-@pytest.mark.parametrize("scale", [2, 4])
-def test_8_bit_images_are_done_in_a_precision_that_is_as_good(scale: int) -> None:
+@pytest.mark.parametrize("name", [entry.name for entry in list_models() if entry.bundled and entry.harmless])
+def test_8_bit_images_are_done_in_a_precision_that_is_as_good(name: str) -> None:
     photo = smooth_noise(np.uint8, 255)
-    upscaler = Upscaler(load_model(f"esc-nano-x{scale}"), device="cpu")
+    upscaler = Upscaler(load_model(name), device="cpu")
     found, exact = upscaler(photo), Upscaler(upscaler.model, device="cpu", precision="float32")(photo)
     assert upscaler.suited_to(photo.dtype).dtype == torch.bfloat16
     difference = np.abs(found.astype(int) - exact)
