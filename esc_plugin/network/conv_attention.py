@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,10 +33,15 @@ class DynamicKernel(nn.Module):
         )
 
     def forward(self, mean: Tensor) -> Tensor:
-        """(B, P) -> (B, P, 3, 3)."""
-        dtype = next(self.parameters()).dtype
-        kernel = self.dwc_proj(mean[:, :, None, None].to(dtype))
+        """(B, P) -> (B, P, 3, 3), float32: a mean that is rounded to less, up or down, changes the whole image."""
+        _, reduce, activation, expand = cast("tuple[nn.Module, nn.Conv2d, nn.Module, nn.Conv2d]", tuple(self.dwc_proj))
+        hidden = activation(F.conv2d(mean[:, :, None, None], reduce.weight.float(), _float(reduce.bias)))
+        kernel = F.conv2d(hidden, expand.weight.float(), _float(expand.bias))
         return kernel.view(mean.shape[0], -1, DYNAMIC_SIZE, DYNAMIC_SIZE)
+
+
+def _float(bias: Tensor | None) -> Tensor | None:
+    return None if bias is None else bias.float()
 
 
 class ConvAttn(nn.Module):
@@ -73,9 +80,10 @@ class ConvAttn(nn.Module):
         batch, margin = len(mean), self.halo - DYNAMIC_SIZE // 2
         dynamic = F.pad(self.plk(mean), (margin, margin, margin, margin))  # (B, P, k, k)
         if pointwise:
-            return (*pointwise, spatial + dynamic.unsqueeze(2))
+            return (*pointwise, (spatial + dynamic.unsqueeze(2)).to(spatial.dtype))
         diagonal = torch.eye(self.pdim, dtype=dynamic.dtype, device=dynamic.device)
-        return (spatial + diagonal[:, :, None, None] * dynamic.unsqueeze(2).expand(batch, -1, self.pdim, -1, -1),)
+        merged = spatial + diagonal[:, :, None, None] * dynamic.unsqueeze(2).expand(batch, -1, self.pdim, -1, -1)
+        return (merged.to(spatial.dtype),)
 
     def forward(self, x: Tensor, kernel: tuple[Tensor, ...], crop: Crop) -> Tensor:
         """(B, C, h, w) with a halo of half the kernel -> (B, C, h', w') without."""
