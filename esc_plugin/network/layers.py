@@ -41,7 +41,8 @@ def conv_gelu(conv: nn.Conv2d, x: Tensor) -> Tensor:
     oneDNN applies the GELU while a convolution's output is still in registers. torch has that operator for its compiler; it
     has no gradient.
     """
-    if x.device.type != "cpu" or torch.is_grad_enabled() or not _has_fused_gelu(x.dtype) or torch.compiler.is_compiling():
+    learning = torch.is_grad_enabled() and (x.requires_grad or conv.weight.requires_grad)
+    if x.device.type != "cpu" or learning or not _has_fused_gelu(x.dtype) or torch.compiler.is_compiling():
         return F.gelu(conv(x))
     x = x.contiguous(memory_format=torch.channels_last)
     size = (conv.padding, conv.stride, conv.dilation, conv.groups)
