@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 
 from esc_plugin import load_model
-from esc_plugin.cli import app, plain_errors
+from esc_plugin.cli import app
+from esc_plugin.cli.main import plain_errors
 from esc_plugin.errors import EscError
 from esc_plugin.evaluate import evaluate, mean
 from esc_plugin.network import EscConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..terminal import console, errors
+from ..cli.terminal import console, errors
 from ..weights.store import replacing
 
 COLUMNS = ("iteration", "seconds", "learning_rate", "loss", "psnr", "bicubic")

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .errors import EscError
+from ..errors import EscError
 from .terminal import console, progress_bar
 
 
@@ -41,9 +41,9 @@ def train(
 
     A folder that holds a checkpoint is gone on with. Ctrl-C stops with a checkpoint.
     """
-    from .train.recipe import parse_change, read_recipe
-    from .train.run import Machines
-    from .train.run import train as run
+    from ..train.recipe import parse_change, read_recipe
+    from ..train.run import Machines
+    from ..train.run import train as run
 
     given: dict[str, Any] = {
         "scale": scale,
@@ -85,9 +85,9 @@ def finetune(
     Some of them are held out, to measure before and after; nothing is written if it didn't help. Ctrl-C keeps what was
     learned so far.
     """
-    from .train.finetune import Wish
-    from .train.finetune import finetune as run
-    from .train.recipe import parse_change
+    from ..train.finetune import Wish
+    from ..train.finetune import finetune as run
+    from ..train.recipe import parse_change
 
     wish = Wish(init, kind, minutes, options=dict(map(parse_change, options or [])), device=device)
     folder = output or Path(f"{Path(init).stem}-{kind}")

@@ -11,12 +11,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .errors import HubError
+from ..errors import HubError
 from .terminal import console, download_bar, errors
 
 if TYPE_CHECKING:
-    from .weights.catalog import CatalogEntry
-    from .weights.model import Model
+    from ..weights.catalog import CatalogEntry
+    from ..weights.model import Model
 
 COLORS = {"ok": "green", "mismatch": "bold red", "absent": "dim", "unknown": "yellow"}
 
@@ -27,7 +27,7 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List the models on offer, check those that are here, or download one."""
-    from .weights.catalog import list_models, models_folder
+    from ..weights.catalog import list_models, models_folder
 
     if verify:
         verify_models(as_json)
@@ -53,7 +53,7 @@ def models(
 
 def where(entry: CatalogEntry) -> str:
     """Say in a word or two where a model's file is."""
-    from .weights.store import find_local
+    from ..weights.store import find_local
 
     if find_local(entry, by_hash=False):
         return "here"
@@ -64,7 +64,7 @@ def where(entry: CatalogEntry) -> str:
 
 def verify_models(as_json: bool) -> None:
     """Print the state of each model's file; exit with 1 if one is not what it should be."""
-    from .weights.store import verify
+    from ..weights.store import verify
 
     rows = verify()
     bad = [row for row in rows if row["status"] == "mismatch"]
@@ -90,9 +90,9 @@ def download_model(name: str) -> None:
     HubError
         If there is no such model, or it can't be had.
     """
-    from .weights.catalog import find_model
-    from .weights.digest import file_sha256
-    from .weights.download import fetch
+    from ..weights.catalog import find_model
+    from ..weights.digest import file_sha256
+    from ..weights.download import fetch
 
     entry = find_model(name)
     if entry is None:
@@ -104,7 +104,7 @@ def download_model(name: str) -> None:
 
 def open_model(source: str, **options: Any) -> Model:
     """Load a model; show a bar while it is downloaded."""
-    from .weights.load import load_model
+    from ..weights.load import load_model
 
     with download_bar(source) as progress:
         return load_model(source, progress=progress, **options)
@@ -135,7 +135,7 @@ def convert(
     window_size: Annotated[int | None, typer.Option(help="Of an ESC-RIB, whose file doesn't tell it.")] = None,
 ) -> None:
     """Convert a weights file to safetensors, with its configuration and where it came from."""
-    from .weights.convert import convert as convert_file
+    from ..weights.convert import convert as convert_file
 
     convert_file(weights, output, force=force, window_size=window_size)
     console.print(f"{escape(str(weights))} -> {escape(str(output))}", soft_wrap=True)
@@ -154,7 +154,7 @@ def publish(
     window_size: Annotated[int | None, typer.Option(help="Of an ESC-RIB, whose file doesn't tell it.")] = None,
 ) -> None:
     """Publish a model on the Hugging Face Hub, with its configuration and a card."""
-    from .weights.publish import publish as publish_model
+    from ..weights.publish import publish as publish_model
 
     result = publish_model(
         model,

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .cli_models import open_model
-from .errors import EscError
+from ..errors import EscError
+from .models import open_model
 from .terminal import console, errors, progress_bar
 
 
@@ -24,7 +24,7 @@ def export(
     check: Annotated[bool, typer.Option(help="Compare ONNX Runtime with torch before the file is kept.")] = True,
 ) -> None:
     """Write a model as an ONNX file, for other runtimes."""
-    from .export import export_onnx
+    from ..export import export_onnx
 
     loaded = open_model(model)
     with errors.status(f"exporting {escape(loaded.name)}"):
@@ -47,8 +47,8 @@ def inspect(
     steps: Annotated[int, typer.Option(help="Of the attribution; more are more exact.")] = 50,
 ) -> None:
     """Look inside a model: its kernels, how alike its layers are, and how far a pixel sees."""
-    from .files import read_picture
-    from .inspection import check_report, study, write_report
+    from ..files import read_picture
+    from ..inspection import check_report, study, write_report
 
     check_report(output)
     place = parse_place(at) if at else None

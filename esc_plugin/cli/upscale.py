@@ -1,13 +1,9 @@
-"""The command line: ``esc-sr``."""
+"""The command that everybody came for: ``esc-sr upscale``."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,30 +11,19 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from .cli_models import convert, info, models, open_model, publish
-from .cli_study import export, inspect
-from .cli_train import finetune, train
-from .errors import EscError, ImageError
+from ..errors import ImageError
+from ..texts import parse_bytes
+from .models import open_model
 from .terminal import console, errors, progress_bar
 
 if TYPE_CHECKING:  # torch takes a second to import; commands that need it import what they use
-    from .engine import Plan
-    from .files import Picture
-    from .files.batch import Batch
-    from .files.jobs import Job, Wish
-    from .upscaler import Upscaler
-
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-
-UNITS = {"": 1, "B": 1, "K": 2**10, "KB": 2**10, "M": 2**20, "MB": 2**20, "G": 2**30, "GB": 2**30}
+    from ..engine import Plan
+    from ..files import Picture
+    from ..files.batch import Batch
+    from ..files.jobs import Job, Wish
+    from ..upscaler import Upscaler
 
 
-@app.callback()
-def about() -> None:
-    """Upscale images with ESC networks: the same pixels in any memory."""
-
-
-@app.command()
 def upscale(
     images: Annotated[list[str], typer.Argument(help="Image files, folders, patterns.", metavar="IMAGE...")],
     output: Annotated[
@@ -72,8 +57,8 @@ def upscale(
     plan: Annotated[bool, typer.Option("--plan", help="Only show how the memory would be used.")] = False,
 ) -> None:
     """Upscale images: files, folders, patterns. Everything that a file carries is kept."""
-    from .files.batch import Batch
-    from .files.jobs import find_images, plan_jobs
+    from ..files.batch import Batch
+    from ..files.jobs import find_images, plan_jobs
 
     wish = parse_wish(scale, width, height, fit)
     options = {
@@ -95,102 +80,9 @@ def upscale(
     sys.exit(run_batch(batch, jobs))
 
 
-@app.command()
-def check(
-    image: Annotated[Path, typer.Argument(help="The image before.")],
-    upscaled: Annotated[Path, typer.Argument(help="The image after.")],
-    axes: Annotated[str | None, typer.Option(help="Letters of a stack's axes; by default the file's.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """Compare an upscaled image, averaged down, with the image it was made of."""
-    from .consistency import check_agreement
-    from .files import read_picture
-
-    before, after = read_picture(image), read_picture(upscaled)
-    found = check_agreement(before.pixels, after.pixels, axes or before.axes)
-    if as_json:
-        print(json.dumps([asdict(entry) for entry in found]))
-        return
-    table = Table("channel", "mean", "bias", "bias %", "RMS", "largest", box=None)
-    for entry in found:
-        percent = f"{100 * entry.bias / entry.mean:+.3f}" if entry.mean else "-"
-        row = (entry.channel, f"{entry.mean:.6g}", f"{entry.bias:+.6g}", percent, f"{entry.rms:.6g}", f"{entry.worst:.6g}")
-        table.add_row(*map(str, row))
-    console.print(table)
-
-
-@app.command()
-def compare(
-    image: Annotated[Path, typer.Argument(help="Image file.", metavar="IMAGE")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Picture to write.")] = Path("comparison.png"),
-    model: Annotated[str | None, typer.Option("-m", "--model", help="Name (`esc-sr models`) or weights file.")] = None,
-    scale: Annotated[int, typer.Option("-s", "--scale", help="Factor; chooses a model where none is named.")] = 2,
-    reduce: Annotated[bool, typer.Option("--reduce", help="Reduce the image first, and show the original too.")] = False,
-    detail: Annotated[str | None, typer.Option(help="Show left,top,width,height of the output only.")] = None,
-    zoom: Annotated[int, typer.Option(min=1, help="Screen pixels per output pixel.")] = 1,
-) -> None:
-    """Draw bicubic and model side by side."""
-    from .compare import Detail, comparison
-    from .files import read_picture, written_beside
-    from .upscaler import Upscaler
-
-    picture = comparison(
-        read_picture(image).pixels,
-        Upscaler(open_model(model or f"esc-nano-x{scale}")),
-        detail=Detail.parse(detail) if detail else None,
-        reduce=reduce,
-        zoom=zoom,
-    )
-    with written_beside(output) as temporary:
-        picture.save(temporary)
-    console.print(f"{image} -> {output}")
-
-
-@app.command()
-def evaluate(
-    model: Annotated[str, typer.Argument(help="Name (`esc-sr models`) or weights file.")],
-    folder: Annotated[Path, typer.Argument(help="Folder of true images.")],
-    low: Annotated[Path | None, typer.Option(help="Folder of their reductions; by default MATLAB's bicubic.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the figures as .csv or .json.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
-) -> None:
-    """Measure a model: PSNR and SSIM, next to bicubic."""
-    try:
-        from . import evaluate as figures
-    except ImportError:
-        raise EscError("figures need scikit-image; install it with: pip install scikit-image") from None
-    from .upscaler import Upscaler
-
-    upscaler = Upscaler(open_model(model), device=device, precision=precision)
-    try:
-        distance = figures.load_lpips()
-    except EscError as error:
-        errors.print(f"[yellow]note:[/] {escape(str(error))}", soft_wrap=True)
-        distance = None
-    with progress_bar(folder.name) as progress:
-        scores = figures.evaluate(upscaler, folder, low, progress, distance)
-    table = Table("image", "PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB", "bicubic PSNR Y", "SSIM Y", box=None)
-    if distance:
-        table.add_column("LPIPS")
-        table.add_column("bicubic LPIPS")
-    for s in [*scores, figures.mean(scores)]:
-        values = (s.psnr_y, s.ssim_y, s.psnr_rgb, s.ssim_rgb, s.bicubic_psnr_y, s.bicubic_ssim_y)
-        row = [f"{v:.2f}" if i % 2 == 0 else f"{v:.4f}" for i, v in enumerate(values)]
-        distances = (s.lpips, s.bicubic_lpips) if distance else ()
-        table.add_row(s.image, *row, *("-" if d is None else f"{d:.4f}" for d in distances))
-    console.print(table)
-    if output:
-        figures.write_scores(output, scores)
-
-
-for command in (models, info, convert, publish, train, finetune, export, inspect):
-    app.command()(command)
-
-
 def load_upscaler(model: str | None, wish: Wish, device: str, precision: str, memory: str | None) -> Upscaler:
     """Load the model that is named, or the bundled one that fits the wish."""
-    from .upscaler import Upscaler
+    from ..upscaler import Upscaler
 
     small = wish.width is wish.height is None and (wish.scale or 2) <= 2
     limit = parse_bytes(memory) if memory else None
@@ -232,7 +124,7 @@ def parse_wish(scale: float | None, width: int | None, height: int | None, fit: 
     ImageError
         If it is none, or there are two.
     """
-    from .files.jobs import Wish
+    from ..files.jobs import Wish
 
     if fit is None:
         return Wish(scale, width, height)
@@ -263,7 +155,7 @@ def parse_intensity(text: str) -> str | tuple[float, float]:
 
 def show_plans(batch: Batch, jobs: list[Job]) -> None:
     """Print how each image would be worked on."""
-    from .files import read_picture
+    from ..files import read_picture
 
     for job in jobs:
         picture = read_picture(job.source, batch.max_pixels)
@@ -274,7 +166,7 @@ def show_plans(batch: Batch, jobs: list[Job]) -> None:
 
 def show_plan(upscaler: Upscaler, height: int, width: int) -> None:
     """Print how an image would be worked on, and about how long."""
-    from .estimate import measure_rate, seconds_text, work
+    from ..estimate import measure_rate, seconds_text, work
 
     need = upscaler.need(height, width)
     plan: Plan = upscaler.plan(height, width)
@@ -288,45 +180,3 @@ def show_plan(upscaler: Upscaler, height: int, width: int) -> None:
     output = need.geometry.output
     table.add_row("time", seconds_text(work(upscaler, (height, width), output) / measure_rate(upscaler)))
     console.print(table)
-
-
-def parse_bytes(text: str) -> int:
-    """Read "4GB", "512M" or a plain number as bytes.
-
-    Raises
-    ------
-    EscError
-        If it is no such thing.
-    """
-    number = text.strip().upper().removesuffix("IB")
-    unit = number.lstrip("0123456789.")
-    try:
-        size = int(float(number.removesuffix(unit)) * UNITS[unit.strip()])
-    except (KeyError, ValueError):
-        raise EscError(f"can't read {text!r} as an amount of memory; write 4GB, 512MB or bytes.") from None
-    if size <= 0:
-        raise EscError(f"an amount of memory must be positive, not {text!r}.")
-    return size
-
-
-@contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turn what a user can cause into one line and an exit code."""
-    try:
-        yield
-    except EscError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("cancelled.")
-        sys.exit(130)
-
-
-def main() -> None:
-    """Run the command line."""
-    with plain_errors():
-        app(standalone_mode=True)
-
-
-if __name__ == "__main__":
-    main()

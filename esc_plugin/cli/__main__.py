@@ -1,0 +1,5 @@
+"""``python -m esc_plugin.cli``."""
+
+from .main import main
+
+main()
