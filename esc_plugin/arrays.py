@@ -1,8 +1,7 @@
-"""What the axes and the values of an array mean: planes to upscale, and the way between its values and a network's 0..1."""
+"""What the axes of an array mean: planes to upscale, one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -54,6 +53,15 @@ class Layout:
         """Whether the last sample is transparency."""
         return self.samples in (2, 4)
 
+    @property
+    def channels(self) -> int:
+        """Entries of C; 1 where there is none."""
+        return self.shape[self.axes.index("C")] if "C" in self.axes else 1
+
+    def channel(self, index: Index) -> int:
+        """Return which channel a plane belongs to; 0 where there is no C."""
+        return int(index[self.axes.index("C")]) if "C" in self.axes else 0  # type: ignore[arg-type]
+
     def resized(self, height: int, width: int) -> tuple[int, ...]:
         """Return the shape of the array with planes of another size."""
         sizes = {"Y": height, "X": width}
@@ -97,7 +105,11 @@ def layout_of(image: Any, axes: str | None = None) -> Layout:
         raise ImageError("an image can't be a masked array, its mask would be lost; fill it first.")
     if len(shape) < 2 or 0 in shape:
         raise ImageError(f"an image needs two axes or more, none of them empty; this one has shape {shape}.")
-    layout = Layout(shape, _guess(shape) if axes is None else "".join(axes).upper())
+    try:
+        letters = _guess(shape) if axes is None else "".join(axes).upper()
+    except TypeError:
+        raise ImageError(f"axes must be a text with a letter for each axis, such as 'TZCYX', not {axes!r}.") from None
+    layout = Layout(shape, letters)
     _check(layout)
     return layout
 
@@ -123,122 +135,3 @@ def _check(layout: Layout) -> None:
         raise ImageError(f"{told} lack Y or X.")
     if layout.samples not in SAMPLES:
         raise ImageError(f"{told} don't fit: S has 1 to 4 entries (gray, LA, RGB, RGBA). Name channels C.")
-
-
-@dataclass(frozen=True)
-class Levels:
-    """A straight map between the values of an array and 0..1.
-
-    Attributes
-    ----------
-    low, high : float
-        The values that become 0 and 1. If they are equal, everything becomes 0, and 0 or anything else comes back as `low`.
-    dtype : numpy.dtype
-        Of the array.
-    """
-
-    low: float
-    high: float
-    dtype: np.dtype
-
-    @property
-    def _work(self) -> type[np.floating]:
-        return np.float64 if self.dtype.itemsize >= 4 else np.float32
-
-    def to_unit(self, values: np.ndarray) -> np.ndarray:
-        """Return values in 0..1 (beyond it where they are beyond `low` or `high`), float32 and contiguous."""
-        work = np.array(values, self._work, order="C")
-        work -= self._work(self.low)
-        work /= self._work((self.high - self.low) or 1)
-        return work.astype(np.float32, copy=False)
-
-    def from_unit(self, values: np.ndarray) -> np.ndarray:
-        """Invert `to_unit`: integers are rounded and clipped to their type, bool is ``True`` from 0.5 on."""
-        if self.dtype.kind == "b":
-            return values >= 0.5
-        work = values.astype(self._work) * self._work(self.high - self.low) + self._work(self.low)
-        if self.dtype.kind == "f":
-            limits: Any = np.finfo(self.dtype)
-        else:
-            limits = np.iinfo(self.dtype)
-            np.rint(work, out=work)
-        # float16 ends at 65504, which a network can pass.
-        return np.clip(work, limits.min, limits.max, out=work).astype(self.dtype)
-
-
-def type_range(dtype: np.dtype) -> tuple[float, float]:
-    """Return the range of an integer type; 0..1 of others."""
-    if dtype.kind in "iu":
-        return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
-    return 0.0, 1.0
-
-
-def levels_of(image: Any, layout: Layout, intensity: str | tuple[float, float] = "auto", nan: str = "error") -> Levels:
-    """Choose the values that a network sees as 0 and 1, once for all planes.
-
-    Parameters
-    ----------
-    intensity : {"auto", "range", "minmax"} or tuple of float
-        ``"range"``: of the type, floating is 0..1. ``"minmax"``: lowest and highest value of the whole array, without
-        transparency. ``"auto"``: the range of bool and uint8, minmax of others. Or low and high themselves.
-    nan : {"error", "keep"}
-        Whether NaN and infinity are allowed.
-
-    Raises
-    ------
-    ImageError
-        If an argument is none of these, or the values aren't finite.
-    """
-    dtype = np.dtype(image.dtype)
-    if nan not in ("error", "keep"):
-        raise ImageError(f"nan must be 'error' or 'keep', not {nan!r}.")
-    if isinstance(intensity, str) and intensity not in ("auto", "range", "minmax"):
-        raise ImageError(f"intensity must be 'auto', 'range', 'minmax' or (low, high), not {intensity!r}.")
-    given = None if isinstance(intensity, str) else _pair(intensity)
-    by_type = intensity == "range" or (intensity == "auto" and dtype.name in ("bool", "uint8"))
-    ends = given or (type_range(dtype) if by_type else None)
-    # Floating values are looked at in any case, to find what isn't finite before the work starts.
-    seen = extremes(image, layout, keep=nan == "keep") if ends is None or dtype.kind == "f" else (0.0, 0.0)
-    low, high = ends or seen
-    if not np.isfinite(high - low):
-        raise ImageError(f"the intensities {low!r} to {high!r} are too far apart for {dtype}.")
-    return Levels(low, high, dtype)
-
-
-def _pair(intensity: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(value) for value in intensity)
-    except (TypeError, ValueError):
-        raise ImageError(f"intensity must be 'auto', 'range', 'minmax' or (low, high), not {intensity!r}.") from None
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ImageError(f"intensity must be (low, high) with low < high, not {intensity!r}.")
-    return low, high
-
-
-def extremes(image: Any, layout: Layout, keep: bool = False) -> tuple[float, float]:
-    """Return the lowest and the highest value of all planes, without transparency.
-
-    Raises
-    ------
-    ImageError
-        If a value isn't finite and `keep` is ``False``.
-    """
-    low, high = np.inf, -np.inf
-    for index in layout.planes():
-        for part in _bands(layout.plane(image, index), layout):
-            ends = float(part.min()), float(part.max())
-            if not np.isfinite(ends).all():  # NaN wins over all others in both
-                if not keep:
-                    raise ImageError("the image holds NaN or infinity; nan='keep' puts them back into the result.")
-                finite = part[np.isfinite(part)]
-                ends = (float(finite.min()), float(finite.max())) if finite.size else (np.inf, -np.inf)
-            low, high = min(low, ends[0]), max(high, ends[1])
-    return (low, high) if low <= high else (0.0, 0.0)
-
-
-def _bands(plane: np.ndarray, layout: Layout) -> Iterator[np.ndarray]:
-    """Yield the colours of a plane in pieces of about a million values."""
-    colours = plane[..., :-1] if layout.alpha else plane
-    rows = max(2**20 // max(plane.shape[1], 1), 1)
-    for top in range(0, plane.shape[0], rows):
-        yield colours[top : top + rows]

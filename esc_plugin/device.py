@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from .errors import EscError
@@ -23,38 +22,42 @@ def choose_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise EscError(f"can't use device {device!r}: {str(error).splitlines()[0]}") from None
+        torch.zeros(1, device=chosen).item()  # a device without values, such as "meta", fails here
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EscError(f"can't use device {device!r}, use auto, cpu, cuda, cuda:1 or mps: {reason}") from None
     return chosen
 
 
-def choose_precision(precision: str) -> torch.dtype:
-    """Return the dtype that a user means; ``"auto"`` is float32, see `quick_precision` for the exception.
+def choose_dtype(precision: str, device: torch.device, harmless: str = "", bits: int = 32) -> torch.dtype:
+    """Return the precision of a run: the one rule for all doors.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        What the user asked for; anything but ``"auto"`` is what it says.
+    device : torch.device
+        Where it runs. On others than a CPU the gain hasn't been measured, so that ``"auto"`` is float32.
+    harmless : str
+        What was measured to cost the model less than 0.01 dB, and less than one of 255 levels in 999 of 1000 pixels.
+    bits : int
+        Of a value of the image. One with more than 8 bits is for measuring, and shows the difference.
 
     Raises
     ------
     EscError
         If there is no such precision.
     """
-    if precision == "auto":
+    if precision != "auto":
+        if precision not in PRECISIONS:
+            raise EscError(f"unknown precision {precision!r}; known are auto, {', '.join(PRECISIONS)}.")
+        return PRECISIONS[precision]
+    if harmless != "bfloat16" or bits > 8 or device.type != "cpu":
         return torch.float32
-    if precision not in PRECISIONS:
-        raise EscError(f"unknown precision {precision!r}; known are auto, {', '.join(PRECISIONS)}.")
-    return PRECISIONS[precision]
-
-
-def quick_precision(device: torch.device, harmless: str, dtype: np.dtype) -> str | None:
-    """Return a shorter precision that is faster here and that a viewer can't tell from float32, or None.
-
-    Parameters
-    ----------
-    harmless : str
-        What was measured to cost this model less than 0.01 dB, and less than one of 255 levels in 999 of 1000 pixels.
-    dtype : numpy.dtype
-        Of the image. One with more than 8 bits is for measuring, and shows the difference.
-    """
-    if harmless != "bfloat16" or dtype.itemsize > 1 or device.type != "cpu":
-        return None  # on other devices the gain hasn't been measured
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return harmless if supported and supported() else None
+    return torch.bfloat16 if supported and supported() else torch.float32
+
+
+def precision_name(dtype: torch.dtype) -> str:
+    """Return the name by which users know a precision."""
+    return str(dtype).removeprefix("torch.")

@@ -18,7 +18,7 @@ PROBE_CPU, PROBE_DEVICE = 96, 512
 
 def work(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int]) -> float:
     """Return the multiplications that bring a plane from one height and width to another."""
-    network, scale = upscaler.network, upscaler.model.scale
+    network, scale = upscaler.model.network, upscaler.model.scale
     any_scale = network.config.any_scale
     total = 0.0
     for _ in range(runs_needed(size, target, scale, any_scale)):
@@ -28,13 +28,13 @@ def work(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int]) -> 
     return total
 
 
-def measure_rate(upscaler: Upscaler) -> float:
-    """Return the multiplications per second that the device does, by running a small image twice."""
+def measure_rate(upscaler: Upscaler, bits: int = 32) -> float:
+    """Return the multiplications per second for images of so many bits a value, by running a small one twice."""
     edge = PROBE_CPU if upscaler.device.type == "cpu" else PROBE_DEVICE
     image = torch.full((1, 3, edge, edge), 0.5)
-    upscaler.run(image)  # the first one warms up
+    upscaler.run(image, bits=bits)  # the first one warms up
     start = time.perf_counter()
-    output = upscaler.run(image).shape
+    output = upscaler.run(image, bits=bits).shape
     return work(upscaler, (edge, edge), (output[2], output[3])) / (time.perf_counter() - start)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from math import isfinite
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
-from .arrays import Layout, Levels, type_range
+from .arrays import Index, Layout
 from .consistency import project
 from .engine import Cancel, Progress
 from .errors import ImageError
+from .levels import Levels, type_range
 from .planes import PlaneSink, PlaneSource
 from .resample import Size, resize, target_size
 
-if TYPE_CHECKING:
-    from .upscaler import Upscaler
+#: Upscales a plane from a source into a sink: ``enlarge(source, sink, size, target, linear_light=, caller_bytes=, ...)``.
+Enlarge = Callable[..., None]
 
 #: Parts of a task report their progress in this many steps.
 UNITS = 10_000
@@ -27,37 +31,44 @@ class Stack:
 
     Attributes
     ----------
-    upscaler : Upscaler
-        What upscales.
-    layout, levels
+    enlarge : callable
+        See `Enlarge`.
+    layout : Layout
         Of the input.
+    levels : list of Levels
+        By channel.
     target : tuple of int
         Height and width of an upscaled plane.
     keep, alpha, linear_light, consistency
         See `Upscaler.__call__`; `keep` is ``nan="keep"``.
     """
 
-    upscaler: Upscaler
+    enlarge: Enlarge
     layout: Layout
-    levels: Levels
+    levels: list[Levels]
     target: Size
     keep: bool = False
     alpha: str = "network"
     linear_light: bool = False
     consistency: bool = False
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the input and the output."""
+        return self.levels[0].dtype
+
     def check(self, image: Any) -> None:
         """Raise an `ImageError` for what can't be done, before anything is done."""
         if self.alpha not in ("network", "lanczos"):
             raise ImageError(f"alpha must be 'network' or 'lanczos', not {self.alpha!r}.")
-        if self.layout.alpha and self.levels.dtype.kind == "f":
+        if self.layout.alpha and self.dtype.kind == "f":
             self._check_alpha(image)
         if not self.consistency:
             return
         size = self.layout.height, self.layout.width
         if any(t % n for t, n in zip(self.target, size, strict=True)):
             raise ImageError(f"consistency needs a whole factor, {self.target} isn't a multiple of {size} (height, width).")
-        if self.levels.dtype.kind == "b":
+        if self.dtype.kind == "b":
             raise ImageError("consistency needs gray levels, a bool image has none.")
         planes = (self.layout.plane(image, index) for index in self.layout.planes())
         if self.layout.alpha and not all(self._opaque(plane[..., -1]) for plane in planes):
@@ -79,41 +90,42 @@ class Stack:
             plane = self.layout.plane(image, index)
             part = share_of(progress, i / len(planes), (i + 1) / len(planes))
             if isinstance(out, np.ndarray):
-                self._plane(plane, made.plane(out, index), part, cancel)
+                self._plane(index, plane, made.plane(out, index), part, cancel)
                 continue
-            whole = np.empty([n for n, a in zip(shape, made.axes, strict=True) if a in "YXS"], self.levels.dtype)
+            whole = np.empty([n for n, a in zip(shape, made.axes, strict=True) if a in "YXS"], self.dtype)
             everything: tuple[slice, ...] = (slice(None),) * whole.ndim
             kept = Layout(whole.shape, "".join(a for a in made.axes if a in "YXS"))
-            self._plane(plane, kept.plane(whole, everything), part, cancel)
+            self._plane(index, plane, kept.plane(whole, everything), part, cancel)
             out[index] = whole
 
-    def _plane(self, plane: np.ndarray, out: np.ndarray, progress: Progress | None, cancel: Cancel | None) -> None:
+    def _plane(
+        self, index: Index, plane: np.ndarray, out: np.ndarray, progress: Progress | None, cancel: Cancel | None
+    ) -> None:
+        levels = self.levels[self.layout.channel(index)]
         if not self.layout.alpha:
-            self._colours(_flat(plane), _flat(out), None, None, progress, cancel)
+            self._colours(PlaneSource(_flat(plane), levels, keep=self.keep), _flat(out), None, progress, cancel)
             return
         alpha, made = plane[..., -1], out[..., -1]
         plane, out = _flat(plane[..., :-1]), _flat(out[..., :-1])
         if self._opaque(alpha):
             made[...] = self._alpha_levels.high
-            self._colours(plane, out, None, None, progress, cancel)
+            self._colours(PlaneSource(plane, levels, keep=self.keep), out, None, progress, cancel)
         else:
             self._transparency(alpha, made, share_of(progress, 0, 0.5), cancel)
-            self._colours(plane, out, alpha, made, share_of(progress, 0.5, 1), cancel)
+            source = PlaneSource(plane, levels, alpha, self._alpha_levels, self.keep)
+            self._colours(source, out, made, share_of(progress, 0.5, 1), cancel)
 
     def _colours(
         self,
-        plane: np.ndarray,
+        source: PlaneSource,
         out: np.ndarray,
-        alpha: np.ndarray | None,
         made: np.ndarray | None,
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> None:
-        source = PlaneSource(plane, self.levels, alpha, self._alpha_levels, self.keep)
-        sink = PlaneSink(out, self.levels, made, self._alpha_levels, plane if self.keep else None)
-        self._enlarge(source, sink, progress, cancel)
+        self._enlarge(source, PlaneSink(out, source.levels, made, self._alpha_levels, source), progress, cancel)
         if self.consistency:
-            project(out, plane, cancel)
+            project(out, source.plane, cancel)
 
     def _transparency(self, alpha: np.ndarray, made: np.ndarray, progress: Progress | None, cancel: Cancel | None) -> None:
         source, sink = PlaneSource(alpha, self._alpha_levels), PlaneSink(made, self._alpha_levels, clip=True)
@@ -123,7 +135,7 @@ class Stack:
             self._enlarge(source, sink, progress, cancel)
 
     def _enlarge(self, source: PlaneSource, sink: PlaneSink, progress: Progress | None, cancel: Cancel | None) -> None:
-        self.upscaler.enlarge(
+        self.enlarge(
             source,
             sink,
             (self.layout.height, self.layout.width),
@@ -136,7 +148,7 @@ class Stack:
 
     @property
     def _alpha_levels(self) -> Levels:
-        return Levels(0, type_range(self.levels.dtype)[1], self.levels.dtype)
+        return Levels(0, type_range(self.dtype)[1], self.dtype)
 
     def _opaque(self, alpha: np.ndarray) -> bool:
         return bool(alpha.min() >= self._alpha_levels.high)
@@ -154,7 +166,7 @@ def _bytes_held(plane: np.ndarray) -> int:
     return 0 if isinstance(plane, np.memmap) else plane.nbytes
 
 
-def choose_target(layout: Layout, scale: float | None, size: Size | None) -> Size:
+def choose_target(layout: Layout, scale: Any, size: Any) -> Size:
     """Return height and width of the result.
 
     Raises
@@ -165,11 +177,17 @@ def choose_target(layout: Layout, scale: float | None, size: Size | None) -> Siz
     if (scale is None) == (size is None):
         raise ImageError(f"give either a scale or a size, not {scale!r} and {size!r}.")
     if scale is not None:
-        return target_size(layout.height, layout.width, scale)
-    wanted = tuple(size or ())
-    if len(wanted) != 2 or any(n != int(n) or n < 1 for n in wanted):
+        if not _is_number(scale):
+            raise ImageError(f"scale must be a number above 0, such as 2 or 1.5, not {scale!r}.")
+        return target_size(layout.height, layout.width, float(scale))
+    wanted = size if isinstance(size, list | tuple | np.ndarray) else ()
+    if len(wanted) != 2 or not all(_is_number(n) and n == int(n) and n >= 1 for n in wanted):
         raise ImageError(f"size must be height and width, whole numbers from 1 on, not {size!r}.")
     return int(wanted[0]), int(wanted[1])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
 
 
 def make_output(image: Any, shape: tuple[int, ...], out: Any = None) -> Any:

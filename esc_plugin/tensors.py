@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -62,6 +61,7 @@ def upscale_images(
         If `cancel` returned ``True``.
     """
     check_images(images)
+    bits = bits_of(images)
     scale, (height, width) = upscaler.model.scale, images.shape[1:3]
     size = size or (height * scale, width * scale)
     out = torch.full((len(images), *size, images.shape[3]), torch.nan)
@@ -73,6 +73,7 @@ def upscale_images(
             axes="YXS",
             size=size,
             intensity="range",
+            bits=bits,
             out=result.numpy(),
             progress=part_of(progress, i, len(images)),
             cancel=cancel,
@@ -134,15 +135,29 @@ def wanted_bytes(upscaler: Upscaler, images: Tensor) -> int:
     EscError
         If an image can't be worked on under the memory limit, or on this device.
     """
-    height, width = images.shape[1:3]
+    (height, width), bits = images.shape[1:3], bits_of(images)
     if upscaler.memory_limit is None:
         with contextlib.suppress(EscError):
-            plan = upscaler.plan(height, width)
+            plan = upscaler.plan(height, width, bits=bits)
             if all(home == "device" for home in plan.storage.values()):
                 return plan.device_bytes
-        upscaler = copy.copy(upscaler)
-        upscaler.memory_limit = total_bytes(upscaler.device)
-    return upscaler.plan(height, width).device_bytes
+        upscaler = upscaler.with_memory_limit(total_bytes(upscaler.device))
+    return upscaler.plan(height, width, bits=bits).device_bytes
+
+
+def bits_of(images: Tensor) -> int:
+    """Return the bits of a value: 8 if all are 255ths, as they are in pictures from files of 8 bits; else those of the type.
+
+    A batch of tensors has lost the type that an image file had, and with it what decides the precision.
+    """
+    if images.dtype == torch.float16:  # 255ths are not exact, and it has hardly more steps than they
+        return 8
+    return 8 if all(_of_eight_bits(image) for image in images) else 32
+
+
+def _of_eight_bits(image: Tensor) -> bool:
+    levels = image.float() * 255
+    return bool(((levels - levels.round()).abs() < 1e-3).all())
 
 
 def total_bytes(device: torch.device) -> int:

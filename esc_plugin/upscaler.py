@@ -5,18 +5,21 @@ from __future__ import annotations
 import copy
 import logging
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .arrays import layout_of, levels_of
-from .device import PRECISIONS, choose_device, choose_precision, quick_precision
+from .arrays import layout_of
+from .device import PRECISIONS, choose_device, choose_dtype, precision_name
 from .engine import Cancel, Need, NotFiniteError, Plan, Progress, Run, Sink, Source, make_plan
 from .engine.maps import FileMap, TensorMap, make_map
 from .engine.plan import free_bytes
-from .errors import ImageError
+from .errors import EscError, ImageError
+from .levels import Intensity, Levels, measure_levels
+from .network import ESC
 from .network.program import Region
 from .resample import Resampler, resize, runs_needed
 from .stack import Stack, choose_target, make_output, share_of
@@ -25,7 +28,7 @@ from .weights.model import Model
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["PRECISIONS", "TensorImage", "Upscaler", "choose_precision", "part_of", "upscale"]
+__all__ = ["PRECISIONS", "TensorImage", "Upscaler", "part_of", "upscale"]
 
 
 class Upscaler:
@@ -38,8 +41,8 @@ class Upscaler:
     device : str
         ``"auto"`` (CUDA, then Apple's MPS, then CPU) or a torch device.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        Of the feature maps; means, norms and the image itself stay in float32. ``"auto"`` is float32, but for 8-bit arrays
-        where something shorter is faster and as good to the eye, see `suited_to`. Where a shorter one overflows, float32 is
+        Of the feature maps; means, norms and the image itself stay in float32. ``"auto"`` is float32, but for 8-bit images
+        where something shorter is faster and as good to the eye, see `dtype_for`. Where a shorter one overflows, float32 is
         taken from then on, with a warning.
     memory_limit : int, optional
         Bytes that may be used on the device; on a CPU, by the process beyond what it has now. By default most of what is
@@ -48,7 +51,7 @@ class Upscaler:
     Raises
     ------
     EscError
-        If the device or the precision can't be had.
+        If the device, the precision or the memory limit can't be had.
     """
 
     def __init__(
@@ -59,43 +62,66 @@ class Upscaler:
         precision: str = "auto",
         memory_limit: int | None = None,
     ) -> None:
-        self.model = load_model(model) if isinstance(model, str) else model
         self.device = choose_device(device)
         self.precision = precision
-        self.memory_limit = memory_limit
-        self._quick: dict[str, Upscaler] = {}
-        self._cast(choose_precision(precision))
+        self.memory_limit = _checked_limit(memory_limit)
+        choose_dtype(precision, self.device)  # an unknown one is an error before the model is loaded
+        self.model = load_model(model) if isinstance(model, str) else model
+        self._networks: dict[torch.dtype, ESC] = {}
+        self._overflows = False
 
-    def _cast(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-        # A copy, because casting is in place and the model may serve others.
-        self.network = copy.deepcopy(self.model.network).to(self.device, dtype)
+    def with_memory_limit(self, memory_limit: int | None) -> Upscaler:
+        """Return an upscaler with another limit, and the same networks."""
+        other = copy.copy(self)
+        other.memory_limit = _checked_limit(memory_limit)
+        return other
 
-    def suited_to(self, dtype: np.dtype) -> Upscaler:
-        """Return the upscaler for arrays of `dtype`: this one, or a quicker one where the precision is ``"auto"``.
+    def dtype_for(self, bits: int) -> torch.dtype:
+        """Return the precision of the feature maps for an image with so many bits a value.
 
-        The quicker one is for 8-bit images of a model whose loss was measured to be less than 0.01 dB, see `CatalogEntry`.
+        That is the one that was asked for. For ``"auto"`` it is float32, or for images of 8 bits something shorter where
+        that is faster and was measured to be as good for this model, see `CatalogEntry.harmless`.
         """
-        quick = (
-            quick_precision(self.device, self.model.card.get("harmless", ""), dtype) if self.precision == "auto" else None
-        )
-        if quick is None:
-            return self
-        if quick not in self._quick:
-            self._quick[quick] = Upscaler(self.model, device=self.device, precision=quick)
-        self._quick[quick].memory_limit = self.memory_limit
-        return self._quick[quick]
+        if self._overflows:
+            return torch.float32
+        return choose_dtype(self.precision, self.device, self.model.card.get("harmless", ""), bits)
 
-    def plan(self, height: int, width: int, size: tuple[int, int] | None = None, caller_bytes: int = 0) -> Plan:
-        """Return how an image of `height` x `width` would be worked on, see `esc_plugin.engine.plan`."""
-        return make_plan(self.need(height, width, size, caller_bytes), self.device, self.memory_limit)
+    def precision_for(self, image: Any) -> str:
+        """Return the name of the precision for an array, see `dtype_for`; after a run, what it really was."""
+        return precision_name(self.dtype_for(bits_of(image)))
 
-    def need(self, height: int, width: int, size: tuple[int, int] | None = None, caller_bytes: int = 0) -> Need:
-        """Return what an image of `height` x `width` asks of the memory, see `esc_plugin.engine.plan`."""
-        geometry = self.network.geometry(height, width, size)
-        tensors = [*self.network.parameters(), *self.network.kept_tensors()]
+    def network(self, dtype: torch.dtype = torch.float32) -> ESC:
+        """Return the network on the device, in a precision."""
+        if dtype not in self._networks:
+            # A copy, because casting is in place and the model may serve others.
+            self._networks[dtype] = copy.deepcopy(self.model.network).to(self.device, dtype)
+        return self._networks[dtype]
+
+    def plan(
+        self,
+        height: int,
+        width: int,
+        size: tuple[int, int] | None = None,
+        *,
+        bits: int = 32,
+        caller_bytes: int = 0,
+    ) -> Plan:
+        """Return how an image with `bits` a value would be worked on, see `esc_plugin.engine.plan`."""
+        need = self.need(height, width, size, bits=bits, caller_bytes=caller_bytes)
+        return make_plan(need, self.device, self.memory_limit)
+
+    def need(
+        self, height: int, width: int, size: tuple[int, int] | None = None, *, bits: int = 32, caller_bytes: int = 0
+    ) -> Need:
+        """Return what an image asks of the memory, see `plan`."""
+        return self._need(self.dtype_for(bits), height, width, size, caller_bytes)
+
+    def _need(self, dtype: torch.dtype, height: int, width: int, size: tuple[int, int] | None, caller_bytes: int) -> Need:
+        network = self.network(dtype)
+        geometry = network.geometry(height, width, size)
+        tensors = [*network.parameters(), *network.kept_tensors()]
         weights = sum(t.numel() * t.element_size() for t in tensors)
-        return Need(self.network.program(geometry), geometry, 1, self.dtype.itemsize, caller_bytes, weights)
+        return Need(network.program(geometry), geometry, 1, dtype.itemsize, caller_bytes, weights)
 
     def stream(
         self,
@@ -105,6 +131,7 @@ class Upscaler:
         width: int,
         *,
         size: tuple[int, int] | None = None,
+        bits: int = 32,
         caller_bytes: int = 0,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -119,6 +146,8 @@ class Upscaler:
             Of the input.
         size : tuple of int, optional
             Height and width of the output, for a model of any scale.
+        bits : int
+            Of a value of the image, see `dtype_for`.
         caller_bytes : int
             Host memory that the sink holds, to be counted into the plan.
         progress, cancel : callable, optional
@@ -131,18 +160,17 @@ class Upscaler:
         EscError
             If the memory can't be had.
         """
-        need = self.need(height, width, size, caller_bytes)
+        dtype = self.dtype_for(bits)
+        need = self._need(dtype, height, width, size, caller_bytes)
         plan = make_plan(need, self.device, self.memory_limit)
-        run = Run(need.program, need.geometry, plan, source, sink, self.device, self.dtype, 1, progress, cancel)
+        run = Run(need.program, need.geometry, plan, source, sink, self.device, dtype, 1, progress, cancel)
         try:
             run.execute()
         except NotFiniteError:
-            logger.warning(
-                "%s overflows in %s; going on in float32.", self.model.name, str(self.dtype).removeprefix("torch.")
-            )
+            logger.warning("%s overflows in %s; going on in float32.", self.model.name, precision_name(dtype))
         else:
             return
-        self._cast(torch.float32)
+        self._overflows = True
         # The sink has got nothing yet.
         self.stream(source, sink, height, width, size=size, caller_bytes=caller_bytes, progress=progress, cancel=cancel)
 
@@ -151,6 +179,7 @@ class Upscaler:
         batch: Tensor,
         *,
         size: tuple[int, int] | None = None,
+        bits: int = 32,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> Tensor:
@@ -160,7 +189,7 @@ class Upscaler:
         ----------
         batch : Tensor
             (B, 3, H, W), floating, in 0..1, on any device. It is not changed.
-        size, progress, cancel
+        size, bits, progress, cancel
             See `stream`.
 
         Returns
@@ -170,13 +199,21 @@ class Upscaler:
         """
         check_batch(batch)
         frames, _, height, width = batch.shape
-        output = self.network.geometry(height, width, size).output
+        output = self.model.network.geometry(height, width, size).output
         out = torch.empty(frames, 3, *output, dtype=torch.float32, device=batch.device)
         for i in range(frames):
             source, sink = TensorImage(batch[i : i + 1]), TensorImage(out[i : i + 1])
-            part = part_of(progress, i, frames)
-            held = out.numel() * 4 if batch.device.type == "cpu" else 0
-            self.stream(source, sink, height, width, size=size, caller_bytes=held, progress=part, cancel=cancel)
+            self.stream(
+                source,
+                sink,
+                height,
+                width,
+                size=size,
+                bits=bits,
+                caller_bytes=out.numel() * 4 if batch.device.type == "cpu" else 0,
+                progress=part_of(progress, i, frames),
+                cancel=cancel,
+            )
         return out
 
     def enlarge(
@@ -187,6 +224,7 @@ class Upscaler:
         target: tuple[int, int],
         *,
         linear_light: bool = False,
+        bits: int = 32,
         caller_bytes: int = 0,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -210,7 +248,9 @@ class Upscaler:
                 elif made != target:
                     step = Resampler(sink, made, target, linear_light)
                 part = share_of(progress, sum(cost[:i]) / sum(cost), sum(cost[: i + 1]) / sum(cost))
-                self.stream(source, step, *size, size=made, caller_bytes=caller_bytes, progress=part, cancel=cancel)
+                self.stream(
+                    source, step, *size, size=made, bits=bits, caller_bytes=caller_bytes, progress=part, cancel=cancel
+                )
                 size = made
                 if i < runs - 1:
                     source = between
@@ -222,11 +262,12 @@ class Upscaler:
         axes: str | None = None,
         scale: float | None = None,
         size: tuple[int, int] | None = None,
-        intensity: str | tuple[float, float] = "auto",
+        intensity: Intensity = "auto",
         nan: str = "error",
         alpha: str = "network",
         linear_light: bool = False,
         consistency: bool = False,
+        bits: int | None = None,
         out: Any = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -243,10 +284,10 @@ class Upscaler:
             channels (C) as gray. By default guessed, see `esc_plugin.arrays.layout_of`.
         scale, size : float, tuple of int, optional
             Of the result: a factor above 0, or height and width. By default the model's scale.
-        intensity : {"auto", "range", "minmax"} or tuple of float
-            The values that the network sees as 0 and 1, the same for all planes: of the type (integers) or 0..1 (floating),
-            or the lowest and highest of the whole array, or (low, high). ``"auto"`` is the range for bool and uint8, minmax
-            for others.
+        intensity : str, or pair of float, or a pair for each channel
+            The values that the network sees as 0 and 1, see `esc_plugin.levels.measure_levels`: ``"auto"``, ``"range"``,
+            ``"minmax"``, ``"percentile"``, or (low, high), the same for all planes of a channel (C). What lies beyond them
+            is enlarged by linear interpolation and added to the result.
         nan : {"error", "keep"}
             What to do about NaN and infinity. ``"keep"`` puts them back where they were.
         alpha : {"network", "lanczos"}
@@ -257,6 +298,8 @@ class Upscaler:
         consistency : bool
             Whether to correct the result so that its averages over each pixel of `image` are that pixel: summed intensities
             are kept, exactly for integers. See `esc_plugin.consistency.project`.
+        bits : int, optional
+            Of a value, see `dtype_for`; by default those of the array's type. Floating values may have come from 8 bits.
         out : array, optional
             What to fill and return, of the result's shape and dtype: a memory-mapped file, say.
         progress, cancel
@@ -278,13 +321,38 @@ class Upscaler:
             If the memory can't be had.
         """
         layout = layout_of(image, axes)
-        target = choose_target(layout, scale or (None if size else self.model.scale), size)
-        levels = levels_of(image, layout, intensity, nan)
-        stack = Stack(self.suited_to(levels.dtype), layout, levels, target, nan == "keep", alpha, linear_light, consistency)
+        target = choose_target(layout, self.model.scale if scale is size is None else scale, size)
+        bits = bits_of(image) if bits is None else bits
+        levels = measure_levels(image, layout, intensity, nan, cancel)
+        enlarge = partial(self.enlarge, bits=bits)
+        stack = Stack(enlarge, layout, levels, target, nan == "keep", alpha, linear_light, consistency)
         stack.check(image)
         out = make_output(image, layout.resized(*target), out)
         stack.run(image, out, progress, cancel)
         return out
+
+    @staticmethod
+    def levels(
+        image: Any,
+        *,
+        axes: str | None = None,
+        intensity: Intensity = "auto",
+        nan: str = "error",
+        cancel: Cancel | None = None,
+    ) -> list[Levels]:
+        """Measure what the network would see as 0 and 1, to be given as `intensity` for the image or any part of it.
+
+        Parameters
+        ----------
+        image, axes, intensity, nan
+            See `__call__`.
+
+        Returns
+        -------
+        list of Levels
+            By channel.
+        """
+        return measure_levels(image, layout_of(image, axes), intensity, nan, cancel)
 
 
 def upscale(image: Any, model: Model | str = "esc-nano-x2", **options: Any) -> Any:
@@ -309,6 +377,17 @@ class TensorImage:
     def write(self, region: Region, tensor: Tensor) -> None:
         """See `esc_plugin.engine.Sink`."""
         self.tensor[..., region.top : region.bottom, region.left : region.right] = tensor
+
+
+def bits_of(image: Any) -> int:
+    """Return the bits of a value of an array."""
+    return np.dtype(image.dtype).itemsize * 8
+
+
+def _checked_limit(memory_limit: Any) -> int | None:
+    if memory_limit is not None and (type(memory_limit) is not int or memory_limit < 1):
+        raise EscError(f"memory_limit must be a whole number of bytes, such as 4 * 2**30, not {memory_limit!r}.")
+    return memory_limit
 
 
 def intermediate(size: tuple[int, int]) -> TensorMap | FileMap:

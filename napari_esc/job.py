@@ -279,7 +279,7 @@ class Task:
             "intensity": chosen.intensity if isinstance(chosen.intensity, str) else list(chosen.intensity),
             "consistency": chosen.consistency,
             "device": str(engine.upscaler.device),
-            "precision": str(engine.upscaler.dtype).removeprefix("torch."),
+            "precision": engine.upscaler.precision_for(self.image),
         }
 
 

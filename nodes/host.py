@@ -17,9 +17,9 @@ import torch
 from comfy.cli_args import LatentPreviewMethod, args
 from torch import Tensor
 
+from ..esc_plugin.device import choose_dtype as chosen_dtype
 from ..esc_plugin.engine import Cancel, Progress
 from ..esc_plugin.errors import Cancelled
-from ..esc_plugin.upscaler import choose_precision
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def attach_patcher(descriptor: Any) -> Any:
 
 def choose_dtype(descriptor: Any, precision: str) -> torch.dtype:
     """Return the precision that the user wants, or float32 where the model can't do it."""
-    dtype = choose_precision(precision)
+    dtype = chosen_dtype(precision, mm.get_torch_device())
     able = {torch.float16: descriptor.supports_half, torch.bfloat16: descriptor.supports_bfloat16}.get(dtype, True)
     if not able:
         logger.warning("this model can't work in %s; going on in float32.", precision)

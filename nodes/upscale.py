@@ -137,7 +137,7 @@ def _exactly(upscaler: Upscaler, descriptor: Any, images: Tensor, size: Size | N
         # Only here the error is gone, and with it what its traceback held.
         logger.warning("out of memory with %.2f GiB planned; going on with half of it.", memory / 2**30)
         host.free()
-        upscaler.memory_limit = memory // 2
+        upscaler = upscaler.with_memory_limit(memory // 2)
     raise AssertionError("unreachable")
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from esc_plugin import Cancelled, ImageError, Upscaler
-from esc_plugin.arrays import DTYPES, layout_of, levels_of
+from esc_plugin.arrays import DTYPES, layout_of
+from esc_plugin.levels import measure_levels
 from esc_plugin.network.program import Region
 from esc_plugin.planes import PlaneSource
 from esc_plugin.resample import Resampler, fit_size, to_gamma, to_linear
@@ -64,7 +65,7 @@ def test_any_array_comes_back_larger_and_otherwise_the_same(stack: tuple[np.ndar
         image = image.copy()
         np.moveaxis(image, axes.index("S"), -1)[..., -1] = top
         before = image.copy()
-    out = NEAREST(image, axes=axes)
+    out = NEAREST(image, axes=axes, intensity="minmax")
     assert out.dtype == image.dtype
     tolerance = 0 if image.dtype.kind in "iub" else 1e-4
     np.testing.assert_allclose(out.astype(float), repeated(image, axes).astype(float), atol=tolerance)
@@ -120,17 +121,17 @@ def test_a_slice_of_a_stack_equals_the_slice_alone() -> None:
 
 def test_one_map_serves_the_whole_stack() -> None:
     dark, bright = noise((12, 12), np.uint16), noise((12, 12), np.uint16, 1) * 600
-    out = RANDOM(np.stack([dark, bright]), axes="TYX")
+    out = RANDOM(np.stack([dark, bright]), axes="TYX", intensity="minmax")
     np.testing.assert_array_equal(out[0], RANDOM(dark, intensity=(0, int(bright.max()))))
 
 
 def test_the_network_sees_a_dim_camera_as_it_sees_a_bright_one() -> None:
     image = noise((16, 14), np.float64)
-    shifted = RANDOM(image * 37 + 1000)
-    np.testing.assert_allclose(shifted, RANDOM(image) * 37 + 1000, atol=0.01)
+    shifted = RANDOM(image * 37 + 1000, intensity="minmax")
+    np.testing.assert_allclose(shifted, RANDOM(image, intensity="minmax") * 37 + 1000, atol=0.01)
     twelve_bits = noise((16, 14), np.uint16) * 40
     unit = RANDOM(twelve_bits / np.float32(twelve_bits.max()), intensity=(0, 1))
-    np.testing.assert_allclose(RANDOM(twelve_bits), (unit * twelve_bits.max()).clip(0), atol=1)
+    np.testing.assert_allclose(RANDOM(twelve_bits, intensity="minmax"), (unit * twelve_bits.max()).clip(0), atol=1)
 
 
 def test_intensity_says_what_zero_and_one_are() -> None:
@@ -365,7 +366,7 @@ def test_networks_for_any_scale_render_the_target_themselves() -> None:
     image = noise((9, 8, 3))
     out = upscaler(image, scale=2.7)
     unit = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
-    wanted = upscaler.network(unit, (24, 22))[0].permute(1, 2, 0).detach().numpy() * 255
+    wanted = upscaler.network()(unit, (24, 22))[0].permute(1, 2, 0).detach().numpy() * 255
     np.testing.assert_allclose(out, wanted.clip(0, 255), atol=0.51)
 
 
@@ -402,5 +403,5 @@ def test_progress_rises_to_the_end_and_cancel_stops() -> None:
 def test_the_mean_stands_in_for_what_is_not_finite() -> None:
     """The same one for every piece of a plane, so that the result doesn't depend on the memory."""
     image = np.array([[0, 1, np.nan, 0.5]], np.float64)
-    source = PlaneSource(image, levels_of(image, layout_of(image), (0, 1), "keep"), keep=True)
+    source = PlaneSource(image, measure_levels(image, layout_of(image), (0, 1), "keep")[0], keep=True)
     assert source.read(Region(0, 2, 1, 3))[0, 0, 0, 0] == 0.5

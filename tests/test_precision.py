@@ -20,6 +20,7 @@ from esc_plugin.network import ESC
 from esc_plugin.network.attention import Bias, attend, kernel_dtype
 from esc_plugin.network.layers import conv_gelu
 from esc_plugin.network.openvino_attention import LEAST_LENGTH
+from esc_plugin.tensors import bits_of, upscale_images
 
 from .small import small_config
 
@@ -40,7 +41,7 @@ def test_8_bit_images_are_done_in_a_precision_that_is_as_good(name: str) -> None
     photo = smooth_noise(np.uint8, 255)
     upscaler = Upscaler(load_model(name), device="cpu")
     found, exact = upscaler(photo), Upscaler(upscaler.model, device="cpu", precision="float32")(photo)
-    assert upscaler.suited_to(photo.dtype).dtype == torch.bfloat16
+    assert upscaler.precision_for(photo) == "bfloat16"
     difference = np.abs(found.astype(int) - exact)
     assert 0 < difference.max() <= 4  # it is another precision
     assert np.percentile(difference, 99.9) <= 1
@@ -49,23 +50,34 @@ def test_8_bit_images_are_done_in_a_precision_that_is_as_good(name: str) -> None
 @pytest.mark.usefixtures("quick_cpu")
 def test_what_is_for_measuring_stays_in_float32() -> None:
     upscaler = Upscaler(load_model("esc-nano-x2"), device="cpu")
-    assert all(upscaler.suited_to(np.dtype(kind)) is upscaler for kind in ("uint16", "float32", "int32"))
-    assert upscaler.dtype == torch.float32
+    assert {upscaler.precision_for(np.empty(0, kind)) for kind in ("uint16", "float32", "int32")} == {"float32"}
 
 
 @pytest.mark.usefixtures("quick_cpu")
 def test_nothing_is_shortened_without_evidence_or_against_the_users_word() -> None:
     model = load_model("esc-nano-x2")
-    unknown = Upscaler(replace(model, card={}), device="cpu")
-    assert unknown.suited_to(np.dtype("uint8")) is unknown
-    told = Upscaler(model, device="cpu", precision="float32")
-    assert told.suited_to(np.dtype("uint8")) is told
+    assert Upscaler(replace(model, card={}), device="cpu").dtype_for(8) == torch.float32
+    assert Upscaler(model, device="cpu", precision="float32").dtype_for(8) == torch.float32
+    assert Upscaler(model, device="cpu", precision="float16").dtype_for(32) == torch.float16
 
 
 def test_a_processor_without_the_instructions_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    assert Upscaler(load_model("esc-nano-x2"), device="cpu").dtype_for(8) == torch.float32
+
+
+@native
+@pytest.mark.usefixtures("quick_cpu")
+def test_all_doors_take_the_same_precision_for_the_same_picture() -> None:
+    """Arrays of 8 bits, and the tensors of 255ths that a host makes of such a file."""
+    photo = smooth_noise(np.uint8, 255)
+    tensor = torch.from_numpy(photo / np.float32(255))[None]
+    tensor = tensor if tensor.ndim == 4 else tensor[..., None].expand(-1, -1, -1, 3)
     upscaler = Upscaler(load_model("esc-nano-x2"), device="cpu")
-    assert upscaler.suited_to(np.dtype("uint8")) is upscaler
+    assert (bits_of(tensor), bits_of(tensor.half()), bits_of(tensor * 0.7)) == (8, 8, 32)
+    found = (upscale_images(upscaler, tensor)[0].numpy() * 255).round()
+    wanted = upscaler(photo if photo.ndim == 3 else np.stack([photo] * 3, -1)).astype(int)
+    assert np.abs(found - wanted).max() <= 1
 
 
 def test_an_overflow_goes_on_in_float32_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:

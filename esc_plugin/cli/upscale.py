@@ -41,7 +41,7 @@ def upscale(
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out what is done already.")] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders inside folders too.")] = False,
     intensity: Annotated[
-        str, typer.Option(help="What the network sees as black and white: auto, range, minmax, or LOW,HIGH.")
+        str, typer.Option(help="What the network sees as black and white: auto, range, minmax, percentile, or LOW,HIGH.")
     ] = "auto",
     nan: Annotated[str, typer.Option(help="NaN and infinity: error, or keep.")] = "error",
     alpha: Annotated[str, typer.Option(help="What upscales transparency: network or lanczos.")] = "network",
@@ -136,47 +136,48 @@ def parse_wish(scale: float | None, width: int | None, height: int | None, fit: 
     return Wish(scale, int(sides[0]), int(sides[1]))
 
 
-def parse_intensity(text: str) -> str | tuple[float, float]:
-    """Read "auto", "range", "minmax" or "LOW,HIGH".
+def parse_intensity(text: str) -> str | list[tuple[float, float]]:
+    """Read a word such as "auto" or "percentile:1,99", or "LOW,HIGH", or such pairs for each channel, "0,4095;0,900".
 
     Raises
     ------
     ImageError
         If it is no such thing.
     """
-    if "," not in text:
+    if "," not in text or text[:1].isalpha():
         return text
     try:
-        low, high = map(float, text.split(","))
+        return [(float(low), float(high)) for low, high in (pair.split(",") for pair in text.split(";"))]
     except ValueError:
         raise ImageError(f"can't read {text!r} as intensities; write LOW,HIGH, such as 0,4095.") from None
-    return low, high
 
 
 def show_plans(batch: Batch, jobs: list[Job]) -> None:
     """Print how each image would be worked on."""
     from ..files import read_picture
+    from ..upscaler import bits_of
 
     for job in jobs:
         picture = read_picture(job.source, batch.max_pixels)
         height, width = picture.size
         console.print(f"{escape(str(job.source))}  {width} x {height}", soft_wrap=True)
-        show_plan(batch.upscaler.suited_to(picture.pixels.dtype), height, width)
+        show_plan(batch.upscaler, height, width, bits_of(picture.pixels))
 
 
-def show_plan(upscaler: Upscaler, height: int, width: int) -> None:
+def show_plan(upscaler: Upscaler, height: int, width: int, bits: int) -> None:
     """Print how an image would be worked on, and about how long."""
+    from ..device import precision_name
     from ..estimate import measure_rate, seconds_text, work
 
-    need = upscaler.need(height, width)
-    plan: Plan = upscaler.plan(height, width)
+    need = upscaler.need(height, width, bits=bits)
+    plan: Plan = upscaler.plan(height, width, bits=bits)
     table = Table(box=None, show_header=False)
-    table.add_row("precision", str(upscaler.dtype).removeprefix("torch."))
+    table.add_row("precision", precision_name(upscaler.dtype_for(bits)))
     table.add_row("feature maps", ", ".join(f"{name} on {home}" for name, home in plan.storage.items()))
     table.add_row("chunks of work", f"{need.chunks(plan.work):,}, of up to {plan.work / 2**20:.0f} MiB")
     table.add_row(f"peak on {upscaler.device}", f"{plan.device_bytes / 2**20:,.0f} MiB")
     table.add_row("peak in host memory", f"{plan.host_bytes / 2**20:,.0f} MiB")
     table.add_row("temporary files", f"{plan.disk_bytes / 2**20:,.0f} MiB")
     output = need.geometry.output
-    table.add_row("time", seconds_text(work(upscaler, (height, width), output) / measure_rate(upscaler)))
+    table.add_row("time", seconds_text(work(upscaler, (height, width), output) / measure_rate(upscaler, bits)))
     console.print(table)

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..arrays import layout_of, levels_of
+from ..arrays import layout_of
 from ..errors import EscError, ImageError
+from ..levels import measure_levels
 from ..network.conv_attention import d4_mean
 from ..network.program import Region
 from ..weights.model import Model
@@ -143,8 +144,9 @@ def _study(model: Model, image: Tensor, crop: Region, patch: Region, steps: int,
 def to_tensor(image: Any, axes: str | None = None) -> Tensor:
     """Return the first plane of an image as a network sees it: (1, 3, H, W) in 0..1, gray repeated, without transparency."""
     layout = layout_of(image, axes)
-    levels = levels_of(image, layout)
-    plane = layout.plane(image, layout.planes()[0])
+    first = layout.planes()[0]
+    levels = measure_levels(image, layout)[layout.channel(first)]
+    plane = layout.plane(image, first)
     colours = plane[..., None] if plane.ndim == 2 else plane[..., : plane.shape[2] - layout.alpha]
     unit = torch.from_numpy(levels.to_unit(colours)).permute(2, 0, 1)[None]
     return unit.expand(1, 3, -1, -1).contiguous()

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from ..arrays import layout_of, levels_of
+from ..arrays import layout_of
 from ..errors import ImageError
 from ..files import SUFFIXES, read_picture
+from ..levels import measure_levels
 from ..weights.store import replacing, write_text
 
 Progress = Callable[[int, int], None]
@@ -154,11 +155,11 @@ def read_planes(path: Path) -> Iterator[np.ndarray]:
     """
     picture = read_picture(path)
     layout = layout_of(picture.pixels, picture.axes)
-    levels = levels_of(picture.pixels, layout)
+    levels = measure_levels(picture.pixels, layout)
     for index in layout.planes():
         plane = layout.plane(picture.pixels, index)
         plane = plane[..., None] if plane.ndim == 2 else plane
         plane = plane[..., :-1] if layout.alpha else plane
         if plane.dtype != np.uint8:
-            plane = np.rint(levels.to_unit(plane) * 65535).astype(np.uint16)
+            plane = np.rint(levels[layout.channel(index)].to_unit(plane) * 65535).astype(np.uint16)
         yield np.ascontiguousarray(plane)
