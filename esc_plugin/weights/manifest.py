@@ -172,12 +172,6 @@ def _problem(key: str, value: Any, kind: str) -> str:
     return ""
 
 
-def is_loopback(url: str) -> bool:
-    """Tell whether a URL leads to this very machine, where HTTP is as safe as HTTPS."""
-    parts = urlsplit(url)
-    return parts.scheme == "http" and parts.hostname in LOOPBACK
-
-
 def is_safe(url: str) -> bool:
     """Tell whether a URL is valid and of HTTPS, or leads to this very machine, where HTTP is as safe."""
     try:
