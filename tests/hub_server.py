@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
@@ -53,6 +54,7 @@ class HubServer:
         self.blobs: dict[str, bytes] = {}
         self.release: dict[str, bytes] = {}
         self.requests: list[tuple[str, str, str]] = []
+        self.raw: dict[str, Callable[[Handler], None]] = {}  # answers at /raw/<name>, written by a test
         self.break_after: list[int] = []  # of the next answers with a file: bytes until the connection breaks
         self.status = 0  # of every answer, if not 0
 
@@ -98,8 +100,8 @@ class Handler(BaseHTTPRequestHandler):
         if match := re.fullmatch(r"/release/(.+)", path):
             content = self.hub.release.get(match[1])
             return self.send_bytes(content) if content is not None else self.fail(404)
-        if match := re.fullmatch(r"/insecure/(.+)", path):
-            return self.redirect(f"http://example.invalid/{match[1]}")
+        if match := re.fullmatch(r"/raw/(.+)", path):
+            return self.hub.raw[match[1]](self)
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             return self.model_info(match[1], match[2] or "main")
         if match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
@@ -209,10 +211,12 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(status, json.dumps({"error": message}).encode(), about | (headers or {}))
 
     def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.begin(status, {"Content-Length": str(len(body))} | headers)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def begin(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)

@@ -34,6 +34,9 @@ def offer(folder, *entries):
 
 MINE = {"name": "mine", "scale": 2, "purpose": "microscopy", "path": "deep/mine.safetensors"}
 
+#: Names of released files that other public projects use.
+USED_BY_OTHERS = [f"ESC_{name}" for name in ("DIV2K_X2", "DIV2K_X3", "DIV2K_X4", "light_X2", "light_X4", "DFLIP_X3")]
+
 # ------------------------------------------------------------------ ours
 
 
@@ -47,7 +50,8 @@ def test_every_released_file_is_on_offer():
         assert entry is not None, stem
         assert entry.url == f"https://github.com/dslisleedh/ESC/releases/download/1.0.0/{stem}.pth"
         assert f"X{entry.scale}" in stem
-        assert entry.confirmed == bool(entry.sha256) == stem.startswith("ESC_Real_X4")
+        assert bool(entry.sha256) == stem.startswith("ESC_Real_X4")
+        assert entry.confirmed == (bool(entry.sha256) or stem in USED_BY_OTHERS)
         assert entry.license == "MIT"
         assert "none of their own" in entry.license_note
         assert find_model(f"{stem}.pth") is entry
@@ -67,7 +71,14 @@ def test_each_entry_says_what_a_user_needs():
         assert entry.card["purpose"] == entry.purpose
     assert find_model("esc-x2").figures["Urban100"] == 33.46
     assert find_model("esc-x2").ssim["Urban100"] == 0.9395
-    assert find_model("esc-real-x4-gan").purpose == "real photo"
+    assert find_model("esc-dflip-x3").ssim["Manga109"] == 0.9525
+    assert find_model("esc-rib-x4").figures["Set14"] == 29.06
+
+
+def test_real_models_are_filed_as_such():
+    filed = {entry.name: entry.purpose for entry in list_models()}
+    assert filed == {name: "real photo" if "-real-" in name else "clean photo" for name in filed}
+    assert sum("-real-" in name for name in filed) == 3
 
 
 def test_bundled_files_are_what_the_manifest_says():
@@ -149,8 +160,14 @@ def test_a_changed_manifest_is_read_again(folder):
         ({"confirmed": "yes"}, "confirmed", "'yes' is not true or false"),
         ({"url": "https://x.org/a.pth"}, "bundled | hub | url | path", "exactly one of them must be there, not url, path"),
         ({"path": ""}, "bundled | hub | url | path", "none"),
-        ({"path": "", "url": "http://x.org/a.pth"}, "url", "does not begin with https://"),
-        ({"path": "", "url": "file:///etc/passwd"}, "url", "does not begin with https://"),
+        ({"path": "", "url": "http://x.org/a.pth"}, "url", "no valid address that begins with https://"),
+        ({"path": "", "url": "https://[::1"}, "url", "'https://[::1' is no valid address"),
+        ({"path": "", "url": "https://x.org:port/a.pth"}, "url", "no valid address"),
+        ({"path": "", "url": "https:///a.pth"}, "url", "no valid address"),
+        ({"path": "~nobody-here/a.pth"}, "path", "home directory"),
+        ({"summary": "\x1b[2J"}, "summary", "not one line of text"),
+        ({"figures": {"Set5": "nan"}}, "figures", "'nan' for Set5"),
+        ({"path": "", "url": "file:///etc/passwd"}, "url", "no valid address that begins with https://"),
         ({"path": "", "url": "https://x.org/"}, "file", "must name the weights file"),
         ({"path": "", "url": "https://x.org/a.exe"}, "file", "'a.exe' must name the weights file"),
         ({"path": "", "url": "https://x.org/a", "file": "../a.pth"}, "file", "without folders"),
@@ -176,6 +193,10 @@ def test_errors_name_the_entry_and_the_field(folder, change, field, part):
     [
         ("models: [", "no YAML in line"),
         ("models: !!python/object/apply:os.system [ls]", "no YAML"),
+        (
+            "a: &a {scale: 2}\nb: &b {scale: 3}\nmodels:\n- <<: [*a, *b]\n",
+            "in line 4: templates define the same key 'scale'",
+        ),
         ("", "a list `models`"),
         ("[]", "a list `models`"),
         ("models: {}", "a list `models`"),

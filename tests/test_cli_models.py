@@ -44,7 +44,7 @@ def test_list_download_verify(esc, pth, tmp_path, caplog):
         rows = {row["name"]: row for row in json.loads(esc("models", "--json"))}
         assert rows["mine"]["file"] == "download"
         assert rows["esc-nano-x2"]["file"] == "here"
-        assert rows["esc-x2"]["file"] == "unconfirmed"
+        assert rows["esc-fp-x2"]["file"] == "unconfirmed"
         said = esc("models", "--download", "mine")
         assert str(tmp_path / "models/made.safetensors") in said
         assert "noted and checked from now on" in caplog.text

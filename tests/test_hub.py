@@ -1,6 +1,8 @@
 """Models from the Hub and from release pages, by the real clients from a real server on 127.0.0.1."""
 
 import errno
+import gc
+import gzip
 import hashlib
 import inspect
 import json
@@ -8,6 +10,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from esc_plugin.weights.download import fetch
 from esc_plugin.weights.load import load_model
 from esc_plugin.weights.store import RECORD, read_record, verify
 
+from .confined import run_confined
 from .hub_server import HubServer
 
 #: Imported before a test changes the client's settings, which they may copy.
@@ -227,6 +231,28 @@ def test_what_is_not_there(server):
         load_model("org/text")
 
 
+def test_an_address_of_the_hub(server):
+    first = server.repo("org/repo", {"esc.safetensors": A})
+    server.repos["org/repo"].commit({"esc.safetensors": B})
+    assert is_model(load_model(f"{server.url}/org/repo"), 2)
+    assert is_model(load_model(f"{server.url}/org/repo/blob/{first}/esc.safetensors"), 1)
+    for other in ("https://[::1/org/repo", "https://example.org/org/repo"):
+        with one_sentence(repr(other), "is an address"):
+            load_model(other)
+
+
+def test_what_is_too_large_for_a_model_is_not_downloaded(server, monkeypatch):
+    if "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
+        pytest.skip("this client can't be stopped")
+    server.repo("org/repo", {"esc.safetensors": A})
+    monkeypatch.setattr(hub, "MAX_BYTES", len(A) - 1)
+    for options in ({}, {"cancel": lambda: False}):
+        with one_sentence("'org/repo/esc.safetensors' is larger than"):
+            load_model("org/repo", **options)
+    monkeypatch.setattr(hub, "MAX_BYTES", len(A))
+    assert is_model(load_model("org/repo"), 1)
+
+
 def test_impossible_names(server):
     with one_sentence("'org/-repo'", "org/repo"):
         load_model("org/-repo")
@@ -352,6 +378,16 @@ def test_environment_variables_are_the_clients(server, tmp_path):
         ("org/repo/a.safetensors", ("org/repo", "a.safetensors", None)),
         ("org/repo/deep/a.pth@refs/pr/1", ("org/repo", "deep/a.pth", "refs/pr/1")),
         ("models/a.pth", None),
+        ("https://huggingface.co/org/repo", ("org/repo", "", None)),
+        ("HTTPS://huggingface.co/org/repo/", ("org/repo", "", None)),
+        ("https://hf.co/org/repo/tree/main", ("org/repo", "", "main")),
+        ("https://huggingface.co/org/repo/blob/v1/deep/a.pth", ("org/repo", "deep/a.pth", "v1")),
+        ("https://huggingface.co/org/repo/resolve/refs%2Fpr%2F1/a.pth?download=true", ("org/repo", "a.pth", "refs/pr/1")),
+        ("https://huggingface.co/org/repo/blob/main/README.md", None),
+        ("https://huggingface.co/datasets/org/repo", None),
+        ("https://huggingface.co/org", None),
+        ("https://example.org/org/repo", None),
+        ("https://[::1/org/repo", None),
         ("org/repo/README.md", None),
         ("./org/repo", None),
         ("../repo", None),
@@ -507,31 +543,257 @@ def test_a_known_hash_brings_the_card_to_any_path(server, offer, tmp_path):
     assert load_model(tmp_path / "made.pth").card["license"] == "MIT"
 
 
+def left_in(folder):
+    return sorted(path.name for path in folder.iterdir() if path.suffix not in (".yaml", ".lock"))
+
+
 def test_download_failures(server, offer, tmp_path):
-    entry = offer(url=f"{server.url}/release/none.pth", confirmed=False)
-    with one_sentence("404", "only implied", "none.pth", str(tmp_path / "models")):
+    url = f"{server.url}/release/none.pth"
+    entry = offer(url=url, confirmed=False)
+    with one_sentence("404", "only implied", repr(url), "none.pth", str(tmp_path / "models")):
         fetch(entry)
-    entry = offer(url=f"{server.url}/release/none.pth")
-    with one_sentence("404", "by hand"):
+    entry = offer(url=url)
+    with one_sentence("404", repr(url), "by hand"):
         fetch(entry)
-    with one_sentence("offline", f"{server.url}/release/none.pth", str(tmp_path / "models")):
+    with one_sentence("offline", url, str(tmp_path / "models")):
         fetch(entry, offline=True)
     server.release["none.pth"] = pth(1, tmp_path)
     server.break_after = [100]
-    with one_sentence("broke", "try again"):
+    with one_sentence("broke", repr(url), "Try again"):
         fetch(entry)
     with pytest.raises(Cancelled):
         fetch(entry, cancel=lambda: True)
-    server.release["none.pth"] = b"<html>not a model</html>"
-    with one_sentence("web page", error=CheckpointError):
-        fetch(entry)
     server.status = 503
-    with one_sentence("503", "try again later"):
+    with one_sentence("503", repr(url), "Try again later"):
         fetch(entry)
     server.stop()
-    with one_sentence("can't reach 127.0.0.1", "by hand"):
+    with one_sentence("can't reach", repr(url), "by hand"):
         fetch(entry)
-    assert [p.name for p in (tmp_path / "models").iterdir() if p.suffix != ".yaml"] == []  # nothing half done is left
+    assert left_in(tmp_path / "models") == []  # nothing half done is left
+
+
+def test_a_download_that_does_not_open_is_not_noted(server, offer, tmp_path, caplog):
+    server.release["page.pth"] = b"<html>not a model</html>"
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    server.release["other.pth"] = (tmp_path / "other.pth").read_bytes()
+    for name, part in (("page.pth", "web page"), ("other.pth", "no ESC network")):
+        url = f"{server.url}/release/{name}"
+        with one_sentence(part, repr(url), error=CheckpointError):
+            fetch(offer(url=url))
+    assert "noted" not in caplog.text
+    assert left_in(tmp_path / "models") == []
+
+
+# ------------------------------------------------------------------ servers that mean no good
+
+
+def leading_to(location):
+    return lambda handler: handler.redirect(location)
+
+
+def ends_where_the_server_hangs_up(headers, blocks, status=200, location=""):
+    def answer(handler):
+        handler.close_connection = True
+        handler.begin(status, headers | ({"Location": location} if location else {}))
+        for block in blocks:
+            handler.wfile.write(block)
+
+    return answer
+
+
+def chunks(blocks):
+    return (b"%x\r\n%s\r\n" % (len(block), block) for block in blocks)
+
+
+def forever(block):
+    while True:
+        yield block
+
+
+ZIPPED = gzip.compress(bytes(10**7))
+CHUNKED = {"Transfer-Encoding": "chunked"}
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://example.invalid/x",
+        "HTTP://example.invalid/x",
+        "//example.invalid/x",
+        "https://[::1",
+        "https://[x]/",
+        "https://example.invalid:port/",
+        "https://",
+        "ftp://example.invalid/x",
+        "file:///etc/passwd",
+        "http://127.0.0.1.example.invalid/x",
+        "http://127.0.0.1@example.invalid/x",
+        "http://example.invalid\\@127.0.0.1/x",
+        "https://example.invalid:99999/\x1b[2J",
+    ],
+)
+def test_only_valid_addresses_of_https_are_followed(server, offer, location, tmp_path):
+    server.raw["x.pth"] = leading_to(location)
+    with one_sentence(f"{server.url}/raw/x.pth", location[:10].rstrip("/"), "not HTTPS or no valid address"):
+        fetch(offer(url=f"{server.url}/raw/x.pth"))
+    assert left_in(tmp_path / "models") == []
+
+
+def test_addresses_that_only_look_valid(server, offer):
+    for location in ("https://..invalid/x", f"https://{'a' * 70}.invalid/x", "https://\xff.invalid/x"):
+        server.raw["x.pth"] = leading_to(location)
+        with one_sentence(repr(location)):
+            fetch(offer(url=f"{server.url}/raw/x.pth"))
+
+
+def test_redirections_that_are_fine(server, offer, tmp_path):
+    server.release["tiny.pth"] = pth(1, tmp_path)
+    server.raw["x.pth"] = leading_to(f"{server.cdn.replace('http', 'HTTP')}/raw/y.pth")
+    server.raw["y.pth"] = leading_to("/release/tiny.pth")
+    assert is_model(load_model(fetch(offer(url=f"{server.url}/raw/x.pth"))), 1)
+
+
+def test_what_comes_with_a_redirection_is_not_read(server, offer, tmp_path):
+    server.release["tiny.pth"] = pth(1, tmp_path)
+    server.raw["x.pth"] = ends_where_the_server_hangs_up({}, forever(bytes(1000)), 302, "/release/tiny.pth")
+    assert is_model(load_model(fetch(offer(url=f"{server.url}/raw/x.pth"))), 1)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of the client, where it refuses the headers
+def test_two_sizes(server, offer):
+    server.raw["x.pth"] = ends_where_the_server_hangs_up({"Content-Length": "5, 6"}, [b"x"])
+    with one_sentence("can't reach", f"{server.url}/raw/x.pth", "InvalidHeader"):
+        fetch(offer(url=f"{server.url}/raw/x.pth"))
+    gc.collect()
+
+
+def test_redirections_without_end(server, offer):
+    server.raw["x.pth"] = leading_to("/raw/x.pth")
+    with one_sentence("without end", f"{server.url}/raw/x.pth"):
+        fetch(offer(url=f"{server.url}/raw/x.pth"))
+    assert len(server.requests) < 50
+
+
+@pytest.mark.parametrize(
+    ("headers", "blocks", "part"),
+    [
+        ({"Content-Length": "abc"}, [b"x"], "Content-Length of 'abc', which is no size"),
+        ({"Content-Length": "-5"}, [b"x"], "Content-Length of '-5'"),
+        ({"Content-Length": "999999999999"}, [b"x"], "is larger than 100,000 bytes"),
+        ({"Content-Length": "100001"}, [bytes(100_001)], "is larger than"),
+        ({"Content-Length": str(len(ZIPPED)), "Content-Encoding": "gzip"}, [ZIPPED], "compressed ('gzip')"),
+        (CHUNKED | {"Content-Encoding": "gzip, gzip"}, chunks([ZIPPED]), "compressed ('gzip, gzip')"),
+        ({}, forever(bytes(1000)), "is larger than"),
+        (CHUNKED, chunks(forever(bytes(1000))), "is larger than"),
+        (CHUNKED, [b"no size\r\n"], "broke"),
+        (CHUNKED, [b"5\r\nab"], "broke"),
+        ({"Content-Length": "50000"}, [b"ab"], "broke"),
+    ],
+)
+def test_answers_that_are_too_much_or_damaged(server, offer, monkeypatch, tmp_path, headers, blocks, part):
+    monkeypatch.setattr("esc_plugin.weights.download.MAX_BYTES", 100_000)
+    server.raw["x.pth"] = ends_where_the_server_hangs_up(headers, blocks)
+    with one_sentence(part, f"{server.url}/raw/x.pth"):
+        fetch(offer(url=f"{server.url}/raw/x.pth"))
+    assert left_in(tmp_path / "models") == []
+
+
+def test_a_size_that_is_not_stated(server, offer, tmp_path):
+    content = pth(1, tmp_path)
+    for headers, blocks in (({}, [content]), (CHUNKED, [*chunks([content[:999], content[999:]]), b"0\r\n\r\n"])):
+        server.raw["x.pth"] = ends_where_the_server_hangs_up(headers, blocks)
+        calls = []
+        path = fetch(offer(url=f"{server.url}/raw/x.pth"), progress=lambda *call, calls=calls: calls.append(call))
+        assert calls[-1] == (len(content), 0)
+        assert is_model(load_model(path), 1)
+        path.unlink()
+
+
+def test_an_answer_that_never_ends_but_is_slow(server, offer, monkeypatch):
+    monkeypatch.setattr("esc_plugin.weights.https.LONGEST_S", -1)
+    server.raw["x.pth"] = ends_where_the_server_hangs_up({}, forever(b"x"))
+    with one_sentence("so slowly", f"{server.url}/raw/x.pth"):
+        fetch(offer(url=f"{server.url}/raw/x.pth"))
+
+
+def test_a_byte_that_came_is_seen_at_once(server, offer):
+    """So that a cancel and the longest time count, whatever the rest is waiting for."""
+    cancelled = threading.Event()
+
+    def answer(handler):
+        handler.begin(200, {"Content-Length": "100"})
+        handler.wfile.write(b"x")
+        cancelled.wait()
+
+    server.raw["x.pth"] = answer
+    try:
+        with pytest.raises(Cancelled):
+            fetch(offer(url=f"{server.url}/raw/x.pth"), cancel=lambda: True)
+    finally:
+        cancelled.set()
+
+
+# ------------------------------------------------------------------ processes that die
+
+FETCH = """
+import sys
+from esc_plugin.weights.catalog import CatalogEntry
+from esc_plugin.weights.download import fetch
+fetch(CatalogEntry("other", 2, "", url=sys.argv[1], file="other.pth"), sys.argv[2])
+"""
+COMMAND = """
+import sys
+from esc_plugin.cli import main
+sys.argv = ["esc-sr", "models", "--download", "mine"]
+main()
+"""
+
+
+@contextmanager
+def stalled(server, folder, program, *arguments):
+    """Run a program up to the middle of its download from ``/raw/slow.pth``."""
+    asked, done = threading.Event(), threading.Event()
+
+    def answer(handler):
+        handler.begin(200, {"Content-Length": "100"})
+        handler.wfile.write(b"x")
+        asked.set()
+        done.wait()
+
+    server.raw["slow.pth"] = answer
+    child = subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], cwd=Path(__file__).parents[1])
+    try:
+        assert asked.wait(200)
+        assert len(list(folder.glob(".download-*"))) == 1
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        done.set()
+
+
+def test_what_a_dead_process_left_is_removed_and_what_a_living_one_has_is_not(server, offer, tmp_path):
+    folder = tmp_path / "models"
+    server.release["none.pth"] = b"<html>"
+    entry = offer(url=f"{server.url}/release/none.pth")
+    with stalled(server, folder, FETCH, f"{server.url}/raw/slow.pth", folder):
+        with pytest.raises(CheckpointError):
+            fetch(entry)
+        assert len(list(folder.glob(".download-*"))) == 1
+    assert len(list(folder.glob(".download-*"))) == 1
+    (folder / ".download-of-mine").write_text("")  # no folder of ours
+    with pytest.raises(CheckpointError):
+        fetch(entry)
+    assert [path.name for path in folder.glob(".download-*")] == [".download-of-mine"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that a process could answer")
+def test_the_command_line_cleans_up_when_it_is_told_to_end(server, offer, tmp_path):
+    offer(url=f"{server.url}/raw/slow.pth")
+    with stalled(server, tmp_path / "models", COMMAND) as child:
+        child.terminate()
+        assert child.wait() == 143
+        assert left_in(tmp_path / "models") == []
 
 
 def test_offline_by_environment(server, offer, monkeypatch, tmp_path):
@@ -543,12 +805,6 @@ def test_offline_by_environment(server, offer, monkeypatch, tmp_path):
     assert server.requests == []
 
 
-def test_https_is_not_left(server, offer):
-    entry = offer(url=f"{server.url}/insecure/x.pth")
-    with one_sentence("not HTTPS"):
-        fetch(entry)
-
-
 def test_a_folder_that_takes_nothing(server, offer, tmp_path, monkeypatch):
     server.release["tiny.pth"] = pth(1, tmp_path)
     entry = offer(url=f"{server.url}/release/tiny.pth")
@@ -557,13 +813,34 @@ def test_a_folder_that_takes_nothing(server, offer, tmp_path, monkeypatch):
         fetch(entry, tmp_path / "file/folder")
 
 
-def test_a_full_disk(server, offer, tmp_path, monkeypatch):
-    def fail(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+FULL = """
+import sys
+from esc_plugin.errors import HubError
+from esc_plugin.weights.catalog import CatalogEntry
+from esc_plugin.weights.download import fetch
+try:
+    fetch(CatalogEntry("mine", 2, "", **dict(part.split("=") for part in sys.argv[2:])), sys.argv[1])
+except HubError as error:
+    print(error)
+"""
 
-    monkeypatch.setattr("pooch.HTTPDownloader.__call__", fail)
-    with one_sentence("No space left", "make room"):
-        fetch(offer(url=f"{server.url}/release/tiny.pth"))
+
+def test_a_full_disk(server, monkeypatch, tmp_path):
+    """A limit on the size of files stands in for it: for a download, and for the copy out of the Hub's cache."""
+    server.release["tiny.pth"] = bytes(10**6)
+    server.repo("org/repo", {"esc.safetensors": A})
+    load_model("org/repo")
+    monkeypatch.setenv("HF_HUB_CACHE", constants.HF_HUB_CACHE)
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    commit = server.repos["org/repo"].refs["main"]
+    for offered in (
+        [f"url={server.url}/release/tiny.pth", "file=tiny.pth"],
+        ["hub=org/repo", "file=esc.safetensors", f"revision={commit}"],
+    ):
+        said = run_confined(FULL, tmp_path / "host", *offered, file_size=len(A) // 2)
+        assert said.count("\n") == 1
+        assert "File too large; make room" in said
+        assert left_in(tmp_path / "host") == []
 
 
 def test_files_in_the_folder_are_models(server, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import sys
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
@@ -25,9 +27,20 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextlib.contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does, so that half a download is removed."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
 def download_bar(name: str) -> Iterator[Callable[[int, int], None]]:
     """Give a callback that shows a bar once there is something to report: most models are here already."""
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_unwound_by_sigterm())
         shown: list[Callable[[int, int], None]] = []
 
         def report(done: int, total: int) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-import yaml
-
 from ..errors import EscError
+from ..strict_yaml import abbreviate, parse_yaml, read_yaml
 
 FOLDER = Path(__file__).with_name("recipes")
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -166,21 +166,21 @@ class Recipe:
         """Refuse what makes no sense before anything is read."""
         for name, number in _positive(self).items():
             if number <= 0:
-                raise RecipeError(f"{name}: {number!r} must be above 0.")
+                raise RecipeError(f"{name}: {abbreviate(number)} must be above 0.")
         for name, number in {"minutes": self.minutes, "data.workers": self.data.workers}.items():
             if number < 0:
-                raise RecipeError(f"{name}: {number!r} must not be below 0.")
+                raise RecipeError(f"{name}: {abbreviate(number)} must not be below 0.")
         for name, number in _shares(self).items():
             if not 0 <= number <= 1:
-                raise RecipeError(f"{name}: {number!r} must be from 0 to 1.")
+                raise RecipeError(f"{name}: {abbreviate(number)} must be from 0 to 1.")
         for name, value, known in (
             ("precision", self.precision, PRECISIONS),
             ("schedule.kind", self.schedule.kind, SCHEDULES),
         ):
             if value not in known:
-                raise RecipeError(f"{name}: {value!r} is not one of {', '.join(known)}.")
+                raise RecipeError(f"{name}: {abbreviate(value)} is not one of {', '.join(known)}.")
         if len(self.optimizer.betas) != 2:
-            raise RecipeError(f"optimizer.betas: {list(self.optimizer.betas)!r} must be two numbers.")
+            raise RecipeError(f"optimizer.betas: {abbreviate(list(self.optimizer.betas))} must be two numbers.")
         if not self.model and not self.init:
             raise RecipeError("model: missing; name one such as ESC-lt, or give `init` to go on from a model.")
 
@@ -226,13 +226,13 @@ def read_recipe(source: str | Path, changes: Mapping[str, Any] | None = None) ->
     """
     path = FOLDER / f"{source}.yaml" if str(source) in recipe_names() else Path(source)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path)
     except FileNotFoundError:
         raise RecipeError(
             f"there is no recipe {str(source)!r}; name a file, or one of {', '.join(recipe_names())}."
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"can't read the recipe {str(path)!r}: {' '.join(str(error).split())}.") from None
+    except EscError as error:
+        raise RecipeError(f"can't read the recipe {error}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"the recipe {str(path)!r} is no mapping of entries to values.")
     for name, value in (changes or {}).items():
@@ -247,11 +247,11 @@ def parse_change(text: str) -> tuple[str, Any]:
     """Read ``"optimizer.lr=1e-4"`` as a name and a value."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise RecipeError(f"can't read {text!r}; write entry=value, such as optimizer.lr=1e-4.")
+        raise RecipeError(f"can't read {abbreviate(text)}; write entry=value, such as optimizer.lr=1e-4.")
     try:
-        return name.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise RecipeError(f"can't read the value of {text!r}.") from None
+        return name.strip(), parse_yaml(value, name.strip())
+    except EscError as error:
+        raise RecipeError(f"can't read the value of {error}") from None
 
 
 def _put(values: dict[str, Any], names: list[str], value: Any) -> None:
@@ -266,19 +266,20 @@ def _put(values: dict[str, Any], names: list[str], value: Any) -> None:
 def _build(cls: Any, values: Any, at: str) -> Any:
     """Make a dataclass of a mapping; every entry is checked against the field's type."""
     if not isinstance(values, dict):
-        raise RecipeError(f"{at}: {values!r} is no mapping of entries to values.")
+        raise RecipeError(f"{at}: {abbreviate(values)} is no mapping of entries to values.")
     kinds = get_type_hints(cls)
     known = [f.name for f in fields(cls)]
     for name in values:
         if name not in known:
-            close = get_close_matches(str(name), known, 1)
+            close = get_close_matches(_join("", name), known, 1)
             hint = f"did you mean {close[0]}? " if close else ""
             raise RecipeError(f"{_join(at, name)}: unknown; {hint}known are {', '.join(known)}.")
     return cls(**{name: _value(kinds[name], value, _join(at, name)) for name, value in values.items()})
 
 
 def _join(at: str, name: Any) -> str:
-    return f"{at}.{name}" if at else str(name)
+    short = abbreviate(name).strip("'")
+    return f"{at}.{short}" if at else short
 
 
 def _value(kind: Any, value: Any, at: str) -> Any:
@@ -293,18 +294,20 @@ def _value(kind: Any, value: Any, at: str) -> Any:
         return dict(value)
     if kind is bool or isinstance(value, bool):
         fits = kind is type(value)
-    elif kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
+    elif kind is float:
         value, fits = _number(value)
     else:
-        fits = isinstance(value, (int, float) if kind is float else kind)
+        fits = isinstance(value, get_origin(kind) or kind)
     if fits:
         return kind(value)
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    raise RecipeError(f"{at}: {value!r} is not {names.get(kind, 'a mapping')}.")
+    raise RecipeError(f"{at}: {abbreviate(value)} is not {names.get(kind, 'a mapping')}.")
 
 
-def _number(text: str) -> tuple[Any, bool]:
+def _number(value: Any) -> tuple[Any, bool]:
+    """Return a finite number, and whether it is one; YAML 1.1 reads 1e-4 as text."""
     try:
-        return float(text), True
-    except ValueError:
-        return text, False
+        number = float(value)
+    except (OverflowError, TypeError, ValueError):
+        return value, False
+    return (number, True) if isfinite(number) else (value, False)

@@ -6,24 +6,35 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-import requests
+from filelock import FileLock
 
-from ..errors import Cancelled, HubError
+from ..errors import CheckpointError, HubError
 from . import hub
 from .catalog import CatalogEntry, models_folder
 from .digest import file_sha256
 from .hub import Cancel, Progress
-from .manifest import is_loopback
-from .store import AGAIN, Local, WrongFileError, find_local, hub_address, hub_copy, known_sha256, note, noted_source
+from .store import (
+    AGAIN,
+    MAX_BYTES,
+    Local,
+    WrongFileError,
+    find_local,
+    folder_lock,
+    hub_address,
+    hub_copy,
+    known_sha256,
+    note,
+    noted_source,
+)
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_S = 30
+#: Of folders of unfinished downloads.
+PREFIX = ".download-"
+LOCK = ".lock"
 
 
 def fetch(
@@ -123,91 +134,61 @@ def _from_url(entry: CatalogEntry, folder: Path, progress: Progress | None, canc
                 f"It was not kept. Try again later; if it stays so, don't use it, and ask the people behind {entry.url}."
             )
             raise WrongFileError(entry.url, sha256, expected, remedy)
-        if not expected:
-            log.warning("first download of %s: its sha256 is %s, noted and checked from now on", entry.file, sha256)
         from .convert import convert  # reads the file, so it needs torch
 
         target = folder / f"{came.stem}.safetensors"
-        convert(came, work / "converted.safetensors", source=entry.url).replace(target)
-    kept_sha256 = file_sha256(target)
-    note(target, sha256=kept_sha256, url=entry.url, source_sha256=sha256)
+        try:
+            convert(came, work / "converted.safetensors", source=entry.url).replace(target)
+        except CheckpointError as error:  # the file is gone by the time that anybody reads this
+            raise CheckpointError(str(error).replace(repr(str(came)), repr(entry.url))) from None
+        kept_sha256 = file_sha256(target)
+        note(target, sha256=kept_sha256, url=entry.url, source_sha256=sha256)
+    if not expected:
+        log.warning("first download of %s: its sha256 is %s, noted and checked from now on", entry.file, sha256)
     return Local(target, kept_sha256, AGAIN)
 
 
 @contextmanager
 def _workplace(folder: Path) -> Iterator[Path]:
-    """Give an empty folder inside the target's, so that moving out of it is renaming; it is gone in the end."""
+    """Give an empty folder inside the target's, so that moving out of it is renaming; it is gone in the end.
+
+    It holds a lock as long as this process lives, by which the next one knows what a dead one has left.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        directory = tempfile.TemporaryDirectory(prefix=".download-", dir=folder)
-    except OSError as error:
+        with folder_lock(folder):
+            _remove_leftovers(folder)
+            work = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
+            alive = FileLock(work / LOCK)
+            alive.acquire()
+        try:
+            yield work
+        finally:
+            alive.release()  # Windows removes no file that is open
+            shutil.rmtree(work, ignore_errors=True)
+    except (OSError, NotImplementedError) as error:  # the latter of folders that know no locks
+        why = getattr(error, "strerror", None) or error
         raise HubError(
-            f"can't write into {str(folder)!r}: {error.strerror}; set ESC_MODELS_DIR to a folder that you may write to."
+            f"can't write into {str(folder)!r}: {why}; make room, or set ESC_MODELS_DIR to a folder that you may write to."
         ) from None
-    with directory as name:
-        yield Path(name)
 
 
-class _Bar:
-    """Takes what pooch reports: bytes since the last time, the last piece rounded up."""
-
-    def __init__(self, progress: Progress | None, cancel: Cancel | None) -> None:
-        self.total = self.done = 0
-        self.progress, self.cancel = progress, cancel
-
-    def update(self, n: int) -> None:
-        self.done = min(self.done + n, self.total or self.done + n)
-        if self.progress:
-            self.progress(self.done, self.total)
-        if self.cancel and self.cancel():
-            raise Cancelled("the download was cancelled.")
-
-    def reset(self) -> None:
-        self.done = 0
-
-    def close(self) -> None:
-        pass
+def _remove_leftovers(folder: Path) -> None:
+    for left in folder.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            with FileLock(left / LOCK, timeout=0):  # fails where a living process holds it
+                pass
+            shutil.rmtree(left)
 
 
 def _get(entry: CatalogEntry, target: Path, progress: Progress | None, cancel: Cancel | None, folder: Path) -> None:
-    import pooch
+    from . import https  # takes a moment to load
 
-    bar = _Bar(progress, cancel)
-    answers: list[requests.Response] = []
-
-    def examine(response: requests.Response, **_: Any) -> None:
-        answers.append(response)
-        _stay_safe(response)
-
-    get = pooch.HTTPDownloader(bar, 2**16, timeout=TIMEOUT_S, hooks={"response": examine})
-    by_hand = f"try again, or put {entry.file!r} into {str(folder)!r} by hand"
-    host = urlsplit(entry.url).netloc
+    by_hand = f"put {entry.file!r} into {str(folder)!r} by hand."
     try:
-        get(entry.url, str(target), None)
-    except requests.HTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        why = " (its name is only implied by the authors' option files)" if not entry.confirmed else ""
-        hint = f"there is no such file{why}" if status == 404 else "try again later"
-        raise HubError(
-            f"{host} answered {status} for {entry.url}: {hint}; or put {entry.file!r} into {str(folder)!r} by hand."
-        ) from None
-    except requests.exceptions.ChunkedEncodingError:
-        raise HubError(f"the connection to {host} broke while {entry.file!r} was on its way; {by_hand}.") from None
-    except requests.RequestException:
-        raise HubError(f"can't reach {host} for {entry.file!r}: check the connection, then {by_hand}.") from None
-    except OSError as error:
-        raise HubError(
-            f"can't write {entry.file!r} into {str(folder)!r}: {error.strerror}; make room or set ESC_MODELS_DIR."
-        ) from None
-    finally:
-        for answer in answers:  # pooch leaves them open where something goes wrong
-            answer.close()
-    if bar.total and target.stat().st_size < bar.total:
-        raise HubError(f"the connection to {host} broke while {entry.file!r} was on its way; {by_hand}.")
-
-
-def _stay_safe(response: requests.Response) -> None:
-    """Refuse to be led from HTTPS to plain HTTP."""
-    target = response.headers.get("location", "")
-    if target.startswith("http://") and not is_loopback(target):
-        raise HubError(f"{urlsplit(response.url).netloc} leads to {target[:100]!r}, which is not HTTPS; it is not followed.")
+        https.get(entry.url, target, max_bytes=MAX_BYTES, progress=progress, cancel=cancel)
+    except https.NotFoundError as error:
+        why = "" if entry.confirmed else "Its name is only implied by the authors' option files. "
+        raise HubError(f"{error} {why}If you have it, {by_hand}") from None
+    except HubError as error:
+        raise HubError(f"{error} Try again later, or {by_hand}") from None

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from ..errors import Cancelled, HubError
+from ..errors import Cancelled, EscError, HubError
 from .catalog import SUFFIXES, CatalogEntry
 from .hub_errors import BrokenError, UnreachableError, explain
-from .store import Local
+from .store import MAX_BYTES, Local
 
 #: Bytes so far, bytes in all.
 Progress = Callable[[int, int], None]
@@ -26,13 +27,18 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[^\\:@]+))?(?:@(?P<revision>[\w./-]+))?")
 
 
+#: Of a page of the Hub, after the host.
+PAGE = re.compile(r"/(?P<repo>[^/]+/[^/]+)(?:/(?:blob|resolve|tree)/(?P<revision>[^/]+)(?:/(?P<file>.+?))?)?/?")
+
+
 def parse_source(source: str) -> tuple[str, str, str | None] | None:
-    """Split ``"org/repo"``, ``"org/repo/file"`` or either with ``"@revision"``; None if it is none of them.
+    """Split ``"org/repo"``, ``"org/repo/file"`` or either with ``"@revision"``, or the address of a page of the Hub.
 
     Returns
     -------
-    tuple of repository, file (or empty) and revision (or None)
+    tuple of repository, file (or empty) and revision (or None); None if it is none of them
     """
+    source = _of_page(source) if source.lower().startswith(("https://", "http://")) else source
     match = SOURCE.fullmatch(source.removeprefix("hf://"))
     if not match or source.startswith((".", "~")):
         return None
@@ -40,6 +46,21 @@ def parse_source(source: str) -> tuple[str, str, str | None] | None:
     # Two parts that end like a weights file are a path; three are a file of a repository.
     weights = Path(file or repo).suffix.lower() in SUFFIXES
     return (repo, file, match["revision"]) if weights == bool(file) else None
+
+
+def _of_page(address: str) -> str:
+    """Return ``"org/repo/file@revision"`` for the address of a page of the Hub, and other addresses as they are."""
+    from huggingface_hub import constants
+
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address
+    page = PAGE.fullmatch(parts.path)
+    if not page or parts.netloc.lower() not in ("huggingface.co", "hf.co", urlsplit(constants.ENDPOINT).netloc):
+        return address
+    file, revision = unquote(page["file"] or ""), unquote(page["revision"] or "")
+    return page["repo"] + (f"/{file}" if file else "") + (f"@{revision}" if revision else "")
 
 
 def download(
@@ -88,7 +109,7 @@ def download(
     file = file or choose_weights(names, repo)
     if cancel and cancel():
         raise Cancelled("the download was cancelled.")
-    options = _reporting(progress, cancel)
+    options = _reporting(f"{repo}/{file}", progress, cancel)
     path = _persist(repo, file, revision, offline, **options)
     if progress and not options:  # an old client can't report
         progress(path.stat().st_size, path.stat().st_size)
@@ -202,12 +223,12 @@ def offline_by_environment() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _reporting(progress: Progress | None, cancel: Cancel | None) -> dict[str, Any]:
-    """Return the option that makes the client report to `progress`, where it has one."""
+def _reporting(what: str, progress: Progress | None, cancel: Cancel | None) -> dict[str, Any]:
+    """Return the option that makes the client report to `progress`, and stop at what can't be a model, where it has one."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils import tqdm
 
-    if (progress is None and cancel is None) or "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
+    if "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
         return {}
 
     class Reporter(tqdm):
@@ -216,14 +237,21 @@ def _reporting(progress: Progress | None, cancel: Cancel | None) -> dict[str, An
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             self.done = int(kwargs.get("initial") or 0)
             self.size = int(kwargs.get("total") or 0)
-            super().__init__(*args, **(kwargs | {"disable": True}))
+            super().__init__(*args, **(kwargs | ({"disable": True} if progress or cancel else {})))
+            self.check_size()
 
         def update(self, n: float | None = 1) -> None:
+            super().update(n)
             self.done += int(n or 0)
+            self.check_size()
             if progress:
                 progress(self.done, max(self.done, self.size))
             if cancel and cancel():
                 raise Cancelled("the download was cancelled.")
+
+        def check_size(self) -> None:
+            if max(self.done, self.size) > MAX_BYTES:
+                raise HubError(f"{what!r} is larger than {MAX_BYTES:,} bytes; no model is.")
 
     return {"tqdm_class": Reporter}
 
@@ -232,7 +260,7 @@ def _ask(call: Callable[..., Any], repo: str, file: str, revision: str | None, o
     """Call the client; whatever goes wrong becomes one sentence."""
     try:
         return call(repo, file, revision, offline, **options)
-    except Cancelled:
+    except EscError:  # from what we gave it to call
         raise
     except Exception as error:  # which library carries the connection, and what it raises, changes with the client's version
         raise explain(error, repo, file, revision, offline) from None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from ..errors import EscError
+from ..strict_yaml import abbreviate, read_yaml
 
 PURPOSES = ("clean photo", "real photo", "microscopy")
 #: Of files that may hold a network, the preferred first.
@@ -20,6 +20,7 @@ MANIFEST = "manifest.yaml"
 #: Where the file comes from; an entry has exactly one of them.
 SOURCES = ("bundled", "hub", "url", "path")
 REQUIRED = ("name", "scale", "purpose")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class CatalogEntry:
     harmless : str
         ``"bfloat16"`` where that was measured to be as good as float32 for 8-bit pictures, by ``benchmarks/precision.py``.
     confirmed : bool
-        Whether the file was ever seen. Otherwise its name is only implied, and the download may not exist.
+        Whether the file was seen, or other projects use its name. Otherwise the name is implied, and the download may fail.
     """
 
     name: str
@@ -108,18 +109,13 @@ def read_manifest(path: Path) -> list[CatalogEntry]:
 @lru_cache(maxsize=8)
 def _parse(path: Path, changed: int) -> list[CatalogEntry]:
     """Read a manifest; `changed` is there to read it again when it changes."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise EscError(f"{path}: this is no YAML{where}: {getattr(error, 'problem', None) or error}.") from None
+    content = read_yaml(path)
     if not isinstance(content, dict) or not isinstance(content.get("models"), list):
         raise EscError(f"{path}: there must be a list `models`, each entry with {', '.join(REQUIRED)} and a source.")
     entries = [_entry(values, path, position) for position, values in enumerate(content["models"], 1)]
     names = [entry.name for entry in entries]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise EscError(f"{path}: entry {twice[0]!r}, field 'name': there are two entries of that name.")
+        raise EscError(f"{path}: entry {abbreviate(twice[0])}, field 'name': there are two entries of that name.")
     return entries
 
 
@@ -128,10 +124,10 @@ def _entry(values: Any, path: Path, position: int) -> CatalogEntry:
     name = values.get("name", position) if isinstance(values, dict) else position
 
     def fail(field_: str, problem: str) -> EscError:
-        return EscError(f"{path}: entry {name!r}, field {field_!r}: {problem}.")
+        return EscError(f"{path}: entry {abbreviate(name)}, field {abbreviate(field_)}: {problem}.")
 
     if not isinstance(values, dict):
-        raise EscError(f"{path}: entry {position} is {values!r}, not a mapping of fields.")
+        raise EscError(f"{path}: entry {position} is {abbreviate(values)}, not a mapping of fields.")
     types = {f.name: f.type for f in fields(CatalogEntry)}
     for key, value in values.items():
         if key not in types:
@@ -148,6 +144,8 @@ def _entry(values: Any, path: Path, position: int) -> CatalogEntry:
         entry = _completed(CatalogEntry(**(values | _scores(values.get("figures", {})))), path)
     except ValueError as error:
         raise fail("figures", str(error)) from None
+    except RuntimeError as error:  # `~name` of nobody
+        raise fail("path", str(error).rstrip(".")) from None
     if problem := _file_problem(entry):
         raise fail("file", problem)
     return entry
@@ -156,42 +154,50 @@ def _entry(values: Any, path: Path, position: int) -> CatalogEntry:
 def _problem(key: str, value: Any, kind: str) -> str:
     """Say what is wrong with one value, if anything is."""
     if kind == "int" and (type(value) is not int or not 1 <= value <= 16):
-        return f"{value!r} is not a whole number from 1 to 16"
-    if kind == "str" and (not isinstance(value, str) or "\n" in value):
-        return f"{value!r} is not one line of text (put it in quotes)"
+        return f"{abbreviate(value)} is not a whole number from 1 to 16"
+    if kind == "str" and (not isinstance(value, str) or re.search(r"[\x00-\x1f\x7f]", value)):
+        return f"{abbreviate(value)} is not one line of text (put it in quotes)"
     if kind == "bool" and not isinstance(value, bool):
-        return f"{value!r} is not true or false"
+        return f"{abbreviate(value)} is not true or false"
     if kind.startswith("dict") and not isinstance(value, dict):
-        return f"{value!r} is not a mapping of benchmark to figure"
+        return f"{abbreviate(value)} is not a mapping of benchmark to figure"
     if key == "purpose" and value not in PURPOSES:
-        return f"{value!r} is not one of {', '.join(PURPOSES)}"
+        return f"{abbreviate(value)} is not one of {', '.join(PURPOSES)}"
     if key == "sha256" and not re.fullmatch(r"([0-9a-f]{64})?", value):
-        return f"{value!r} is not 64 hexadecimal digits in lower case"
+        return f"{abbreviate(value)} is not 64 hexadecimal digits in lower case"
     if key == "hub" and not re.fullmatch(r"[\w.-]+/[\w.-]+", value):
-        return f"{value!r} is not of the form org/repo"
-    if key == "url" and not (urlsplit(value).scheme == "https" or is_loopback(value)):
-        return f"{value!r} does not begin with https://"
+        return f"{abbreviate(value)} is not of the form org/repo"
+    if key == "url" and not is_safe(value):
+        return f"{abbreviate(value)} is no valid address that begins with https://"
     return ""
 
 
-def is_loopback(url: str) -> bool:
-    """Tell whether a URL leads to this very machine, where HTTP is as safe as HTTPS."""
-    parts = urlsplit(url)
-    return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+def is_safe(url: str) -> bool:
+    """Tell whether a URL is valid and of HTTPS, or leads to this very machine, where HTTP is as safe."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # which only now are parsed
+    except ValueError:
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK))
 
 
-def _scores(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
+def _scores(figures: dict[Any, Any]) -> dict[str, dict[str, float]]:
     """Split ``38.35/.9619`` into PSNR and SSIM."""
-    psnr, ssim = {}, {}
-    for benchmark, value in figures.items():
-        first, slash, second = str(value).partition("/")
-        try:
-            psnr[str(benchmark)] = float(first)
-            if slash:
-                ssim[str(benchmark)] = float(second)
-        except ValueError:
-            raise ValueError(f"{value!r} for {benchmark} is not PSNR or PSNR/SSIM") from None
+    pairs = {str(benchmark): _figure(benchmark, value) for benchmark, value in figures.items()}
+    psnr = {benchmark: pair[0] for benchmark, pair in pairs.items()}
+    ssim = {benchmark: pair[1] for benchmark, pair in pairs.items() if len(pair) == 2}
     return {"figures": psnr, "ssim": ssim} if ssim else {"figures": psnr}
+
+
+def _figure(benchmark: Any, value: Any) -> list[float]:
+    try:
+        numbers = [float(part) for part in str(value).split("/", 1)]
+    except ValueError:
+        numbers = [nan]
+    if not all(map(isfinite, numbers)):
+        raise ValueError(f"{abbreviate(value)} for {benchmark} is not PSNR or PSNR/SSIM")
+    return numbers
 
 
 def _completed(entry: CatalogEntry, manifest: Path) -> CatalogEntry:
@@ -207,7 +213,7 @@ def _file_problem(entry: CatalogEntry) -> str:
     if not entry.file and (entry.bundled or entry.path):
         return ""
     if Path(entry.file).suffix.lower() not in SUFFIXES:
-        return f"{entry.file!r} must name the weights file, with one of {', '.join(SUFFIXES)}"
+        return f"{abbreviate(entry.file)} must name the weights file, with one of {', '.join(SUFFIXES)}"
     if entry.url and re.search(r"[/\\:]", entry.file):
-        return f"{entry.file!r} must be a name without folders"
+        return f"{abbreviate(entry.file)} must be a name without folders"
     return ""

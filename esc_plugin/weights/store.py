@@ -119,7 +119,7 @@ def read_record(folder: Path) -> dict[str, dict[str, str]]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EscError(f"can't read {str(path)!r} ({error}); delete it to forget what was downloaded.") from None
     notes = list(content.values()) if isinstance(content, dict) else [None]
     if not all(isinstance(note_, dict) and all(isinstance(fact, str) for fact in note_.values()) for note_ in notes):
@@ -127,9 +127,14 @@ def read_record(folder: Path) -> dict[str, dict[str, str]]:
     return content
 
 
+def folder_lock(folder: Path) -> FileLock:
+    """Return the lock of what all processes share in a folder: its record, and which downloads are unfinished."""
+    return FileLock(folder / f".{RECORD}.lock")
+
+
 def note(path: Path, **facts: str) -> None:
     """Write down what is known about a file, beside it."""
-    with FileLock(path.parent / f".{RECORD}.lock"):
+    with folder_lock(path.parent):
         record = read_record(path.parent) | {path.name: facts}
         write_text(path.parent / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
