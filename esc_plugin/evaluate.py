@@ -16,8 +16,9 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from .bicubic import imresize
+from .disk import replacing
 from .errors import EscError, ImageError
-from .files import SUFFIXES, read_picture, written_beside
+from .files import SUFFIXES, read_picture
 from .upscaler import Upscaler
 
 #: A perceptual distance between two images, (H, W, 3) or (H, W), uint8.
@@ -179,6 +180,12 @@ def mean(scores: list[Score]) -> Score:
     return Score("mean", **values)
 
 
+def check_scores(path: Path) -> None:
+    """Raise an `ImageError` unless figures can be written under such a name."""
+    if path.suffix not in (".csv", ".json"):
+        raise ImageError(f"figures are written as .csv or .json, not {path.name!r}.")
+
+
 def write_scores(path: Path, scores: list[Score]) -> None:
     """Write images and mean as CSV or JSON, by the suffix.
 
@@ -187,11 +194,10 @@ def write_scores(path: Path, scores: list[Score]) -> None:
     ImageError
         If the suffix is another.
     """
-    if path.suffix not in (".csv", ".json"):
-        raise ImageError(f"figures are written as .csv or .json, not {path.name!r}.")
+    check_scores(path)
     total = mean(scores)
     rows = [{k: v for k, v in asdict(s).items() if getattr(total, k) is not None} for s in [*scores, total]]
-    with written_beside(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         if path.suffix == ".json":
             json.dump(rows, file, indent=1)
         else:

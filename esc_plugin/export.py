@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import __version__
+from .disk import replacing
 from .errors import EscError
-from .files import written_beside
 from .network import ESC, EscConfig
 from .network.conv_attention import DYNAMIC_SIZE, ConvAttn
 from .network.esc import Block
@@ -135,10 +135,10 @@ def export_onnx(
     _describe(proto, model)
     errors: dict[tuple[int, ...], float] = {}
     try:
-        with written_beside(path) as temporary:
-            temporary.write_bytes(proto.SerializeToString())
+        with replacing(path) as beside:
+            beside.write_bytes(proto.SerializeToString())
             if check:
-                errors = compare_with_torch(temporary, model.network, _shapes(model.config, size))
+                errors = compare_with_torch(beside, model.network, _shapes(model.config, size))
                 worst = max(errors.values())
                 if not worst < LIMIT:  # NaN is no agreement either
                     raise EscError(

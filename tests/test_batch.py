@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -15,8 +16,10 @@ import tifffile
 from PIL import Image
 
 from esc_plugin import Cancelled, ImageError, cli
+from esc_plugin.files import read_provenance
 from esc_plugin.files.batch import Batch
-from esc_plugin.files.jobs import Job, Wish, find_images, plan_jobs
+from esc_plugin.files.jobs import Found, Job, Wish, find_images, plan_jobs
+from esc_plugin.files.refused import split_results
 
 from .small import nearest_upscaler
 
@@ -46,13 +49,13 @@ def test_folders_patterns_and_files_are_found(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "sub/c.tif", ".hidden.png"):
         picture(tmp_path / name)
     (tmp_path / "notes.txt").write_text("x")
-    assert [p.name for p, _ in find_images([tmp_path])] == ["a.JPG", "b.png"]
+    assert [found.path.name for found in find_images([tmp_path])] == ["a.JPG", "b.png"]
     found = find_images([tmp_path], recursive=True)
-    assert [(p.name, str(inside)) for p, inside in found] == [("a.JPG", "."), ("b.png", "."), ("c.tif", "sub")]
-    assert [p.name for p, _ in find_images([f"{tmp_path}/*.png"])] == ["b.png"]
+    assert [(f.path.name, str(f.inside)) for f in found] == [("a.JPG", "."), ("b.png", "."), ("c.tif", "sub")]
+    assert [found.path.name for found in find_images([f"{tmp_path}/*.png"])] == ["b.png"]
     assert len(find_images([tmp_path, tmp_path / "b.png"])) == 2
     odd = picture(tmp_path / "x[1].png")
-    assert find_images([odd]) == [(odd, Path())]
+    assert find_images([odd]) == [Found(odd)]
     (tmp_path / "empty").mkdir()
     for missing, message in ((f"{tmp_path}/*.webp", "nothing matches"), (tmp_path / "empty", "no images")):
         with pytest.raises(ImageError, match=message):
@@ -74,14 +77,14 @@ def test_folders_patterns_and_files_are_found(tmp_path: Path) -> None:
     ],
 )
 def test_where_a_result_goes(output: str | None, label: str, suffix: str | None, target: str) -> None:
-    (job,) = plan_jobs([(Path("in/a.jpg"), Path())], Path(output) if output else None, "nano", label, suffix)
+    (job,) = plan_jobs([Found(Path("in/a.jpg"))], Path(output) if output else None, "nano", label, suffix)
     assert job.target == Path(target)
 
 
 def test_subfolders_and_formats_that_are_only_read() -> None:
-    (job,) = plan_jobs([(Path("in/sub/a.gif"), Path("sub"))], Path("out"), "nano", "2")
+    (job,) = plan_jobs([Found(Path("in/sub/a.gif"), Path("sub"))], Path("out"), "nano", "2")
     assert job.target == Path("out/sub/a_x2.png")
-    (job,) = plan_jobs([(Path("a.ome.tif"), Path())], None, "nano", "2")
+    (job,) = plan_jobs([Found(Path("a.ome.tif"))], None, "nano", "2")
     assert job.target == Path("a_x2.ome.tif")
 
 
@@ -95,7 +98,7 @@ def test_subfolders_and_formats_that_are_only_read() -> None:
     ],
 )
 def test_outputs_that_can_not_be(output: str, message: str) -> None:
-    images = [(Path("a.png"), Path()), (Path("b.png"), Path())]
+    images = [Found(Path("a.png")), Found(Path("b.png"))]
     with pytest.raises(ImageError, match=message):
         plan_jobs(images, Path(output), "nano", "2")
 
@@ -136,7 +139,7 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:
 def test_what_exists_is_kept_skipped_or_replaced(tmp_path: Path) -> None:
     job = Job(picture(tmp_path / "a.png"), tmp_path / "out.png")
     job.target.write_bytes(b"precious")
-    assert "exists" in Batch(NEAREST).run([job]).failed[0][1]
+    assert "is there already" in Batch(NEAREST).run([job]).failed[0][1]
     assert Batch(NEAREST, skip_existing=True).run([job]).skipped == [job]
     assert job.target.read_bytes() == b"precious"
     assert Batch(NEAREST, overwrite=True).run([job]).done == [job]
@@ -144,29 +147,147 @@ def test_what_exists_is_kept_skipped_or_replaced(tmp_path: Path) -> None:
         assert image.size == (10, 8)
 
 
-def test_the_image_itself_is_replaced_only_if_asked(tmp_path: Path) -> None:
-    source = picture(tmp_path / "a.png")
-    before = source.read_bytes()
-    same = Job(source, tmp_path / "sub" / ".." / "a.png")
-    (tmp_path / "sub").mkdir()
-    assert "itself" in Batch(NEAREST).run([same]).failed[0][1]
-    assert source.read_bytes() == before
-    Batch(NEAREST, overwrite=True).run([same])
-    with Image.open(source) as image:
-        assert image.size == (10, 8)
+@pytest.mark.parametrize("way", ["path", "symlink", "hard link", "case"])
+def test_no_file_that_the_run_reads_is_written(tmp_path: Path, way: str) -> None:
+    """Not even with ``overwrite``, and not under another name of the same file."""
+    first, second = picture(tmp_path / "a.png", 50), picture(tmp_path / "a_x2.png", 60)
+    target = {"path": second, "case": tmp_path / "A_X2.png"}.get(way, tmp_path / "other.png")
+    if way == "symlink":
+        target.symlink_to(second)
+    if way == "hard link":
+        target.hardlink_to(second)
+    jobs = [Job(first, target), Job(second, tmp_path / "a_x2_x2.png"), Job(first, tmp_path / "." / "a.png")]
+    before = [path.read_bytes() for path in (first, second)]
+    summary = Batch(NEAREST, overwrite=True).run(jobs)
+    assert summary.done == jobs[1:2]
+    assert all("the same run reads that file" in reason for _, reason in summary.failed)
+    assert [path.read_bytes() for path in (first, second)] == before
 
 
-def test_a_memory_mapped_image_can_be_replaced_by_its_own_result(tmp_path: Path) -> None:
-    image = np.arange(20, dtype=np.uint16).reshape(4, 5)
-    tifffile.imwrite(tmp_path / "a.tif", image)
-    Batch(NEAREST, overwrite=True).upscale_file(Job(tmp_path / "a.tif", tmp_path / "a.tif"))
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), image.repeat(2, 0).repeat(2, 1))
+def test_the_second_input_is_not_overwritten_by_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = picture(tmp_path / "ch.png"), picture(tmp_path / "ch_x2.png", 60)
+    before = second.read_bytes()
+    assert run("upscale", first, second, "--overwrite", monkeypatch=monkeypatch) == 1
+    assert second.read_bytes() == before
+    assert tree(tmp_path) == ["ch.png", "ch_x2.png", "ch_x2_x2.png"]
+    assert "1 upscaled, 0 skipped, 1 failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [[], ["--skip-existing"], ["--overwrite"]])
+def test_a_folder_run_again_does_not_upscale_its_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    formats = ("a.png", "b.jpg", "c.webp", "d.avif", "e.tif")
+    for name in formats:
+        picture(tmp_path / name)
+    assert run("upscale", tmp_path, monkeypatch=monkeypatch) == 0
+    once = tree(tmp_path)
+    assert len(once) == 10
+    run("upscale", tmp_path, *options, monkeypatch=monkeypatch)
+    assert tree(tmp_path) == once
+    said = capsys.readouterr().err
+    assert "5 results of earlier runs are left out" in said
+    assert "--include-results" in said
+    run("upscale", tmp_path, "--skip-existing", "--include-results", monkeypatch=monkeypatch)
+    assert len(tree(tmp_path)) == 15
+
+
+def test_other_scales_and_a_folder_of_results_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture(tmp_path / "a.png")
+    run("upscale", tmp_path, monkeypatch=monkeypatch)
+    run("upscale", tmp_path, "-s", "4", monkeypatch=monkeypatch)
+    run("upscale", tmp_path, "-r", "-o", tmp_path / "out", monkeypatch=monkeypatch)
+    wanted = ["a.png", "a_x2.png", "a_x4.png", "out/a_x2.png"]
+    assert tree(tmp_path) == wanted
+    run("upscale", tmp_path, "-r", "-o", tmp_path / "out", "--skip-existing", monkeypatch=monkeypatch)
+    assert tree(tmp_path) == wanted
+    assert run("upscale", f"{tmp_path}/a_*.png", monkeypatch=monkeypatch) == 1  # nothing but results
+    assert run("upscale", tmp_path / "a_x2.png", monkeypatch=monkeypatch) == 0  # named, so meant
+    assert (tmp_path / "a_x2_x2.png").exists()
+
+
+def test_only_our_results_count_as_such(tmp_path: Path) -> None:
+    """Neither a name alone nor a record alone makes a result."""
+    picture(tmp_path / "a.png"), picture(tmp_path / "a_x2.png"), picture(tmp_path / "ab.png")
+    Batch(NEAREST).upscale_file(Job(tmp_path / "a.png", tmp_path / "photo.png"))
+    Batch(NEAREST).upscale_file(Job(tmp_path / "ab.png", tmp_path / "ab_x2.png"))
+    images, results = split_results(plan_jobs(find_images([tmp_path]), None, "nearest", "2"))
+    assert [job.source.name for job in results] == ["ab_x2.png"]
+    assert len(images) == 4
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.avif", "a.tif"])
+def test_a_result_says_how_it_was_made(tmp_path: Path, name: str) -> None:
+    target = tmp_path / f"out{Path(name).suffix}"
+    assert read_provenance(picture(tmp_path / name)) == {}
+    Batch(NEAREST, options={"intensity": "range", "consistency": False}).upscale_file(Job(tmp_path / name, target))
+    record = read_provenance(target)
+    assert record["software"].startswith("esc-plugin ")
+    assert (record["command"], record["model"], record["precision"]) == ("upscale", "nearest", "float32")
+    assert (record["size"], record["levels"], record["consistency"]) == ([8, 10], [[0, 255]], False)
+    again = tmp_path / f"again{Path(name).suffix}"
+    Batch(NEAREST).upscale_file(Job(target, again))  # one record, the last
+    assert again.read_bytes().count(b"provenance") == 1
+    assert read_provenance(again)["size"] == [16, 20]
+
+
+def test_images_that_would_go_to_one_file_do_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "a.jpg", "b.jpg"):
+        picture(tmp_path / name)
+    assert run("upscale", tmp_path, "--format", "png", "-o", tmp_path / "out", monkeypatch=monkeypatch) == 1
+    assert tree(tmp_path / "out") == ["b_x2.png"]
+    said = capsys.readouterr()
+    assert "1 upscaled, 0 skipped, 2 failed" in said.out
+    assert said.err.count("would all go to") == 2
+
+
+def test_any_failure_of_a_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of a stack that is read only when its turn comes, and errors that nobody thought of."""
+    monkeypatch.setattr("esc_plugin.files.tiff_pixels.LAZY_BYTES", 0)
+    stack = np.random.default_rng(0).integers(0, 255, (4, 20, 20)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "bad.tif", stack, compression="zlib", photometric="minisblack", metadata={"axes": "TYX"})
+    with tifffile.TiffFile(tmp_path / "bad.tif") as tif:
+        place = tif.pages[2].dataoffsets[0]  # type: ignore[union-attr]
+    with (tmp_path / "bad.tif").open("r+b") as file:
+        file.seek(place)
+        file.write(b"\xff" * 50)
+    jobs = [Job(tmp_path / "bad.tif", tmp_path / "o.tif"), Job(picture(tmp_path / "b.png"), tmp_path / "b_x2.png")]
+    summary = Batch(NEAREST).run(jobs)
+    assert summary.done == jobs[1:]
+    assert "page 3 of" in summary.failed[0][1]
+    assert "\n" not in summary.failed[0][1]
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("out of\nthis world")
+
+    monkeypatch.setattr("esc_plugin.stack.Stack.run", fail)
+    summary = Batch(NEAREST, overwrite=True).run(jobs[1:])
+    assert summary.failed[0][1] == f"{str(jobs[1].source)!r} failed: out of this world."
+
+
+def test_names_can_not_write_to_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "\x1b]0;owned\x07\x1b[2J\u202egnp\n[red]x.png"
+    try:
+        picture(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    (tmp_path / f"bad{name}").write_bytes(b"no image")
+    run("upscale", tmp_path, monkeypatch=monkeypatch)
+    said = "".join(capsys.readouterr())
+    assert not set(said) & set("\x1b\x07\u202e")
+    assert "\\x1b[2J\\u202egnp\\n[red]x.png ->" in said
 
 
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     job = Job(picture(tmp_path / "a.png"), tmp_path / "file" / "a.png")
-    assert "can't make the folder" in Batch(NEAREST).run([job]).failed[0][1]
+    assert "Not a directory" in Batch(NEAREST).run([job]).failed[0][1]
 
 
 def test_a_lack_of_memory_is_the_files_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,10 +321,11 @@ def test_command_line_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert "0 upscaled, 2 skipped" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("place", ["esc_plugin.engine.run.Run.execute", "esc_plugin.files.write_photo"])
+@pytest.mark.parametrize("place", ["esc_plugin.engine.run.Run.execute", "esc_plugin.files.encoding.write_photo"])
 def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
+    def interrupt(first: Any, *_: Any) -> None:
+        if not isinstance(first, io.BytesIO):  # in which is only tried what can be written
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(place, interrupt)
     source = picture(tmp_path / "a.png")

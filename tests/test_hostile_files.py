@@ -19,6 +19,7 @@ import tifffile
 from PIL import Image
 
 from esc_plugin import ImageError
+from esc_plugin.files import read_picture
 from esc_plugin.files.batch import Batch
 from esc_plugin.files.jobs import Job
 
@@ -238,13 +239,75 @@ def test_a_folder_called_like_an_image_and_a_missing_file(tmp_path: Path) -> Non
 
 
 def test_a_directory_that_is_followed_by_itself(tmp_path: Path) -> None:
-    """Newer versions of tifffile see one page, older ones refuse; none may go round for ever."""
     (tmp_path / "cyclic.tif").write_bytes(cyclic_tiff())
     summary = Batch(NEAREST).run([Job(tmp_path / "cyclic.tif", tmp_path / "out.tif")])
-    if summary.failed:
-        assert "circular" in summary.failed[0][1]
-    else:
-        np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.tif"), pixels(6, 6).repeat(2, 0).repeat(2, 1))
+    assert "circular" in summary.failed[0][1]
+
+
+def endless_tiff(page: bytes, pages: int, back_to: int) -> bytes:
+    """Return a TIFF with directories without a tag behind its first page, the last of which leads back."""
+    (first,) = struct.unpack("<I", page[4:8])
+    (entries,) = struct.unpack("<H", page[first : first + 2])
+    after, start = first + 2 + 12 * entries, len(page)
+    following = [start + 6 * i for i in range(1, pages)] + [start + 6 * back_to]
+    chain = b"".join(struct.pack("<HI", 0, offset) for offset in following)
+    return page[:after] + struct.pack("<I", start) + page[after + 4 :] + chain
+
+
+def overlapping_tiff(page: bytes, pages: int) -> bytes:
+    """Return a TIFF whose directories of many tags lie inside each other, so that it can't be read in a reasonable time."""
+    (first,) = struct.unpack("<I", page[4:8])
+    (entries,) = struct.unpack("<H", page[first : first + 2])
+    after, start, body = first + 2 + 12 * entries, len(page), bytearray(pages * 8 + 12 * 4096 + 16)
+    for i in range(pages):
+        struct.pack_into("<H", body, 8 * i, 3000)
+        struct.pack_into("<I", body, 8 * i + 2 + 12 * 3000, start + 8 * (i + 1))
+    return page[:after] + struct.pack("<I", start) + page[after + 4 :] + bytes(body)
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
+from pathlib import Path
+from esc_plugin.files import read_picture
+from esc_plugin import ImageError
+try:
+    read_picture(Path(sys.argv[1]))
+except ImageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of time and memory")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda: endless_tiff(tiff(pixels(6, 6)), 120, 0), "circular"),
+        (lambda: endless_tiff(tiff(pixels(6, 6)), 120, 110), "circular"),
+        (lambda: overlapping_tiff(tiff(pixels(6, 6)), 1500), "more than it can hold"),
+    ],
+    ids=["endless", "endless at its end", "overlapping"],
+)
+def test_pages_without_end(tmp_path: Path, content: Callable[[], bytes], message: str) -> None:
+    (tmp_path / "a.tif").write_bytes(content())
+    program = [sys.executable, "-c", LIMITED, str(tmp_path / "a.tif")]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(program, cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert message in done.stdout
+
+
+def test_pages_that_take_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff(pixels(6, 6), more=[pixels(6, 6)] * 3))
+    monkeypatch.setattr("esc_plugin.files.tiff_open.MAX_PAGES", 3)
+    with pytest.raises(ImageError, match="more than 3 pages"):
+        read_picture(tmp_path / "a.tif")
+    monkeypatch.undo()
+    assert read_picture(tmp_path / "a.tif").pixels.shape == (4, 6, 6)
+    monkeypatch.setattr("esc_plugin.files.tiff_open.MAX_SECONDS", -1)
+    with pytest.raises(ImageError, match="seconds to read"):
+        read_picture(tmp_path / "a.tif")
 
 
 #: The command line, writing its own peak memory to a file at the end.

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from esc_plugin import __version__
-from esc_plugin.errors import CheckpointError, HubError
+from esc_plugin.errors import CheckpointError, EscError, HubError
 from esc_plugin.weights.checkpoint import read_checkpoint
 from esc_plugin.weights.convert import convert
 from esc_plugin.weights.load import load_model
@@ -73,7 +73,7 @@ def test_convert_every_golden_file(shared, tmp_path):
 def test_convert_refuses_to_overwrite(pth, tmp_path):
     target = tmp_path / "out.safetensors"
     target.write_bytes(b"precious")
-    with pytest.raises(CheckpointError, match=r"'.*out\.safetensors' is there already.*--force"):
+    with pytest.raises(EscError, match=r"'.*out\.safetensors' is there already.*force=True"):
         convert(pth, target)
     assert target.read_bytes() == b"precious"
     assert convert(pth, target, force=True) == target
@@ -89,7 +89,7 @@ def test_convert_leaves_nothing_behind(pth, tmp_path):
     with pytest.raises(CheckpointError, match=r"must end in \.safetensors"):
         convert(pth, tmp_path / "out.pth")
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="can't write"):
+    with pytest.raises(EscError, match="can't write"):
         convert(pth, tmp_path / "file/out.safetensors")
     save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match=r"can't convert '.*other\.safetensors': this is no ESC network"):
@@ -134,7 +134,7 @@ def test_save_pretrained_and_back(pth, tmp_path):
     assert same(again, model)
     assert again.name == "made"
     assert again.card["source_sha256"] == model.sha256
-    with pytest.raises(CheckpointError, match="is there already"):
+    with pytest.raises(EscError, match="is there already"):
         model.save_pretrained(tmp_path / "folder")
     model.save_pretrained(tmp_path / "folder", force=True)
 

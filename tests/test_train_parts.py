@@ -26,6 +26,7 @@ from esc_plugin.train.pairs import MAKERS, Bicubic, make_maker
 from esc_plugin.train.recipe import Recipe, RecipeError, Schedule, parse_change, read_recipe, recipe_names
 from esc_plugin.train.schedule import rate
 from esc_plugin.train.start import rescale_subpixels, start_network
+from esc_plugin.upscaler import Upscaler
 from esc_plugin.weights.load import load_model
 
 from .small import small_config

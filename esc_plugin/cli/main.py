@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator
 
@@ -44,5 +45,6 @@ def plain_errors() -> Iterator[None]:
 
 def main() -> None:
     """Run the command line."""
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is in our errors
     with plain_errors():
         app(standalone_mode=True)

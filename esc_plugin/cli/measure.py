@@ -11,9 +11,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..disk import check_free, identities
 from ..errors import EscError
 from .models import open_model
-from .terminal import console, errors, progress_bar
+from .terminal import OVERWRITE, console, errors, progress_bar
 
 
 def check(
@@ -47,22 +48,24 @@ def compare(
     reduce: Annotated[bool, typer.Option("--reduce", help="Reduce the image first, and show the original too.")] = False,
     detail: Annotated[str | None, typer.Option(help="Show left,top,width,height of the output only.")] = None,
     zoom: Annotated[int, typer.Option(min=1, help="Screen pixels per output pixel.")] = 1,
+    overwrite: OVERWRITE = False,
 ) -> None:
     """Draw bicubic and model side by side."""
-    from ..compare import Detail, comparison
-    from ..files import read_picture, written_beside
+    from ..compare import Detail, check_comparison, comparison, write_comparison
+    from ..files import read_picture
     from ..upscaler import Upscaler
 
-    picture = comparison(
+    check_comparison(output, image, overwrite)
+    upscaler = Upscaler(open_model(model or f"esc-nano-x{scale}"))
+    sheet = comparison(
         read_picture(image).pixels,
-        Upscaler(open_model(model or f"esc-nano-x{scale}")),
+        upscaler,
         detail=Detail.parse(detail) if detail else None,
         reduce=reduce,
         zoom=zoom,
     )
-    with written_beside(output) as temporary:
-        picture.save(temporary)
-    console.print(f"{image} -> {output}")
+    write_comparison(output, sheet, upscaler)
+    console.print(f"{escape(str(image))} -> {escape(str(output))}", soft_wrap=True)
 
 
 def evaluate(
@@ -72,6 +75,7 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the figures as .csv or .json.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
+    overwrite: OVERWRITE = False,
 ) -> None:
     """Measure a model: PSNR and SSIM, next to bicubic."""
     try:
@@ -80,6 +84,9 @@ def evaluate(
         raise EscError("figures need scikit-image; install it with: pip install scikit-image") from None
     from ..upscaler import Upscaler
 
+    if output:
+        figures.check_scores(output)
+        check_free(output, inputs=identities(model), overwrite=overwrite)
     upscaler = Upscaler(open_model(model), device=device, precision=precision)
     try:
         distance = figures.load_lpips()

@@ -131,7 +131,7 @@ def info(
 def convert(
     weights: Annotated[Path, typer.Argument(help="Weights file of any kind.", metavar="IN.pth")],
     output: Annotated[Path, typer.Argument(help="File to write.", metavar="OUT.safetensors")],
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace a file that exists.")] = False,
     window_size: Annotated[int | None, typer.Option(help="Of an ESC-RIB, whose file doesn't tell it.")] = None,
 ) -> None:
     """Convert a weights file to safetensors, with its configuration and where it came from."""

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from ..disk import check_free, identities
 from ..errors import EscError
 from .models import open_model
-from .terminal import console, errors, progress_bar
+from .terminal import OVERWRITE, console, errors, progress_bar
 
 
 def export(
@@ -21,11 +22,13 @@ def export(
         tuple[int, int] | None,
         typer.Option(help="Only for one image of this size; by default any batch and size.", metavar="HEIGHT WIDTH"),
     ] = None,
+    overwrite: OVERWRITE = False,
     check: Annotated[bool, typer.Option(help="Compare ONNX Runtime with torch before the file is kept.")] = True,
 ) -> None:
     """Write a model as an ONNX file, for other runtimes."""
     from ..export import export_onnx
 
+    check_free(output, inputs=identities(model), overwrite=overwrite)
     loaded = open_model(model)
     with errors.status(f"exporting {escape(loaded.name)}"):
         written = export_onnx(loaded, output, opset=opset, size=size, check=check)
@@ -45,12 +48,14 @@ def inspect(
     patch: Annotated[int, typer.Option(help="Edge of the patch in pixels of the output.")] = 16,
     crop: Annotated[int, typer.Option(help="Edge of the part of the image that is looked at.")] = 96,
     steps: Annotated[int, typer.Option(help="Of the attribution; more are more exact.")] = 50,
+    overwrite: OVERWRITE = False,
 ) -> None:
     """Look inside a model: its kernels, how alike its layers are, and how far a pixel sees."""
     from ..files import read_picture
-    from ..inspection import check_report, study, write_report
+    from ..inspection import check_report, is_report, study, write_report
 
     check_report(output)
+    check_free(output, inputs=identities(image, model), overwrite=overwrite, ours=is_report)
     place = parse_place(at) if at else None
     picture, loaded = read_picture(image), open_model(model)
     with progress_bar(f"{loaded.name}, {image.name}") as progress:

@@ -5,13 +5,38 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
-console = Console()
-errors = Console(stderr=True)
+from ..texts import printable
+
+#: The option of every command that writes a file.
+OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists, but no input.")]
+
+
+class SafeConsole(Console):
+    """A console on which names of files and texts out of them can't move the cursor, recolour, or end in an error."""
+
+    def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
+        """Escape what isn't printable; all that is shown comes through here."""
+        for segment in super().render(*args, **options):
+            yield segment if segment.control else Segment("\n".join(map(printable, segment.text.split("\n"))), segment.style)
+
+
+def shown(path: Path) -> str:
+    """Return a file's name for the console: on one line, without markup."""
+    return escape(printable(str(path)))
+
+
+console = SafeConsole()
+errors = SafeConsole(stderr=True)
 
 
 @contextlib.contextmanager

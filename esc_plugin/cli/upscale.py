@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +13,7 @@ from rich.table import Table
 from ..errors import ImageError
 from ..texts import parse_bytes
 from .models import open_model
-from .terminal import console, errors, progress_bar
+from .terminal import console, errors, progress_bar, shown
 
 if TYPE_CHECKING:  # torch takes a second to import; commands that need it import what they use
     from ..engine import Plan
@@ -37,8 +36,11 @@ def upscale(
     fit: Annotated[str | None, typer.Option(help="Largest result inside a box, such as 3840x2160.")] = None,
     form: Annotated[str | None, typer.Option("--format", help="png, jpg, webp, avif, tif; by default the image's.")] = None,
     quality: Annotated[int | None, typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist, but no input.")] = False,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out what is done already.")] = False,
+    include_results: Annotated[
+        bool, typer.Option("--include-results", help="Results of earlier runs in folders too.")
+    ] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders inside folders too.")] = False,
     intensity: Annotated[
         str, typer.Option(help="What the network sees as black and white: auto, range, minmax, percentile, or LOW,HIGH.")
@@ -59,6 +61,7 @@ def upscale(
     """Upscale images: files, folders, patterns. Everything that a file carries is kept."""
     from ..files.batch import Batch
     from ..files.jobs import find_images, plan_jobs
+    from ..files.refused import split_results
 
     wish = parse_wish(scale, width, height, fit)
     options = {
@@ -73,11 +76,29 @@ def upscale(
     loaded = load_upscaler(model, wish, device, precision, memory)
     suffix = f".{form.lower().lstrip('.')}" if form else None
     jobs = plan_jobs(found, output, loaded.model.name, wish.label(loaded.model.scale), suffix)
+    if not include_results:
+        jobs = leave_out_results(*split_results(jobs))
     batch = Batch(loaded, wish, options, quality, round(megapixels * 1e6), overwrite, skip_existing)
     if plan:
         show_plans(batch, jobs)
         return
     sys.exit(run_batch(batch, jobs))
+
+
+def leave_out_results(jobs: list[Job], results: list[Job]) -> list[Job]:
+    """Return the jobs of images, and say how many results there are beside them.
+
+    Raises
+    ------
+    ImageError
+        If there are only results.
+    """
+    many = f"{len(results)} results of earlier runs are left out, {results[-1].source.name!r} among them" if results else ""
+    if not jobs:
+        raise ImageError(f"there is nothing to upscale: {many}; take them with --include-results.")
+    if many:
+        errors.print(f"[yellow]note:[/] {escape(many)}; --include-results takes them.", highlight=False, soft_wrap=True)
+    return jobs
 
 
 def load_upscaler(model: str | None, wish: Wish, device: str, precision: str, memory: str | None) -> Upscaler:
@@ -96,18 +117,17 @@ def load_upscaler(model: str | None, wish: Wish, device: str, precision: str, me
 
 def run_batch(batch: Batch, jobs: list[Job]) -> int:
     """Upscale files, say what became of them, and return the exit code."""
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is in our errors
 
     def report(job: Job, result: Picture | str | None) -> None:
         if isinstance(result, str):
             errors.print(f"[bold red]error:[/] {escape(result)}", highlight=False, soft_wrap=True)
         elif result is None:
-            console.print(f"{escape(str(job.target))} exists, skipped", soft_wrap=True)
+            console.print(f"{shown(job.target)} exists, skipped", soft_wrap=True)
         else:
             size = f"{result.size[1]} x {result.size[0]}"
-            console.print(f"{escape(str(job.source))} -> {escape(str(job.target))}  {size}", soft_wrap=True)
+            console.print(f"{shown(job.source)} -> {shown(job.target)}  {size}", soft_wrap=True)
             for note in result.notes:
-                errors.print(f"[yellow]note:[/] {escape(str(job.source))}: {escape(note)}", soft_wrap=True)
+                errors.print(f"[yellow]note:[/] {shown(job.source)}: {escape(note)}", soft_wrap=True)
 
     with progress_bar(f"{len(jobs)} images" if len(jobs) > 1 else jobs[0].source.name) as progress:
         summary = batch.run(jobs, lambda i, share: progress(round(1000 * (i + share)), 1000 * len(jobs)), report=report)
@@ -160,7 +180,7 @@ def show_plans(batch: Batch, jobs: list[Job]) -> None:
     for job in jobs:
         picture = read_picture(job.source, batch.max_pixels)
         height, width = picture.size
-        console.print(f"{escape(str(job.source))}  {width} x {height}", soft_wrap=True)
+        console.print(f"{shown(job.source)}  {width} x {height}", soft_wrap=True)
         show_plan(batch.upscaler, height, width, bits_of(picture.pixels))
 
 

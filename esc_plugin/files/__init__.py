@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import UnidentifiedImageError
 
-from ..errors import ImageError
-from .photo import READ, check_photo, read_photo, write_photo
+from ..disk import replacing
+from ..errors import EscError, ImageError
+from . import xmp
+from .encoding import encode, fitted, pieces, refusal, without
+from .photo import READ, check_photo, read_photo, xmp_of
 from .picture import MAX_PIXELS, Picture, empty_array
-from .tiff import is_tiff, read_tiff
-from .tiff_write import check_tiff, write_tiff
+from .tiff import is_tiff, read_tiff, xmp_of_tiff
+from .tiff_write import check_tiff
 
-__all__ = ["SUFFIXES", "Picture", "check_target", "empty_array", "read_picture", "write_picture", "written_beside"]
+__all__ = [
+    "SUFFIXES",
+    "Picture",
+    "check_target",
+    "empty_array",
+    "made_by",
+    "read_picture",
+    "read_provenance",
+    "write_picture",
+]
 
 #: What can be written, by suffix. Files are read by their content, whatever their name.
 FORMATS = {
@@ -50,7 +60,7 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     if not path.is_file():
         raise ImageError(f"there is no file {str(path)!r}.")
     try:
-        return read_tiff(path, max_pixels) if is_tiff(path) else read_photo(path, max_pixels)
+        picture = read_tiff(path, max_pixels) if is_tiff(path) else read_photo(path, max_pixels)
     except ImageError as error:
         raise ImageError(f"can't upscale {str(path)!r}: {error}") from None
     except UnidentifiedImageError:
@@ -62,12 +72,29 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     except Exception as error:  # decoders raise almost anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{str(path)!r} is no image that can be read: {reason.rstrip('.')}.") from None
+    picture.provenance, picture.xmp = xmp.split_record(picture.xmp)
+    return picture
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Return how an image was made, see `esc_plugin.provenance`, without decoding it; empty if it doesn't say so."""
+    try:
+        packet = xmp_of_tiff(path) if is_tiff(path) else xmp_of(path)
+        return xmp.split_record(packet)[0]
+    except Exception:  # no image, or a damaged one: what it is will be said when it is read
+        return {}
+
+
+def made_by(command: str) -> Callable[[Path], bool]:
+    """Return a function that tells whether an image was made by a command of this program."""
+    return lambda path: read_provenance(path).get("command") == command
 
 
 def check_target(path: Path, picture: Picture, shape: tuple[int, ...]) -> None:
     """Raise an `ImageError` unless `path` can take the picture with pixels of `shape`, before they are made.
 
-    Nothing that the picture has may be lost without a word: depth, transparency, planes.
+    Nothing that the picture has may be lost without a word: depth, transparency, planes. What is only decoration is no
+    reason to refuse it, see `write_picture`.
     """
     form = FORMATS.get(path.suffix.lower())
     dtype = np.dtype(picture.pixels.dtype)
@@ -78,12 +105,16 @@ def check_target(path: Path, picture: Picture, shape: tuple[int, ...]) -> None:
             check_tiff(picture, shape, dtype)
         else:
             check_photo(form, picture.axes, shape, dtype)
+        if refusal(picture, form) and (reason := refusal(without(picture, pieces(picture)), form)):
+            raise ImageError(f"{form} can't hold it ({reason}).")  # noqa: TRY301
     except ImageError as error:
         raise ImageError(f"can't write {path.name!r}: {error}") from None
 
 
 def write_picture(path: str | Path, picture: Picture, quality: int | None = None) -> None:
     """Write a picture; the format follows the suffix. The file appears only once it is whole.
+
+    What its format refuses beside the pixels is left out and named in the notes.
 
     Parameters
     ----------
@@ -99,14 +130,13 @@ def write_picture(path: str | Path, picture: Picture, quality: int | None = None
     check_target(path, picture, picture.pixels.shape)
     form = FORMATS[path.suffix.lower()]
     try:
-        with written_beside(path) as temporary:
-            if form == "TIFF":
-                write_tiff(temporary, picture)
-            else:
-                write_photo(temporary, picture, form, quality)
+        with replacing(path) as beside, beside.open("wb+") as file:
+            encode(file, fitted(picture, form), form, quality)
         picture.notes.extend(left_out(picture, form))
     except ImageError as error:
         raise ImageError(f"can't write {str(path)!r}: {error}") from None
+    except EscError as error:
+        raise ImageError(str(error)) from None
     except Exception as error:  # encoders too
         raise ImageError(f"can't write {str(path)!r}: {' '.join(str(error).split())}.") from None
 
@@ -124,20 +154,3 @@ def left_out(picture: Picture, form: str) -> list[str]:
     }
     found = [name for name, is_lost in lost.items() if is_lost]
     return [f"{form} has no place for its {', '.join(found)}"] if found else []
-
-
-@contextlib.contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; rename it to `path` at the end, remove it on any error."""
-    handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        # Like any new file of this user, not only for their eyes as temporary files are.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

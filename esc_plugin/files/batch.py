@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,14 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arrays import layout_of
+from ..disk import check_free, identities
 from ..engine import Cancel, Progress
 from ..errors import Cancelled, EscError, ImageError
+from ..levels import measure_levels
+from ..provenance import provenance_of
 from . import check_target, read_picture, write_picture
 from .jobs import Job, Wish
 from .picture import MAX_PIXELS, Picture, empty_array
+from .refused import refusals
 
 if TYPE_CHECKING:
     from ..upscaler import Upscaler
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -43,8 +50,7 @@ class Batch:
     quality, max_pixels
         See `write_picture` and `read_picture`.
     overwrite, skip_existing : bool
-        What to do about a target that exists; by default it is an error. Only `overwrite` replaces an image by its own
-        result.
+        What to do about a target that exists; by default it is an error. What a run reads is never replaced by it.
     """
 
     upscaler: Upscaler
@@ -62,7 +68,7 @@ class Batch:
         cancel: Cancel | None = None,
         report: Callable[[Job, Picture | str | None], None] | None = None,
     ) -> Summary:
-        """Upscale files; one that fails doesn't stop the others.
+        """Upscale files; one that fails doesn't stop the others, whatever the reason.
 
         Parameters
         ----------
@@ -79,6 +85,7 @@ class Batch:
             If `cancel` returned ``True``. What was finished stays.
         """
         summary, report = Summary(), report or (lambda *_: None)
+        refused = refusals(jobs, self.overwrite)
         for i, job in enumerate(jobs):
             if self.skip_existing and job.target.exists():
                 summary.skipped.append(job)
@@ -87,56 +94,61 @@ class Batch:
             share: Progress | None = None
             if progress:
                 share = lambda done, total, i=i: progress(i, done / max(total, 1))  # noqa: E731
-            try:
-                written = self.upscale_file(job, share, cancel)
-            except Cancelled:
-                raise
-            except EscError as error:
-                summary.failed.append((job, str(error)))
-                report(job, str(error))
+            result = refused.get(job) or self._result(job, share, cancel)
+            if isinstance(result, str):
+                summary.failed.append((job, result))
             else:
                 summary.done.append(job)
-                report(job, written)
+            report(job, result)
             if progress:
                 progress(i, 1.0)  # whatever it came to
         return summary
+
+    def _result(self, job: Job, progress: Progress | None, cancel: Cancel | None) -> Picture | str:
+        """Return what was written, or one line that says why nothing was."""
+        try:
+            return self.upscale_file(job, progress, cancel)
+        except Cancelled:
+            raise
+        except EscError as error:
+            return str(error)
+        except Exception as error:  # a batch of a night must not end with its third file
+            logger.debug("%s failed", job.source, exc_info=True)
+            return f"{str(job.source)!r} failed: {' '.join(str(error).split()) or type(error).__name__}."
 
     def upscale_file(self, job: Job, progress: Progress | None = None, cancel: Cancel | None = None) -> Picture:
         """Upscale one file, and return what was written.
 
         Raises
         ------
-        ImageError
+        EscError
             If it can't be read, upscaled or written; then nothing is written.
         """
-        self._check_free(job)
+        check_free(job.target, inputs=identities(job.source), overwrite=self.overwrite)
         picture = read_picture(job.source, self.max_pixels)
-        options = dict(self.options)
+        options, pixels = dict(self.options), picture.pixels
         try:
-            layout = layout_of(picture.pixels, options.pop("axes", None) or picture.axes)
+            layout = layout_of(pixels, options.pop("axes", None) or picture.axes)
             picture.axes = layout.axes
             size = self.wish.size(layout.height, layout.width, self.upscaler.model.scale)
             shape = layout.resized(*size)
             check_target(job.target, picture, shape)
             _make_folder(job.target.parent)
             limit = self.upscaler.memory_limit if self.upscaler.device.type == "cpu" else None
-            out = empty_array(shape, picture.pixels.dtype.newbyteorder("="), limit)
-            self.upscaler(picture.pixels, axes=layout.axes, size=size, out=out, progress=progress, cancel=cancel, **options)
+            out = empty_array(shape, pixels.dtype.newbyteorder("="), limit)
+            wanted, nan = options.pop("intensity", "auto"), options.get("nan", "error")
+            levels = measure_levels(pixels, layout, wanted, nan, cancel)
+            self.upscaler(
+                pixels, axes=layout.axes, size=size, intensity=levels, out=out, progress=progress, cancel=cancel, **options
+            )
         except ImageError as error:
-            raise ImageError(f"{job.source}: {error}") from None
+            raise ImageError(f"{str(job.source)!r}: {error}") from None
         except MemoryError:
-            raise ImageError(f"{job.source}: there is no memory for it.") from None
+            raise ImageError(f"{str(job.source)!r}: there is no memory for it.") from None
         result = picture.enlarged(out)
-        del picture  # it may hold its file open, which is perhaps about to be replaced
+        result.provenance = provenance_of(self.upscaler, pixels, size, levels, options)
         write_picture(job.target, result, self.quality)
         return result
-
-    def _check_free(self, job: Job) -> None:
-        if self.overwrite or not job.target.exists():
-            return
-        if job.source.exists() and job.target.samefile(job.source):
-            raise ImageError(f"the result would overwrite the image {str(job.source)!r} itself.")
-        raise ImageError(f"{str(job.target)!r} exists already; skip or overwrite it.")
 
 
 def _make_folder(folder: Path) -> None:

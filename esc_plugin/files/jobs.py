@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
+from typing import NamedTuple
 
+from ..disk import name_key
 from ..errors import ImageError
 from ..resample import fit_size, target_size
 from . import FORMATS, SUFFIXES
@@ -56,43 +57,49 @@ class Wish:
 
 @dataclass(frozen=True)
 class Job:
-    """A file, and where its result goes."""
+    """A file, where its result goes, and whether a search met the file, or the user named it."""
 
     source: Path
     target: Path
+    searched: bool = False
 
 
-def find_images(named: Sequence[str | Path], recursive: bool = False) -> list[tuple[Path, Path]]:
+class Found(NamedTuple):
+    """An image: where it is, its folder relative to the folder that was named, and whether a search met it."""
+
+    path: Path
+    inside: Path = Path()
+    searched: bool = False
+
+
+def find_images(named: Sequence[str | Path], recursive: bool = False) -> list[Found]:
     """Expand folders and patterns.
-
-    Returns
-    -------
-    list of (Path, Path)
-        Each image, and its folder relative to the folder that was named.
 
     Raises
     ------
     ImageError
         If something named isn't there, or holds no images.
     """
-    found: dict[Path, Path] = {}
+    found: dict[Path, Found] = {}
     for name in named:
         path = Path(name)
         if path.is_dir():
             inside = sorted(p for p in path.glob("**/*" if recursive else "*") if _is_image(p))
             if not inside:
                 raise ImageError(f"there are no images in {str(name)!r}.")
-            found |= {p: p.parent.relative_to(path) for p in inside}
+            for p in inside:
+                found.setdefault(p, Found(p, p.parent.relative_to(path), searched=True))
         elif path.exists() or not glob.has_magic(str(name)):
             # A file that isn't there is its own error later, so that it doesn't stop the others.
-            found.setdefault(path, Path())
+            found[path] = Found(path)
         else:
             names = glob.glob(str(name), recursive=True)  # noqa: PTH207  # Path.glob takes no absolute patterns
             matches = sorted(p for p in map(Path, names) if p.is_file())
             if not matches:
                 raise ImageError(f"nothing matches {str(name)!r}.")
-            found |= dict.fromkeys(matches, Path())
-    return list(found.items())
+            for p in matches:
+                found.setdefault(p, Found(p, searched=True))
+    return list(found.values())
 
 
 def _is_image(path: Path) -> bool:
@@ -100,7 +107,7 @@ def _is_image(path: Path) -> bool:
 
 
 def plan_jobs(
-    images: Sequence[tuple[Path, Path]],
+    images: Sequence[Found],
     output: Path | None,
     model: str,
     label: str,
@@ -123,7 +130,7 @@ def plan_jobs(
     Raises
     ------
     ImageError
-        If two images would go to one file.
+        If all images would go to one file; see `refusals` for some of them.
     """
     if suffix is not None and suffix.lower() not in FORMATS:
         raise ImageError(f"can't write {suffix!r} files; known are {', '.join(FORMATS)}.")
@@ -135,7 +142,7 @@ def plan_jobs(
         pattern, folder = default, output
     _check_pattern(pattern)
     jobs = []
-    for path, inside in images:
+    for path, inside, searched in images:
         kept = suffix or (path.suffix if path.suffix.lower() in FORMATS else ".png")
         stem = path.stem
         if stem.lower().endswith(".ome") and kept.lower() in (".tif", ".tiff"):  # the convention for OME's TIFF
@@ -143,11 +150,10 @@ def plan_jobs(
         values = {"folder": str(path.parent), "stem": stem, "ext": kept.lstrip("."), "from": path.suffix.lstrip(".")}
         values |= {"model": model, "scale": label}
         target = Path(pattern.format(**values)) if "{" in pattern else Path(pattern)
-        jobs.append(Job(path, folder / inside / target if folder is not None else target))
-    twice = [path for path, count in Counter(_key(job.target) for job in jobs).items() if count > 1]
-    if twice:
+        jobs.append(Job(path, folder / inside / target if folder is not None else target, searched))
+    if len(jobs) > 1 and len({name_key(job.target) for job in jobs}) == 1:
         raise ImageError(
-            f"several images would go to {twice[0]!r}; name a folder, or a template with {{stem}} and {{from}}."
+            f"several images would go to {str(jobs[0].target)!r}; name a folder, or a template with {{stem}} and {{from}}."
         )
     return jobs
 
@@ -159,7 +165,3 @@ def _check_pattern(pattern: str) -> None:
         raise ImageError(f"can't understand the template {pattern!r}: {error}.") from None
     if unknown := used - set(FIELDS):
         raise ImageError(f"the template {pattern!r} names {sorted(unknown)}; known are {', '.join(FIELDS)}.")
-
-
-def _key(path: Path) -> str:
-    return str(path.resolve()).casefold()  # some file systems don't tell a.png from A.png

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -49,7 +49,7 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         icc, pixels = image.info.get("icc_profile"), _pixels(image, path)
         if image.mode == "CMYK":
             icc = srgb_profile().tobytes()
-        xmp = _bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
+        xmp = _packet(image)
         found, notes = _exif_of(image)
         if image.format == "MPO":
             notes.append("further pictures behind the first (MPO) are left out")
@@ -143,6 +143,16 @@ def srgb_profile() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
+def xmp_of(path: Path) -> bytes | None:
+    """Return the XMP packet of a still image without decoding it."""
+    with _open(path, MAX_PIXELS) as image:
+        return _packet(image)
+
+
+def _packet(image: Image.Image) -> bytes | None:
+    return _bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
+
+
 def _exif_of(image: Image.Image) -> tuple[Image.Exif, list[str]]:
     try:
         found = image.getexif()
@@ -188,10 +198,10 @@ def _is_lossless_webp(path: Path) -> bool:
     return at >= 0 and head[at : at + 4] == b"VP8L"
 
 
-def write_photo(path: Path, picture: Picture, form: str, quality: int | None = None) -> None:
+def write_photo(file: IO[bytes], picture: Picture, form: str, quality: int | None = None) -> None:
     """Write a picture as PNG, JPEG, WEBP or AVIF. Check it with `check_photo` first."""
     if form == "PNG":
-        png.write_png(path, picture)
+        png.write_png(file, picture)
         return
     info: dict[str, Any] = {"quality": quality or QUALITY}
     if form == "WEBP" and not quality and not picture.lossy:
@@ -204,7 +214,9 @@ def write_photo(path: Path, picture: Picture, form: str, quality: int | None = N
         info["dpi"] = picture.dpi
     if data := exif.resized_exif(picture.exif, *picture.size):
         info["exif"] = exif.HEADER + data if form == "JPEG" else data
-    info |= {name: value for name, value in (("icc_profile", picture.icc), ("xmp", picture.xmp)) if value}
+    info |= {name: value for name, value in (("icc_profile", picture.icc), ("xmp", picture.packet)) if value}
+    if form == "JPEG" and picture.xmp and len(picture.packet or b"") > JPEG_SEGMENT_BYTES:
+        info["xmp"] = picture.xmp  # rather than nothing
     for name in ("exif", "xmp"):
         if form == "JPEG" and len(info.get(name, b"")) > JPEG_SEGMENT_BYTES:
             del info[name]
@@ -212,7 +224,7 @@ def write_photo(path: Path, picture: Picture, form: str, quality: int | None = N
     pixels = np.ascontiguousarray(picture.pixels)
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * 255
-    Image.fromarray(pixels).save(path, form, **info)
+    Image.fromarray(pixels).save(file, form, **info)
 
 
 def check_photo(form: str, axes: str, shape: tuple[int, ...], dtype: np.dtype) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 
 from ..errors import ImageError
+from . import xmp as packets
 
 #: A file that claims more pixels than this is refused unless the caller says otherwise: it is damaged or meant to harm.
 MAX_PIXELS = 500_000_000
@@ -42,6 +43,8 @@ class Picture:
         Of a JPEG.
     chunks : list of (bytes, bytes)
         PNG chunks that say something of text or colour, as they are.
+    provenance : dict
+        How the image was made, see `esc_plugin.provenance`; empty if nobody says. It is written into the XMP packet.
     tiff : Any
         What only TIFF knows, see `esc_plugin.files.tiff`.
     notes : list of str
@@ -59,6 +62,7 @@ class Picture:
     dpi: tuple[float, float] | None = None
     comment: bytes | None = None
     chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
     tiff: Any = None
     notes: list[str] = field(default_factory=list)
 
@@ -66,6 +70,11 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.pixels.shape[self.axes.index("Y")], self.pixels.shape[self.axes.index("X")]
+
+    @property
+    def packet(self) -> bytes | None:
+        """XMP as it is written: with the record of how the image was made."""
+        return packets.with_record(self.xmp, self.provenance)
 
     def enlarged(self, pixels: Any) -> Picture:
         """Return the same picture with other pixels: physical sizes follow, resolutions for print stay."""

@@ -64,7 +64,7 @@ def read_deep(path: Path) -> np.ndarray:
     return pixels
 
 
-def write_png(path: Path, picture: Picture) -> None:
+def write_png(file: IO[bytes], picture: Picture) -> None:
     """Write gray, LA, RGB or RGBA of 8 or 16 bits, or bool, with what the picture carries."""
     pixels = np.asarray(picture.pixels)
     with tempfile.TemporaryFile() as pure:
@@ -73,11 +73,10 @@ def write_png(path: Path, picture: Picture) -> None:
         else:
             Image.fromarray(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))).save(pure, "PNG")
         pure.seek(0)
-        with path.open("wb") as file:
-            file.write(pure.read(HEAD_BYTES))
-            for name, data in _chunks_of(picture):
-                _write_chunk(file, name, data)
-            shutil.copyfileobj(pure, file)
+        file.write(pure.read(HEAD_BYTES))
+        for name, data in _chunks_of(picture):
+            _write_chunk(file, name, data)
+        shutil.copyfileobj(pure, file)
 
 
 def _chunks_of(picture: Picture) -> Iterator[tuple[bytes, bytes]]:
@@ -89,8 +88,8 @@ def _chunks_of(picture: Picture) -> Iterator[tuple[bytes, bytes]]:
         yield b"pHYs", struct.pack(">IIB", *(round(dpi * INCHES_PER_METRE) for dpi in picture.dpi), 1)
     if exif := resized_exif(picture.exif, *picture.size):
         yield b"eXIf", exif
-    if picture.xmp:
-        yield b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + picture.xmp
+    if picture.packet:
+        yield b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + picture.packet
     if picture.comment:
         yield b"iTXt", b"Comment\0\0\0\0\0" + picture.comment.decode("utf-8", "replace").encode()
 

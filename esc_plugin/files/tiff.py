@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..errors import ImageError
 from . import exif
 from .ome import resized_ome
 from .picture import MAX_PIXELS, Picture, check_size, oriented
+from .tiff_open import open_tiff
 from .tiff_pixels import check_complete, colour_or_channels, inverted, read_pixels, through_palette, through_profile
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -85,7 +87,7 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     ImageError
         If there are several, or its colours can't be understood. Other errors are those of the decoders.
     """
-    with tifffile.TiffFile(path) as tif:
+    with open_tiff(path) as (tif, file):
         series, notes = _only_series(tif)
         page = series.keyframe
         photometric = _name(tifffile.PHOTOMETRIC, page.photometric)
@@ -95,6 +97,7 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         if len(series) == 0 or len(series.shape) < 2:
             raise ImageError(f"it holds no image: its shape is {series.shape}.")
         check_complete(tif, series)
+        file.limit = inf
         pixels, axes = read_pixels(path, series), series.axes
         icc = page.tags.valueof(ICC_TAG)
         if photometric == "SEPARATED":
@@ -131,6 +134,12 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
             tiff=tiff,
             notes=notes,
         )
+
+
+def xmp_of_tiff(path: Path) -> bytes | None:
+    """Return the XMP packet of a TIFF; only its first page is looked at."""
+    with tifffile.TiffFile(path) as tif:
+        return tif.pages.first.tags.valueof(XMP_TAG)
 
 
 def _name(kind: Any, value: int | None) -> str:

@@ -62,11 +62,18 @@ class Pages:
         outer = index[: self.ndim - self.inner]
         if not all(isinstance(i, (int, np.integer)) for i in outer):
             return np.asarray(self)[index]
+        place = int(np.ravel_multi_index(outer, self.shape[: len(outer)]))  # type: ignore[arg-type]
+        try:
+            return self._page(place)[index[len(outer) :]]
+        except Exception as error:  # decoders raise almost anything on damaged pages
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ImageError(f"page {place + 1} of {str(self.path)!r} can't be read: {reason.rstrip('.')}.") from None
+
+    def _page(self, place: int) -> np.ndarray:
         with tifffile.TiffFile(self.path) as tif:
-            place = int(np.ravel_multi_index(outer, self.shape[: len(outer)]))  # type: ignore[arg-type]
             page = tif.series[0].pages[place]
             assert page is not None
-            return page.asarray()[index[len(outer) :]]
+            return page.asarray()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         with tifffile.TiffFile(self.path) as tif:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import struct
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tifffile
@@ -17,17 +18,19 @@ from .tiff import DESCRIPTION_TAG, ICC_TAG, XMP_TAG, TiffNotes
 
 #: A TIFF that isn't a BigTIFF ends before 4 GiB; a part of that is for what isn't pixels.
 CLASSIC_LIMIT = 2**32 - 2**25
+#: ImageJ's entries that have a place of their own, outside of its description, and are UTF-16 there.
+IMAGEJ_UNICODE = ("Info", "Labels", "Properties")
 
 
-def write_tiff(path: Path, picture: Picture) -> None:
-    """Write a picture as the kind of TIFF that it was, or as a plain one."""
+def write_tiff(file: IO[bytes], picture: Picture) -> None:
+    """Write a picture as the kind of TIFF that it was, or as a plain one, to a file that is open for reading too."""
     pixels, axes = picture.pixels, picture.axes
     notes = picture.tiff or _plain_notes(picture)
     options = dict(notes.options)
     options["bigtiff"] = options.get("bigtiff") or pixels.nbytes > CLASSIC_LIMIT
     options |= _colours(pixels, axes) | _description(picture, notes)
     extra = options.pop("extratags", None) or []
-    for code, kind, value in ((XMP_TAG, 1, picture.xmp), (ICC_TAG, 7, picture.icc)):
+    for code, kind, value in ((XMP_TAG, 1, picture.packet), (ICC_TAG, 7, picture.icc)):
         extra = [*extra, (code, kind, len(value), value, True)] if value else extra
     if notes.resolution:
         options |= {"resolution": notes.resolution[:2], "resolutionunit": notes.resolution[2]}
@@ -39,8 +42,20 @@ def write_tiff(path: Path, picture: Picture) -> None:
     added = list(exif.directories(data, options["byteorder"])) if data else []
     # Where they are is known only after the pixels, and tifffile refuses their tags; their neighbours' keep the place.
     extra = [*extra, *((code - 1, 4, 1, 0, True) for code, _ in added)]
-    tifffile.imwrite(path, pixels, extratags=extra, **options)
-    _append(path, added)
+    options["software"] = _text(options.get("software"))
+    extra = [(code, kind, count, _text(value), once) for code, kind, count, value, once in extra]
+    tifffile.imwrite(file, pixels, extratags=extra, **options)
+    _append(file, added)
+
+
+def _text(value: Any) -> Any:
+    """Return text as UTF-8, which readers expect where a tag isn't ASCII; tifffile refuses it as a string."""
+    return value.encode() if isinstance(value, str) and not value.isascii() else value
+
+
+def _escaped(value: Any) -> Any:
+    """Return text as ImageJ itself writes what isn't ASCII into its description."""
+    return re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], value) if isinstance(value, str) else value
 
 
 def _plain_notes(picture: Picture) -> TiffNotes:
@@ -56,22 +71,21 @@ def _plain_notes(picture: Picture) -> TiffNotes:
     return TiffNotes(metadata=text.get(DESCRIPTION_TAG), options=options)
 
 
-def _append(path: Path, directories: list[tuple[int, Any]]) -> None:
+def _append(file: IO[bytes], directories: list[tuple[int, Any]]) -> None:
     """Put directories behind the pixels, and their tags into the entries that were kept free for them."""
     if not directories:
         return
-    with tifffile.TiffFile(path) as tif:
-        entries = {code: tif.pages.first.tags[code - 1] for code, _ in directories}
-        order = tif.byteorder
-    with path.open("r+b") as file:
-        for code, directory in directories:
-            end = file.seek(0, 2)
-            place = end + file.write(bytes(end % 2))
-            file.write(directory.tobytes(place))
-            file.seek(entries[code].offset)
-            file.write(struct.pack(f"{order}H", code))
-            file.seek(entries[code].valueoffset)
-            file.write(struct.pack(f"{order}I", place))
+    file.seek(0)
+    tif = tifffile.TiffFile(file)
+    entries = {code: tif.pages.first.tags[code - 1] for code, _ in directories}
+    for code, directory in directories:
+        end = file.seek(0, 2)
+        place = end + file.write(bytes(end % 2))
+        file.write(directory.tobytes(place))
+        file.seek(entries[code].offset)
+        file.write(struct.pack(f"{tif.byteorder}H", code))
+        file.seek(entries[code].valueoffset)
+        file.write(struct.pack(f"{tif.byteorder}I", place))
 
 
 def _colours(pixels: np.ndarray, axes: str) -> dict[str, Any]:
@@ -88,14 +102,15 @@ def _colours(pixels: np.ndarray, axes: str) -> dict[str, Any]:
 def _description(picture: Picture, notes: TiffNotes) -> dict[str, Any]:
     if notes.kind == "imagej":
         # ImageJ reads big-endian files only, which tifffile takes care of.
-        return {"imagej": True, "metadata": {**notes.metadata, "axes": picture.axes}, "byteorder": None, "software": None}
+        entries = {k: v if k in IMAGEJ_UNICODE else _escaped(v) for k, v in notes.metadata.items()}
+        return {"imagej": True, "metadata": {**entries, "axes": picture.axes}, "byteorder": None, "software": None}
     if notes.kind == "ome":
         text, left_out = resized_ome(notes.metadata, *picture.size, *notes.scale)
         picture.notes.extend(left_out)
         return {"description": text, "metadata": None, "byteorder": "<"}
     if notes.kind == "shaped":
         return {"metadata": {**notes.metadata, "axes": picture.axes}}
-    return {"description": notes.metadata, "metadata": None}
+    return {"description": _text(notes.metadata), "metadata": None}
 
 
 def check_tiff(picture: Picture, shape: tuple[int, ...], dtype: np.dtype) -> None:

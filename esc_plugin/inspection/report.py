@@ -8,20 +8,25 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..disk import write_text
 from ..errors import EscError
-from ..files import written_beside
+from ..files import Picture, made_by, write_picture
+from ..provenance import record_of_command
 from .study import Study
 
 SUFFIXES = (".html", ".png")
 DPI = 110
 HEADING = 44  # pixels above a picture
 
+MARK = '<meta name="generator" content="esc-plugin inspect">'
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{mark}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
@@ -71,11 +76,17 @@ def write_report(path: str | Path, study: Study, image_name: str = "the image") 
     path = Path(path)
     check_report(path)
     parts = sections(study)
-    with written_beside(path) as temporary:
-        if path.suffix.lower() == ".png":
-            stacked(parts).save(temporary, "PNG")
-        else:
-            temporary.write_text(page(study, parts, image_name), encoding="utf-8")
+    if path.suffix.lower() == ".png":
+        record = record_of_command("inspect", model=study.model.name, sha256=study.model.sha256)
+        write_picture(path, Picture(np.asarray(stacked(parts)), "YXS", "PNG", provenance=record))
+    else:
+        write_text(path, page(study, parts, image_name))
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a report of this program."""
+    with path.open("rb") as file:
+        return MARK.encode() in file.read(1024) or made_by("inspect")(path)
 
 
 def sections(study: Study) -> list[Section]:
@@ -153,7 +164,7 @@ def page(study: Study, parts: list[Section], image_name: str) -> str:
         for part in parts
     ]
     title = f"Inside {study.model.name}"
-    return PAGE.format(title=escape(title), facts=escape(facts), sections="\n".join(blocks))
+    return PAGE.format(mark=MARK, title=escape(title), facts=escape(facts), sections="\n".join(blocks))
 
 
 def stacked(parts: list[Section]) -> Image.Image:

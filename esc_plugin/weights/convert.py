@@ -10,13 +10,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .. import __version__
+from ..disk import check_free, identities, replacing, write_text
 from ..errors import CheckpointError
 from ..network import EscConfig
 from .checkpoint import CONFIG_KEY, read_checkpoint
 from .dialects import to_canonical, to_dialect
 from .model import DESCRIBED, Model, config_json, configure
-from .store import replacing, write_text
 
+REPLACE = "--overwrite (force=True)"
 CONVERTER = f"esc-plugin {__version__}"
 
 
@@ -49,12 +50,14 @@ def convert(
     Raises
     ------
     CheckpointError
-        If `path` can't be used, or `target` is there already or can't be written.
+        If `path` can't be used.
+    EscError
+        If `target` is `path`, is there already, or can't be written.
     """
     path, target = Path(path), Path(target)
     if target.suffix.lower() != ".safetensors":
         raise CheckpointError(f"{str(target)!r} must end in .safetensors.")
-    _check_free(target, force)
+    check_free(target, inputs=identities(path), overwrite=force, how=REPLACE)
     checkpoint = read_checkpoint(path)
     state = to_canonical(checkpoint.state)
     try:
@@ -71,18 +74,11 @@ def save_model(model: Model, folder: Path, *, force: bool = False) -> Path:
     name = re.sub(r"[^\w.-]+", "-", model.name).strip(".-") or "model"
     target = folder / f"{name}.safetensors"
     for path in (target, folder / "config.json"):
-        _check_free(path, force)
+        check_free(path, overwrite=force, how=REPLACE)
     known = {key: value for key, value in model.card.items() if key in DESCRIBED and isinstance(value, str)}
     _write(target, model.network.state_dict(), model.config, {"source": model.source, "source_sha256": model.sha256} | known)
     write_text(folder / "config.json", config_json(model.config) + "\n")
     return target
-
-
-def _check_free(path: Path, force: bool) -> None:
-    if path.exists() and not force:
-        raise CheckpointError(
-            f"{str(path)!r} is there already; choose another name, or replace it with --force (force=True)."
-        )
 
 
 def _write(target: Path, state: dict[str, Tensor], config: EscConfig, known: dict[str, str]) -> None:

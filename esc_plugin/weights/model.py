@@ -80,7 +80,7 @@ class Model:
 
         Raises
         ------
-        CheckpointError
+        EscError
             If the files are there already, or can't be written.
         """
         from .convert import save_model

@@ -8,12 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ..disk import write_text
 from ..errors import CheckpointError, HubError
 from . import hub
 from .hub_errors import explain
 from .load import load_model
 from .model import Model, config_json
-from .store import write_text
 
 PAPER = "https://arxiv.org/abs/2503.06671"
 HEADER = {
@@ -69,15 +69,15 @@ def publish(
     """
     if hub.parse_source(repo) != (repo, "", None):
         raise HubError(f"{repo!r} is no name of a repository; one looks like 'org/repo'.")
+    folder = None if dry_run is None else Path(dry_run)
+    if folder is not None and folder.is_dir() and any(folder.iterdir()):
+        raise CheckpointError(f"{str(folder)!r} is not empty; name another folder.")
     model = load_model(source, window_size=window_size)
     given = {"license": license, "base_model": base_model, "training": training}
     model.card.update({key: value for key, value in given.items() if value})
     if not model.card.get("license"):
         raise CheckpointError(f"nobody knows the licence of {str(source)!r}; state it with --license (license=...).")
-    if dry_run is not None:
-        folder = Path(dry_run)
-        if folder.is_dir() and any(folder.iterdir()):
-            raise CheckpointError(f"{str(folder)!r} is not empty; name another folder.")
+    if folder is not None:
         return str(write_repository(model, repo, folder))
     with tempfile.TemporaryDirectory(prefix="esc-publish-") as work:
         return _upload(write_repository(model, repo, Path(work)), repo, private)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from filelock import FileLock
 
+from ..disk import replacing as replacing  # for those who still look for them here
+from ..disk import write_text as write_text
 from ..errors import CheckpointError, EscError, HubError
 from .catalog import CatalogEntry, bundled_path, list_models, models_folder, weights_in
 from .digest import file_sha256
@@ -150,33 +149,6 @@ class WrongFileError(CheckpointError, HubError):
 def noted_source(entry: CatalogEntry, folder: Path) -> str:
     """Return the sha256 that an entry's download had before, if there was one; it outlives the file."""
     return read_record(folder).get(f"{Path(entry.file).stem}.safetensors", {}).get("source_sha256", "")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; what is there in the end takes its place, and after an error nothing does.
-
-    Raises
-    ------
-    CheckpointError
-        If it can't be written.
-    """
-    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        beside.replace(path)
-    except OSError as error:
-        raise CheckpointError(f"can't write {str(path)!r}: {error.strerror or error}.") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file as a whole or not at all."""
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
 
 
 def verify() -> list[dict[str, Any]]:

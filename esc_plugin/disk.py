@@ -1,0 +1,113 @@
+"""What is written to disk: as a whole or not at all, and only where nothing is lost by it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from .errors import EscError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path in the folder of `path` to write to; what is there in the end takes its place.
+
+    After an error, or if the machine stops, `path` is what it was. The folder is made if need be. The new file has the
+    suffix of `path` and the rights of any new file.
+
+    Raises
+    ------
+    EscError
+        If it can't be written.
+    """
+    # Not made of the name, to which nothing might be added without its becoming too long.
+    beside = path.with_name(f".esc-{uuid4().hex[:12]}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        _settle(beside)
+        beside.replace(path)
+    except OSError as error:
+        raise EscError(f"can't write {str(path)!r}: {error.strerror or error}.") from None
+    finally:
+        with suppress(OSError):
+            beside.unlink()
+
+
+def _settle(path: Path) -> None:
+    """Wait until a file is on the disk: a new name must not reach it before the content."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as a whole or not at all, see `replacing`."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def identities(*paths: str | Path) -> frozenset[Any]:
+    """Return what tells these files from others, whether they are there or not: names, and the files behind them."""
+    found: set[Any] = set()
+    for path in paths:
+        found.add(name_key(path))
+        with suppress(OSError, ValueError):
+            about = os.stat(path)  # noqa: PTH116  # Path.stat can't take what isn't a path
+            if about.st_ino:  # some file systems have no numbers
+                found.add((about.st_dev, about.st_ino))
+    return frozenset(found)
+
+
+def name_key(path: str | Path) -> str:
+    """Return the full name without links; some file systems don't tell a.png from A.png."""
+    return os.path.realpath(path).casefold()
+
+
+def check_free(
+    path: str | Path,
+    *,
+    inputs: Collection[Any] = (),
+    overwrite: bool = False,
+    ours: Callable[[Path], bool] | None = None,
+    how: str = "--overwrite",
+) -> None:
+    """Raise an `EscError` unless a file may be written to `path`; call it before the work.
+
+    It must not be read in the same run, under whatever name; and what is there is replaced only if the user says so, or if
+    it is ours to replace.
+
+    Parameters
+    ----------
+    inputs : collection
+        `identities` of all that the run reads.
+    overwrite : bool
+        Whether the user said so.
+    ours : callable, optional
+        ``ours(path) -> bool``: whether what is there is of this program's own making and easily made again.
+    how : str
+        How the user says so.
+    """
+    path = Path(path)
+    try:
+        is_there = _exists(path)
+    except (OSError, ValueError) as error:  # a name that is too long, links in a circle, a file for a folder, ...
+        reason = getattr(error, "strerror", None) or error
+        raise EscError(f"can't write {str(path)!r}: {reason}.") from None
+    if not identities(path).isdisjoint(inputs):
+        raise EscError(f"can't write {str(path)!r}: the same run reads that file itself; choose another name.")
+    if is_there and path.is_dir():
+        raise EscError(f"can't write {str(path)!r}: it is a folder.")
+    if is_there and not overwrite and not (ours and ours(path)):
+        raise EscError(f"{str(path)!r} is there already; choose another name, or replace it with {how}.")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return path.is_symlink()
+    return True
