@@ -7,14 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import Cancelled, CheckpointError, EscError, HubError, ImageError
+from .version import __version__
 
 if TYPE_CHECKING:
     from .upscaler import Upscaler, upscale
     from .weights.catalog import CatalogEntry, list_models
     from .weights.load import load_model
     from .weights.model import Model
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Cancelled",
@@ -25,6 +24,7 @@ __all__ = [
     "ImageError",
     "Model",
     "Upscaler",
+    "__version__",
     "list_models",
     "load_model",
     "upscale",

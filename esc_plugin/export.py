@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import __version__
 from .disk import replacing
 from .errors import EscError
 from .network import ESC, EscConfig
 from .network.conv_attention import DYNAMIC_SIZE, ConvAttn
 from .network.esc import Block
 from .network.layers import Crop
+from .version import __version__
 from .weights.model import Model, config_json
 
 if TYPE_CHECKING:

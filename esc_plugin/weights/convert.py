@@ -9,10 +9,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .. import __version__
 from ..disk import check_free, identities, replacing, write_text
 from ..errors import CheckpointError
 from ..network import EscConfig
+from ..version import __version__
 from .checkpoint import CONFIG_KEY, read_checkpoint
 from .dialects import to_canonical, to_dialect
 from .model import DESCRIBED, Model, config_json, configure
