@@ -1,5 +1,6 @@
 """Files that lie, break or attack: a `CheckpointError`, quickly and in little memory, or a correct load."""
 
+import io
 import json
 import os
 import pickle
@@ -9,6 +10,7 @@ import struct
 import time
 import tracemalloc
 import zipfile
+import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,6 +20,7 @@ from safetensors.torch import save_file
 
 from esc_plugin.errors import CheckpointError
 from esc_plugin.network import ESC, EscConfig
+from esc_plugin.weights import checkpoint
 from esc_plugin.weights.checkpoint import read_checkpoint
 from esc_plugin.weights.model import read_model
 
@@ -62,7 +65,7 @@ def frugal(seconds=1.0, bytes_=64 * 2**20):
 
 
 def refused(path, match):
-    with frugal(), pytest.raises(CheckpointError, match=match) as info:
+    with frugal(bytes_=64 * 2**20 + path.stat().st_size), pytest.raises(CheckpointError, match=match) as info:
         read_model(path)
     assert "\n" not in str(info.value)
     assert len(str(info.value)) < 600
@@ -260,7 +263,100 @@ def test_overlapping_zip_entries(tmp_path):
         raw[at + 24 : at + 28] = struct.pack("<I", 10**6)  # its size
         raw[at + 42 : at + 46] = struct.pack("<I", first)
     path.write_bytes(raw)
-    refused(path, "claim more bytes|damaged|Overlapped|differ")
+    refused(path, "claims to unfold")
+
+
+def directory(entries, at, start=0):
+    """Write a central directory of stored (name, content, offset), and its end record."""
+    listed = b"".join(
+        struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 0, 0, 0, zlib.crc32(c), len(c), len(c), len(n), 0, 0, 0, 0, 0, o)
+        + n
+        for n, c, o in entries
+    )
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, len(entries), len(entries), len(listed), at - start, 0)
+    return listed + end
+
+
+def stored(name, content):
+    sizes = (zlib.crc32(content), len(content), len(content))
+    return struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 0, 0, 0, *sizes, len(name), 0) + name + content
+
+
+def test_two_archives_in_one_file(tmp_path):
+    """Some readers take the directory before the end record, others the one at the stated offset."""
+    tensor_of = b"\x80\x02}X\x01\x00\x00\x00a" + tensor((4, 4), (4, 1), 16) + b"s."
+    files = [
+        [(b"archive/data.pkl", tensor_of), (b"archive/data/0", value * 64)]
+        for value in (b"\0", b"\1")  # what the check shall see, and what is loaded
+    ]
+    raw, directories = b"", []
+    for entries in files:
+        placed = []
+        for name, content in entries:
+            placed.append((name, content, len(raw)))
+            raw += stored(name, content)
+        directories.append(placed)
+    first = directory(directories[0], 0)[:-22]
+    second = directory(directories[1], len(raw))
+    for stated, last in ((len(raw), first), (len(raw) + len(first), second[:-22])):
+        end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 2, 2, len(second) - 22, stated, 0)
+        path = tmp_path / f"{stated}.pth"
+        path.write_bytes(raw + second[:-22] + last + end)
+        refused(path, "not what torch.save writes")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: b"\0" + raw,
+        lambda raw: raw + b"\0",
+        lambda raw: raw[:-2] + b"\1\0!",  # a comment
+        lambda raw: raw[:-22] + raw[-22:] * 2,
+        lambda raw: raw.replace(b"PK\6\7", b"PK\6\6"),
+        lambda raw: raw[:-98] + b"\0" * 76 + raw[-22:],
+        lambda raw: raw[:-98] + raw[-98:-22].replace(raw[-6:-2], bytes(4)) + raw[-22:],
+        lambda raw: raw.replace(b"PK\7\10", b"PK\7\11", 1),
+        lambda raw: raw.replace(b"tiny/data/1", b"tiny/data/x", 1),  # in the local header only
+        lambda raw: raw.replace(b"tiny/version", b"tiny/Data/0", 2),
+    ],
+)
+def test_an_archive_with_anything_odd(pth, change):
+    pth.write_bytes(change(pth.read_bytes()))
+    refused(pth, "PyTorch file|neither a safetensors file")
+
+
+def test_records_for_more_than_4_gib_are_optional(pth, state):
+    raw = pth.read_bytes()
+    pth.write_bytes(raw[:-98] + raw[-22:])
+    same(pth, state)
+
+
+def test_an_archive_that_python_wrote_again(pth, tmp_path, state):
+    with zipfile.ZipFile(pth) as old, zipfile.ZipFile(tmp_path / "again.pth", "w") as new:
+        for info in old.infolist():
+            new.writestr(info.filename, old.read(info))
+    same(tmp_path / "again.pth", state)
+
+
+def test_an_empty_storage_beside_the_parameters(tmp_path, state):
+    torch.save({"params": state, "optimizer": {"empty": torch.empty(0)}}, tmp_path / "empty.pth")
+    same(tmp_path / "empty.pth", state)
+
+
+def test_the_file_is_opened_once(pth, st, monkeypatch):
+    """What is checked must be what is hashed and loaded, whoever writes to the file meanwhile."""
+    opened = []
+    open_ = io.open
+    monkeypatch.setattr(io, "open", lambda file, *args, **kw: opened.append(str(file)) or open_(file, *args, **kw))
+    monkeypatch.setattr("builtins.open", io.open)
+    for path in (pth, st):
+        read_checkpoint(path)
+        assert opened.count(str(path)) == 1
+
+
+def test_a_file_that_is_far_too_large(pth, monkeypatch):
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", 1000)
+    refused(pth, "no ESC has more than 1000 bytes")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -341,8 +437,9 @@ def test_not_a_weights_file(tmp_path, content, suffix):
 
 
 def test_no_file_and_a_folder(tmp_path):
-    refused(tmp_path / "none.pth", "there is no weights file")
-    refused(tmp_path, "there is no weights file")
+    for path in (tmp_path / "none.pth", tmp_path):
+        with pytest.raises(CheckpointError, match="there is no weights file"):
+            read_model(path)
 
 
 def test_not_finite(tmp_path, state):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import os
 import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .digest import file_sha256
 from .pickle_check import check_pytorch_file
+from .store import MAX_BYTES
 
 #: Under which keys trainers keep the parameters, best first: an average over the training beats its last state.
 WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "sd")
@@ -68,36 +70,45 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"there is no weights file {str(path)!r}.")
     try:
-        digest = file_sha256(path)
-        with path.open("rb") as file:
-            head = file.read(8)
-        if not head:
-            raise CheckpointError(f"{str(path)!r} is empty; download it again.")
-        state, metadata = _read_pickle(path) if head[:4] == b"PK\x03\x04" else _read_safetensors(path, head)
-        _check_tensors(state, path)
+        raw = _content(path)
     except OSError as error:
         raise CheckpointError(f"can't read {str(path)!r}: {error.strerror or error}.") from None
-    return Checkpoint(state, _stated_config(metadata), metadata, digest)
+    # From here on nothing looks at the file again: what is checked is what is hashed and loaded.
+    state, metadata = _read_pickle(raw, path) if raw.startswith(b"PK\3\4") else _read_safetensors(raw, path)
+    _check_tensors(state, path, len(raw))
+    return Checkpoint(state, _stated_config(metadata), metadata, hashlib.sha256(raw).hexdigest())
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """Return the header of a safetensors file: its tensors by name, and ``"__metadata__"``. Reads nothing else.
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+            raise CheckpointError(f"{str(path)!r} has {size} bytes, no ESC has more than {MAX_BYTES} bytes.")
+        try:
+            raw = file.read(size)
+        except MemoryError:
+            raise CheckpointError(f"there is no memory for the {size / 2**20:.0f} MiB of {str(path)!r}.") from None
+    if not raw:
+        raise CheckpointError(f"{str(path)!r} is empty; download it again.")
+    return raw
+
+
+def _header(raw: bytes) -> dict[str, Any]:
+    """Return the header of a safetensors file: its tensors by name, and ``"__metadata__"``.
 
     Raises
     ------
     ValueError
         If there is none; the text says why.
     """
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > path.stat().st_size - 8:
-            raise ValueError(f"its header claims {length} bytes, more than the file has")
-        if length > MAX_HEADER_BYTES:
-            raise ValueError(f"its header has {length} bytes, a network needs far fewer")
-        try:
-            header = json.loads(file.read(length))
-        except RecursionError:
-            raise ValueError("its header is nested too deeply") from None
+    length = int.from_bytes(raw[:8], "little")
+    if length > len(raw) - 8:
+        raise ValueError(f"its header claims {length} bytes, more than the file has")
+    if length > MAX_HEADER_BYTES:
+        raise ValueError(f"its header has {length} bytes, a network needs far fewer")
+    try:
+        header = json.loads(raw[8 : 8 + length])
+    except RecursionError:
+        raise ValueError("its header is nested too deeply") from None
     if not isinstance(header, dict):
         raise ValueError("its header is no object")  # noqa: TRY004  # about the file
     if len(header) > MAX_PARAMETERS:
@@ -105,34 +116,28 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
-def _read_safetensors(path: Path, head: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read_safetensors(raw: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        read_header(path)
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-            metadata = dict(file.metadata() or {})
-    except OSError:
-        raise
+        header = _header(raw)
+        state = safetensors.torch.load(raw)
     except Exception as error:  # tensors of exotic kinds raise almost anything
-        if head[:1] in (b"\x80", b"<"):  # a bare pickle, a web page
-            kind = "a PyTorch file of before version 1.6" if head[:1] == b"\x80" else "a web page"
+        if raw[:1] in (b"\x80", b"<"):  # a bare pickle, a web page
+            kind = "a PyTorch file of before version 1.6" if raw[:1] == b"\x80" else "a web page"
             raise CheckpointError(f"{str(path)!r} is {kind}; download the model as .safetensors or .pth.") from None
         raise CheckpointError(
             f"{str(path)!r} is neither a safetensors file ({_one_line(error)}) nor a PyTorch file; download it again."
         ) from None
-    return unwrap(state, path), metadata
+    return unwrap(state, path), dict(header.get("__metadata__") or {})
 
 
-def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read_pickle(raw: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        check_pytorch_file(path)
+        check_pytorch_file(raw)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # damaged archives and pickles raise almost anything
-        reason = _one_line(error) if isinstance(error, ValueError | zipfile.BadZipFile) else "it is damaged"
+            content = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged pickles raise almost anything
+        reason = _one_line(error) if isinstance(error, ValueError) else "it is damaged"
         raise CheckpointError(f"can't read {str(path)!r} as a PyTorch file: {reason}.") from None
     return unwrap(content, path), {}
 
@@ -149,7 +154,7 @@ def _stated_config(metadata: dict[str, str]) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _check_tensors(state: dict[str, Tensor], path: Path) -> None:
+def _check_tensors(state: dict[str, Tensor], path: Path, size: int) -> None:
     """Refuse what would take more memory than the file has bytes, and what can't be computed with."""
     for name, value in state.items():
         if not name.isprintable() or len(name) > MAX_NAME or value.ndim > 8 or not value.numel():
@@ -158,10 +163,10 @@ def _check_tensors(state: dict[str, Tensor], path: Path) -> None:
         if value.dtype not in DTYPES or value.layout != torch.strided or value.device.type != "cpu":
             kinds = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
             raise CheckpointError(f"in {str(path)!r}, {name!r} is {value.dtype} ({value.layout}); possible are {kinds}.")
-    if sum(value.numel() * value.element_size() for value in state.values()) > path.stat().st_size:
+    if sum(value.numel() * value.element_size() for value in state.values()) > size:
         raise CheckpointError(f"the parameters of {str(path)!r} claim more bytes than the file has.")
     for name, value in state.items():
-        if value.is_floating_point() and not value.isfinite().all():
+        if value.is_floating_point() and not value.float().isfinite().all():  # in float64 there may be more
             raise CheckpointError(
                 f"in {str(path)!r}, {name!r} holds values that are no numbers: a damaged file or a failed training."
             )

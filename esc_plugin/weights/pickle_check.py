@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import io
 import pickle
-import zipfile
 from collections.abc import Callable
 from math import prod
-from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-#: The largest published network with its average and the state of its optimiser has an index of 0.4 MiB and 2900 tensors.
-MAX_PICKLE_BYTES, MAX_ENTRIES = 2**20, 20_000
+from .archive import read_archive
+
+#: The largest published network with its average and the state of its optimiser has an index of 0.4 MiB.
+MAX_PICKLE_BYTES = 2**20
 
 #: Bytes per element of the storages that a network can be made of.
 STORAGES = {
@@ -32,43 +32,16 @@ STORAGES = {
 }
 
 
-def check_pytorch_file(path: Path) -> None:
-    """Raise a `ValueError` with the reason unless the file is a plain archive of tensors whose sizes are true."""
-    with zipfile.ZipFile(path) as archive:
-        top = _check_entries(archive, path.stat().st_size)
-        if damaged := archive.testzip():
-            raise ValueError(f"the checksum of its entry {damaged[:80]!r} is wrong, the file is damaged")
-        sizes = {info.filename: info.file_size for info in archive.infolist()}
-        if sizes.get(f"{top}/data.pkl", 0) > MAX_PICKLE_BYTES:
-            raise ValueError(f"its index has {sizes[f'{top}/data.pkl']} bytes, a network needs far fewer")
-        try:
-            index = archive.read(f"{top}/data.pkl")
-        except KeyError:
-            raise ValueError("it is a zip archive without 'data.pkl', so not what torch.save writes") from None
-    _Reader(index, f"{top}/data/", sizes).load()
-
-
-def _check_entries(archive: zipfile.ZipFile, file_size: int) -> str:
-    """Return the name of the one folder that PyTorch puts everything into."""
-    entries = archive.infolist()
-    names = {info.filename for info in entries}
-    if not entries or len(entries) > MAX_ENTRIES or len(names) != len(entries):
-        raise ValueError(
-            f"it is a zip archive of {len(entries)} entries with {len(names)} names, not what torch.save writes"
-        )
-    tops = {name.partition("/")[0] for name in names}
-    unsafe = [n for n in names if "\\" in n or ":" in n or n.startswith("/") or ".." in PurePosixPath(n).parts]
-    if unsafe or len(tops) > 1:
-        raise ValueError(f"it is a zip archive with an entry {min(unsafe or names)[:80]!r}, not what torch.save writes")
-    # PyTorch's reader takes an entry with this DOS attribute for a folder, whose content is zeros.
-    if folders := [info.filename for info in entries if info.is_dir() or info.external_attr & 0x10]:
-        raise ValueError(f"it is a zip archive with a folder {folders[0][:80]!r}, not what torch.save writes")
-    # PyTorch stores entries as they are; others, or overlapping ones, may unfold to any size.
-    if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in entries):
-        raise ValueError("it is a zip archive with compressed entries, not what torch.save writes")
-    if sum(info.file_size for info in entries) > file_size:
-        raise ValueError("it is a zip archive whose entries claim more bytes than the file has")
-    return tops.pop()
+def check_pytorch_file(raw: bytes) -> None:
+    """Raise a `ValueError` with the reason unless a file's bytes are a plain archive of tensors whose sizes are true."""
+    entries = read_archive(raw)
+    top = next(iter(entries)).partition("/")[0]
+    index = entries.get(f"{top}/data.pkl")
+    if index is None:
+        raise ValueError("it is a zip archive without 'data.pkl', so not what torch.save writes")
+    if len(index) > MAX_PICKLE_BYTES:
+        raise ValueError(f"its index has {len(index)} bytes, a network needs far fewer")
+    _Reader(bytes(index), f"{top}/data/", {name: len(content) for name, content in entries.items()}).load()
 
 
 class _Storage(NamedTuple):
