@@ -225,8 +225,11 @@ def test_shapes_that_lie_in_a_pickle(tmp_path, shape, stride, elements, offset):
     ],
 )
 def test_shapes_that_fit_together_and_lie(tmp_path, change):
+    config = replace(TINY)
+    for name, value in change.items():
+        object.__setattr__(config, name, value)  # no configuration would take some of them
     with torch.device("meta"):
-        shapes = ESC(replace(TINY, **change)).state_dict()
+        shapes = ESC(config).state_dict()
     save_file({name: torch.zeros(v.shape, dtype=v.dtype) for name, v in shapes.items()}, tmp_path / "lie.safetensors")
     refused(tmp_path / "lie.safetensors", "and 0 values|256 pixels; up to 128")
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from esc_plugin.errors import CheckpointError
 from esc_plugin.network import ESC, EscConfig
+from esc_plugin.weights.convert import convert
 from esc_plugin.weights.detect import detect
 from esc_plugin.weights.dialects import to_canonical, to_dialect
+from esc_plugin.weights.load import load_model
 from esc_plugin.weights.model import build_network
 
 
@@ -134,6 +136,9 @@ def changed(**values: torch.Tensor | None) -> dict[str, torch.Tensor]:
         (changed(blocks__0__attn__relative_position_bias=None), "can't be one"),
         (changed(to_img__weight=None), "can't be one"),
         (changed(plk_filter=torch.zeros(4, 4, 2, 2)), "kernel_size=2"),
+        (changed(plk_filter=torch.zeros(4, 4, 13)), r"'plk_filter' has shape \(4, 4, 13\), not 4 axes"),
+        (changed(last__bias=torch.zeros(8, dtype=torch.uint8)), "'last.bias' holds torch.uint8, not torch.float32"),
+        (uni(m2=0) | {"to_img.MetaUpsample": torch.zeros(7)}, "not 7 bytes"),
         (changed(last__weight=torch.empty(10**6, 8, 3, 3, device="meta")), "channels"),
         (uni(m1=6), "lda"),
         (uni(m0=9), "version 9"),
@@ -144,3 +149,43 @@ def changed(**values: torch.Tensor | None) -> dict[str, torch.Tensor]:
 def test_what_it_is_not(state: dict[str, torch.Tensor], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         detect(to_canonical(state))
+
+
+def rib(window_size: int = 64) -> dict[str, torch.Tensor]:
+    config = EscConfig(
+        dim=8, pdim=4, kernel_size=3, n_blocks=1, conv_blocks=1, num_heads=2, proj_hidden=8, conv_hidden=8, last_norm=True,
+        position="rib", position_rank=3, rib_hidden=4, rib_freqs=2, window_size=window_size,
+    )  # fmt: skip
+    return to_dialect(ESC(config).state_dict(), config)
+
+
+def test_a_window_size_that_nothing_states_is_a_warning(tmp_path, caplog) -> None:
+    torch.save(rib(), tmp_path / "rib.pth")
+    convert(tmp_path / "rib.pth", tmp_path / "guessed.safetensors")
+    convert(tmp_path / "rib.pth", tmp_path / "stated.safetensors", window_size=32)
+    assert len(caplog.messages) == 1
+    caplog.clear()
+    for name in ("rib.pth", "guessed.safetensors"):
+        assert load_model(tmp_path / name).config.window_size == 64
+    assert len(caplog.messages) == 2
+    for message in caplog.messages:
+        assert "window_size=" in message
+        assert "--window-size" in message
+        assert "\n" not in message
+    caplog.clear()
+    assert load_model(tmp_path / "rib.pth", window_size=16).config.window_size == 16
+    assert load_model(tmp_path / "stated.safetensors").config.window_size == 32
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "rib.pth").rename(folder / "rib.pth")
+    (folder / "config.json").write_text('{"window_size": 8}')
+    assert load_model(folder).config.window_size == 8
+    assert caplog.messages == []
+
+
+def test_the_published_esc_rib_have_windows_of_64(tmp_path, monkeypatch, caplog) -> None:
+    monkeypatch.setenv("ESC_MODELS_DIR", str(tmp_path))
+    for scale in (2, 3, 4):
+        torch.save(rib(), tmp_path / f"ESCRIB_DFLIP_X{scale}.pth")  # as a user puts it there
+        assert load_model(f"esc-rib-x{scale}").config.window_size == 64
+    assert caplog.messages == []

@@ -20,6 +20,12 @@ UNI_METHODS = (
     "pa_up",
 )
 
+#: Groups of channels that dynamic sampling moves alike.
+DYSAMPLE_GROUPS = 4
+
+#: What every network has.
+POSITIVE = ("dim", "pdim", "n_blocks", "conv_blocks", "window_size", "num_heads", "scale", "proj_hidden", "conv_hidden")
+
 
 @dataclass(frozen=True)
 class EscConfig:
@@ -88,15 +94,34 @@ class EscConfig:
     unshuffle: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what can't be built, so that no layer has to fail for it."""
+        """Refuse what can't be built or can't run, so that no layer has to fail for it."""
+        for name in POSITIVE:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)!r} is not a number from 1 on.")
         if self.dim % self.num_heads:
             raise ValueError(f"dim={self.dim!r} is not a multiple of num_heads={self.num_heads!r}.")
-        if not 0 < self.pdim <= self.dim:
-            raise ValueError(f"pdim={self.pdim!r} is not in 1..dim={self.dim!r}.")
+        least = 2 if self.large_kernel == "full" else 4  # the dynamic kernel halves or quarters them
+        if not least <= self.pdim <= self.dim:
+            raise ValueError(f"pdim={self.pdim!r} is not in {least}..dim={self.dim!r}.")
+        if self.position == "rib" and self.rib_freqs < 0:
+            raise ValueError(f"rib_freqs={self.rib_freqs!r} is not a number from 0 on.")
         if self.kernel_size % 2 == 0 or self.kernel_size < 3:
             raise ValueError(f"kernel_size={self.kernel_size!r} is not an odd number from 3 on.")
+        if self.unshuffle > 1 and not self.deep_skip:
+            raise ValueError(f"unshuffle={self.unshuffle!r} is impossible for head={self.head!r}, which adds the image.")
+        self._check_head()
+
+    def _check_head(self) -> None:
         if self.head == "uni" and self.uni_method not in UNI_METHODS:
             raise ValueError(f"uni_method={self.uni_method!r} is not one of {', '.join(UNI_METHODS)}.")
+        if self.head == "lte" and (self.mid_dim < 2 or self.mid_dim % 2):
+            raise ValueError(f"mid_dim={self.mid_dim!r} is not an even number from 2 on.")
+        sampled = self.mid_dim or self.dim
+        if self.dysample_kernel and (sampled % DYSAMPLE_GROUPS or self.dysample_kernel % 2 == 0):
+            kernel = self.dysample_kernel
+            raise ValueError(
+                f"{sampled!r} channels can't be sampled in {DYSAMPLE_GROUPS} groups with a kernel of {kernel!r}."
+            )
 
     @property
     def head_scale(self) -> int:

@@ -13,11 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import UNI_METHODS, EscConfig
+from .config import DYSAMPLE_GROUPS, UNI_METHODS, EscConfig
 from .lte import LteHead
 from .program import Chunk
-
-DYSAMPLE_GROUPS = 4
 
 
 class Head(Protocol):

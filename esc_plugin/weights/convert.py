@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ..network import EscConfig
 from ..version import __version__
 from .checkpoint import CONFIG_KEY, read_checkpoint
 from .dialects import to_canonical, to_dialect
-from .model import DESCRIBED, Model, config_json, configure
+from .model import DESCRIBED, Model, config_json, configure, stated_window
 
 REPLACE = "--overwrite (force=True)"
 CONVERTER = f"esc-plugin {__version__}"
@@ -65,7 +66,12 @@ def convert(
     except CheckpointError as error:
         raise CheckpointError(f"can't convert {str(path)!r}: {error}") from None
     known = {key: value for key, value in checkpoint.metadata.items() if key in DESCRIBED}
-    _write(target, state, config, known | {"source": source or path.name, "source_sha256": checkpoint.sha256})
+    origin = {"source": source or path.name, "source_sha256": checkpoint.sha256}
+    # A window size that nothing stated is not made a statement.
+    about = json.loads(config_json(config))
+    if config.position == "rib" and stated_window(window_size, checkpoint.config) is None:
+        del about["window_size"]
+    _write(target, state, config, known | origin | {CONFIG_KEY: json.dumps(about, sort_keys=True)})
     return target
 
 
@@ -76,13 +82,14 @@ def save_model(model: Model, folder: Path, *, force: bool = False) -> Path:
     for path in (target, folder / "config.json"):
         check_free(path, overwrite=force, how=REPLACE)
     known = {key: value for key, value in model.card.items() if key in DESCRIBED and isinstance(value, str)}
-    _write(target, model.network.state_dict(), model.config, {"source": model.source, "source_sha256": model.sha256} | known)
+    origin = {"source": model.source, "source_sha256": model.sha256, CONFIG_KEY: config_json(model.config)}
+    _write(target, model.network.state_dict(), model.config, origin | known)
     write_text(folder / "config.json", config_json(model.config) + "\n")
     return target
 
 
 def _write(target: Path, state: dict[str, Tensor], config: EscConfig, known: dict[str, str]) -> None:
-    metadata = known | {"format": "pt", CONFIG_KEY: config_json(config), "converter": CONVERTER}
+    metadata = known | {"format": "pt", "converter": CONVERTER}
     # Parameters may share memory, which safetensors refuses.
     tensors = {name: value.detach().clone().contiguous() for name, value in to_dialect(state, config).items()}
     with replacing(target) as beside:

@@ -16,7 +16,9 @@ from ..network.config import UNI_METHODS
 KNOWN = "ESC, ESC-lt, ESC-FP, ESC-XL, ESC-Real, ESC-Real-M, FlashBias, ESC-RIB and ESC+LTE (authors, traiNNer-redux, neosr)"
 
 #: Far above any released model; a file that claims more is damaged or hostile.
-MAX_CHANNELS, MAX_LAYERS = 4096, 256
+MAX_CHANNELS, MAX_LAYERS, MAX_SCALE = 4096, 256, 32
+#: Of the published ESC-RIB models; no parameter depends on it.
+RIB_WINDOW = 64
 
 
 def looks_like_esc(state: Mapping[str, Any]) -> bool:
@@ -41,59 +43,76 @@ def detect(state: Mapping[str, Tensor]) -> EscConfig:
         raise CheckpointError(f"this is no ESC network: it holds {len(state)} parameters ({some}, ...). Known are {KNOWN}.")
     try:
         config = EscConfig(**_shape_of(state))
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
-        what = f"{error.args[0]!r} is missing or malformed" if isinstance(error, KeyError | IndexError) else error
+        with torch.device("meta"):  # nothing is allocated
+            expected = ESC(config).state_dict()
+    except (KeyError, ArithmeticError, RuntimeError, ValueError) as error:
+        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error).partition("\n")[0].rstrip(".")
         raise CheckpointError(f"this looks like an ESC network but can't be one: {what}. Known are {KNOWN}.") from None
-    _check(config, state)
+    if problem := _first_difference(expected, state):
+        raise CheckpointError(
+            f"this looks like an ESC network (x{config.scale}) but is damaged or of an unknown kind: {problem}."
+        )
     return config
 
 
 def _shape_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
     n_blocks = _count(state, "blocks.{}.conv_out.weight")
     conv_blocks = _count(state, "blocks.0.convffns.{}.dwc.weight")
-    dim = state["last.weight"].shape[0]
+    dim = _sizes(state, "last.weight", 4)[0]
     full = "plk_filter" in state
-    kernel = state["plk_filter" if full else "lk_spatial"]
+    pdim, _, _, kernel_size = _sizes(state, "plk_filter" if full else "lk_spatial", 4)
     fold = "proj.1.weight" in state
-    unshuffle = isqrt(state["proj.1.weight"].shape[1] // 3) if fold else 1
+    unshuffle = isqrt(_sizes(state, "proj.1.weight", 4)[1] // 3) if fold else 1
     values: dict[str, Any] = {
         "dim": dim,
-        "pdim": kernel.shape[0],
-        "kernel_size": kernel.shape[-1],
+        "pdim": pdim,
+        "kernel_size": kernel_size,
         "n_blocks": n_blocks,
         "conv_blocks": conv_blocks,
-        "proj_hidden": state["blocks.0.proj.dwc.weight"].shape[0],
-        "conv_hidden": state["blocks.0.convffns.0.dwc.weight"].shape[0],
+        "proj_hidden": _sizes(state, "blocks.0.proj.dwc.weight", 4)[0],
+        "conv_hidden": _sizes(state, "blocks.0.convffns.0.dwc.weight", 4)[0],
         "conv_norms": "blocks.0.lns.0.weight" in state,
         "last_norm": "ln_last.weight" in state,
         "large_kernel": "full" if full else "separable",
         "unshuffle": unshuffle,
     }
-    if max(dim, kernel.shape[0], values["proj_hidden"], values["conv_hidden"]) > MAX_CHANNELS or n_blocks > MAX_LAYERS:
-        raise ValueError(f"{dim} channels in {n_blocks} blocks are more than {MAX_CHANNELS} in {MAX_LAYERS}")
+    channels = max(dim, pdim, values["proj_hidden"], values["conv_hidden"])
+    if channels > MAX_CHANNELS or max(n_blocks, conv_blocks) > MAX_LAYERS:
+        raise ValueError(
+            f"{channels} channels in {n_blocks} blocks of {conv_blocks} are more than {MAX_CHANNELS} in {MAX_LAYERS}"
+        )
     values |= _position(state)
     values |= _head(state, separable=not full)
-    if values["scale"] % unshuffle:
+    if not 0 < values["scale"] <= MAX_SCALE or values["scale"] % unshuffle:
         raise ValueError(f"a head of scale {values['scale']} behind a folding by {unshuffle}")
     values["scale"] //= unshuffle
     return values
 
 
+def _sizes(state: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ...]:
+    """Return the shape of a parameter, which must have so many axes, none of them empty."""
+    shape = tuple(state[name].shape)
+    if len(shape) != axes or not all(shape):
+        raise ValueError(f"{name!r} has shape {shape}, not {axes} axes")
+    return shape
+
+
 def _position(state: Mapping[str, Tensor]) -> dict[str, Any]:
     attn = "blocks.0.attn."
-    if (table := state.get(attn + "relative_position_bias")) is not None:
-        return {"window_size": (isqrt(table.shape[1]) + 1) // 2, "num_heads": table.shape[0], "position": "table"}
-    if (query := state.get(attn + "flashbias_q")) is not None:
-        heads, pixels, rank = query.shape
+    if attn + "relative_position_bias" in state:
+        heads, offsets = _sizes(state, attn + "relative_position_bias", 2)
+        return {"window_size": (isqrt(offsets) + 1) // 2, "num_heads": heads, "position": "table"}
+    if attn + "flashbias_q" in state:
+        heads, pixels, rank = _sizes(state, attn + "flashbias_q", 3)
         return {"window_size": isqrt(pixels), "num_heads": heads, "position": "flash", "position_rank": rank}
-    heads, hidden, rank = state[attn + "to_q"].shape
+    heads, hidden, rank = _sizes(state, attn + "to_q", 3)
     return {
-        "window_size": 64,  # no parameter depends on it; the published models use 64
+        "window_size": RIB_WINDOW,
         "num_heads": heads,
         "position": "rib",
         "position_rank": rank,
         "rib_hidden": hidden,
-        "rib_freqs": (state[attn + "to_hidden"].shape[0] - 2) // 4,
+        "rib_freqs": (_sizes(state, attn + "to_hidden", 2)[0] - 2) // 4,
     }
 
 
@@ -101,13 +120,13 @@ def _head(state: Mapping[str, Tensor], separable: bool) -> dict[str, Any]:
     if (meta := state.get("to_img.MetaUpsample")) is not None:
         return _uni_head(state, meta)
     if "to_img.imnet.layers.0.weight" in state:
-        layers = [state[key] for key in _sequence(state, "to_img.imnet.layers.{}.weight", step=2)]
-        mid, mlp = state["to_img.coef.weight"].shape[0], tuple(layer.shape[0] for layer in layers[:-1])
+        layers = [_sizes(state, key, 2) for key in _sequence(state, "to_img.imnet.layers.{}.weight", step=2)]
+        mid, mlp = _sizes(state, "to_img.coef.weight", 4)[0], tuple(outputs for outputs, _ in layers[:-1])
         return {"head": "lte", "scale": 4, "mid_dim": mid, "mlp_hidden": mlp}
     if "to_img.0.offset.weight" in state:
         return {"head": "dysample", "scale": _dysample_scale(state, 0), "dysample_kernel": _dysample_kernel(state, 0)}
     if "to_img.weight" in state:
-        scale = isqrt(state["to_img.weight"].shape[0] // 3)
+        scale = isqrt(_sizes(state, "to_img.weight", 4)[0] // 3)
         return {"head": "bicubic" if separable else "classic", "scale": scale}
     if "to_img.4.weight" in state:
         return {"head": "real", "scale": 4}
@@ -140,11 +159,11 @@ def _uni_head(state: Mapping[str, Tensor], meta: Tensor) -> dict[str, Any]:
 
 
 def _dysample_scale(state: Mapping[str, Tensor], at: int) -> int:
-    return isqrt(state[f"to_img.{at}.offset.weight"].shape[0] // 8)
+    return isqrt(_sizes(state, f"to_img.{at}.offset.weight", 4)[0] // 8)
 
 
 def _dysample_kernel(state: Mapping[str, Tensor], at: int) -> int:
-    return state[f"to_img.{at}.end_conv.weight"].shape[-1]
+    return _sizes(state, f"to_img.{at}.end_conv.weight", 4)[-1]
 
 
 def _sequence(state: Mapping[str, Tensor], pattern: str, step: int = 1) -> list[str]:
@@ -158,22 +177,16 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     return len(_sequence(state, pattern))
 
 
-def _check(config: EscConfig, state: Mapping[str, Tensor]) -> None:
-    """Compare with the parameters that such a network has, without allocating any."""
-    with torch.device("meta"):
-        expected = {name: tuple(value.shape) for name, value in ESC(config).state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in state.items()}
-    if problem := _first_difference(expected, found):
-        raise CheckpointError(
-            f"this looks like an ESC network (x{config.scale}) but is damaged or of an unknown kind: {problem}."
-        )
-
-
-def _first_difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
-    for name in expected:
+def _first_difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    for name, wanted in expected.items():
         if name not in found:
             return f"{name!r} is missing"
-        if expected[name] != found[name]:
-            return f"{name!r} has shape {found[name]}, not {expected[name]}"
+        value = found[name]
+        if value.shape != wanted.shape:
+            return f"{name!r} has shape {tuple(value.shape)}, not {tuple(wanted.shape)}"
+        if not value.numel():
+            return f"{name!r} is empty"
+        if value.is_floating_point() != wanted.is_floating_point():
+            return f"{name!r} holds {value.dtype}, not {wanted.dtype}"
     extra = sorted(set(found) - set(expected))
     return f"{extra[0]!r} is not part of it" + (f" ({len(extra)} such)" if len(extra) > 1 else "") if extra else ""

@@ -138,7 +138,8 @@ def _from_url(entry: CatalogEntry, folder: Path, progress: Progress | None, canc
 
         target = folder / f"{came.stem}.safetensors"
         try:
-            convert(came, work / "converted.safetensors", source=entry.url).replace(target)
+            kept = convert(came, work / "converted.safetensors", source=entry.url, window_size=entry.window_size or None)
+            kept.replace(target)
         except CheckpointError as error:  # the file is gone by the time that anybody reads this
             raise CheckpointError(str(error).replace(repr(str(came)), repr(entry.url))) from None
         kept_sha256 = file_sha256(target)

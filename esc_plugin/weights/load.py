@@ -38,8 +38,8 @@ def load_model(
     offline : bool
         Use only what is on this machine.
     window_size : int, optional
-        Of an ESC-RIB, in pixels, whose parameters don't tell it. By default what the file or its ``config.json`` states,
-        or 64.
+        Of an ESC-RIB, in pixels, whose parameters don't tell it. By default what the catalogue, the file or its
+        ``config.json`` states, or 64 with a warning.
     progress, cancel : callable, optional
         Of a download: ``progress(done, total)`` in bytes, and ``cancel() -> bool``.
 
@@ -91,7 +91,7 @@ def _from_catalog(entry: CatalogEntry, window_size: int | None, **options: Any) 
         source=entry.name,
         sha256=local.sha256,
         remedy=local.remedy,
-        window_size=window_size,
+        window_size=window_size or entry.window_size or None,
         card=entry.card,
     )
 

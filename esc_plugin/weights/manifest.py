@@ -17,6 +17,8 @@ PURPOSES = ("clean photo", "real photo", "microscopy")
 #: Of files that may hold a network, the preferred first.
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 MANIFEST = "manifest.yaml"
+#: Of attention, in pixels; published are up to 64. The bias of larger ones may take more memory than a machine has.
+MAX_WINDOW = 128
 #: Where the file comes from; an entry has exactly one of them.
 SOURCES = ("bundled", "hub", "url", "path")
 REQUIRED = ("name", "scale", "purpose")
@@ -59,6 +61,8 @@ class CatalogEntry:
         By benchmark: PSNR on Y in dB (also bicubic's, as ``"Set5 bicubic"``), and SSIM.
     harmless : str
         ``"bfloat16"`` where that was measured to be as good as float32 for 8-bit pictures, by ``benchmarks/precision.py``.
+    window_size : int
+        Of an ESC-RIB, in pixels, whose file doesn't state it; 0 for all others.
     confirmed : bool
         Whether the file was seen, or other projects use its name. Otherwise the name is implied, and the download may fail.
     """
@@ -81,6 +85,7 @@ class CatalogEntry:
     figures: dict[str, float] = field(default_factory=dict)
     ssim: dict[str, float] = field(default_factory=dict)
     harmless: str = ""
+    window_size: int = 0
     confirmed: bool = True
 
     @property
@@ -153,8 +158,9 @@ def _entry(values: Any, path: Path, position: int) -> CatalogEntry:
 
 def _problem(key: str, value: Any, kind: str) -> str:
     """Say what is wrong with one value, if anything is."""
-    if kind == "int" and (type(value) is not int or not 1 <= value <= 16):
-        return f"{abbreviate(value)} is not a whole number from 1 to 16"
+    most = MAX_WINDOW if key == "window_size" else 16
+    if kind == "int" and (type(value) is not int or not 1 <= value <= most):
+        return f"{abbreviate(value)} is not a whole number from 1 to {most}"
     if kind == "str" and (not isinstance(value, str) or re.search(r"[\x00-\x1f\x7f]", value)):
         return f"{abbreviate(value)} is not one line of text (put it in quotes)"
     if kind == "bool" and not isinstance(value, bool):

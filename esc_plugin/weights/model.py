@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,10 +17,16 @@ from ..network import ESC, EscConfig
 from .checkpoint import read_checkpoint
 from .detect import detect
 from .dialects import to_canonical
+from .manifest import MAX_WINDOW
 from .store import WrongFileError
 
-#: In pixels; published are up to 64. The bias of larger ones may take more memory than a machine has.
-MAX_WINDOW = 128
+logger = logging.getLogger(__name__)
+
+#: Another size than the right one makes a picture that looks plausible and is wrong.
+UNKNOWN_WINDOW = (
+    "nothing states the window size of this ESC-RIB, %d is assumed; if it was trained with another, the result is wrong: "
+    "state it with window_size= in Python, --window-size on the command line."
+)
 #: What a safetensors file may say about itself for people.
 DESCRIBED = (
     "family",
@@ -101,7 +108,8 @@ def configure(state: dict[str, Tensor], window_size: int | None = None, hint: di
     state : dict of str to Tensor
         Parameters, see `to_canonical`.
     window_size : int, optional
-        Of an ESC-RIB network, whose parameters don't depend on it. The others know theirs.
+        Of an ESC-RIB network, whose parameters don't depend on it. The others know theirs. If `hint` doesn't state it
+        either, 64 is assumed, as published, with a warning.
     hint : dict, optional
         A stated configuration, believed only in what the parameters can't tell.
 
@@ -118,11 +126,19 @@ def configure(state: dict[str, Tensor], window_size: int | None = None, hint: di
             f"the windows of this network are {config.window_size} pixels; up to {MAX_WINDOW} can be computed."
         )
     if config.position == "rib":
-        stated: Any = window_size or (hint or {}).get("window_size")
-        return replace(config, window_size=stated) if _possible_window(stated) else config
+        if (stated := stated_window(window_size, hint)) is not None:
+            return replace(config, window_size=stated)
+        logger.warning(UNKNOWN_WINDOW, config.window_size)
+        return config
     if window_size not in (None, config.window_size):
         raise CheckpointError(f"the windows of this network are {config.window_size} pixels, not {window_size!r}.")
     return config
+
+
+def stated_window(window_size: int | None, hint: dict[str, Any] | None) -> int | None:
+    """Return the size of an ESC-RIB's windows that was given or is stated, if it is possible."""
+    stated: Any = window_size or (hint or {}).get("window_size")
+    return stated if _possible_window(stated) else None
 
 
 def _possible_window(size: Any) -> bool:
@@ -148,7 +164,7 @@ def build_network(state: dict[str, Tensor], window_size: int | None = None, hint
     config = configure(state, window_size, hint)
     with torch.device("meta"):
         network = ESC(config)
-    values = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    values = {n: (v.float() if v.is_floating_point() else v).contiguous() for n, v in state.items()}
     network.load_state_dict(values, assign=True)
     return network.eval().requires_grad_(False)
 
