@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 import torch
 
 from .errors import EscError
+from .memory import free_host_bytes, total_host_bytes
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -61,3 +65,28 @@ def choose_dtype(precision: str, device: torch.device, harmless: str = "", bits:
 def precision_name(dtype: torch.dtype) -> str:
     """Return the name by which users know a precision."""
     return str(dtype).removeprefix("torch.")
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the memory that can be had on a device now, in bytes."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return torch.cuda.mem_get_info(device)[0]
+    return free_host_bytes()  # of Apple's and other shared memories too
+
+
+def total_bytes(device: torch.device) -> int:
+    """Return the memory that a device has for this process, in bytes."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return total_host_bytes()
+
+
+@contextmanager
+def without_autocast(device: torch.device) -> Iterator[None]:
+    """Compute in the precision of the tensors, whatever `torch.autocast` is active around it."""
+    with ExitStack() as stack:
+        for kind in {"cpu", device.type}:
+            if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield

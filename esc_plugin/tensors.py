@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import psutil
 import torch
 from torch import Tensor
 
 from . import resample
+from .device import total_bytes
 from .engine import Cancel, Progress
 from .errors import EscError, ImageError
 from .resample import Size
@@ -158,13 +158,6 @@ def bits_of(images: Tensor) -> int:
 def _of_eight_bits(image: Tensor) -> bool:
     levels = image.float() * 255
     return bool(((levels - levels.round()).abs() < 1e-3).all())
-
-
-def total_bytes(device: torch.device) -> int:
-    """Return the memory that a device has, in bytes."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return psutil.virtual_memory().total
 
 
 def thumbnail(image: Tensor, result: Tensor, edge: int = 512) -> Image:

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from .arrays import layout_of
-from .device import PRECISIONS, choose_device, choose_dtype, precision_name
+from .device import PRECISIONS, choose_device, choose_dtype, free_bytes, precision_name
 from .engine import Cancel, Need, NotFiniteError, Plan, Progress, Run, Sink, Source, make_plan
 from .engine.maps import FileMap, TensorMap, make_map
-from .engine.plan import free_bytes
 from .errors import EscError, ImageError
 from .levels import Intensity, Levels, measure_levels
 from .network import ESC
@@ -119,8 +118,7 @@ class Upscaler:
     def _need(self, dtype: torch.dtype, height: int, width: int, size: tuple[int, int] | None, caller_bytes: int) -> Need:
         network = self.network(dtype)
         geometry = network.geometry(height, width, size)
-        tensors = [*network.parameters(), *network.kept_tensors()]
-        weights = sum(t.numel() * t.element_size() for t in tensors)
+        weights = network.resident_bytes()
         return Need(network.program(geometry), geometry, 1, dtype.itemsize, caller_bytes, weights)
 
     def stream(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from esc_plugin import Cancelled, ImageError, __version__
+from esc_plugin.memory import free_host_bytes
 
 from .axes import Axes
 from .geometry import Grid, Region, central_part, finest, lengths
@@ -245,9 +246,7 @@ class Task:
         return levels if len(levels) > 1 else levels[0]
 
     def _large_planes(self) -> bool:
-        import psutil
-
-        return self.nbytes / self.planes > SHARE_OF_MEMORY * psutil.virtual_memory().available
+        return self.nbytes / self.planes > SHARE_OF_MEMORY * free_host_bytes()
 
     def _compare(self, image: Watched, pixels: Any, result: Result) -> None:
         """If wanted, fill in input minus averaged result, its bias and RMS, and the mean of the input."""

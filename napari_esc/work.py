@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
+from esc_plugin.memory import free_host_bytes
 
 from .engines import Engine, engine_for
 from .job import Cancel, Progress, Result, Settings, Task
@@ -87,7 +87,7 @@ def estimate_work(task: Task) -> Callable[[Progress, Cancel], Estimate]:
 
 def too_large(nbytes: int) -> bool:
     """Tell whether a result should not be made in memory."""
-    return nbytes > SHARE_OF_MEMORY * psutil.virtual_memory().available
+    return nbytes > SHARE_OF_MEMORY * free_host_bytes()
 
 
 def memory_limit() -> int | None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,9 +22,10 @@ from esc_plugin.engine import Need, Plan, Run, make_plan
 from esc_plugin.engine.plan import LEAST_WORK_BYTES, RESERVE_BYTES, regions
 from esc_plugin.engine.run import out_of_memory
 from esc_plugin.errors import Cancelled, EscError
-from esc_plugin.network import ESC, EscConfig, released
+from esc_plugin.network import ESC, EscConfig, released, window_attention
+from esc_plugin.network.attention import makes_scores
 from esc_plugin.network.program import Region, Step
-from esc_plugin.upscaler import TensorImage
+from esc_plugin.upscaler import TensorImage, Upscaler
 from esc_plugin.weights.load import load_model
 from esc_plugin.weights.model import read_model
 
@@ -203,3 +208,117 @@ def test_a_plan_keeps_its_limit_and_uses_it(side: int, limit: int) -> None:
 def test_a_plan_that_cannot_be_says_what_it_would_take() -> None:
     with pytest.raises(EscError, match=r"needs at least .* GiB of memory on cpu, of which 0\.12 GiB"):
         make_plan(need_of(256), CPU, RESERVE_BYTES)
+
+
+# ------------------------------------------------------------------ what a network makes beside its parameters
+
+#: Of a file of 1 MB whose attention biases would take 2 GiB.
+BIASED = replace(TINY, dim=16, num_heads=16, window_size=64, n_blocks=2)
+
+#: Loads a model, plans and runs it, with room for 700 MiB beside the program itself.
+FRUGAL = r"""
+import resource, sys
+import psutil, torch
+from esc_plugin import EscError, Upscaler, load_model
+limit = psutil.Process().memory_info().vms + 700 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+model = load_model(sys.argv[1])
+for memory_limit in (2**30, None):  # the default heeds the limit above
+    upscaler = Upscaler(model, device="cpu", memory_limit=memory_limit)
+    for work in (lambda: upscaler.plan(8, 8), lambda: upscaler.run(torch.rand(1, 3, 8, 8))):
+        try:
+            work()
+        except EscError as error:
+            print(error)
+"""
+
+
+def test_nothing_large_is_made_before_the_plan(tmp_path) -> None:
+    pytest.importorskip("resource", reason="Windows can't limit the memory of a process")
+    torch.save(ESC(BIASED).state_dict(), tmp_path / "biased.pth")
+    root = Path(__file__).parents[1]
+    program = [sys.executable, "-c", FRUGAL, str(tmp_path / "biased.pth")]
+    done = subprocess.run(program, cwd=root, capture_output=True, text=True, check=False)
+    if sys.platform == "darwin" and "ValueError" in done.stderr:
+        pytest.skip("this system doesn't limit the memory of a process")
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    assert all("the image needs at least 2.13 GiB of memory on cpu" in line for line in lines)
+
+
+def test_a_bias_is_made_once_at_the_first_run() -> None:
+    network = ESC(TINY).eval().requires_grad_(False)
+    attention = network.blocks[0].attn
+    made = []
+    make = attention._make_bias
+    attention._make_bias = lambda: made.append(1) or make()
+    bytes_before = network.resident_bytes()
+    image = torch.rand(1, 3, 20, 20)
+    assert not made
+    expected = run(network, image, plan_of(10**6))
+    assert torch.equal(run(network, image, plan_of(10**6)), expected)
+    image.requires_grad_()
+    network(image).sum().backward()  # what was made in the engine serves here too
+    assert image.grad is not None
+    assert len(made) == 1
+    assert network.resident_bytes() == bytes_before
+    network.load_state_dict(network.state_dict())
+    run(network, image.detach(), plan_of(10**6))
+    assert len(made) == 2
+
+
+def test_a_window_counts_as_a_whole_however_small_the_image() -> None:
+    config = replace(TINY, window_size=128)
+    window = 128 * 128 * 12 * config.dim * 4
+    assert need_of(8, config).chunk_bytes(LEAST_WORK_BYTES) >= window
+    assert need_of(128 + 5, config).chunk_bytes(LEAST_WORK_BYTES) >= 4 * window  # the rest joins its neighbour
+
+
+@pytest.mark.parametrize(("kind", "depth", "expected"), [("cpu", 1, 0), ("cuda", 16, 0), ("cuda", 12, 1), ("mps", 16, 1)])
+def test_scores_are_counted_where_a_device_makes_them(monkeypatch, kind: str, depth: int, expected: int) -> None:
+    assert makes_scores(torch.device(kind), depth) == expected
+    config = replace(TINY, window_size=64)
+    monkeypatch.setattr(window_attention, "makes_scores", lambda *_: makes_scores(torch.device(kind), depth))
+    scores = config.num_heads * 64**4 * 4
+    assert (need_of(8, config).chunk_bytes(LEAST_WORK_BYTES) >= scores + 2 * scores) == bool(expected)  # and the bias
+
+
+def test_no_memory_for_a_bias_is_one_sentence(monkeypatch) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 68719476736 bytes.\nMore")
+
+    network = ESC(TINY).eval().requires_grad_(False)
+    monkeypatch.setattr(window_attention.WindowAttention, "_make_bias", fail)
+    with pytest.raises(EscError, match=r"^cpu has no .* GiB for what 'block 1/\d attention' needs beside the image\.$"):
+        run(network, torch.rand(1, 3, 20, 20), plan_of(10**6))
+
+
+# ------------------------------------------------------------------ a host's autocast
+
+
+def test_an_active_autocast_changes_nothing() -> None:
+    upscaler = Upscaler("esc-nano-x2", device="cpu")
+    image = np.random.default_rng(0).random((40, 50, 3), dtype=np.float32)
+    batch = torch.from_numpy(image).permute(2, 0, 1)[None]
+    calls = [
+        lambda: upscaler(image),
+        lambda: upscaler(image, size=(70, 90)),
+        lambda: upscaler(image, consistency=True),
+        lambda: upscaler(image, scale=0.5, linear_light=True),
+        lambda: upscaler.run(batch),
+        lambda: upscaler.model.network(batch),
+    ]
+    expected = [torch.as_tensor(call()) for call in calls]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = [torch.as_tensor(call()) for call in calls]
+        assert torch.is_autocast_enabled("cpu")
+    assert [torch.equal(a, b) for a, b in zip(found, expected, strict=True)] == [True] * len(calls)
+
+
+def test_training_keeps_its_autocast() -> None:
+    network = ESC(TINY).train()
+    image = torch.rand(1, 3, 20, 20)
+    expected = network(image)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(network(image), expected)

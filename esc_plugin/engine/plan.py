@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isqrt
 
-import psutil
 import torch
 
+from ..device import free_bytes
 from ..errors import EscError
 from ..network.program import Geometry, Program, Region, Step
 from .maps import Storage
@@ -66,7 +66,7 @@ class Need:
     caller_bytes : int
         What the caller holds in host memory for it: the output array, if it isn't a file.
     network_bytes : int
-        Parameters and attention biases on the device.
+        Parameters on the device, and what is kept beside them: attention biases.
     """
 
     program: Program
@@ -82,7 +82,7 @@ class Need:
         return self.batch * height * width * self.program.channels[name] * self.itemsize
 
     def chunk_bytes(self, work: int) -> int:
-        """Largest size of what one chunk really takes under `work`."""
+        """Largest size of what one chunk really takes under `work`, with what its step holds."""
         return max(self._step_bytes(step, work) for step in self.program.steps)
 
     def chunks(self, work: int) -> int:
@@ -95,7 +95,9 @@ class Need:
         grid = self.geometry.grid
         region = max(regions(step, grid, work, self.itemsize, self.batch), key=lambda r: r.height * r.width)
         grown = region.grow(halo, grid)
-        return int(grown.height * grown.width * step.width * self.itemsize * self.batch)
+        # A part of a window is filled up to a whole one.
+        height, width = (-(-n // step.multiple) * step.multiple for n in (grown.height, grown.width))
+        return int(height * width * step.width * self.itemsize * self.batch) + step.held * self.batch
 
 
 def make_plan(need: Need, device: torch.device, memory_limit: int | None = None) -> Plan:
@@ -155,14 +157,6 @@ def _check_disk(plan: Plan) -> None:
             f"the image needs {plan.disk_bytes / 2**30:.1f} GiB of temporary files, {free / 2**30:.1f} GiB are free in "
             f"{folder!r}; set TMPDIR to a larger disk or raise the memory limit."
         )
-
-
-def free_bytes(device: torch.device) -> int:
-    """Return the memory that can be had on a device now, in bytes."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available  # of Apple's and other shared memories too
 
 
 def regions(step: Step, grid: tuple[int, int], work: int, itemsize: int, batch: int = 1) -> Iterator[Region]:

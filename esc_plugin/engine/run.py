@@ -11,6 +11,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from ..device import without_autocast
 from ..errors import Cancelled, EscError
 from ..network.program import Chunk, Geometry, Program, Region, Step
 from .maps import FileMap, Sink, Source, TensorMap, make_map
@@ -77,7 +78,7 @@ class Run:
         """
         self._work = self.plan.work
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), without_autocast(self.device):
                 mean = None
                 for step in self.program.steps:
                     mean = self._step(step, mean)
@@ -87,7 +88,7 @@ class Run:
             self._maps.clear()
 
     def _step(self, step: Step, mean: Tensor | None) -> Tensor | None:
-        value = step.setup(mean) if step.setup else None
+        value = self._set_up(step, mean)
         # Apple's devices have no float64; sums of a chunk are exact enough in float32 everywhere.
         exact = torch.float32 if self.device.type == "mps" else torch.float64
         total = torch.zeros(self.batch, step.mean, dtype=exact, device=self.device)
@@ -101,6 +102,15 @@ class Run:
                 self._advance(step.cost * part.height * part.width)
         height, width = self.geometry.grid
         return (total / (height * width)).float() if step.mean else None
+
+    def _set_up(self, step: Step, mean: Tensor | None) -> object:
+        try:
+            return step.setup(mean) if step.setup else None
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            size = f"{step.held / 2**30:.2f} GiB"
+            raise EscError(f"{self.device} has no {size} for what {step.name!r} needs beside the image.") from None
 
     def _compute(self, step: Step, region: Region, value: object) -> Iterator[tuple[Region, Tensor]]:
         """Yield the output of a region, in smaller parts if the device can't do it at once."""

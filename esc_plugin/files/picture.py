@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import psutil
 
 from ..errors import ImageError
+from ..memory import free_host_bytes
 from . import xmp as packets
 
 #: A file that claims more pixels than this is refused unless the caller says otherwise: it is damaged or meant to harm.
@@ -100,7 +100,7 @@ def check_size(name: str, shape: tuple[int, ...], itemsize: int, max_pixels: int
         raise ImageError(f"{name} has no pixels: its shape is {shape}.")
     if pixels > max_pixels * 4:
         raise ImageError(f"{name} claims to have {pixels / 1e6:,.0f} million values; raise the limit if that is true.")
-    if pixels * itemsize > (free := psutil.virtual_memory().available):
+    if pixels * itemsize > (free := free_host_bytes()):
         raise ImageError(f"{name} needs {pixels * itemsize / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free.")
 
 
@@ -119,7 +119,7 @@ def empty_array(shape: tuple[int, ...], dtype: Any, memory_limit: int | None = N
     """
     dtype = np.dtype(dtype)
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    free = psutil.virtual_memory().available
+    free = free_host_bytes()
     if size < min(free, free if memory_limit is None else memory_limit) * SHARE_OF_FREE:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile(prefix="esc-") as file:

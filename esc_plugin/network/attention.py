@@ -30,6 +30,14 @@ def kernel_dtype(matrix: Tensor, depth: int) -> torch.dtype:
     return torch.float32
 
 
+def makes_scores(device: torch.device, depth: int) -> bool:
+    """Tell whether `attend` holds the scores of all its windows at once, with vectors of `depth`, to plan memory.
+
+    The kernel for CPUs never does. CUDA's wants vectors of a multiple of 8, other devices may have none.
+    """
+    return device.type not in ("cpu", "meta", "cuda") or (device.type == "cuda" and depth % 8 > 0)
+
+
 def attend(qkv: Tensor, bias: Bias) -> Tensor:
     """Attend within each window.
 

@@ -62,6 +62,8 @@ class ConvAttn(nn.Module):
             taps + config.pdim if config.large_kernel == "separable" else taps * config.pdim
         )
         self.width = 4 * config.dim + 2 * config.pdim
+        # `kernel` works in float32: the product with the diagonal, the sum, and what is made of it.
+        self.held = 12 * taps * config.pdim * (1 if config.large_kernel == "separable" else config.pdim)
 
     def kernel(self, large: tuple[Tensor, ...], mean: Tensor) -> tuple[Tensor, ...]:
         """Merge the shared kernel and the one made from `mean` (B, P).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from fractions import Fraction
 from functools import partial
 from typing import cast
@@ -9,6 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ..device import without_autocast
 from .attention import Bias
 from .config import EscConfig
 from .conv_attention import ConvAttn, d4_mean
@@ -73,6 +75,7 @@ class Block(nn.Module):
             apply,
             setup=lambda _: attn.bias(),
             multiple=attn.window_size,
+            held=attn.passing_bytes,
             width=attn.width,
             cost=attn.cost,
         )
@@ -97,7 +100,7 @@ class Block(nn.Module):
         def apply(chunk: Chunk, kernel: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Tensor:
             return conv(y, kernel, partial(chunk.crop, halo=conv.halo)).add_(x)
 
-        return Step(name, {x: 0, y: conv.halo}, x, apply, setup=setup, width=conv.width, cost=conv.cost)
+        return Step(name, {x: 0, y: conv.halo}, x, apply, setup=setup, held=conv.held, width=conv.width, cost=conv.cost)
 
     def _out_step(self, name: str, x: str, skip: str, writes: str) -> Step:
         def apply(chunk: Chunk, _: None, x: Tensor, skip: Tensor) -> Tensor:
@@ -152,7 +155,7 @@ class ESC(nn.Module):
         return self.lk_channel, self.lk_spatial
 
     def train(self, mode: bool = True) -> ESC:
-        """Switch between training and evaluation; evaluation makes what depends on weights alone once and for all."""
+        """Switch between training and evaluation; evaluation keeps what depends on weights alone."""
         super().train(mode)
         with torch.no_grad():
             self._kept_kernel = None if mode else self._make_kernel()
@@ -170,10 +173,11 @@ class ESC(nn.Module):
     def _blocks(self) -> list[Block]:
         return cast("list[Block]", list(self.blocks))
 
-    def kept_tensors(self) -> list[Tensor]:
-        """Return what evaluation keeps beside the parameters: the averaged kernel and the attention biases."""
-        biases = [t for block in self._blocks() for t in block.attn.kept_tensors()]
-        return [*(self._kept_kernel or ()), *biases]
+    def resident_bytes(self) -> int:
+        """Return what the parameters take, and what evaluation keeps beside them once it has run."""
+        tensors = [*self.parameters(), *(self._kept_kernel or ())]
+        kept = sum(block.attn.kept_bytes for block in self._blocks())
+        return kept + sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     def geometry(self, height: int, width: int, size: tuple[int, int] | None = None) -> Geometry:
         """Lay out a run over an image of `height` x `width`.
@@ -268,7 +272,10 @@ class ESC(nn.Module):
             (B, 3, scale H, scale W), float32, not clipped.
         """
         geometry = self.geometry(image.shape[-2], image.shape[-1], size)
-        return run_whole(self.program(geometry), geometry, image)
+        # A host's autocast would round what has to stay exact; a training's own is wanted.
+        plain = self.training or torch.compiler.is_compiling()
+        with nullcontext() if plain else without_autocast(image.device):
+            return run_whole(self.program(geometry), geometry, image)
 
 
 def _refresh(net: ESC, _: object) -> None:

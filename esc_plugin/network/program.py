@@ -148,6 +148,8 @@ class Step:
         handed to the next step's `setup`.
     multiple : int
         Chunks start on multiples of it and none is smaller, but for a map that is smaller itself.
+    held : int
+        Bytes per image that what `setup` returns takes at most, while it is made and used, beside what is kept for later.
     width : float
         About how many values per feature pixel live at once inside `apply`, to plan memory.
     cost : float
@@ -161,6 +163,7 @@ class Step:
     setup: Callable[[Tensor | None], Any] | None = None
     mean: int = 0
     multiple: int = 1
+    held: int = 0
     width: float = 1.0
     cost: float = 1.0
 

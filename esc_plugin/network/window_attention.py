@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Bias, attend, kernel_dtype
+from .attention import Bias, attend, kernel_dtype, makes_scores
 from .config import EscConfig
 from .layers import random_parameter, reflect_pad
 
@@ -36,26 +36,61 @@ class WindowAttention(nn.Module):
             self.to_q = random_parameter(n, config.rib_hidden, config.position_rank, std=0.02)
             self.to_k = random_parameter(n, config.rib_hidden, config.position_rank, std=0.02)
             self.gate = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim), nn.Conv2d(dim, dim, 1))
+        self.rank = config.position_rank
+        self._keep = False
         self._kept: Bias | None = None
-        self.cost = 4 * dim**2 + 2 * w * w * (dim + n * config.position_rank)
-        self.width = 12 * dim + 6 * n * config.position_rank
+        self.cost = 4 * dim**2 + 2 * w * w * (dim + n * self.rank)
+
+    @property
+    def width(self) -> float:
+        """About how many values per pixel live at once in `forward`."""
+        n, dim = self.num_heads, self.to_out.in_channels
+        scores = n * self.window_size**2 if makes_scores(self.to_qkv.weight.device, dim // n + self.rank) else 0
+        return 12 * dim + 6 * n * self.rank + 2 * scores
+
+    @property
+    def kept_bytes(self) -> int:
+        """What `bias` keeps from its first call on."""
+        size = 0 if self.position == "flash" else self._bias_values * self.to_qkv.weight.element_size()
+        return size if self._keep and size <= KEEP_BIAS_BYTES else 0
+
+    @property
+    def passing_bytes(self) -> int:
+        """What the bias takes beside that while it is made and used."""
+        if self.position == "flash":
+            return 0
+        weight = self.to_qkv.weight
+        item = weight.element_size() if weight.device.type != "cpu" else max(weight.element_size(), 4)  # see `kernel_dtype`
+        made = self._bias_values
+        if self.position == "rib":
+            made += self.window_size**2 * (self.to_hidden.shape[0] + 3 * self.to_hidden.shape[1])
+        return 2 * made * item - self.kept_bytes
+
+    @property
+    def _bias_values(self) -> int:
+        pixels = self.window_size**2
+        return self.num_heads * pixels * (pixels if self.position == "table" else 2 * self.rank)
 
     def bias(self) -> Bias:
-        """Return the positional bias as `attend` likes it, from `keep_bias` if it was called."""
-        bias = self._kept or self._make_bias()
+        """Return the positional bias as `attend` likes it."""
+        bias = self._kept or self._new_bias()
         if bias.matrix is None:
             return bias
         return Bias(bias.matrix.to(kernel_dtype(bias.matrix, self.to_out.in_channels // self.num_heads)))
 
     def keep_bias(self, keep: bool) -> None:
-        """Make the bias once and for all (``True``), or at each call again, as training needs it."""
-        n, w = self.num_heads, self.window_size
-        too_large = self.position == "table" and n * w**4 * self.to_qkv.weight.element_size() > KEEP_BIAS_BYTES
-        self._kept = self._make_bias() if keep and not too_large else None
+        """Make the bias at the next call once and for all (``True``), or at each call again, as training needs it.
 
-    def kept_tensors(self) -> list[Tensor]:
-        """Return the tensors of the kept bias that are no parameters."""
-        return [t for t in self._kept or () if t is not None and not isinstance(t, nn.Parameter)]
+        It is not made here: that may take far more memory than the parameters, and who plans the memory comes later.
+        """
+        self._keep, self._kept = keep, None
+
+    def _new_bias(self) -> Bias:
+        if not self.kept_bytes or torch.compiler.is_compiling():
+            return self._make_bias()
+        with torch.inference_mode(False), torch.no_grad():  # a later call may want gradients
+            self._kept = self._make_bias()
+        return self._kept
 
     def _apply(self, fn, recurse=True):  # torch declares no types here
         """Move or cast the kept bias along with the parameters."""
