@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..disk import name_key
 from ..errors import ImageError
-from ..resample import fit_size, target_size
+from ..sizes import fit_size, target_size
 from . import FORMATS, SUFFIXES
 
 #: What a template may name; ``from`` is the image's own suffix, ``ext`` that of the result.
