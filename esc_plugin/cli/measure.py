@@ -68,7 +68,7 @@ def compare(
 
     check_source(image)
     opt.check_output(output, list(FORMATS), image, overwrite=overwrite, ours=made_by("compare"))
-    source = model or f"esc-nano-x{scale}"
+    source = f"esc-nano-x{scale}" if model is None else model
     look_up(source)
 
     from ..compare import Detail, comparison, write_comparison
@@ -79,7 +79,7 @@ def compare(
     sheet = comparison(
         read_picture(image).pixels,
         upscaler,
-        detail=Detail.parse(detail) if detail else None,
+        detail=None if detail is None else Detail.parse(detail),
         reduce=reduce,
         zoom=zoom,
     )

@@ -74,7 +74,6 @@ def upscale(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say how each result was made.")] = False,
 ) -> None:
     """Upscale images: files, folders, patterns. Everything that a file carries is kept."""
-    from ..files.batch import Batch
     from ..files.jobs import Wish, check_exact, find_images, plan_jobs
     from ..files.refused import split_results
     from ..weights.lookup import look_up
@@ -90,12 +89,12 @@ def upscale(
         "linear_light": linear_light,
         "consistency": consistency,
     }
-    source = model or default_model(wish)
+    source = default_model(wish) if model is None else model
     found, known = find_images(images, recursive), look_up(source)
     suffix = f".{form.lower().lstrip('.')}" if form else None
 
-    def jobs_for(name: str, scale: int) -> list[Job]:
-        return plan_jobs(found, output, name, wish.label(scale), suffix)
+    def jobs_for(name: str, factor: int) -> list[Job]:
+        return plan_jobs(found, output, name, wish.label(factor), suffix)
 
     jobs, report = jobs_for(known.name or "model", known.scale or 1), Report(verbose)
     if consistency:
@@ -108,6 +107,9 @@ def upscale(
     if not ready:
         sys.exit(report.finish())
     loaded = load_upscaler(source, window_size, device, precision, memory)
+
+    from ..files.batch import Batch
+
     batch = Batch(loaded, wish, options, quality, round(megapixels * 1e6), overwrite, skip_existing)
     targets = {job.source: job for job in jobs_for(loaded.model.name, loaded.model.scale)}
     ready = [targets[job.source] for job in ready]

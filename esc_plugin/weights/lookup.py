@@ -34,6 +34,8 @@ def look_up(source: str) -> Known:
     HubError
         If there is no such model; the text names those that are alike.
     """
+    if not source:
+        raise HubError("the name of a model is empty.")
     entry = find_model(source)
     kind = None if entry and entry.name == source else kind_of(Path(source))
     if kind == "file":
