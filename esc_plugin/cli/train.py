@@ -20,7 +20,10 @@ MOST_ITERATIONS, MOST_MACHINES = 10**9, 10**4
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="Name of a recipe, such as classic or nano, or a YAML file.", metavar="RECIPE")
+        str,
+        typer.Argument(
+            callback=opt.usable, help="Name of a recipe, such as classic or nano, or a YAML file.", metavar="RECIPE"
+        ),
     ],
     data: Annotated[
         list[Path] | None,
