@@ -66,8 +66,8 @@ def compare(
     from ..files.jobs import check_source
     from ..weights.lookup import look_up
 
-    check_source(image)
     opt.check_output(output, list(FORMATS), image, overwrite=overwrite, ours=made_by("compare"))
+    check_source(image)
     source = f"esc-nano-x{scale}" if model is None else model
     look_up(source)
 

@@ -77,8 +77,8 @@ def inspect(
     """Look inside a model: its kernels, how alike its layers are, and how far a pixel sees."""
     from ..files.jobs import check_source
 
-    check_source(image)
     opt.check_output(output, REPORTS, image, model, overwrite=overwrite, ours=is_own_report)
+    check_source(image)
     place = parse_place(at) if at is not None else None
     loaded = open_model(model, window_size=window_size)
 

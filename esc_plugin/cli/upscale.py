@@ -161,7 +161,7 @@ class Report:
             self.done += 1
             say(f"{plain(job.source)} -> {plain(job.target)}  {result.size[1]} x {result.size[0]}")
             if self.verbose and result.provenance:
-                say(plain("  " + ", ".join(f"{key} {value}" for key, value in result.provenance.items())))
+                say("  " + plain(", ".join(f"{key} {value}" for key, value in result.provenance.items())))
             for note in result.notes:
                 complain("note", f"{job.source}: {note}")
 
@@ -208,9 +208,9 @@ def sift(jobs: list[Job], report: Report, targets: bool, overwrite: bool, skip_e
                 if skip_existing and job.target.exists():
                     report(job, None)
                     continue
-            check_source(job.source)
             if job in refused:
                 raise ImageError(refused[job])
+            check_source(job.source)
         except EscError as error:
             report(job, str(error))
         else:
