@@ -58,15 +58,13 @@ def check_agreement(image: Any, upscaled: Any, axes: str | None = None) -> list[
     Raises
     ------
     ImageError
-        If the second can't be an upscaled version of the first.
+        If the second can't be an upscaled version of the first: other axes, smaller, or of other proportions.
     """
     layout = layout_of(image, axes)
     large = layout_of(upscaled, layout.axes)
-    if large.shape != layout.resized(large.height, large.width) or (large.height, large.width) < (
-        layout.height,
-        layout.width,
-    ):
+    if large.shape != layout.resized(large.height, large.width):
         raise ImageError(f"shape {large.shape} is no upscaled version of {layout.shape}, axes {layout.axes!r}.")
+    _check_factor((layout.height, layout.width), (large.height, large.width))
     channel = "C" if "C" in layout.axes else "S"
     found: dict[int, _Tally] = {}
     for index in layout.planes():
@@ -78,6 +76,18 @@ def check_agreement(image: Any, upscaled: Any, axes: str | None = None) -> list[
         for sample in range(plane.shape[2]):
             found.setdefault(sample, _Tally()).add(plane[..., sample], other[..., sample])
     return [tally.result(place) for place, tally in sorted(found.items())]
+
+
+def _check_factor(size: tuple[int, int], large: tuple[int, int]) -> None:
+    """Raise an `ImageError` unless one factor from 1 on makes `large` of `size`, within the rounding to whole pixels."""
+    least = max((n - 0.5) / small for n, small in zip(large, size, strict=True))
+    most = min((n + 0.5) / small for n, small in zip(large, size, strict=True))
+    if least > most or large[0] < size[0] or large[1] < size[1]:
+        (height, width), factor = size, max(round(large[0] / size[0]), 1)
+        raise ImageError(
+            f"{large[1]} x {large[0]} is no upscaled version of {width} x {height} (width x height): both must grow by "
+            f"one factor, as {width * factor} x {height * factor} would by {factor}."
+        )
 
 
 class _Tally:

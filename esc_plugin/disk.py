@@ -64,7 +64,10 @@ def identities(*paths: str | Path) -> frozenset[Any]:
 
 def name_key(path: str | Path) -> str:
     """Return the full name without links; some file systems don't tell a.png from A.png."""
-    return os.path.realpath(path).casefold()
+    try:
+        return os.path.realpath(path).casefold()
+    except ValueError:  # no path at all, which whoever opens it will find
+        return str(path)
 
 
 def check_free(

@@ -1,4 +1,4 @@
-"""Any target size: how often a network runs, and the antialiased filter that goes the rest of the way."""
+"""Any target size: the antialiased filter that goes the rest of the way where networks have stopped."""
 
 from __future__ import annotations
 
@@ -10,58 +10,15 @@ from PIL import Image
 from torch import Tensor
 
 from .engine import Sink, Source
-from .errors import ImageError
 from .network.program import Region
+from .sizes import LARGEST_SCALE, Size, fit_size, runs_needed, target_size
+
+__all__ = ["LARGEST_SCALE", "Resampler", "Size", "fit_size", "resize", "runs_needed", "target_size", "to_gamma", "to_linear"]
 
 #: Half the width of the Lanczos filter, in pixels of the coarser grid.
 LANCZOS = 3
 #: Values of the output that the filter makes at a time.
 BAND_VALUES = 2**22
-#: A factor above this is a slip of the hand rather than a wish.
-LARGEST_SCALE = 64
-
-Size = tuple[int, int]
-
-
-def target_size(height: int, width: int, scale: float) -> Size:
-    """Return height and width of an image that is enlarged by `scale`, at least one pixel each.
-
-    Raises
-    ------
-    ImageError
-        If `scale` isn't in 0..64.
-    """
-    if not 0 < scale <= LARGEST_SCALE:
-        raise ImageError(f"scale must be above 0 and at most {LARGEST_SCALE}, not {scale!r}.")
-    return max(round(height * scale), 1), max(round(width * scale), 1)
-
-
-def fit_size(height: int, width: int, box_height: int | None, box_width: int | None) -> Size:
-    """Return the largest size of the same proportions inside a box, of which one side may be open (``None``).
-
-    Raises
-    ------
-    ImageError
-        If a side is below 1, or both are open.
-    """
-    sides = [(box_height, height), (box_width, width)]
-    if box_height is box_width is None or any(side is not None and side < 1 for side, _ in sides):
-        raise ImageError(f"a target size must be 1 or more, not {box_width!r} x {box_height!r} (width x height).")
-    scale = min(side / length for side, length in sides if side is not None)
-    size = max(round(height * scale), 1), max(round(width * scale), 1)
-    # Rounding must not miss the side that was asked for.
-    return min(size[0], box_height or size[0]), min(size[1], box_width or size[1])
-
-
-def runs_needed(size: Size, target: Size, scale: int, any_scale: bool) -> int:
-    """Return how often a network of `scale` runs before a filter shrinks its output to `target`: 0 if nothing grows."""
-    grows = target[0] > size[0] or target[1] > size[1]
-    if any_scale or scale == 1:
-        return int(grows or scale == 1)
-    runs = 0
-    while grows and (size[0] * scale**runs < target[0] or size[1] * scale**runs < target[1]):
-        runs += 1
-    return runs
 
 
 class Resampler:

@@ -1,8 +1,11 @@
-"""Amounts as people write them."""
+"""Amounts and paths as people write them."""
 
 from __future__ import annotations
 
+import os
+import reprlib
 import unicodedata
+from pathlib import Path
 
 from .errors import EscError
 
@@ -10,6 +13,18 @@ UNITS = {"": 1, "B": 1, "K": 2**10, "KB": 2**10, "M": 2**20, "MB": 2**20, "G": 2
 #: Unicode's categories: control, format, surrogate.
 UNPRINTABLE = ("Cc", "Cf", "Cs")
 JOINERS = "\u200c\u200d"
+#: A plain number below it was hardly meant as bytes.
+LEAST_BYTES = 2**20
+#: More than any machine has; beyond it numbers stop being exact.
+MOST_BYTES = 2**50
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxlong = _short.maxother = 80
+
+
+def quoted(value: object) -> str:
+    """Return `repr` of what a user wrote, cut in the middle so that it fits into a line."""
+    return _short.repr(value)
 
 
 def parse_bytes(text: str) -> int:
@@ -18,16 +33,18 @@ def parse_bytes(text: str) -> int:
     Raises
     ------
     EscError
-        If it is no such thing.
+        If it is no such thing, or a number so small that a unit must be missing.
     """
     number = text.strip().upper().removesuffix("IB")
     unit = number.lstrip("0123456789.")
     try:
         size = int(float(number.removesuffix(unit)) * UNITS[unit.strip()])
-    except (KeyError, ValueError):
-        raise EscError(f"can't read {text!r} as an amount of memory; write 4GB, 512MB or bytes.") from None
-    if size <= 0:
-        raise EscError(f"an amount of memory must be positive, not {text!r}.")
+    except (KeyError, ValueError, OverflowError):
+        raise EscError(f"can't read {quoted(text)} as an amount of memory; write 4GB, 512MB or bytes.") from None
+    if not 0 < size <= MOST_BYTES:
+        raise EscError(f"an amount of memory must be above 0 and at most {MOST_BYTES // 2**30:,}GB, not {quoted(text)}.")
+    if not unit and size < LEAST_BYTES:
+        raise EscError(f"{text!r} would be bytes, too few to work with; write {text.strip()}GB or {text.strip()}MB.")
     return size
 
 
@@ -37,3 +54,20 @@ def printable(text: str) -> str:
     So are what turns the direction of writing, and bytes of a file's name that are no text. Joiners are part of words.
     """
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in UNPRINTABLE and c not in JOINERS else c for c in text)
+
+
+def check_path(path: str | Path) -> None:
+    """Raise an `EscError` for what can't be a path on this machine, whether anything is there or not.
+
+    Too long a name, links that lead in a circle, a NUL, a folder that may not be entered: each would be another exception at
+    the first use.
+    """
+    if not str(path):
+        raise EscError("the name of a file or folder is empty.")
+    try:
+        os.stat(path)  # noqa: PTH116  # Path.stat differs between versions of Python in what it raises
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EscError(f"can't use the path {quoted(str(path))}: {reason}.") from None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from esc_plugin import ImageError
 from esc_plugin.consistency import average, check_agreement, project
+from esc_plugin.sizes import fit_size, target_size
 
 from .small import random_upscaler
 
@@ -128,11 +129,35 @@ def test_a_brighter_output_has_a_bias_per_channel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "other"), [((4, 4), (8, 8, 3)), ((4, 4, 3), (8, 8, 4)), ((4, 4), (3, 8)), ((2, 4, 4), (3, 8, 8))]
+    ("shape", "other"),
+    [
+        ((4, 4), (8, 8, 3)),
+        ((4, 4, 3), (8, 8, 4)),
+        ((4, 4), (3, 8)),
+        ((4, 4), (8, 3)),
+        ((2, 4, 4), (3, 8, 8)),
+        ((40, 40), (80, 120)),  # other proportions
+        ((40, 60), (120, 80)),  # turned
+        ((40, 40), (82, 80)),
+    ],
 )
 def test_what_can_not_be_compared(shape: tuple[int, ...], other: tuple[int, ...]) -> None:
     with pytest.raises(ImageError):
         check_agreement(np.zeros(shape), np.zeros(other))
+
+
+def test_what_does_not_fit_is_told_with_what_would() -> None:
+    with pytest.raises(ImageError, match=r"120 x 80 is no upscaled version of 40 x 40 .* as 80 x 80 would by 2\."):
+        check_agreement(np.zeros((40, 40)), np.zeros((80, 120)))
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.floats(1, 9))
+def test_any_factor_can_be_compared(height: int, width: int, scale: float) -> None:
+    large = target_size(height, width, scale)
+    assert check_agreement(np.ones((height, width)), np.ones(large))[0].worst < 1e-9
+    boxed = fit_size(height, width, large[0], large[1])
+    if min(boxed[0] - height, boxed[1] - width) >= 0:
+        check_agreement(np.ones((height, width)), np.ones(boxed))
 
 
 def test_a_broken_factor_can_not_be_projected() -> None:

@@ -153,7 +153,7 @@ def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch: p
 def test_the_command_and_a_fixed_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("esc_plugin.cli.study.open_model", lambda name: random_model(CLASSIC, name))
+    monkeypatch.setattr("esc_plugin.cli.study.open_model", lambda name, **_: random_model(CLASSIC, name))
     arguments = ["export", "mine", tmp_path / "out.onnx", "--size", 9, 20]
     monkeypatch.setattr(sys, "argv", ["esc-sr", *map(str, arguments)])
     with pytest.raises(SystemExit) as done:

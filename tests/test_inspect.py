@@ -319,7 +319,7 @@ def test_one_picture_and_fp_too(tmp_path: Path) -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr("esc_plugin.cli.study.open_model", lambda name: random_model(SMALL, name))
+    monkeypatch.setattr("esc_plugin.cli.study.open_model", lambda name, **_: random_model(SMALL, name))
     monkeypatch.setattr(sys, "argv", ["esc-sr", "inspect", *map(str, arguments)])
     with pytest.raises(SystemExit) as done:
         cli.main()

@@ -20,7 +20,7 @@ from PIL import Image
 
 from esc_plugin import load_model
 from esc_plugin.cli import app
-from esc_plugin.cli.main import plain_errors
+from esc_plugin.cli.program import plain_errors
 from esc_plugin.errors import EscError
 from esc_plugin.evaluate import evaluate, mean
 from esc_plugin.network import EscConfig

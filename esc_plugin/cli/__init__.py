@@ -1,5 +1,28 @@
 """The command line: ``esc-sr``. One file a group of commands."""
 
-from .main import app, main
+from __future__ import annotations
+
+import sys
+from typing import Any
 
 __all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        from .program import run
+    except ImportError as error:
+        # Without its extra there is nothing to print with.
+        if (error.name or "").partition(".")[0] not in ("typer", "rich", "click"):
+            raise
+        sys.exit(f'error: the command line needs {error.name}; install it with: pip install "esc-plugin[cli]"')
+    run()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        from .program import app
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

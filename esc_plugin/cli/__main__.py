@@ -1,5 +1,5 @@
 """``python -m esc_plugin.cli``."""
 
-from .main import main
+from . import main
 
 main()

@@ -8,25 +8,30 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from ..disk import check_free, identities
 from ..errors import EscError
+from . import options as opt
 from .models import open_model
-from .terminal import OVERWRITE, console, errors, progress_bar
+from .terminal import complain, console, plain, progress_bar, say
+
+#: What figures are written as, see `esc_plugin.evaluate`.
+FIGURES = (".csv", ".json")
 
 
 def check(
-    image: Annotated[Path, typer.Argument(help="The image before.")],
-    upscaled: Annotated[Path, typer.Argument(help="The image after.")],
-    axes: Annotated[str | None, typer.Option(help="Letters of a stack's axes; by default the file's.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    image: Annotated[Path, typer.Argument(callback=opt.usable, help="The image before.")],
+    upscaled: Annotated[Path, typer.Argument(callback=opt.usable, help="The image after.")],
+    axes: opt.Axes = None,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Compare an upscaled image, averaged down, with the image it was made of."""
     from ..consistency import check_agreement
     from ..files import read_picture
+    from ..files.jobs import check_source
 
+    for path in (image, upscaled):
+        check_source(path)
     before, after = read_picture(image), read_picture(upscaled)
     found = check_agreement(before.pixels, after.pixels, axes or before.axes)
     if as_json:
@@ -41,57 +46,81 @@ def check(
 
 
 def compare(
-    image: Annotated[Path, typer.Argument(help="Image file.", metavar="IMAGE")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Picture to write.")] = Path("comparison.png"),
-    model: Annotated[str | None, typer.Option("-m", "--model", help="Name (`esc-sr models`) or weights file.")] = None,
-    scale: Annotated[int, typer.Option("-s", "--scale", help="Factor; chooses a model where none is named.")] = 2,
+    image: opt.ImageFile,
+    output: Annotated[Path, typer.Option("-o", "--output", callback=opt.usable, help="Picture to write.")] = Path(
+        "comparison.png"
+    ),
+    model: opt.ModelOption = None,
+    window_size: opt.WindowSize = None,
+    scale: Annotated[
+        int,
+        typer.Option("-s", "--scale", callback=opt.within(1, 16), help="Factor; chooses a model where none is named."),
+    ] = 2,
     reduce: Annotated[bool, typer.Option("--reduce", help="Reduce the image first, and show the original too.")] = False,
     detail: Annotated[str | None, typer.Option(help="Show left,top,width,height of the output only.")] = None,
-    zoom: Annotated[int, typer.Option(min=1, help="Screen pixels per output pixel.")] = 1,
-    overwrite: OVERWRITE = False,
+    zoom: Annotated[int, typer.Option(callback=opt.within(1, 64), help="Screen pixels per output pixel, 1 to 64.")] = 1,
+    overwrite: opt.Overwrite = False,
 ) -> None:
     """Draw bicubic and model side by side."""
-    from ..compare import Detail, check_comparison, comparison, write_comparison
+    from ..files import FORMATS, made_by
+    from ..files.jobs import check_source
+    from ..weights.lookup import look_up
+
+    opt.check_output(output, list(FORMATS), image, overwrite=overwrite, ours=made_by("compare"))
+    check_source(image)
+    source = f"esc-nano-x{scale}" if model is None else model
+    look_up(source)
+
+    from ..compare import Detail, comparison, write_comparison
     from ..files import read_picture
     from ..upscaler import Upscaler
 
-    check_comparison(output, image, overwrite)
-    upscaler = Upscaler(open_model(model or f"esc-nano-x{scale}"))
+    upscaler = Upscaler(open_model(source, window_size=window_size))
     sheet = comparison(
         read_picture(image).pixels,
         upscaler,
-        detail=Detail.parse(detail) if detail else None,
+        detail=None if detail is None else Detail.parse(detail),
         reduce=reduce,
         zoom=zoom,
     )
     write_comparison(output, sheet, upscaler)
-    console.print(f"{escape(str(image))} -> {escape(str(output))}", soft_wrap=True)
+    say(f"{plain(image)} -> {plain(output)}")
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Name (`esc-sr models`) or weights file.")],
-    folder: Annotated[Path, typer.Argument(help="Folder of true images.")],
-    low: Annotated[Path | None, typer.Option(help="Folder of their reductions; by default MATLAB's bicubic.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the figures as .csv or .json.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
-    overwrite: OVERWRITE = False,
+    model: opt.ModelName,
+    folder: Annotated[Path, typer.Argument(callback=opt.usable, help="Folder of true images.")],
+    low: Annotated[
+        Path | None, typer.Option(callback=opt.usable, help="Folder of their reductions; by default MATLAB's bicubic.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", callback=opt.usable, help="Write the figures as .csv or .json.")
+    ] = None,
+    window_size: opt.WindowSize = None,
+    device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
+    overwrite: opt.Overwrite = False,
 ) -> None:
     """Measure a model: PSNR and SSIM, next to bicubic."""
+    from ..weights.lookup import look_up
+
+    for place in (folder, low):
+        if place:
+            opt.check_images(place)
+    if output:
+        opt.check_output(output, FIGURES, model, overwrite=overwrite)
+    look_up(model)
     try:
         from .. import evaluate as figures
     except ImportError:
         raise EscError("figures need scikit-image; install it with: pip install scikit-image") from None
     from ..upscaler import Upscaler
 
-    if output:
-        figures.check_scores(output)
-        check_free(output, inputs=identities(model), overwrite=overwrite)
-    upscaler = Upscaler(open_model(model), device=device, precision=precision)
+    upscaler = Upscaler(open_model(model, window_size=window_size), device=device, precision=precision)
     try:
         distance = figures.load_lpips()
     except EscError as error:
-        errors.print(f"[yellow]note:[/] {escape(str(error))}", soft_wrap=True)
+        complain("note", error)
         distance = None
     with progress_bar(folder.name) as progress:
         scores = figures.evaluate(upscaler, folder, low, progress, distance)
@@ -103,7 +132,7 @@ def evaluate(
         values = (s.psnr_y, s.ssim_y, s.psnr_rgb, s.ssim_rgb, s.bicubic_psnr_y, s.bicubic_ssim_y)
         row = [f"{v:.2f}" if i % 2 == 0 else f"{v:.4f}" for i, v in enumerate(values)]
         distances = (s.lpips, s.bicubic_lpips) if distance else ()
-        table.add_row(s.image, *row, *("-" if d is None else f"{d:.4f}" for d in distances))
+        table.add_row(plain(s.image), *row, *("-" if d is None else f"{d:.4f}" for d in distances))
     console.print(table)
     if output:
         figures.write_scores(output, scores)

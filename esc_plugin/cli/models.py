@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from ..errors import HubError
-from .terminal import console, download_bar, errors
+from ..errors import CheckpointError, HubError
+from ..texts import quoted
+from . import options as opt
+from .terminal import complain, console, download_bar, plain, say
 
 if TYPE_CHECKING:
     from ..weights.catalog import CatalogEntry
@@ -24,7 +25,7 @@ COLORS = {"ok": "green", "mismatch": "bold red", "absent": "dim", "unknown": "ye
 def models(
     verify: Annotated[bool, typer.Option("--verify", help="Compare the files on this machine with their sha256.")] = False,
     download: Annotated[str | None, typer.Option(help="Download this model.", metavar="NAME")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: opt.AsJson = False,
 ) -> None:
     """List the models on offer, check those that are here, or download one."""
     from ..weights.catalog import list_models, models_folder
@@ -44,9 +45,10 @@ def models(
     table = Table("name", "scale", "for", "what", "licence", "file", box=None)
     for entry in entries:
         scale = f"x{entry.scale}" if entry.scale else ""
-        table.add_row(entry.name, scale, entry.purpose, entry.summary, entry.license, where(entry))
+        row = entry.name, scale, entry.purpose, entry.summary, entry.license, where(entry)
+        table.add_row(*map(plain, row))
     console.print(table)
-    console.print(f"\nModels folder: {escape(str(models_folder()))} (ESC_MODELS_DIR)", soft_wrap=True)
+    say(f"\nModels folder: {plain(models_folder())} (ESC_MODELS_DIR)")
     if any(not entry.confirmed for entry in entries):
         console.print("unconfirmed: the name is only implied by the authors' option files; the download may not exist.")
 
@@ -74,11 +76,12 @@ def verify_models(as_json: bool) -> None:
     table = Table("status", "name", "file", "sha256", box=None)
     for row in rows:
         status = row["status"]
-        table.add_row(f"[{COLORS[status]}]{status}[/]", row["name"], escape(row["path"]), row["sha256"] or row["expected"])
+        facts = row["name"], row["path"], row["sha256"] or row["expected"]
+        table.add_row(f"[{COLORS[status]}]{status}[/]", *map(plain, facts))
     console.print(table)
     for row in bad:
         text = f"{row['path']!r} has sha256 {row['sha256']}, {row['expected']} was expected. {row['remedy']}"
-        errors.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
+        complain("error", text, "bold red")
     sys.exit(1 if bad else 0)
 
 
@@ -91,19 +94,25 @@ def download_model(name: str) -> None:
         If there is no such model, or it can't be had.
     """
     from ..weights.catalog import find_model
-    from ..weights.digest import file_sha256
-    from ..weights.download import fetch
 
     entry = find_model(name)
     if entry is None:
-        raise HubError(f"there is no model {name!r} on offer; `esc-sr models` lists them.")
+        raise HubError(f"there is no model {quoted(name)} on offer; `esc-sr models` lists them.")
+
+    from ..weights.digest import file_sha256
+    from ..weights.download import fetch
+
     with download_bar(entry.name) as progress:
         path = fetch(entry, progress=progress)
-    console.print(f"{escape(str(path))}\nsha256 {file_sha256(path)}", soft_wrap=True, highlight=False)
+    say(f"{plain(path)}\nsha256 {file_sha256(path)}")
 
 
 def open_model(source: str, **options: Any) -> Model:
     """Load a model; show a bar while it is downloaded."""
+    from ..weights.lookup import look_up
+
+    look_up(source)  # torch takes longer to start than to say that there is no such model
+
     from ..weights.load import load_model
 
     with download_bar(source) as progress:
@@ -111,11 +120,12 @@ def open_model(source: str, **options: Any) -> Model:
 
 
 def info(
-    model: Annotated[str, typer.Argument(help="Name of a model, weights file, folder, or org/repo of the Hub.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    model: opt.ModelName,
+    window_size: opt.WindowSize = None,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Show what a model is: configuration, size, origin, and what is known about it."""
-    loaded = open_model(model)
+    loaded = open_model(model, window_size=window_size)
     parameters = sum(p.numel() for p in loaded.network.parameters())
     facts = {"name": loaded.name, "source": loaded.source, "sha256": loaded.sha256, "parameters": parameters}
     facts |= loaded.config.to_dict() | loaded.card
@@ -124,36 +134,45 @@ def info(
         return
     table = Table(box=None, show_header=False)
     for field, value in facts.items():
-        table.add_row(field, escape(f"{value:,}" if field == "parameters" else str(value)))
+        table.add_row(field, plain(f"{value:,}" if field == "parameters" else value))
     console.print(table)
 
 
 def convert(
-    weights: Annotated[Path, typer.Argument(help="Weights file of any kind.", metavar="IN.pth")],
-    output: Annotated[Path, typer.Argument(help="File to write.", metavar="OUT.safetensors")],
+    weights: Annotated[Path, typer.Argument(callback=opt.usable, help="Weights file of any kind.", metavar="IN.pth")],
+    output: Annotated[Path, typer.Argument(callback=opt.usable, help="File to write.", metavar="OUT.safetensors")],
     force: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace a file that exists.")] = False,
-    window_size: Annotated[int | None, typer.Option(help="Of an ESC-RIB, whose file doesn't tell it.")] = None,
+    window_size: opt.WindowSize = None,
 ) -> None:
     """Convert a weights file to safetensors, with its configuration and where it came from."""
+    if not weights.is_file():
+        raise CheckpointError(f"there is no weights file {str(weights)!r}.")
+    opt.check_output(output, (".safetensors",), weights, overwrite=force)
+
     from ..weights.convert import convert as convert_file
 
     convert_file(weights, output, force=force, window_size=window_size)
-    console.print(f"{escape(str(weights))} -> {escape(str(output))}", soft_wrap=True)
+    say(f"{plain(weights)} -> {plain(output)}")
 
 
 def publish(
     model: Annotated[str, typer.Argument(help="Weights file, folder or name of a model.", metavar="FILE")],
     repo: Annotated[str, typer.Argument(help="Where to, on the Hugging Face Hub.", metavar="ORG/REPO")],
     dry_run: Annotated[
-        Path | None, typer.Option("--dry-run", help="Write the files here, send nothing.", metavar="DIR")
+        Path | None,
+        typer.Option("--dry-run", callback=opt.usable, help="Write the files here, send nothing.", metavar="DIR"),
     ] = None,
     license: Annotated[str, typer.Option(help="Of the weights, such as mit or cc-by-4.0.")] = "",  # noqa: A002
     base_model: Annotated[str, typer.Option(help="Hub model that it was trained from.")] = "",
     training: Annotated[str, typer.Option(help="The data and the training, in a sentence.")] = "",
     private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
-    window_size: Annotated[int | None, typer.Option(help="Of an ESC-RIB, whose file doesn't tell it.")] = None,
+    window_size: opt.WindowSize = None,
 ) -> None:
     """Publish a model on the Hugging Face Hub, with its configuration and a card."""
+    from ..weights.lookup import look_up
+
+    look_up(model)
+
     from ..weights.publish import publish as publish_model
 
     result = publish_model(
@@ -166,4 +185,4 @@ def publish(
         private=private,
         window_size=window_size,
     )
-    console.print(escape(result), soft_wrap=True)
+    say(plain(result))

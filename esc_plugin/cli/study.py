@@ -6,58 +6,87 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from ..disk import check_free, identities
 from ..errors import EscError
+from ..texts import quoted
+from . import options as opt
 from .models import open_model
-from .terminal import OVERWRITE, console, errors, progress_bar
+from .terminal import errors, plain, progress_bar, say
+
+#: The first and the last version of ONNX's operators that can be written, see `esc_plugin.export`.
+OPSETS = (18, 23)
+#: Edge of an image in pixels whose size is built into a file.
+LARGEST_EXPORT = 16_384
+#: What reports are written as, see `esc_plugin.inspection`.
+REPORTS = (".html", ".png")
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Name (`esc-sr models`) or weights file.")],
-    output: Annotated[Path, typer.Argument(help="File to write.", metavar="OUT.onnx")],
-    opset: Annotated[int, typer.Option(help="Version of ONNX's operators, 18 to 23.")] = 18,
+    model: opt.ModelName,
+    output: Annotated[Path, typer.Argument(callback=opt.usable, help="File to write.", metavar="OUT.onnx")],
+    opset: Annotated[
+        int, typer.Option(callback=opt.within(*OPSETS), help=f"Version of ONNX's operators, {OPSETS[0]} to {OPSETS[1]}.")
+    ] = OPSETS[0],
     size: Annotated[
         tuple[int, int] | None,
-        typer.Option(help="Only for one image of this size; by default any batch and size.", metavar="HEIGHT WIDTH"),
+        typer.Option(
+            callback=opt.within(1, LARGEST_EXPORT),
+            help="Only for one image of this size; by default any batch and size.",
+            metavar="HEIGHT WIDTH",
+        ),
     ] = None,
-    overwrite: OVERWRITE = False,
     check: Annotated[bool, typer.Option(help="Compare ONNX Runtime with torch before the file is kept.")] = True,
+    window_size: opt.WindowSize = None,
+    overwrite: opt.Overwrite = False,
 ) -> None:
     """Write a model as an ONNX file, for other runtimes."""
+    opt.check_output(output, (".onnx",), model, overwrite=overwrite)
+    loaded = open_model(model, window_size=window_size)
+
     from ..export import export_onnx
 
-    check_free(output, inputs=identities(model), overwrite=overwrite)
-    loaded = open_model(model)
-    with errors.status(f"exporting {escape(loaded.name)}"):
+    with errors.status(f"exporting {plain(loaded.name)}"):
         written = export_onnx(loaded, output, opset=opset, size=size, check=check)
     megabytes = output.stat().st_size / 1e6
-    console.print(f"{escape(loaded.name)} -> {escape(str(output))}  {megabytes:.1f} MB, opset {opset}", soft_wrap=True)
+    say(f"{plain(loaded.name)} -> {plain(output)}  {megabytes:.1f} MB, opset {opset}")
     for shape, error in written.errors.items():
-        console.print(f"largest difference to torch at {' x '.join(map(str, shape))}: {error:.1e}", highlight=False)
+        say(f"largest difference to torch at {' x '.join(map(str, shape))}: {error:.1e}")
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(help="Name (`esc-sr models`) or weights file.")],
-    image: Annotated[Path, typer.Argument(help="Image file.", metavar="IMAGE")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Report to write, .html or .png.")] = Path("inspect.html"),
+    model: opt.ModelName,
+    image: opt.ImageFile,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", callback=opt.usable, help="Report to write, .html or .png.")
+    ] = Path("inspect.html"),
     at: Annotated[
         str | None, typer.Option(help="Middle of the patch in pixels of the image; by default strong edges.", metavar="X,Y")
     ] = None,
-    patch: Annotated[int, typer.Option(help="Edge of the patch in pixels of the output.")] = 16,
-    crop: Annotated[int, typer.Option(help="Edge of the part of the image that is looked at.")] = 96,
-    steps: Annotated[int, typer.Option(help="Of the attribution; more are more exact.")] = 50,
-    overwrite: OVERWRITE = False,
+    patch: Annotated[
+        int, typer.Option(callback=opt.within(1, opt.LARGEST_EDGE), help="Edge of the patch in pixels of the output.")
+    ] = 16,
+    crop: Annotated[
+        int, typer.Option(callback=opt.within(8, opt.LARGEST_EDGE), help="Edge of the part of the image that is looked at.")
+    ] = 96,
+    steps: Annotated[
+        int, typer.Option(callback=opt.within(1, 100_000), help="Of the attribution; more are more exact.")
+    ] = 50,
+    window_size: opt.WindowSize = None,
+    overwrite: opt.Overwrite = False,
 ) -> None:
     """Look inside a model: its kernels, how alike its layers are, and how far a pixel sees."""
+    from ..files.jobs import check_source
+
+    opt.check_output(output, REPORTS, image, model, overwrite=overwrite, ours=is_own_report)
+    check_source(image)
+    place = parse_place(at) if at is not None else None
+    loaded = open_model(model, window_size=window_size)
+
     from ..files import read_picture
-    from ..inspection import check_report, is_report, study, write_report
+    from ..inspection import check_report, study, write_report
 
     check_report(output)
-    check_free(output, inputs=identities(image, model), overwrite=overwrite, ours=is_report)
-    place = parse_place(at) if at else None
-    picture, loaded = read_picture(image), open_model(model)
+    picture = read_picture(image)
     with progress_bar(f"{loaded.name}, {image.name}") as progress:
         found = study(
             loaded,
@@ -70,7 +99,14 @@ def inspect(
             progress=progress,
         )
     write_report(output, found, image.name)
-    console.print(f"{escape(loaded.name)}, {escape(str(image))} -> {escape(str(output))}", soft_wrap=True)
+    say(f"{plain(loaded.name)}, {plain(image)} -> {plain(output)}")
+
+
+def is_own_report(path: Path) -> bool:
+    """Whether a file is a report of ours, which only its writer, and that with torch, can tell."""
+    from ..inspection import is_report
+
+    return is_report(path)
 
 
 def parse_place(text: str) -> tuple[int, int]:
@@ -84,5 +120,5 @@ def parse_place(text: str) -> tuple[int, int]:
     try:
         column, row = (int(part) for part in text.split(","))
     except ValueError:
-        raise EscError(f"can't read {text!r} as a pixel; write X,Y, such as 120,80.") from None
+        raise EscError(f"can't read {quoted(text)} as a pixel; write X,Y, such as 120,80.") from None
     return column, row

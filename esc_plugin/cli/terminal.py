@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 
 from ..texts import printable
-
-#: The option of every command that writes a file.
-OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists, but no input.")]
 
 
 class SafeConsole(Console):
@@ -30,13 +26,43 @@ class SafeConsole(Console):
             yield segment if segment.control else Segment("\n".join(map(printable, segment.text.split("\n"))), segment.style)
 
 
-def shown(path: Path) -> str:
-    """Return a file's name for the console: on one line, without markup."""
-    return escape(printable(str(path)))
-
-
 console = SafeConsole()
 errors = SafeConsole(stderr=True)
+
+
+def plain(text: object) -> str:
+    """Return a text for the console: on one line, and what would be markup is shown instead of obeyed."""
+    return escape(printable(str(text)))
+
+
+def say(text: str) -> None:
+    """Print a line of a result; a terminal may break it, a file doesn't."""
+    console.print(text, soft_wrap=True, highlight=False)
+
+
+def complain(kind: str, text: object, color: str = "yellow") -> None:
+    """Print one line to standard error: an error, a warning or a note."""
+    errors.print(f"[{color}]{kind}:[/] {plain(text)}", soft_wrap=True, highlight=False)
+
+
+class WarningLines(logging.Handler):
+    """Shows what the core warns of, which nobody would see otherwise."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record as one line."""
+        kind = "note" if record.levelno < logging.WARNING else "warning"
+        complain(kind, " ".join(record.getMessage().split()))
+
+
+@contextlib.contextmanager
+def shown_warnings(name: str) -> Iterator[None]:
+    """Print warnings of the logger `name` and those below it."""
+    logger, handler = logging.getLogger(name), WarningLines()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextlib.contextmanager
@@ -47,7 +73,7 @@ def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task(name, total=None)
+        task = bar.add_task(plain(name), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..arrays import layout_of
 from ..disk import check_free, identities
-from ..engine import Cancel, Progress
 from ..errors import Cancelled, EscError, ImageError
 from ..levels import measure_levels
 from ..provenance import provenance_of
@@ -20,7 +19,8 @@ from .jobs import Job, Wish
 from .picture import MAX_PIXELS, Picture, empty_array
 from .refused import refusals
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # with torch, which the checks before it do without
+    from ..engine import Cancel, Progress
     from ..upscaler import Upscaler
 
 logger = logging.getLogger(__name__)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,16 @@ from typing import NamedTuple
 
 from ..disk import name_key
 from ..errors import ImageError
-from ..resample import fit_size, target_size
+from ..sizes import fit_size, target_size
+from ..texts import check_path
 from . import FORMATS, SUFFIXES
+from .photo import READ, is_photo
+from .tiff import is_tiff
 
 #: What a template may name; ``from`` is the image's own suffix, ``ext`` that of the result.
 FIELDS = ("folder", "stem", "ext", "from", "model", "scale")
+#: Formats that keep every value that is written.
+EXACT = ("PNG", "TIFF")
 
 
 @dataclass(frozen=True)
@@ -83,13 +90,15 @@ def find_images(named: Sequence[str | Path], recursive: bool = False) -> list[Fo
     found: dict[Path, Found] = {}
     for name in named:
         path = Path(name)
-        if path.is_dir():
+        if not str(name):
+            raise ImageError("the name of an image is empty.")
+        if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises for names that are no paths
             inside = sorted(p for p in path.glob("**/*" if recursive else "*") if _is_image(p))
             if not inside:
                 raise ImageError(f"there are no images in {str(name)!r}.")
             for p in inside:
                 found.setdefault(p, Found(p, p.parent.relative_to(path), searched=True))
-        elif path.exists() or not glob.has_magic(str(name)):
+        elif os.path.exists(path) or not glob.has_magic(str(name)):  # noqa: PTH110
             # A file that isn't there is its own error later, so that it doesn't stop the others.
             found[path] = Found(path)
         else:
@@ -108,7 +117,7 @@ def _is_image(path: Path) -> bool:
 
 def plan_jobs(
     images: Sequence[Found],
-    output: Path | None,
+    output: str | Path | None,
     model: str,
     label: str,
     suffix: str | None = None,
@@ -119,9 +128,9 @@ def plan_jobs(
     ----------
     images
         See `find_images`.
-    output : Path, optional
-        A file, a folder (that exists, or has no image suffix), or a template with fields in braces: folder, stem, ext,
-        model, scale. By default beside the image, with the scale in the name.
+    output : str or Path, optional
+        A file, a folder (one that exists, or a name without a suffix or with a slash at its end), or a template with fields
+        in braces: folder, stem, ext, from, model, scale. By default beside the image, with the scale in the name.
     model, label : str
         Name of the model, and `Wish.label`.
     suffix : str, optional
@@ -130,7 +139,7 @@ def plan_jobs(
     Raises
     ------
     ImageError
-        If all images would go to one file; see `refusals` for some of them.
+        If all images would go to one file, see `refusals` for some of them, or a file can't be written as its name says.
     """
     if suffix is not None and suffix.lower() not in FORMATS:
         raise ImageError(f"can't write {suffix!r} files; known are {', '.join(FORMATS)}.")
@@ -138,8 +147,8 @@ def plan_jobs(
     pattern, folder = str(output or ""), None
     if output is None:
         pattern = "{folder}/" + default
-    elif "{" not in pattern and (output.is_dir() or output.suffix.lower() not in FORMATS):
-        pattern, folder = default, output
+    elif "{" not in pattern and _is_folder(pattern):
+        pattern, folder = default, Path(pattern)
     _check_pattern(pattern)
     jobs = []
     for path, inside, searched in images:
@@ -150,6 +159,7 @@ def plan_jobs(
         values = {"folder": str(path.parent), "stem": stem, "ext": kept.lstrip("."), "from": path.suffix.lstrip(".")}
         values |= {"model": model, "scale": label}
         target = Path(pattern.format(**values)) if "{" in pattern else Path(pattern)
+        _check_suffix(target, suffix)
         jobs.append(Job(path, folder / inside / target if folder is not None else target, searched))
     if len(jobs) > 1 and len({name_key(job.target) for job in jobs}) == 1:
         raise ImageError(
@@ -158,10 +168,66 @@ def plan_jobs(
     return jobs
 
 
+def _is_folder(output: str) -> bool:
+    if not output:
+        raise ImageError("the name of the output is empty.")
+    ends = tuple(filter(None, (os.sep, os.altsep, "/")))
+    return output.endswith(ends) or os.path.isdir(output) or not Path(output).suffix  # noqa: PTH112
+
+
+def _check_suffix(target: Path, wanted: str | None) -> None:
+    form = FORMATS.get(target.suffix.lower())
+    if form is None:
+        raise ImageError(
+            f"can't write {target.name!r}; what can be written is {', '.join(FORMATS)}, and a folder ends in a slash."
+        )
+    if wanted and form != FORMATS[wanted.lower()]:
+        raise ImageError(
+            f"{target.name!r} is {form}, but {wanted.lower().lstrip('.')!r} was asked for; leave one of them out."
+        )
+
+
 def _check_pattern(pattern: str) -> None:
     try:
-        used = {name for _, name, _, _ in Formatter().parse(pattern) if name is not None}
+        parts = list(Formatter().parse(pattern))
     except ValueError as error:
         raise ImageError(f"can't understand the template {pattern!r}: {error}.") from None
-    if unknown := used - set(FIELDS):
+    if unknown := {name for _, name, _, _ in parts if name is not None} - set(FIELDS):
         raise ImageError(f"the template {pattern!r} names {sorted(unknown)}; known are {', '.join(FIELDS)}.")
+    if any(form or conversion for _, _, form, conversion in parts):
+        raise ImageError(f"the template {pattern!r} may only name fields, such as {{stem}}, nothing with ':' or '!'.")
+
+
+def check_exact(jobs: Sequence[Job]) -> None:
+    """Raise an `ImageError` if the averages that a result shall keep would be lost by its file's compression."""
+    for job in jobs:
+        form = FORMATS[job.target.suffix.lower()]
+        if form not in EXACT:
+            raise ImageError(
+                f"{form} would lose the averages that consistency keeps; write png or tif, not {job.target.name!r}."
+            )
+
+
+def check_source(path: Path) -> None:
+    """Raise an `ImageError` unless there is a file that starts like an image; nothing is decoded."""
+    try:
+        check_path(path)
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ImageError(f"{str(path)!r} is no file.")
+        found = is_tiff(path) or is_photo(path)
+    except FileNotFoundError:
+        raise ImageError(f"there is no file {str(path)!r}.") from None
+    except OSError as error:
+        raise ImageError(f"can't read {str(path)!r}: {error.strerror or error}.") from None
+    if not found:
+        raise ImageError(f"{str(path)!r} is no image that can be read: it starts like none of {', '.join(READ)}, TIFF.")
+
+
+def check_place(path: Path) -> None:
+    """Raise an `ImageError` unless a file of that name could be made: its folder is there, or can be made."""
+    check_path(path)
+    folder = next(parent for parent in (*path.parents, Path()) if parent.exists())
+    if not folder.is_dir():
+        raise ImageError(f"can't write {str(path)!r}: {str(folder)!r} is no folder.")
+    if not os.access(folder, os.W_OK):
+        raise ImageError(f"may not write into the folder {str(folder)!r}.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from . import hub
 from .catalog import SUFFIXES, CatalogEntry, find_model, list_models
 from .download import fetch_local
 from .hub import Cancel, Progress
+from .lookup import kind_of, unknown
 from .model import Model, read_model
 from .store import AGAIN, read_record
 
@@ -59,7 +59,7 @@ def load_model(
     """
     text = str(source)
     entry = find_model(text)
-    kind = None if entry and entry.name == text else _kind(Path(source))
+    kind = None if entry and entry.name == text else kind_of(Path(source))
     if kind == "folder":
         return _from_folder(Path(source), window_size)
     if kind == "file":
@@ -73,14 +73,7 @@ def load_model(
         return _from_hub(*parts[:2], revision or parts[2], window_size, offline=offline, progress=progress, cancel=cancel)
     if Path(text).suffix.lower() in SUFFIXES:
         return read_model(source)  # which says that there is no such file
-    raise HubError(_unknown(text))
-
-
-def _kind(path: Path) -> str | None:
-    try:
-        return "folder" if path.is_dir() else "file" if path.is_file() else None
-    except (OSError, ValueError):  # what a user types may be no path at all
-        return None
+    raise HubError(unknown(text))
 
 
 def _from_catalog(entry: CatalogEntry, window_size: int | None, **options: Any) -> Model:
@@ -127,11 +120,3 @@ def _from_file(path: Path, window_size: int | None, **options: Any) -> Model:
     known = [model.sha256, noted.get("source_sha256")]
     entry = next((entry for entry in list_models() if entry.sha256 and entry.sha256 in known), None)
     return replace(model, card=model.card | entry.card) if entry else model
-
-
-def _unknown(text: str) -> str:
-    if text.startswith(("http://", "https://")):
-        return f"{text!r} is an address; download the file and give its path, or name a Hub model as 'org/repo'."
-    names = [entry.name for entry in list_models()]
-    close = get_close_matches(text.lower(), names) or [entry.name for entry in list_models() if entry.bundled]
-    return f"there is no model {text!r}; did you mean {' or '.join(close[:3])}? `esc-sr models` lists them all."

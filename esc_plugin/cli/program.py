@@ -1,22 +1,25 @@
-"""The command line: ``esc-sr``."""
+"""All commands as one program, and what becomes of errors and warnings."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterator
 
 import typer
-from rich.markup import escape
 
 from ..errors import EscError
 from .measure import check, compare, evaluate
 from .models import convert, info, models, publish
 from .study import export, inspect
-from .terminal import errors
+from .terminal import complain, errors, shown_warnings
 from .train import finetune, train
 from .upscale import upscale
+
+#: Exit code of a fault of this program's own (EX_SOFTWARE of sysexits.h).
+INTERNAL = 70
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -36,15 +39,24 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except EscError as error:
-        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        complain("error", error, "bold red")
         sys.exit(1)
     except KeyboardInterrupt:
         errors.print("cancelled.")
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get("ESC_DEBUG"):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        complain("error", f"a fault of this program, {reason} (ESC_DEBUG=1 shows where)", "bold red")
+        sys.exit(INTERNAL)
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file's name may hold what the terminal's encoding doesn't
+            stream.reconfigure(errors="backslashreplace")
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is in our errors
-    with plain_errors():
+    with plain_errors(), shown_warnings(__package__.partition(".")[0]):
         app(standalone_mode=True)

@@ -1,0 +1,128 @@
+"""Arguments and options that several commands have, each declared once, and what is checked while they are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import EscError, ImageError
+from ..texts import check_path, parse_bytes, quoted
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+DEVICE = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?")
+#: Edges in pixels of what is looked at as a whole.
+LARGEST_EDGE = 65_536
+
+Check = Callable[[typer.CallbackParam, Any], Any]
+
+
+def within(least: float, most: float) -> Check:
+    """Return the check that a number, or each of several, lies in a range; NaN doesn't."""
+
+    def check(param: typer.CallbackParam, value: Any) -> Any:
+        for number in _each(value):
+            if not least <= number <= most:
+                raise EscError(f"{_name(param)} must be from {least:,} to {most:,}, not {quoted(number)}.")
+        return value
+
+    return check
+
+
+def one_of(*known: str) -> Check:
+    """Return the check that a word is among those that are known."""
+
+    def check(param: typer.CallbackParam, value: Any) -> Any:
+        if value is not None and value not in known:
+            raise EscError(f"{_name(param)} must be one of {', '.join(known)}, not {quoted(value)}.")
+        return value
+
+    return check
+
+
+def usable(value: Any) -> Any:
+    """Check that paths are such."""
+    for path in _each(value):
+        check_path(path)
+    return value
+
+
+def known_device(value: str) -> str:
+    """Check the name of a device; whether it is there only torch can tell."""
+    if not DEVICE.fullmatch(value):
+        raise EscError(f"unknown device {quoted(value)}; known are auto, cpu, cuda, cuda:1, mps, xpu.")
+    return value
+
+
+def check_inputs(*paths: Path) -> None:
+    """Raise an `ImageError` unless all files and folders are there."""
+    for path in paths:
+        if not path.exists():
+            raise ImageError(f"there is no file or folder {str(path)!r}.")
+
+
+def check_images(folder: Path) -> None:
+    """Raise an `ImageError` unless a folder holds images."""
+    from ..files.jobs import find_images
+
+    if not folder.is_dir():
+        raise ImageError(f"there is no folder {str(folder)!r}.")
+    find_images([folder])
+
+
+def check_folder(folder: Path) -> None:
+    """Raise an `EscError` unless results can go into a folder, which is there or can be made."""
+    from ..files.jobs import check_place
+
+    check_place(folder / "result")
+
+
+def check_output(
+    path: Path, suffixes: Sequence[str], *inputs: str | Path, overwrite: bool, ours: Callable[[Path], bool] | None = None
+) -> None:
+    """Raise an `EscError` unless a file may be written: its suffix is known, it can be made, and nothing is lost by it.
+
+    For the rest see `check_free`.
+    """
+    from ..disk import check_free, identities
+    from ..files.jobs import check_place
+
+    if path.suffix.lower() not in suffixes:
+        raise EscError(f"{str(path)!r} must end in {' or '.join(suffixes)}.")
+    check_place(path)
+    check_free(path, inputs=identities(*inputs), overwrite=overwrite, ours=ours)
+
+
+def _each(value: Any) -> Iterable[Any]:
+    if value is None:
+        return ()
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+def _name(param: typer.CallbackParam) -> str:
+    return max(param.opts, key=len)
+
+
+#: Of a training: from less than a second to ten years.
+some_minutes = within(0.01, 5_256_000)
+
+MODEL_HELP = "Name (`esc-sr models`), weights file, folder, or org/repo of the Hub."
+
+ModelName = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")]
+ModelOption = Annotated[str | None, typer.Option("-m", "--model", help=MODEL_HELP)]
+WindowSize = Annotated[
+    int | None, typer.Option(callback=within(1, 1024), help="Of an ESC-RIB, whose file doesn't always tell it.")
+]
+Device = Annotated[str, typer.Option(callback=known_device, help="auto, cpu, cuda, cuda:1, mps.")]
+Precision = Annotated[str, typer.Option(callback=one_of(*PRECISIONS), help=f"{', '.join(PRECISIONS)}.")]
+Memory = Annotated[
+    int | None,
+    typer.Option(parser=parse_bytes, metavar="SIZE", help="Most memory to use, such as 4GB. The result is the same."),
+]
+ImageFile = Annotated[Path, typer.Argument(callback=usable, help="Image file.", metavar="IMAGE")]
+Axes = Annotated[str | None, typer.Option(help="Letters of a stack's axes, such as TZCYX; by default the file's.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist, but no input.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]

@@ -1,0 +1,55 @@
+"""Amounts and paths as people write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from esc_plugin import EscError
+from esc_plugin.texts import check_path, parse_bytes, quoted
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GB", 2**32), ("1.5 GiB", 3 * 2**29), ("512m", 2**29), ("8kb", 2**13), ("2000000", 2_000_000)]
+)
+def test_amounts(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a lot", "-1", "0", "nan", "inf", "1e400", "9" * 400, "9" * 5000 + "GB", "٤GB", "1..2GB"]
+)
+def test_no_amounts(text: str) -> None:
+    with pytest.raises(EscError) as caught:
+        parse_bytes(text)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("text", ["8", " 8 ", "1000000"])
+def test_bytes_without_a_unit_are_a_slip(text: str) -> None:
+    with pytest.raises(EscError, match=f"write {text.strip()}GB"):
+        parse_bytes(text)
+
+
+def test_paths(tmp_path: Path) -> None:
+    for fine in (tmp_path, tmp_path / "nothing" / "there.png", "a" * 200, "{stem}_x{scale}.{ext}", tmp_path / "é.png"):
+        check_path(fine)
+    for bad in ("", "a" * 256, tmp_path / ("é" * 200), "a\0b", "\udfff" * 3):
+        with pytest.raises(EscError):
+            check_path(bad)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(EscError, match="loop"):
+        check_path(tmp_path / "loop" / "out.png")
+
+
+def test_what_a_user_wrote_fits_into_a_line() -> None:
+    assert quoted("photo.png") == "'photo.png'"
+    assert len(quoted("9" * 5000)) < 100
+    assert len(quoted(10**400)) < 100
+    assert "\n" not in quoted("a\nb")
