@@ -6,7 +6,7 @@ import napari.viewer
 from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
 
-from esc_plugin import list_models
+from esc_plugin import EscError, list_models
 
 from .geometry import whole_region
 from .job import Settings, Task
@@ -32,10 +32,14 @@ def upscale_x2(viewer: napari.viewer.Viewer) -> None:
         show_warning("The result would not fit into memory. Open the panel 'Upscale with ESC...' to write it to a file.")
         return
     runner = Runner()
-    _running.add(runner)
     runner.finished.connect(lambda made: add_result(viewer, *made))
     runner.failed.connect(show_problem)
     runner.cancelled.connect(lambda: show_info("Cancelled."))
     for ended in (runner.finished, runner.failed, runner.cancelled):
         ended.connect(lambda *_: _running.discard(runner))
-    runner.start(upscale_work(task), f"ESC {task.title}")
+    try:
+        runner.start(upscale_work(task), f"ESC {task.title}", task.job)
+    except EscError as error:
+        show_problem(error)
+        return
+    _running.add(runner)

@@ -2,17 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QFormLayout, QGroupBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QWidget,
+)
+
+
+class LayerBox(QComboBox):
+    """The image layers of a viewer, of which one or none is chosen.
+
+    By itself it never chooses what this plugin has made, or a second run would upscale the result of the first. A person
+    may.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        shorten(self)
+        self.layers: list[Image] = []
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen one."""
+        return self.layers[self.currentIndex()] if self.currentIndex() >= 0 else None
+
+    def fill(self, layers: Iterable[Any]) -> None:
+        """List the images among layers. What was chosen stays so; else the first one is that is a source."""
+        before = self.layer
+        self.blockSignals(True)
+        self.clear()
+        self.layers = [layer for layer in layers if isinstance(layer, Image)]
+        self.addItems([layer.name for layer in self.layers])
+        # Compared by ==, because the viewer that a plugin gets may hand out a layer behind another proxy each time.
+        kept = [i for i, layer in enumerate(self.layers) if layer == before]
+        sources = [i for i, layer in enumerate(self.layers) if is_source(layer)]
+        self.setCurrentIndex([*kept, *sources, -1][0])
+        self.blockSignals(False)
+
+    def follow(self, active: Any) -> None:
+        """Choose the active layer if it is listed and a source."""
+        for i, layer in enumerate(self.layers):
+            if layer == active and is_source(layer):
+                self.setCurrentIndex(i)
+
+
+def is_source(layer: Image) -> bool:
+    """Tell whether a layer is none that this plugin has made."""
+    return "esc" not in layer.metadata
+
+
+def shorten(box: QComboBox) -> None:
+    """Let long names be shortened; they must not widen the panel."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
 
 
 def choice(items: dict[str, str]) -> QComboBox:
     """Return a list of texts; `currentData` tells the key of the chosen one."""
     box = QComboBox()
-    # Long names shorten; they must not widen the panel.
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
+    shorten(box)
     for data, text in items.items():
         box.addItem(text, data)
     return box
@@ -56,3 +115,10 @@ def path_row(browse: Callable[[], None]) -> tuple[QLineEdit, QWidget]:
     edit, button = QLineEdit(), QPushButton("Browse...")
     button.clicked.connect(browse)
     return edit, side_by_side(edit, button)
+
+
+def ask_file(dialog: QFileDialog, chosen: Callable[[str], None]) -> None:
+    """Show a dialog and return at once: code that waited for the answer could find its panel gone."""
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.fileSelected.connect(chosen)
+    dialog.open()

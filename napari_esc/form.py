@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from esc_plugin import CatalogEntry, list_models
 
-from .controls import choice, path_row, side_by_side, small_label, titled_group
+from .controls import ask_file, choice, path_row, side_by_side, small_label, titled_group
 from .job import Settings
 from .settings import get_setting
 
@@ -32,6 +32,7 @@ INTENSITIES = {
     "limits": "Contrast limits of the layer",
 }
 DEVICES = {"auto": "Best available", "cpu": "Processor (CPU)", "cuda": "Graphics card (CUDA)", "mps": "Apple GPU"}
+KEEP, CANNOT_KEEP = "Keep local averages", "Local averages aren't kept: the factor isn't whole"
 WEIGHTS_FILTER = "Weights (*.safetensors *.pth *.pt *.ckpt)"
 
 
@@ -72,6 +73,11 @@ class Form(QWidget):
         return self.pixel_sizes[0] / value, self.pixel_sizes[1] / value
 
     @property
+    def whole_factor(self) -> bool:
+        """Whether the factor is a whole number, as local averages need it; 0.3 / 0.1 is one."""
+        return all(round(f, 6).is_integer() for f in self.factor)
+
+    @property
     def region(self) -> str:
         """One of `REGIONS`."""
         return self.region_box.currentData()
@@ -79,17 +85,16 @@ class Form(QWidget):
     def settings(self, contrast_limits: Any) -> Settings:
         """Return all choices."""
         intensity = self.intensity_box.currentData()
-        whole = all(float(f).is_integer() for f in self.factor)
         store = self.store_edit.text().strip()
         return Settings(
             model=self.model,
             factor=self.factor,
             intensity=(float(contrast_limits[0]), float(contrast_limits[1])) if intensity == "limits" else intensity,
-            consistency=self.consistency_check.isChecked() and whole,
+            consistency=self.consistency_check.isChecked() and self.whole_factor,
             difference=self.difference_check.isChecked(),
             device=self.device_box.currentData(),
             memory_limit=int(self.memory_spin.value() * 2**30) or None,
-            store=Path(store) if store else None,
+            store=Path(store).expanduser().absolute() if store else None,
         )
 
     # What the panel tells the form
@@ -99,6 +104,7 @@ class Form(QWidget):
         self.pixel_sizes, self.unit = sizes, unit
         if self.factor_kind.currentData() == "size":
             self.factor_spin.setSuffix(f" {unit}")
+        self._show_consistency()
 
     def set_scale(self, scale: int) -> None:
         """Propose a model's own factor."""
@@ -160,7 +166,7 @@ class Form(QWidget):
             "Which values the network sees as black and white; the result is mapped back, so values keep their meaning.\n"
             "Automatic: the range of the type for 8 bit, else the lowest and highest value of what is upscaled."
         )
-        self.consistency_check = QCheckBox("Keep local averages")
+        self.consistency_check = QCheckBox(KEEP)
         self.consistency_check.setToolTip("Correct the result so that its mean over each original pixel is that pixel.")
         self.difference_check = QCheckBox("Add a difference layer")
         self.difference_check.setToolTip("Input minus the averaged result, with its bias and RMS.")
@@ -229,22 +235,32 @@ class Form(QWidget):
             self.factor_spin.setSuffix(f" {self.unit}")
 
     def _factor_changed(self) -> None:
-        whole = all(float(f).is_integer() for f in self.factor)
-        self.consistency_check.setEnabled(whole)
+        self._show_consistency()
         self.changed.emit()
+
+    def _show_consistency(self) -> None:
+        """Say it where local averages can't be kept: the box may be ticked."""
+        self.consistency_check.setEnabled(self.whole_factor)
+        self.consistency_check.setText(KEEP if self.whole_factor else CANNOT_KEEP)
 
     def _browse_weights(self) -> None:
         folder = get_setting("models_folder") or str(Path.home())
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a weights file", folder, WEIGHTS_FILTER)
-        if path:
-            self.source_edit.setText(path)
-            self._source_named()
+        dialog = QFileDialog(self, "Choose a weights file", folder, WEIGHTS_FILTER)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        ask_file(dialog, self._weights_chosen)
+
+    def _weights_chosen(self, path: str) -> None:
+        self.source_edit.setText(path)
+        self._source_named()
 
     def _browse_store(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Write the result to", str(Path.home()), "OME-Zarr (*.ome.zarr)")
-        if path:
-            self.store_edit.setText(path if path.endswith(".zarr") else f"{path}.ome.zarr")
-            self.changed.emit()
+        dialog = QFileDialog(self, "Write the result to", str(Path.home()), "OME-Zarr (*.ome.zarr)")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        ask_file(dialog, self._store_chosen)
+
+    def _store_chosen(self, path: str) -> None:
+        self.store_edit.setText(path if path.endswith(".zarr") else f"{path}.ome.zarr")
+        self.changed.emit()
 
 
 def model_label(entry: CatalogEntry) -> str:

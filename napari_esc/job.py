@@ -17,7 +17,7 @@ from .axes import Axes
 from .geometry import Grid, Region, central_part, finest, lengths
 from .layers import copied, factor_text
 from .pyramid import with_levels
-from .store import OmeZarrImage
+from .store import new_image
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -102,6 +102,8 @@ class Task:
         Whether the last axis holds samples.
     settings : Settings
         What to do.
+    source : hashable
+        Tells the source from all other layers.
     name : str
         Of the source.
     state, limits, metadata
@@ -114,6 +116,7 @@ class Task:
     region: Region
     rgb: bool
     settings: Settings
+    source: Any
     name: str
     state: dict[str, Any]
     limits: Any
@@ -128,6 +131,7 @@ class Task:
             region=region,
             rgb=bool(layer.rgb),
             settings=settings,
+            source=layer.unique_id,
             name=layer.name,
             state=copied(layer),
             limits=None if layer.rgb else list(layer.contrast_limits_range),
@@ -144,6 +148,11 @@ class Task:
     def for_preview(self) -> Task:
         """Return the task without what only a result deserves: a file, and a difference layer."""
         return replace(self, settings=replace(self.settings, store=None, difference=False))
+
+    @property
+    def job(self) -> tuple[Any, Region, Settings]:
+        """Equal for tasks that would make the same."""
+        return self.source, self.region, self.settings
 
     @property
     def letters(self) -> str:
@@ -232,16 +241,12 @@ class Task:
     ) -> Any:
         assert self.settings.store is not None
         axes = Axes.of(self.state | self.place, len(self.region))
-        stored = OmeZarrImage(self.settings.store, self.shape, self.image.dtype, axes, self.rgb)
-        try:
+        with new_image(self.settings.store, self.shape, self.image.dtype, axes, self.rgb) as stored:
             pixels = stored.planes_in_files() if self._large_planes() else stored
             self._upscale(image, engine, pixels, progress, cancel)
             # Before the file gets its name: whoever cancels now finds none.
             self._compare(image, pixels, result)
             stored.finish(self.title, self.state, cancel)
-        except BaseException:
-            stored.discard()
-            raise
         levels = stored.lazy()
         return levels if len(levels) > 1 else levels[0]
 
@@ -293,7 +298,10 @@ class Watched:
         """Return the values, computed if the array is lazy."""
         if self.cancel and self.cancel():
             raise Cancelled("cancelled.")
-        return np.asarray(self.array[index])
+        try:
+            return np.asarray(self.array[index])
+        except OSError as error:
+            raise ImageError(f"can't read the layer: {error}.") from None
 
 
 def target_shape(region: Region, factor: tuple[float, float]) -> tuple[int, ...]:

@@ -3,64 +3,52 @@
 from __future__ import annotations
 
 import atexit
+import time
+import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from napari.qt.threading import create_worker
+from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import cancelable_progress
-from qtpy.QtCore import QObject, QTimer, Signal
-from superqt.utils import WorkerBase
+from qtpy.compat import isalive
+from qtpy.QtCore import QObject, Signal
 
-from esc_plugin import Cancelled
+from esc_plugin import Cancelled, EscError
 
-#: Milliseconds between two looks at how far the work is.
-LOOK = 100
+#: Seconds between two reports of how far the work is.
+PAUSE = 0.1
 
 # Napari waits for its threads when the window is closed by hand. A script that simply ends would take Qt from under them.
-atexit.register(WorkerBase.await_workers, 10_000)
+atexit.register(GeneratorWorker.await_workers, 10_000)
 
 Work = Callable[[Callable[[int, int], None], Callable[[], bool]], Any]
 
 
-@dataclass
-class Ticket:
-    """What the thread and the window share. Each field has one writer, so no lock is needed.
+def steps(work: Work, worker_of: Callable[[], Any], runner: weakref.ref[Runner]) -> Iterator[Any]:
+    """Do the work in a thread, as the generator of a worker that yields ``(done, total)``.
 
-    Attributes
-    ----------
-    work : callable
-        ``work(progress, cancel) -> result``.
-    cancel : callable
-        Whether someone said stop: the window by our button, or napari because it closes.
-    done, total : int
-        How far it is.
-    result, error
-        How it ended; both ``None`` if it was cancelled.
+    It returns the result and the error. The error isn't raised: a worker that raises a RuntimeError never ends.
     """
+    worker, told = worker_of(), 0.0
 
-    work: Work
-    cancel: Callable[[], bool] = lambda: False
-    done: int = 0
-    total: int = 0
-    result: Any = None
-    error: Exception | None = None
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() > told + PAUSE:
+            told = time.monotonic()
+            worker.yielded.emit((done, total))
 
-    def tell(self, done: int, total: int) -> None:
-        """Take note of progress."""
-        self.done, self.total = done, total
+    def cancel() -> bool:
+        # A window that is closed deletes what is in it, and tells nobody.
+        owner = runner()
+        return worker.abort_requested or owner is None or not isalive(owner)
 
-
-def esc_work(ticket: Ticket) -> Iterator[None]:
-    """Run in the thread. It is a generator, because only those can be told to quit."""
     try:
-        ticket.result = ticket.work(ticket.tell, ticket.cancel)
-    except Cancelled:
-        pass
+        outcome = work(tell, cancel), None
     except Exception as error:  # whatever it is, the window's thread shows it
-        ticket.error = error
+        outcome = None, error
     # Asked for one thing more, a worker that was told to quit reports itself as aborted.
-    yield
+    yield None
+    return outcome
 
 
 class Runner(QObject):
@@ -77,25 +65,22 @@ class Runner(QObject):
     failed = Signal(object)
     cancelled = Signal()
 
+    #: What is being worked on, by anybody; see `start`.
+    _jobs: ClassVar[list[Any]] = []
+
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._worker: Any = None
-        self._ticket: Ticket | None = None
+        self._outcome: tuple[Any, Exception | None] | None = None
+        self._job: Any = None
         self._activity: cancelable_progress | None = None
-        # A panel that is deleted while work goes on takes the work with it; what is connected here must not be a part of it.
-        workers: list[Any] = []
-        self._workers = workers
-        self.destroyed.connect(lambda: [worker.quit() for worker in workers])
-        self._timer = QTimer(self)
-        self._timer.setInterval(LOOK)
-        self._timer.timeout.connect(self._look)
 
     @property
     def busy(self) -> bool:
         """Whether work is going on."""
         return self._worker is not None
 
-    def start(self, work: Work, title: str = "") -> None:
+    def start(self, work: Work, title: str = "", job: Any = None) -> None:
         """Begin.
 
         Parameters
@@ -104,57 +89,84 @@ class Runner(QObject):
             ``work(progress, cancel) -> result``; it touches neither viewer nor widgets.
         title : str
             Of the line in napari's activity list; without one there is none.
+        job : object, optional
+            What the work is; the same isn't done twice at a time.
 
         Raises
         ------
         RuntimeError
             If work is going on.
+        EscError
+            If somebody else is at the same job.
         """
         if self.busy:
             raise RuntimeError("one piece of work at a time.")
-        ticket = self._ticket = Ticket(work)
-        worker = self._worker = create_worker(esc_work, ticket, _ignore_errors=True)
-        ticket.cancel = lambda: worker.abort_requested
+        if job is not None and job in self._jobs:
+            raise EscError("this is being upscaled already, with the same settings.")
+        worker = self._worker = create_worker(steps, work, lambda: worker, weakref.ref(self), _ignore_errors=True)
+        self._job = job
+        self._jobs.append(job)
+        worker.yielded.connect(self._look)
+        worker.returned.connect(self._returned)
         worker.finished.connect(self._end)
-        self._workers.append(worker)
-        self._activity = cancelable_progress(total=0, desc=title) if title else None
+        if title:
+            self._show_activity(title)
         worker.start()
-        self._timer.start()
 
     def cancel(self) -> None:
         """Ask the work to end; `cancelled` follows when it has."""
         if self._worker is not None:
             self._worker.quit()
 
-    def _look(self) -> None:
-        ticket, activity = self._ticket, self._activity
-        if ticket is None or not ticket.total:
+    def stop(self) -> None:
+        """Ask the work to end, and don't wait for it: no signal follows."""
+        self.cancel()
+        self._release()
+
+    def _show_activity(self, title: str) -> None:
+        activity = cancelable_progress(total=0, desc=title)
+        # To show it, napari lets Qt work on its events: by now the panel may be closed.
+        if self.busy:
+            self._activity = activity
+        else:
+            activity.close()
+
+    def _look(self, step: tuple[int, int] | None) -> None:
+        if step is None or not self.busy:
             return
-        self.progressed.emit(ticket.done, ticket.total)
+        self.progressed.emit(*step)
+        activity, (done, total) = self._activity, step
         if activity is None:
             return
         if activity.is_canceled:
             self.cancel()
-        if activity.total != ticket.total:
-            activity.total = ticket.total
+        if activity.total != total:
+            activity.total = total
         # Last, because it lets Qt work on its events, and the end of the work may be one of them.
-        activity.update(ticket.done - activity.n)
+        activity.update(done - activity.n)
+
+    def _returned(self, outcome: tuple[Any, Exception | None]) -> None:
+        self._outcome = outcome
 
     def _end(self) -> None:
-        self._timer.stop()
-        ticket, worker, self._ticket, self._worker = self._ticket, self._worker, None, None
-        if self._activity is not None:
-            self._activity.close()
-            self._activity = None
-        self._workers.clear()
-        if ticket is None:
+        if not self.busy:
             return
-        # The worker holds the ticket; without the way back it can go at once, in this thread.
-        cancelled, ticket.cancel = worker.abort_requested, lambda: False
-        del worker
-        if ticket.error is not None:
-            self.failed.emit(ticket.error)
-        elif ticket.result is None or cancelled:
+        cancelled, outcome = self._worker.abort_requested, self._outcome
+        self._release()
+        result, error = outcome or (None, None)
+        if cancelled or outcome is None or isinstance(error, Cancelled):
             self.cancelled.emit()
+        elif error is not None:
+            self.failed.emit(error)
         else:
-            self.finished.emit(ticket.result)
+            self.finished.emit(result)
+
+    def _release(self) -> None:
+        """Be free for other work."""
+        if not self.busy:
+            return
+        self._jobs.remove(self._job)
+        activity, self._activity = self._activity, None
+        self._worker = self._outcome = self._job = None
+        if activity is not None:
+            activity.close()

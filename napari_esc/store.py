@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +43,11 @@ class OmeZarrImage:
     Raises
     ------
     ImageError
-        If there is something of that name, its folder is missing, or OME-Zarr can't hold such an image.
+        If there is something of that name, its folder is missing or has no room, or OME-Zarr can't hold such an image.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, axes: Axes, rgb: bool = False) -> None:
-        check_target(path)
+        check_target(path, int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize)
         letters = axes.letters + "c" * rgb
         if len(set(letters)) < len(letters):
             raise ImageError("OME-Zarr can't hold an image that has both channels and RGB samples.")
@@ -51,8 +55,8 @@ class OmeZarrImage:
         self.shape, self.dtype, self.ndim = tuple(shape), np.dtype(dtype), len(shape)
         # OME-Zarr prescribes the order of the axes.
         self.order = sorted(range(len(letters)), key=lambda axis: LETTERS.index(letters[axis]))
-        self.partial = path.with_name(f".{path.name}.part")
-        shutil.rmtree(self.partial, ignore_errors=True)
+        # Its own, for another run may be writing to the same name.
+        self.partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         self.scratch: np.memmap | None = None
         self.levels: list[zarr.Array] = []
         try:
@@ -84,7 +88,10 @@ class OmeZarrImage:
 
     def planes_in_files(self) -> Any:
         """Return an array in a scratch file beside the image, for planes that don't fit into memory; `finish` moves it."""
-        self.scratch = np.memmap(self.partial / "scratch", self.dtype, "w+", shape=self.shape)
+        with (self.partial / "scratch").open("w+b") as file:
+            if hasattr(os, "posix_fallocate"):  # without room for it, a write into a map would end the process
+                os.posix_fallocate(file.fileno(), 0, int(np.prod(self.shape)) * self.dtype.itemsize)
+            self.scratch = np.memmap(file, self.dtype, "r+", shape=self.shape)
         return self.scratch
 
     def finish(self, name: str, looks: dict[str, Any] | None = None, cancel: Callable[[], bool] | None = None) -> None:
@@ -120,10 +127,21 @@ class OmeZarrImage:
         self.scratch = None
         (self.partial / "scratch").unlink()
 
-    def discard(self) -> None:
-        """Remove what was written so far."""
+    def discard(self, still_written: bool = False) -> None:
+        """Remove what was written so far.
+
+        Parameters
+        ----------
+        still_written : bool
+            Whether zarr may be writing: it reports the first piece that the disk refused, and goes on with the others.
+        """
         self.scratch = None
         shutil.rmtree(self.partial, ignore_errors=True)
+        for _ in range(60 * still_written):
+            time.sleep(0.5)
+            if not self.partial.exists():
+                break
+            shutil.rmtree(self.partial, ignore_errors=True)
 
     def lazy(self) -> list[Any]:
         """Return the levels of the finished image as dask arrays, with the axes as they came in."""
@@ -165,12 +183,60 @@ class OmeZarrImage:
         return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translate}]
 
 
-def check_target(path: Path) -> None:
-    """Raise an `ImageError` unless an image can be made at `path`."""
-    if path.exists():
-        raise ImageError(f"there is already something at {str(path)!r}; choose another name.")
-    if not path.absolute().parent.is_dir():
-        raise ImageError(f"there is no folder {str(path.absolute().parent)!r}.")
+@contextmanager
+def new_image(path: Path, *about: Any) -> Iterator[OmeZarrImage]:
+    """Make an `OmeZarrImage` to be filled and finished. If that fails, nothing stays.
+
+    Raises
+    ------
+    ImageError
+        If the disk refuses it; see `OmeZarrImage`, which takes the same parameters.
+    """
+    image = None
+    try:
+        image = OmeZarrImage(path, *about)
+        yield image
+    except OSError as error:
+        if image is not None:
+            image.discard(still_written=True)
+        raise _refused(path, error) from None
+    except BaseException:
+        if image is not None:
+            image.discard()
+        raise
+
+
+def check_target(path: Path, nbytes: int = 0) -> None:
+    """Raise an `ImageError` unless an image can be made at `path`.
+
+    Parameters
+    ----------
+    path : Path
+        Of the folder to make.
+    nbytes : int
+        Size of the finest level, before it is compressed.
+    """
+    folder = path.absolute().parent
+    try:
+        with suppress(FileNotFoundError):
+            path.lstat()
+            raise ImageError(f"there is already something at {str(path)!r}; choose another name.")
+        if not folder.is_dir():
+            raise ImageError(f"there is no folder {str(folder)!r}.")
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise _refused(path, error) from None
+    if not os.access(folder, os.W_OK):
+        raise ImageError(f"the folder {str(folder)!r} can't be written to; choose another one.")
+    if (needed := nbytes * 4 // 3) > free:  # each level of the pyramid is a quarter of the one before
+        raise ImageError(
+            f"the result needs up to {needed / 2**30:.3g} GB, and {str(folder)!r} has {free / 2**30:.3g} GB left; "
+            "choose another folder or a smaller region."
+        )
+
+
+def _refused(path: Path, error: OSError) -> ImageError:
+    return ImageError(f"can't write {str(path)!r}: {error.strerror or error}.")
 
 
 def _new_group(path: Path) -> Any:

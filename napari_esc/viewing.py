@@ -41,4 +41,6 @@ def plain_text(error: Exception) -> str | None:
         return text[:1].upper() + text[1:]
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "There isn't enough memory. Choose a smaller region, or a file for the result."
+    if isinstance(error, OSError):  # a full disk, a folder that can't be written to, a share that went away
+        return str(error)
     return None

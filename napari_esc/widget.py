@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from magicgui.widgets import create_widget
 from napari.layers import Image
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from esc_plugin import EscError, HubError
 
 from . import geometry
+from .controls import LayerBox
 from .form import Form, card_text
 from .job import Result, Task
 from .listener import Listener
@@ -44,11 +44,11 @@ class EscWidget(QWidget):
         super().__init__()
         use_models_folder()
         self.viewer = napari_viewer
-        self.layers: Any = create_widget(annotation=Image, label="layer")
-        self.form = Form(self.layers.native)
+        self.layers = LayerBox()
+        self.form = Form(self.layers)
         self.runner, self.estimator = Runner(self), Runner(self)
         self.preview_layer: Image | None = None
-        self._adding = self._is_preview = False
+        self._is_preview = False
         self._began = 0.0
         self._estimated_for: Any = None
         self._known_model = ""
@@ -58,6 +58,28 @@ class EscWidget(QWidget):
         self._pause.setInterval(PAUSE)
         self._connect()
         self._layers_changed()
+        self._follow_selection()
+
+    # How it ends
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Close when the panel loses its dock: napari's X takes it out and drops it, without a close event."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._close()
+
+    def closeEvent(self, event: Any) -> None:  # noqa: N802
+        """Close for good when the panel is a window of its own."""
+        super().closeEvent(event)
+        self._close()
+
+    def _close(self) -> None:
+        """End the work and let go of the viewer. Qt deletes the panel soon, and not Python at any later moment."""
+        self._pause.stop()
+        self._listener.stop()
+        self.runner.stop()
+        self.estimator.stop()
+        self.deleteLater()
 
     # What it is made of
 
@@ -104,10 +126,8 @@ class EscWidget(QWidget):
         return note
 
     def _connect(self) -> None:
-        self._listener = Listener(self._layers_changed, self._follow_selection, self._view_changed)
-        self._listener.listen_to(self.viewer)
-        self.destroyed.connect(self._listener.stop)
-        self.layers.changed.connect(self._layer_changed)
+        self._listener = Listener(self.viewer, self, self._layers_changed, self._follow_selection, self._view_changed)
+        self.layers.currentIndexChanged.connect(self._layer_changed)
         self.form.changed.connect(self._something_changed)
         self._pause.timeout.connect(self._estimate)
         self.preview_button.clicked.connect(self.preview)
@@ -116,7 +136,7 @@ class EscWidget(QWidget):
         self.runner.progressed.connect(self._show_progress)
         self.runner.finished.connect(self._finished)
         self.runner.failed.connect(self._failed)
-        self.runner.cancelled.connect(lambda: self._ended("Cancelled; nothing was added."))
+        self.runner.cancelled.connect(self._cancelled)
         self.estimator.finished.connect(self._estimated)
         self.estimator.failed.connect(self._not_estimated)
 
@@ -125,7 +145,7 @@ class EscWidget(QWidget):
     @property
     def layer(self) -> Image | None:
         """The chosen image layer."""
-        return self.layers.value
+        return self.layers.layer
 
     def task(self, region: str | None = None) -> Task:
         """Return the task as it is set up now.
@@ -142,7 +162,7 @@ class EscWidget(QWidget):
         """
         layer = self.layer
         if layer is None:
-            raise EscError("Open an image to upscale.")
+            raise EscError("Choose an image." if self.layers.layers else "Open an image to upscale.")
         if not self.form.model:
             raise EscError("Name a model: a weights file, or a repository on the Hub.")
         limits = layer.contrast_limits if not layer.rgb else (0, 1)
@@ -153,21 +173,20 @@ class EscWidget(QWidget):
             box = (geometry.plane_region if kind == "plane" else geometry.visible_region)(self.viewer, layer)
         task = Task.of(layer, box, self.form.settings(limits))
         if task.settings.store and not region:
-            check_target(task.settings.store)
+            check_target(task.settings.store, task.nbytes)
         return task
 
     # What happens when something changes
 
     def _layers_changed(self) -> None:
-        self.layers.reset_choices()
-        self._follow_selection()
+        self.layers.fill(self.viewer.layers)
         self._layer_changed()
 
     def _follow_selection(self) -> None:
-        """Choose the active layer; but not one of our own making, or a second run would upscale the result of the first."""
         active = self.viewer.layers.selection.active
-        if not self._adding and active in self.layers.choices:
-            self.layers.value = active
+        if active is not None and active not in self.layers.layers:
+            self._layers_changed()  # it is so new that the panel hasn't heard of it
+        self.layers.follow(active)
 
     def _layer_changed(self, value: Any = None) -> None:
         layer = self.layer
@@ -259,9 +278,10 @@ class EscWidget(QWidget):
         self._show_running(True)
         self._is_preview, self._began = bool(region), time.perf_counter()
         self.result_label.clear()
-        if not region:
-            self._remove_preview()
-        self.runner.start(work(task), f"{title} {task.title}")
+        try:
+            self.runner.start(work(task), f"{title} {task.title}", task.job)
+        except EscError as error:
+            self._failed(error)
 
     def _show_running(self, running: bool) -> None:
         self.bar.setVisible(running)
@@ -280,23 +300,17 @@ class EscWidget(QWidget):
 
     def _finished(self, made: tuple[Task, Result]) -> None:
         task, result = made
-        self._adding = True
-        try:
-            self._remove_preview()
-            layer = add_result(self.viewer, task, result)
-            if self._is_preview:
-                self._make_preview(layer, task)
-        finally:
-            self._adding = False
+        self._remove_preview()
+        layer = add_result(self.viewer, task, result)
+        if self._is_preview:
+            self._make_preview(layer, task)
         words = result_words(task, result, self._is_preview)
         self._ended(words + self._hide_source(task) * (not self._is_preview))
 
     def _hide_source(self, task: Task) -> str:
         """Hide a layer whose light would add to that of its result, and return what to say about it."""
-        source = self.layer
-        if source is None or source.name != task.name or task.state["blending"] != "additive":
-            return ""
-        if task.region != geometry.whole_region(source):
+        source = next((layer for layer in self.layers.layers if layer.unique_id == task.source), None)
+        if source is None or task.state["blending"] != "additive" or task.region != geometry.whole_region(source):
             return ""
         source.visible = False
         return "<br>The source is hidden: with additive blending both would add up."
@@ -307,6 +321,9 @@ class EscWidget(QWidget):
         self.preview_layer = layer
         if self.layer in self.viewer.layers:
             self.viewer.layers.selection.active = self.layer
+
+    def _cancelled(self) -> None:
+        self._ended("Cancelled; nothing was added.")
 
     def _failed(self, error: Exception) -> None:
         show_problem(error)

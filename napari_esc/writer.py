@@ -11,7 +11,7 @@ import numpy as np
 from esc_plugin import ImageError
 
 from .axes import LENGTHS, TIMES, Axes
-from .store import OmeZarrImage
+from .store import new_image
 
 TILE = 512
 #: Types that OME-TIFF knows.
@@ -38,19 +38,15 @@ def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     Raises
     ------
     ImageError
-        If there is something at `path`, or OME-Zarr can't hold the image.
+        If there is something at `path`, the disk has no room, or OME-Zarr can't hold the image.
     """
     finest, rgb = _finest(data, attributes), bool(attributes.get("rgb"))
     axes = Axes.of(attributes, finest.ndim - rgb)
     _warn_of_lost_transforms(attributes)
-    image = OmeZarrImage(Path(path), finest.shape, finest.dtype, axes, rgb)
-    try:
+    with new_image(Path(path), finest.shape, finest.dtype, axes, rgb) as image:
         for index in np.ndindex(*finest.shape[: finest.ndim - 2 - rgb]):
             image[index] = np.asarray(finest[index])
         image.finish(attributes.get("name", "image"), attributes)
-    except BaseException:
-        image.discard()
-        raise
     return [path]
 
 

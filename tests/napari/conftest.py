@@ -27,9 +27,9 @@ def _workers_end() -> Iterator[None]:
     """Leave no thread to the next test; one that runs when the interpreter ends aborts it."""
     yield
     if not MISSING:
-        from superqt.utils import WorkerBase
+        from napari.qt.threading import GeneratorWorker
 
-        WorkerBase.await_workers(20_000)
+        GeneratorWorker.await_workers(20_000)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +16,12 @@ import zarr
 from napari.layers import Image
 
 from esc_plugin import Cancelled, ImageError
-from napari_esc.axes import letters_of
+from napari_esc.axes import Axes, letters_of
 from napari_esc.engines import engine_for
 from napari_esc.geometry import finest, whole_region
 from napari_esc.job import Settings, Task
 from napari_esc.layers import result_layer
+from napari_esc.store import OmeZarrImage, check_target
 from napari_esc.writer import write_ome_tiff, write_ome_zarr
 
 from .layers_to_try import kinds, pixels
@@ -166,6 +170,105 @@ def test_a_cancelled_result_leaves_no_file(
         with pytest.raises(Cancelled):
             task.run(engine, cancel=lambda at=count: cancel_at(at))
         assert [path.name for path in tmp_path.iterdir()] == ["whole"], count
+
+
+def test_what_the_disk_has_no_room_for_is_refused_first(
+    nearest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_esc.store.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    source = Image(pixels(16, 16))
+    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr"))
+    with pytest.raises(ImageError, match=r"needs up to 2.54e-06 GB, and .* has 9.31e-07 GB left; choose another folder"):
+        task.run(engine_for(nearest, "cpu"))
+    with pytest.raises(ImageError, match="needs up to"):
+        saved(write_ome_zarr, tmp_path / "a.ome.zarr", pixels(32, 32))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("none/a.ome.zarr", "there is no folder"),
+        ("a" * 300 + ".ome.zarr", "can't write"),
+        ("loop/a.ome.zarr", "can't write"),
+    ],
+)
+def test_a_target_that_cannot_be_is_one_line(name: str, told: str, tmp_path: Path) -> None:
+    if name.startswith("loop"):
+        (tmp_path / "loop").symlink_to("loop")
+        told = "no folder|can't write"
+    with pytest.raises(ImageError, match=told):
+        check_target(tmp_path / name)
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from napari.layers import Image
+from esc_plugin import ImageError
+from napari_esc import job
+from napari_esc.engines import engine_for
+from napari_esc.geometry import whole_region
+from napari_esc.writer import write_ome_zarr
+
+weights, folder, share = sys.argv[1:]
+job.SHARE_OF_MEMORY = float(share)
+source = Image(np.random.default_rng(0).integers(0, 60_000, (2, 300, 300), np.uint16))
+settings = job.Settings(weights, (2.0, 2.0), device="cpu", store=Path(folder) / "a.ome.zarr")
+task, engine = job.Task.of(source, whole_region(source), settings), engine_for(weights, "cpu")
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+for fill in (lambda: task.run(engine), lambda: write_ome_zarr(str(settings.store), *source.as_layer_data_tuple()[:2])):
+    try:
+        fill()
+    except ImageError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+@pytest.mark.parametrize("share", ["0.4", "0"])
+def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(share: str, nearest: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FULL, nearest, str(tmp_path), share],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"can't write {str(tmp_path / 'a.ome.zarr')!r}: File too large."] * 2, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_runs_to_one_name_do_not_disturb_each_other(tmp_path: Path) -> None:
+    data, axes = pixels(8, 8), Axes("yx", (1.0, 1.0), (0.0, 0.0), ("pixel", "pixel"))
+    first, second = (OmeZarrImage(tmp_path / "a.ome.zarr", data.shape, data.dtype, axes) for _ in range(2))
+    first[:], second[:] = data, 0
+    first.finish("first")
+    with pytest.raises(ImageError, match="already something"):
+        second.finish("second")
+    second.discard()
+    np.testing.assert_array_equal(zarr.open_group(tmp_path / "a.ome.zarr", mode="r")["0"][:], data)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]
+
+
+def test_a_layer_that_cannot_be_read_is_one_line(nearest: str) -> None:
+    import dask.array as da
+
+    away = []
+
+    def load(block_info: Any = None) -> np.ndarray:
+        if away:
+            raise OSError("the share went away")
+        return np.zeros((1, 8, 8), np.uint16)
+
+    lazy = da.map_blocks(load, chunks=((1, 1), (8,), (8,)), dtype=np.uint16, meta=np.empty((0, 0, 0), np.uint16))
+    source = Image(lazy, contrast_limits=(0, 1))
+    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu"))
+    away.append(True)
+    with pytest.raises(ImageError, match=r"^can't read the layer: the share went away\.$"):
+        task.run(engine_for(nearest, "cpu"))
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QThreadPool
+from qtpy.compat import isalive
+from qtpy.QtCore import Qt, QThreadPool
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from esc_plugin import Cancelled, EscError
 from napari_esc import widget as panel_module
@@ -139,14 +141,22 @@ def test_the_estimate_comes_before_the_run(viewer: Any, qtbot: Any, open_panel: 
     qtbot.waitUntil(lambda: "3 x 120 x 160" in panel.estimate_label.text(), timeout=10_000)
 
 
-def test_a_result_larger_than_memory_needs_a_file(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
+def test_a_result_larger_than_memory_needs_a_file(
+    viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import dask.array as da
 
     viewer.add_image(da.zeros((40_000, 2000, 2000), chunks=(100, 200, 200), dtype="u2"), contrast_limits=(0, 1))
     panel = open_panel()
     qtbot.waitUntil(lambda: "too large for memory" in panel.estimate_label.text(), timeout=10_000)
     assert not panel.run_button.isEnabled()
+    disk = SimpleNamespace(free=10**9)
+    monkeypatch.setattr("napari_esc.store.shutil.disk_usage", lambda folder: disk)
     panel.form.store_edit.setText(str(tmp_path / "a.ome.zarr"))
+    panel.form.changed.emit()
+    qtbot.waitUntil(lambda: "has 0.931 GB left" in panel.estimate_label.text(), timeout=10_000)
+    assert not panel.run_button.isEnabled()
+    disk.free = 10**13
     panel.form.changed.emit()
     qtbot.waitUntil(lambda: "Large." in panel.estimate_label.text(), timeout=10_000)
     assert panel.run_button.isEnabled()
@@ -265,11 +275,10 @@ def test_the_end_may_come_while_progress_is_shown(viewer: Any, qtbot: Any, open_
 
     monkeypatch.setattr(panel_module, "upscale_work", soon)
     panel.run_button.click()
-    look = panel.runner._look
-    time.sleep(0.4)  # the end is queued
-    look()
+    time.sleep(0.4)  # the end is queued behind the progress
     finish(panel, qtbot)
     assert panel.runner._activity is None
+    assert panel.run_button.isVisibleTo(panel)
 
 
 def test_a_source_whose_light_would_add_up_is_hidden(viewer: Any, qtbot: Any, open_panel: Any) -> None:
@@ -356,12 +365,23 @@ def test_models_are_listed_by_purpose(viewer: Any, open_panel: Any) -> None:
 
 
 def test_local_averages_need_a_whole_factor(viewer: Any, open_panel: Any) -> None:
-    viewer.add_image(pixels(20, 20))
+    viewer.add_image(pixels(20, 20), scale=(0.3, 0.3))
     panel = open_panel()
+    check = panel.form.consistency_check
+    check.setChecked(True)
     panel.form.factor_spin.setValue(2.5)
-    assert not panel.form.consistency_check.isEnabled()
+    assert not check.isEnabled()
+    assert check.text() == "Local averages aren't kept: the factor isn't whole"
+    assert not panel.task().settings.consistency
     panel.form.factor_spin.setValue(3)
-    assert panel.form.consistency_check.isEnabled()
+    assert check.isEnabled()
+    assert check.text() == "Keep local averages"
+    assert panel.task().settings.consistency
+    choose(panel.form.factor_kind, "size")
+    panel.form.factor_spin.setValue(0.1)  # 0.3 / 0.1 is 2.9999999999999996
+    assert panel.task().settings.consistency
+    viewer.add_image(pixels(20, 20), scale=(0.25, 0.25))  # for which that pixel size is no whole factor
+    assert not check.isEnabled()
 
 
 def test_the_note_is_shown_until_it_is_dismissed(viewer: Any, open_panel: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -392,6 +412,75 @@ def test_the_layer_list_is_followed(viewer: Any, open_panel: Any) -> None:
     assert panel.form.image_info.text() == "9 x 9 RGB, uint8, pixel 1 px"
 
 
+def test_results_are_never_chosen_by_themselves(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    source = viewer.add_image(pixels(20, 20), name="cells")
+    panel = open_panel()
+    panel.form.difference_check.setChecked(True)
+    run(panel, qtbot)
+    names = [layer.name for layer in viewer.layers]
+    assert names == ["cells", "cells [x2]", "cells [x2] difference"]
+    labels = viewer.add_labels(np.zeros((20, 20), int))
+    assert panel.layer == source
+    viewer.layers.selection.active = viewer.layers["cells [x2]"]
+    assert panel.layer == source
+    viewer.layers.remove(labels)
+    assert panel.layer == source
+    viewer.layers.move(0, 3)
+    assert panel.layer == source
+    viewer.layers.selection.active = viewer.layers["cells [x2]"]
+    second = open_panel()
+    assert second.layer == source
+    # A person may choose a result, and it stays chosen.
+    second.layers.setCurrentIndex(second.layers.findText("cells [x2]"))
+    assert second.layer.name == "cells [x2]"
+    viewer.add_labels(np.zeros((20, 20), int))
+    assert second.layer.name == "cells [x2]"
+    # Without a source, nothing is chosen.
+    viewer.layers.remove(source)
+    assert panel.layer is None
+    panel._estimate()
+    assert panel.estimate_label.text() == "Choose an image."
+    assert not panel.run_button.isEnabled()
+
+
+def test_renaming_a_layer_chooses_no_other(viewer: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(9, 9), name="first")
+    second = viewer.add_image(pixels(9, 9), name="second")
+    panel = open_panel()
+    second.name = "renamed"
+    viewer.add_labels(np.zeros((9, 9), int))
+    assert panel.layer == second
+    assert panel.layers.currentText() == "renamed"
+
+
+@pytest.mark.parametrize(
+    ("browse", "chosen", "shown"), [("_browse_store", "a", "a.ome.zarr"), ("_browse_weights", "w.pth", "w.pth")]
+)
+def test_a_file_is_chosen_without_waiting(
+    browse: str, chosen: str, shown: str, viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path
+) -> None:
+    """The panel may be closed while the dialog is open."""
+    panel = open_panel()
+    getattr(panel.form, browse)()
+    (dialog,) = panel.findChildren(QFileDialog)
+    dialog.fileSelected.emit(str(tmp_path / chosen))
+    edit = panel.form.store_edit if browse == "_browse_store" else panel.form.source_edit
+    assert edit.text() == str(tmp_path / shown)
+    viewer.window.remove_dock_widget(panel)
+    qtbot.waitUntil(lambda: not isalive(panel), timeout=5000)
+    assert not isalive(dialog)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("~/a.ome.zarr", Path.home() / "a.ome.zarr"), ("a.ome.zarr", Path.cwd() / "a.ome.zarr")]
+)
+def test_a_target_is_an_absolute_path(name: str, meant: Path, viewer: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(9, 9))
+    panel = open_panel()
+    panel.form.store_edit.setText(name)
+    assert panel.task().settings.store == meant
+
+
 @pytest.mark.parametrize("kind", kinds())
 def test_the_panel_takes_every_kind(kind: str, viewer: Any, qtbot: Any, open_panel: Any) -> None:
     data, properties = kinds()[kind]
@@ -405,63 +494,63 @@ def test_the_panel_takes_every_kind(kind: str, viewer: Any, qtbot: Any, open_pan
     assert result.dtype == source.dtype
 
 
-def test_a_deleted_panel_takes_its_work_along(
-    viewer: Any, qtbot: Any, open_panel: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_panel_that_is_deleted_with_its_window_takes_its_work_along(
+    viewer: Any, qtbot: Any, nearest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    slow = Slow()
+    monkeypatch.setattr(panel_module, "upscale_work", slow)
+    viewer.add_image(pixels(20, 20))
+    window, panel = QWidget(), EscWidget(viewer)
+    QVBoxLayout(window).addWidget(panel)
+    choose(panel.form.region_box, "whole")
+    panel.run_button.click()
+    qtbot.waitUntil(slow.began.is_set, timeout=10_000)
+    window.deleteLater()
+    qtbot.waitUntil(slow.ended.is_set, timeout=5000)
+    assert not isalive(panel)
+    viewer.add_image(pixels(5, 5))  # whose event goes nowhere now
+
+
+def test_hiding_the_panel_ends_nothing(viewer: Any, qtbot: Any, open_panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow()
     monkeypatch.setattr(panel_module, "upscale_work", slow)
     viewer.add_image(pixels(20, 20))
     panel = open_panel()
     panel.run_button.click()
     qtbot.waitUntil(slow.began.is_set, timeout=10_000)
-    viewer.window.remove_dock_widget(panel)
-    panel.deleteLater()
-    del panel
-    qtbot.waitUntil(slow.ended.is_set, timeout=5000)
-    viewer.add_image(pixels(5, 5))  # whose event goes nowhere now
+    panel.parent().title.hide_button.click()
+    panel.parent().setFloating(True)
+    qtbot.wait(300)
+    assert panel.runner.busy
+    assert not slow.ended.is_set()
+    panel.cancel_button.click()
+    finish(panel, qtbot)
 
 
-CLOSING = """
-import sys, time
-import napari, numpy as np
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication
-
-viewer = napari.Viewer()
-viewer.add_image(np.zeros((4, 1200, 1200), np.uint16), contrast_limits=(0, 1))
-from napari_esc.widget import EscWidget
-panel = EscWidget(viewer)
-viewer.window.add_dock_widget(panel)
-panel.form.region_box.setCurrentIndex(panel.form.region_box.findData("whole"))
-panel.run()
-def close_when_running():
-    if panel.bar.value() > 0:
-        print("closing", flush=True)
-        timer.stop()
-        viewer.close()
-timer = QTimer()
-timer.timeout.connect(close_when_running)
-timer.start(50)
-"""
-BY_HAND = "napari.run()"
-BY_A_SCRIPT = """
-while timer.isActive():
-    QApplication.processEvents()
-"""
-
-
-@pytest.mark.parametrize("way", [BY_HAND, BY_A_SCRIPT])
-def test_closing_the_window_while_running_exits_cleanly(way: str, qapp: Any) -> None:
-    code = f"{CLOSING}{way}\nprint('closed', flush=True)"
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.stdout.split() == ["closing", "closed"], done.stderr
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "QThread" not in done.stderr
-    assert time.perf_counter() - start < 100
+def test_the_same_job_runs_once_at_a_time(
+    viewer: Any, qtbot: Any, open_panel: Any, messages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow()
+    monkeypatch.setattr(panel_module, "upscale_work", slow)
+    viewer.add_image(pixels(20, 20))
+    first, second = open_panel(), open_panel()
+    QTest.mouseDClick(first.run_button, Qt.MouseButton.LeftButton)
+    first.run()
+    second.run_button.click()
+    assert first.runner.busy
+    assert not second.runner.busy
+    assert second.run_button.isVisibleTo(second)
+    assert messages == ["This is being upscaled already, with the same settings."]
+    choose(second.form.intensity_box, "range")  # another job
+    second.run_button.click()
+    assert second.runner.busy
+    for panel in (first, second):
+        panel.cancel_button.click()
+        finish(panel, qtbot)
+    second.run_button.click()
+    assert second.runner.busy
+    second.cancel_button.click()
+    finish(second, qtbot)
 
 
 def test_the_menu_command_upscales_the_active_layer(viewer: Any, qtbot: Any, messages: list[str]) -> None:
@@ -475,3 +564,19 @@ def test_the_menu_command_upscales_the_active_layer(viewer: Any, qtbot: Any, mes
     assert viewer.layers[-1].name == "cells [x2]"
     assert viewer.layers[-1].data.shape == (2, 32, 32)
     assert len(messages) == 1
+
+
+def test_the_menu_command_twice_upscales_once(
+    viewer: Any, qtbot: Any, messages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_esc import commands
+
+    slow = Slow()
+    monkeypatch.setattr(commands, "upscale_work", slow)
+    viewer.add_image(pixels(16, 16))
+    commands.upscale_x2(viewer)
+    commands.upscale_x2(viewer)
+    assert messages == ["This is being upscaled already, with the same settings."]
+    (runner,) = commands._running
+    runner.cancel()
+    qtbot.waitUntil(lambda: not commands._running, timeout=10_000)
