@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from esc_plugin import Model, Upscaler
@@ -19,12 +19,12 @@ class Engine:
     ----------
     upscaler : Upscaler
         What runs.
-    rate : float
-        Units of work (see `work`) per second; 0 until it is known.
+    rates : dict of str to float
+        Units of work (see `work`) per second, by precision, as far as they are known.
     """
 
     upscaler: Upscaler
-    rate: float = 0.0
+    rates: dict[str, float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def work(self, size: tuple[int, int], target: tuple[int, int]) -> float:
@@ -33,18 +33,21 @@ class Engine:
 
         return work(self.upscaler, size, target)
 
-    def seconds(self, size: tuple[int, int], target: tuple[int, int]) -> float:
-        """Predict how long a plane takes; the first time a small image is run to see."""
+    def seconds(self, image: Any, size: tuple[int, int], target: tuple[int, int]) -> float:
+        """Predict how long a plane of an image takes; the first time a small one is run to see."""
         from esc_plugin.estimate import measure_rate
+        from esc_plugin.upscaler import bits_of
 
+        precision = self.upscaler.precision_for(image)
         with self.lock:
-            self.rate = self.rate or measure_rate(self.upscaler)
-        return self.work(size, target) / self.rate
+            if precision not in self.rates:
+                self.rates[precision] = measure_rate(self.upscaler, bits_of(image))
+        return self.work(size, target) / self.rates[precision]
 
-    def learn(self, work: float, seconds: float) -> None:
+    def learn(self, image: Any, work: float, seconds: float) -> None:
         """Take over what a real run has shown, unless it was too short to tell."""
         if seconds > 1 and work:
-            self.rate = work / seconds
+            self.rates[self.upscaler.precision_for(image)] = work / seconds
 
     def device_words(self) -> str:
         """Return what it runs on, for people."""
@@ -104,8 +107,9 @@ def engine_for(
                 _models[model] = loaded
             engine = Engine(Upscaler(_models[model], device=device, memory_limit=memory_limit))
             # The speed doesn't depend on the memory limit by much.
-            known = [kept.rate for (m, d, _), kept in _engines.items() if (m, d) == (model, device)]
-            engine.rate = known[0] if known else 0.0
+            for (m, d, _), kept in _engines.items():
+                if (m, d) == (model, device):
+                    engine.rates = kept.rates
             _engines.clear()
             _engines[key] = engine
         return _engines[key]

@@ -29,6 +29,7 @@ INTENSITIES = {
     "auto": "Automatic",
     "range": "Range of the data type",
     "minmax": "Lowest to highest value",
+    "percentile": "0.1 to 99.9 percent",
     "limits": "Contrast limits of the layer",
 }
 DEVICES = {"auto": "Best available", "cpu": "Processor (CPU)", "cuda": "Graphics card (CUDA)", "mps": "Apple GPU"}
@@ -164,7 +165,9 @@ class Form(QWidget):
         self.intensity_box = choice(INTENSITIES)
         self.intensity_box.setToolTip(
             "Which values the network sees as black and white; the result is mapped back, so values keep their meaning.\n"
-            "Automatic: the range of the type for 8 bit, else the lowest and highest value of what is upscaled."
+            "They are those of the whole layer, for previews and regions too; each channel axis entry has its own.\n"
+            "Automatic: the range of the type for 8 bit, else what the layer holds apart from hot and dead pixels.\n"
+            "What lies beyond is enlarged by interpolation and added back, so nothing is lost."
         )
         self.consistency_check = QCheckBox(KEEP)
         self.consistency_check.setToolTip("Correct the result so that its mean over each original pixel is that pixel.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,17 @@ from .store import new_image
 if TYPE_CHECKING:
     from napari.layers import Image
 
+    from esc_plugin.levels import Levels
+
     from .engines import Engine
 
 Progress = Callable[[int, int], None]
 Cancel = Callable[[], bool]
 
+#: Labels of an axis whose entries have levels of their own.
+CHANNEL = ("c", "channel", "channels")
+#: What was measured last of a lazy layer.
+_measured: dict[Any, list[Levels]] = {}
 #: A plane of a result on disk that takes more than this share of the free memory is built in a file.
 SHARE_OF_MEMORY = 0.4
 
@@ -94,8 +101,9 @@ class Task:
 
     Attributes
     ----------
-    image : array
-        The region, lazy where the layer is: (..., Y, X[, S]).
+    image, whole : array
+        The region, and the layer's finest level, whose levels of intensity count for all of its regions; lazy where the
+        layer is: (..., Y, X[, S]).
     region : tuple of slice
         Of the layer's finest level.
     rgb : bool
@@ -113,6 +121,7 @@ class Task:
     """
 
     image: Any
+    whole: Any
     region: Region
     rgb: bool
     settings: Settings
@@ -126,8 +135,10 @@ class Task:
     @classmethod
     def of(cls, layer: Image, region: Region, settings: Settings) -> Task:
         """Take from a layer what the task needs."""
+        whole = lazy(finest(layer))
         return cls(
-            image=lazy(finest(layer))[region],
+            image=whole[region],
+            whole=whole,
             region=region,
             rgb=bool(layer.rgb),
             settings=settings,
@@ -156,8 +167,12 @@ class Task:
 
     @property
     def letters(self) -> str:
-        """The axes in the core's words: planes are counted by any letters."""
-        return "ABCDEFGHIJKLMNOPQ"[: len(self.region) - 2] + "YX" + "S" * self.rgb
+        """The axes in the core's words: C where a label says channel, any letters for what else counts planes."""
+        labels = [str(label).lower() for label in self.state.get("axis_labels") or ()][: len(self.region) - 2]
+        channel = next((i for i, label in enumerate(labels) if label in CHANNEL), None)
+        others = iter("ABDEFGHIJKLMNOPQ")
+        letters = ["C" if i == channel else next(others) for i in range(len(self.region) - 2)]
+        return "".join(letters) + "YX" + "S" * self.rgb
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -210,24 +225,49 @@ class Task:
             If it can't be done; nothing is left behind.
         """
         start = time.perf_counter()
-        image = Watched(self.image, cancel)
-        result = Result(None, self.metadata | {"esc": self._provenance(engine)})
+        image, levels = Watched(self.image, cancel), self._levels(cancel)
+        upscale = partial(self._upscale, image, levels, engine, progress=progress, cancel=cancel)
+        result = Result(None, {})
         if self.settings.store:
-            result.data = self._run_to_disk(image, engine, result, progress, cancel)
+            result.data = self._run_to_disk(image, upscale, result, cancel)
         else:
-            pixels = self._upscale(image, engine, None, progress, cancel)
+            pixels = upscale(None)
             self._compare(image, pixels, result)
             result.data = with_levels(pixels, self.rgb, cancel)
+        result.metadata = self.metadata | {"esc": self._provenance(engine, levels)}
         result.seconds = time.perf_counter() - start
-        engine.learn(engine.work(self.size, self.target) * self.planes, result.seconds)
+        engine.learn(self.image, engine.work(self.size, self.target) * self.planes, result.seconds)
         return result
 
-    def _upscale(self, image: Watched, engine: Engine, out: Any, progress: Progress | None, cancel: Cancel | None) -> Any:
+    def _levels(self, cancel: Cancel | None) -> list[Levels]:
+        """Return the levels of the whole layer, for the channels that are in the region."""
+        from esc_plugin import Upscaler
+
+        letters, wanted = self.letters, self.settings.intensity
+        # An array in memory has no name, can be changed in place, and is measured in no time.
+        key = self.source, getattr(self.whole, "name", None), letters, wanted
+        if key[1] is None or key not in _measured:
+            _measured.clear()
+            whole = Watched(self.whole, cancel)
+            _measured[key] = Upscaler.levels(whole, axes=letters, intensity=wanted, nan="keep", cancel=cancel)
+        levels = _measured[key]
+        return levels[self.region[letters.index("C")]] if "C" in letters else levels
+
+    def _upscale(
+        self,
+        image: Watched,
+        levels: list[Levels],
+        engine: Engine,
+        out: Any,
+        *,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> Any:
         return engine.upscaler(
             image,
             axes=self.letters,
             size=self.target,
-            intensity=self.settings.intensity,
+            intensity=levels,
             # Pixels without a value are common where images were registered or masked.
             nan="keep",
             consistency=self.settings.consistency,
@@ -236,14 +276,12 @@ class Task:
             cancel=cancel,
         )
 
-    def _run_to_disk(
-        self, image: Watched, engine: Engine, result: Result, progress: Progress | None, cancel: Cancel | None
-    ) -> Any:
+    def _run_to_disk(self, image: Watched, upscale: Callable[[Any], Any], result: Result, cancel: Cancel | None) -> Any:
         assert self.settings.store is not None
         axes = Axes.of(self.state | self.place, len(self.region))
         with new_image(self.settings.store, self.shape, self.image.dtype, axes, self.rgb) as stored:
             pixels = stored.planes_in_files() if self._large_planes() else stored
-            self._upscale(image, engine, pixels, progress, cancel)
+            upscale(pixels)
             # Before the file gets its name: whoever cancels now finds none.
             self._compare(image, pixels, result)
             stored.finish(self.title, self.state, cancel)
@@ -270,7 +308,7 @@ class Task:
         bias, mean = (float(np.mean([getattr(a, name) for a in found])) for name in ("bias", "mean"))
         result.agreement = bias, float(np.mean([a.rms**2 for a in found])) ** 0.5, mean
 
-    def _provenance(self, engine: Engine) -> dict[str, Any]:
+    def _provenance(self, engine: Engine, levels: list[Levels]) -> dict[str, Any]:
         model, chosen = engine.upscaler.model, self.settings
         return {
             "software": f"esc-plugin {__version__}",
@@ -280,7 +318,7 @@ class Task:
             "source_layer": self.name,
             "source_region": [[part.start, part.stop] for part in self.region],
             "factor": [new / old for new, old in zip(self.target, self.size, strict=True)],
-            "intensity": chosen.intensity if isinstance(chosen.intensity, str) else list(chosen.intensity),
+            "levels": [list(pair.pair) for pair in levels],
             "consistency": chosen.consistency,
             "device": str(engine.upscaler.device),
             "precision": engine.upscaler.precision_for(self.image),

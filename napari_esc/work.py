@@ -62,7 +62,7 @@ def preview_work(task: Task) -> Callable[[Progress, Cancel], tuple[Task, Result]
 
     def work(progress: Progress, cancel: Cancel) -> tuple[Task, Result]:
         engine = _engine(task.settings, progress, cancel)
-        seconds = engine.seconds(task.size, task.target)
+        seconds = engine.seconds(task.image, task.size, task.target)
         pixels = int(task.size[0] * task.size[1] * min(1.0, PREVIEW_SECONDS / max(seconds, 1e-9)))
         part = task.central(pixels)
         return part, part.run(engine, progress, cancel)
@@ -74,12 +74,14 @@ def estimate_work(task: Task) -> Callable[[Progress, Cancel], Estimate]:
     """Return the work of finding out what a task takes. A model that isn't on this machine is a `HubError`."""
 
     def work(progress: Progress, cancel: Cancel) -> Estimate:
+        from esc_plugin.upscaler import bits_of
+
         chosen = task.settings
         engine = engine_for(chosen.model, chosen.device, chosen.memory_limit, offline=True)
         model = engine.upscaler.model
         natural = task.target if model.config.any_scale else None
-        plan = engine.upscaler.plan(*task.size, natural)
-        seconds = engine.seconds(task.size, task.target) * task.planes
+        plan = engine.upscaler.plan(*task.size, natural, bits=bits_of(task.image))
+        seconds = engine.seconds(task.image, task.size, task.target) * task.planes
         return Estimate(seconds, plan.device_bytes, engine.device_words(), model.scale, model.config.any_scale, model.card)
 
     return work

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
 from napari.layers import Image
@@ -21,7 +22,8 @@ KINDS = kinds()
 
 
 def upscaled(layer: Image, model: str, region: Any = None, **choices: Any) -> tuple[Task, Any, Image]:
-    settings = Settings(model, **{"factor": (2.0, 2.0), "device": "cpu", **choices})
+    # Lowest to highest, so that a network that repeats pixels repeats them all.
+    settings = Settings(model, **{"factor": (2.0, 2.0), "device": "cpu", "intensity": "minmax", **choices})
     task = Task.of(layer, region or whole_region(layer), settings)
     result = task.run(engine_for(model, "cpu"))
     return task, result, result_layer(task, result)
@@ -95,7 +97,39 @@ def test_provenance_says_how_a_result_came_about(nearest: str) -> None:
     assert told["source_layer"] == "cells"
     assert told["source_region"] == [[2, 10], [0, 12]]
     assert told["factor"] == [2.0, 2.0]
-    assert told["intensity"] == [0.0, 2000.0]
+    assert told["levels"] == [[0.0, 2000.0]]
+    assert told["precision"] == "float32"
+
+
+def with_contrast(*shape: int) -> np.ndarray:
+    """Return planes of growing brightness, so that each would have levels of its own."""
+    values = pixels(*shape).astype(np.uint16)
+    return values + 1000 * np.arange(1, shape[0] + 1, dtype=np.uint16).reshape(-1, *[1] * (len(shape) - 1))
+
+
+@pytest.mark.parametrize("make", [np.asarray, lambda data: dask.array.from_array(data, chunks=(1, 16, 16))])
+def test_a_part_has_the_levels_of_its_layer(make: Any) -> None:
+    """A preview, a plane, a region: each equals the same place in the result of the whole."""
+    source = Image(make(with_contrast(3, 48, 40)), name="cells")
+    whole, part = (
+        upscaled(source, "esc-nano-x2", region, intensity="auto")[2]
+        for region in (whole_region(source), (slice(1, 2), slice(0, 48), slice(0, 40)))
+    )
+    np.testing.assert_array_equal(part.data[0], whole.data[1])
+    assert part.metadata["esc"]["levels"] == whole.metadata["esc"]["levels"]
+
+
+def test_channels_of_a_layer_have_levels_of_their_own() -> None:
+    data = with_contrast(2, 40, 32)
+    layer = Image(data, name="both", axis_labels=("channel", "y", "x"))
+    both = upscaled(layer, "esc-nano-x2", intensity="auto")[2]
+    assert len(both.metadata["esc"]["levels"]) == 2
+    for channel in range(2):
+        alone = upscaled(Image(data[channel]), "esc-nano-x2", intensity="auto")[2]
+        np.testing.assert_array_equal(both.data[channel], alone.data)
+    second = upscaled(layer, "esc-nano-x2", (slice(1, 2), slice(0, 40), slice(0, 32)), intensity="auto")[2]
+    np.testing.assert_array_equal(second.data[0], both.data[1])
+    assert second.metadata["esc"]["levels"] == both.metadata["esc"]["levels"][1:]
 
 
 def test_a_pixel_size_that_differs_by_axis(nearest: str) -> None:
