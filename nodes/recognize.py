@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from ..esc_plugin.errors import CheckpointError
-from ..esc_plugin.weights.checkpoint import unwrap
+from ..esc_plugin.weights.checkpoint import check_finite, unwrap
 from ..esc_plugin.weights.detect import looks_like_esc
 from ..esc_plugin.weights.dialects import to_canonical
+from ..esc_plugin.weights.load import known_card
 from ..esc_plugin.weights.model import Model, build_network
 
 
@@ -40,7 +41,7 @@ def model_of(descriptor: Any) -> Model | None:
     Raises
     ------
     CheckpointError
-        If it looks like an ESC network but is of an unknown kind.
+        If it looks like an ESC network but is of an unknown kind, or holds values that are no numbers.
     """
     state = parameters(descriptor.model.state_dict())
     if not looks_like_esc(state):
@@ -48,5 +49,6 @@ def model_of(descriptor: Any) -> Model | None:
     # The parameters of an ESC-RIB network don't tell its windows.
     config = getattr(descriptor.model, "config", None)
     window_size = config.window_size if getattr(config, "position", None) == "rib" else None
+    check_finite(state, "upscale_model")  # merged or patched by other nodes, say
     network = build_network(state, window_size)
-    return Model(network, network.config, name="upscale_model", source="upscale_model", sha256="")
+    return Model(network, network.config, name="upscale_model", source="upscale_model", sha256="", card=known_card(network))

@@ -6,6 +6,7 @@ from spandrel import MAIN_REGISTRY, Architecture, ArchRegistry, ArchSupport, Ima
 from torch import Tensor
 
 from ..esc_plugin.network import ESC, EscConfig
+from ..esc_plugin.weights.checkpoint import check_finite
 from ..esc_plugin.weights.model import build_network
 from .recognize import is_esc, parameters
 
@@ -24,7 +25,9 @@ class EscArch(Architecture[ESC]):
         CheckpointError
             If it is damaged or of an unknown kind.
         """
-        return describe(build_network(parameters(state_dict)), self)
+        state = parameters(state_dict)
+        check_finite(state, "the model")  # it would make black images
+        return describe(build_network(state), self)
 
 
 def register(registry: ArchRegistry = MAIN_REGISTRY) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from esc_plugin import load_model
 from esc_plugin.network import ESC, EscConfig
 
 from .comfy_stubs import ROOT, import_spandrel, load_pack
@@ -96,6 +97,27 @@ def test_golden_files_load_and_run(case: Golden, registry: Any) -> None:
         assert found.shape == expected.shape
         if case.window_size is None:  # ESC-RIB files don't tell their windows, and these have others than the published
             assert (found - expected.clamp(0, 1)).abs().max() < 2e-5
+
+
+def test_weights_that_are_no_numbers_are_an_error_and_no_black_image(registry: Any, recognize: ModuleType) -> None:
+    network = make()
+    descriptor = registry.load(network.state_dict())
+    state = network.state_dict() | {"last.weight": torch.full_like(network.last.weight, torch.nan)}
+    with pytest.raises(Exception, match=r"'last.weight' holds values that are no numbers"):
+        registry.load(state)
+    with torch.no_grad():  # by another node, after it was loaded
+        descriptor.model.last.weight.fill_(torch.inf)
+    with pytest.raises(Exception, match=r"'last.weight' holds values that are no numbers"):
+        recognize.model_of(descriptor)
+
+
+def test_a_bundled_model_is_known_by_its_weights(registry: Any, recognize: ModuleType) -> None:
+    """The evidence for a precision goes with it, whoever loaded it."""
+    network = load_model("esc-nano-x2").network
+    assert recognize.model_of(registry.load(network.state_dict())).card["harmless"] == "bfloat16"
+    assert recognize.model_of(registry.load(make().state_dict())).card == {}
+    changed = network.state_dict() | {"last.bias": network.last.bias + 1e-6}
+    assert recognize.model_of(registry.load(changed)).card == {}
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.name)

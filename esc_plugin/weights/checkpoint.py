@@ -165,10 +165,15 @@ def _check_tensors(state: dict[str, Tensor], path: Path, size: int) -> None:
             raise CheckpointError(f"in {str(path)!r}, {name!r} is {value.dtype} ({value.layout}); possible are {kinds}.")
     if sum(value.numel() * value.element_size() for value in state.values()) > size:
         raise CheckpointError(f"the parameters of {str(path)!r} claim more bytes than the file has.")
+    check_finite(state, str(path))
+
+
+def check_finite(state: Mapping[str, Tensor], where: str) -> None:
+    """Raise a `CheckpointError` for a parameter that is no number in float32, in which networks are computed."""
     for name, value in state.items():
-        if value.is_floating_point() and not value.float().isfinite().all():  # in float64 there may be more
+        if value.is_floating_point() and not value.float().isfinite().all():
             raise CheckpointError(
-                f"in {str(path)!r}, {name!r} holds values that are no numbers: a damaged file or a failed training."
+                f"in {where!r}, {name!r} holds values that are no numbers: a damaged file or a failed training."
             )
 
 
