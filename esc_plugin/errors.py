@@ -1,5 +1,18 @@
 """What can go wrong, as one family: catch `EscError` and show its text."""
 
+from importlib.util import find_spec
+
+#: What parts of this package import that a plain installation lacks, by extra.
+EXTRAS = {
+    "train": ("lightning", "tensorboard", "matplotlib", "skimage"),
+    "evaluate": ("skimage",),
+    "export": ("onnx", "onnxscript", "onnxruntime"),
+    "inspect": ("matplotlib",),
+}
+#: How to get what has no extra of its own, and packages whose names aren't those of their modules.
+INSTALL = {"evaluate": "scikit-image"}
+PACKAGES = {"skimage": "scikit-image"}
+
 
 class EscError(Exception):
     """Base of every error that this package raises on purpose. The text is one line for a person."""
@@ -19,3 +32,17 @@ class ImageError(EscError):
 
 class Cancelled(EscError):  # noqa: N818  # it is no error of anybody
     """The caller asked to stop."""
+
+
+def needs(extra: str) -> None:
+    """Raise an `EscError` unless the packages of an extra are there; none is imported, so this costs nothing.
+
+    Parameters
+    ----------
+    extra : str
+        A key of `EXTRAS`.
+    """
+    missing = [name for name in EXTRAS[extra] if find_spec(name) is None]
+    if missing:
+        name, wanted = PACKAGES.get(missing[0], missing[0]), INSTALL.get(extra, f"esc-plugin[{extra}]")
+        raise EscError(f"{extra!r} needs the package {name!r}; install it with: pip install '{wanted}'")

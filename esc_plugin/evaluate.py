@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from .bicubic import imresize
 from .disk import replacing
-from .errors import EscError, ImageError
+from .errors import EscError, ImageError, needs
 from .files import SUFFIXES, read_picture
 from .upscaler import Upscaler
 
@@ -54,6 +53,8 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 def psnr(found: np.ndarray, expected: np.ndarray) -> float:
     """Return the peak signal-to-noise ratio in dB for a peak of 255; infinite for equal images."""
+    from skimage.metrics import peak_signal_noise_ratio
+
     if np.array_equal(found, expected):
         return float("inf")
     return float(peak_signal_noise_ratio(expected, found, data_range=255))
@@ -61,6 +62,8 @@ def psnr(found: np.ndarray, expected: np.ndarray) -> float:
 
 def ssim(found: np.ndarray, expected: np.ndarray) -> float:
     """Return the structural similarity, over windows that lie inside; of colours the mean of the channels."""
+    from skimage.metrics import structural_similarity
+
     axis = None if found.ndim == 2 else 2
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
     return float(structural_similarity(expected.astype(np.float64), found.astype(np.float64), channel_axis=axis, **options))
@@ -158,6 +161,7 @@ def evaluate(
     ImageError
         If a folder holds no images, or a pair doesn't fit.
     """
+    needs("evaluate")
     paths = _images(high)
     scores = []
     for i, path in enumerate(paths):

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .disk import replacing
-from .errors import EscError
+from .errors import EscError, needs
 from .network import ESC, EscConfig
 from .network.conv_attention import DYNAMIC_SIZE, ConvAttn
 from .network.esc import Block
@@ -129,7 +128,7 @@ def export_onnx(
     """
     path = Path(path)
     _refuse(model, path, opset, size)
-    _require("onnx", "onnxscript", *(["onnxruntime"] if check else []))
+    needs("export")
     with _quiet():
         proto = _trace(portable(model.network), opset, size)
     _describe(proto, model)
@@ -182,15 +181,6 @@ def _refuse(model: Model, path: Path, opset: int, size: tuple[int, int] | None) 
         raise EscError(f"opset {opset!r} can't be written; it must be from {OPSETS[0]} to {OPSETS[-1]}.")
     if size is not None and min(size) < 1:
         raise EscError(f"a size must be height and width from 1 on, not {size!r}.")
-
-
-def _require(*names: str) -> None:
-    try:
-        for name in names:
-            import_module(name)
-    except ImportError as error:
-        missing = error.name or names[0]
-        raise EscError(f'exporting needs {missing}; install it with: pip install "esc-plugin[export]"') from None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ..errors import EscError
+from ..errors import EscError, needs
 from . import options as opt
 from .models import open_model
 from .terminal import complain, console, plain, progress_bar, say
@@ -102,6 +102,7 @@ def evaluate(
     overwrite: opt.Overwrite = False,
 ) -> None:
     """Measure a model: PSNR and SSIM, next to bicubic."""
+    needs("evaluate")
     from ..weights.lookup import look_up
 
     for place in (folder, low):
@@ -110,10 +111,7 @@ def evaluate(
     if output:
         opt.check_output(output, FIGURES, model, overwrite=overwrite)
     look_up(model)
-    try:
-        from .. import evaluate as figures
-    except ImportError:
-        raise EscError("figures need scikit-image; install it with: pip install scikit-image") from None
+    from .. import evaluate as figures
     from ..upscaler import Upscaler
 
     upscaler = Upscaler(open_model(model, window_size=window_size), device=device, precision=precision)

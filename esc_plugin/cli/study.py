@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import EscError
+from ..errors import EscError, needs
 from ..texts import quoted
 from . import options as opt
 from .models import open_model
@@ -40,6 +40,7 @@ def export(
     overwrite: opt.Overwrite = False,
 ) -> None:
     """Write a model as an ONNX file, for other runtimes."""
+    needs("export")
     opt.check_output(output, (".onnx",), model, overwrite=overwrite)
     loaded = open_model(model, window_size=window_size)
 
@@ -75,6 +76,7 @@ def inspect(
     overwrite: opt.Overwrite = False,
 ) -> None:
     """Look inside a model: its kernels, how alike its layers are, and how far a pixel sees."""
+    needs("inspect")
     from ..files.jobs import check_source
 
     opt.check_output(output, REPORTS, image, model, overwrite=overwrite, ours=is_own_report)

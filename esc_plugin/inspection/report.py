@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..disk import write_text
-from ..errors import EscError
+from ..errors import EscError, needs
 from ..files import Picture, made_by, write_picture
 from ..provenance import record_of_command
 from .study import Study
@@ -59,10 +59,7 @@ def check_report(path: Path) -> None:
         raise EscError(f"a report is written as {' or '.join(SUFFIXES)}, not {path.name!r}.")
     if not path.parent.is_dir():
         raise EscError(f"there is no folder {str(path.parent)!r}.")
-    try:
-        import matplotlib as _  # noqa: F401
-    except ImportError:
-        raise EscError('reports need matplotlib; install it with: pip install "esc-plugin[inspect]"') from None
+    needs("inspect")
 
 
 def write_report(path: str | Path, study: Study, image_name: str = "the image") -> None:
