@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import time
+from typing import Any
 
 import pytest
 import torch
@@ -57,3 +59,21 @@ def stop_at(iteration: int, monkeypatch: pytest.MonkeyPatch) -> None:
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Training, "count", counted)
+
+
+class FakeClock:
+    """A `time.monotonic` that stands still but for what is said to take time, on however busy a machine."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self._monkeypatch, self._start = 0.0, monkeypatch, time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: self._start + self.now)
+
+    def takes(self, seconds: float, owner: Any, name: str) -> None:
+        """Let each call of a function take so many seconds."""
+        function = getattr(owner, name)
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            self.now += seconds
+            return function(*arguments, **options)
+
+        self._monkeypatch.setattr(owner, name, timed)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -24,10 +24,15 @@ from esc_plugin.cli.program import plain_errors
 from esc_plugin.errors import EscError
 from esc_plugin.evaluate import evaluate, mean
 from esc_plugin.network import EscConfig
+from esc_plugin.train import run
+from esc_plugin.train.keep import Keeper
 from esc_plugin.train.log import read_log
 from esc_plugin.train.recipe import Recipe, RecipeError, read_recipe, recipe_names
 from esc_plugin.train.run import train
+from esc_plugin.train.task import Training
 from esc_plugin.upscaler import Upscaler
+
+from .small import FakeClock
 
 TINY = {"dim": 16, "pdim": 8, "kernel_size": 5, "n_blocks": 1, "conv_blocks": 1, "window_size": 8, "num_heads": 2}
 TINY |= {"proj_hidden": 16, "conv_hidden": 16}
@@ -256,6 +261,29 @@ def test_the_clock_ends_it(photos: Path, tmp_path: Path) -> None:
     assert float(rows[-1]["learning_rate"]) == pytest.approx(1.2e-5)  # the end of its schedule
 
 
+def test_the_time_includes_reading_and_measuring(photos: Path, tmp_path: Path, shared_val: Path, monkeypatch) -> None:
+    """By a clock that moves only when something is said to take time: reading 5 s, an iteration 1 s, measuring 10 s."""
+    clock = FakeClock(monkeypatch)
+    clock.takes(10, Keeper, "_measure")
+    clock.takes(1, Training, "training_step")
+    clock.takes(5, run, "_open")
+    train(tiny(photos, minutes=1, **{"validation.folder": str(shared_val), "validation.every": 10}), tmp_path / "a")
+    row = read_log(tmp_path / "a" / "log.csv")[-1]
+    # Read, measured at the start, 10 iterations, measured, 25 iterations, measured at the end; once more would be too late.
+    assert row["iteration"] == "25"
+    assert clock.now == pytest.approx(60, abs=1)
+    assert float(row["learning_rate"]) == pytest.approx(1.2e-5)
+
+
+@pytest.mark.parametrize("minutes", [float("nan"), float("inf"), 1e300])
+def test_a_time_that_is_none_is_refused(minutes: float, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        EscError, match=rf"the minutes must be above 0 and at most 525,600 .*, not {minutes!r}".replace("+", r"\+")
+    ):
+        train(tiny(photos, minutes=minutes), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
 def test_x4_from_x2(photos: Path, tmp_path: Path) -> None:
     train(tiny(photos, iterations=1), tmp_path / "x2")
     init = str(tmp_path / "x2" / "x2.safetensors")
@@ -314,6 +342,91 @@ def test_a_loss_that_is_lost_spoils_nothing(photos: Path, tmp_path: Path) -> Non
     assert (tmp_path / "a" / "last.ckpt").read_bytes() == spoiled != checkpoint
 
 
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from tests.mend import mend_torchvision
+
+mend_torchvision()
+from esc_plugin.errors import EscError
+from esc_plugin.train.recipe import read_recipe
+from esc_plugin.train.run import train
+
+recipe, folder = read_recipe(sys.argv[1]), Path(sys.argv[2])
+
+def told(share, row):
+    if (folder / "last.ckpt").is_file():  # from now on no file may become so large
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((folder / "last.ckpt").stat().st_size // 2,) * 2)
+
+try:
+    train(recipe, folder, told=told)
+except EscError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_leaves_the_older_checkpoint(long_recipe: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL_DISK, str(long_recipe), str(tmp_path / "a")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=250)
+    assert "the training can't be written: " in done.stdout, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert checkpoint_of(tmp_path / "a")["esc"]["iteration"] == 7
+    assert not list((tmp_path / "a").glob(".*"))
+
+
+def test_a_checkpoint_appears_whole(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes it, and wherever: until it is whole, the older one stays."""
+    from lightning import Trainer
+
+    train(tiny(photos, iterations=1), tmp_path / "a")
+    older = (tmp_path / "a" / "last.ckpt").read_bytes()
+
+    def cut_off(trainer: Trainer, path: Path) -> None:
+        Path(path).write_bytes(older[: len(older) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", cut_off)
+    with pytest.raises(EscError, match=r"the training can't be written: .*No space left on device"):
+        train(tiny(photos, iterations=2), tmp_path / "a")
+    assert (tmp_path / "a" / "last.ckpt").read_bytes() == older
+    assert not list((tmp_path / "a").glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "recipe.yaml", "log.csv", "a-note.txt", "last.ckpt"])
+def test_files_of_others_are_never_overwritten(name: str, photos: Path, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "mine"
+    (folder / "cache").mkdir(parents=True)  # as anybody may have one
+    (folder / name).write_text("mine")
+    monkeypatch.chdir(folder)
+    for output in (folder, Path()):
+        with pytest.raises(EscError, match=re.escape(repr(name)) if name != "last.ckpt" else "name another --output"):
+            train(tiny(photos, iterations=1), output)
+    assert {path.name for path in folder.iterdir()} == {"cache", name}
+    assert (folder / name).read_text() == "mine"
+
+
+def test_an_empty_folder_is_taken_by_its_name(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "my cells").mkdir()
+    monkeypatch.chdir(tmp_path / "my cells")
+    assert train(tiny(photos, iterations=1), Path()) == tmp_path / "my cells" / "my-cells.safetensors"
+    assert load_model(tmp_path / "my cells" / "my-cells.safetensors").scale == 2
+
+
+def test_a_training_that_was_killed_before_its_first_checkpoint_is_ours(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(share: float, row: dict[str, float]) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        train(tiny(photos, iterations=1), tmp_path / "a", told=killed)
+    assert not (tmp_path / "a" / "last.ckpt").exists()
+    assert train(tiny(photos, iterations=1), tmp_path / "a").is_file()
+
+
 def test_no_folder_no_training(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("in the way")
     with pytest.raises(EscError, match=r"can't make the folder '.*a': File exists"):
@@ -328,18 +441,50 @@ def test_another_training_is_not_gone_on_with(photos: Path, tmp_path: Path) -> N
         train(tiny(photos, iterations=2, seed=1, **{"optimizer.lr": 1}), tmp_path / "a")
     train(tiny(photos, iterations=2, **{"data.workers": 1}), tmp_path / "a")  # who makes the pairs doesn't matter
     (tmp_path / "a" / "last.ckpt").write_bytes(b"damaged")
-    with pytest.raises(RecipeError, match="can't be read; delete it to begin anew"):
+    with pytest.raises(RecipeError, match="is no checkpoint that can be gone on with; name another --output"):
         train(tiny(photos, iterations=3), tmp_path / "a")
 
 
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import esc_plugin.train.run as module
+BLOCKED = """
+import sys
+for name in sys.argv.pop(1).split(","):
+    sys.modules[name] = None
+from esc_plugin.cli import main
+try:
+    main()
+except SystemExit as end:
+    print(end.code, "torch" in sys.modules)
+"""
 
-    with monkeypatch.context() as context:
-        context.setitem(sys.modules, "lightning", None)
-        with pytest.raises(EscError, match=r"training needs lightning; install it with: pip install 'esc-plugin\[train\]'"):
-            importlib.reload(module)
-    importlib.reload(module)
+
+@pytest.mark.parametrize(
+    ("blocked", "command", "package", "install"),
+    [
+        ("lightning,tensorboard", "train nano", "lightning", "esc-plugin[train]"),
+        ("matplotlib", "finetune nowhere", "matplotlib", "esc-plugin[train]"),
+        ("skimage", "finetune nowhere", "scikit-image", "esc-plugin[train]"),
+        ("skimage", "evaluate nothing nowhere", "scikit-image", "scikit-image"),
+        ("onnxscript", "export nothing out.onnx", "onnxscript", "esc-plugin[export]"),
+        ("matplotlib", "inspect nothing no.png", "matplotlib", "esc-plugin[inspect]"),
+    ],
+)
+def test_a_missing_extra_is_named_before_any_work(
+    blocked: str, command: str, package: str, install: str, tmp_path: Path
+) -> None:
+    """In a process of its own, where the packages can't be imported; no torch is loaded to say so."""
+    arguments = [sys.executable, "-c", BLOCKED, blocked, *command.split()]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert done.stdout.split() == ["1", "False"]
+    assert f"needs the package '{package}'; install it with: pip install '{install}'\n" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_import_error_of_our_own_is_not_taken_for_a_missing_extra() -> None:
+    code = "import sys; from tests.mend import mend_torchvision; mend_torchvision(); "
+    code += "sys.modules['esc_plugin.train.keep'] = None; import esc_plugin.train.run"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert "ModuleNotFoundError: import of esc_plugin.train.keep halted" in done.stderr
 
 
 def test_nobody_imports_lightning_by_accident() -> None:

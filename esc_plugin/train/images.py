@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from ..errors import ImageError
 from ..files import SUFFIXES, read_picture
 from ..levels import measure_levels
 from ..weights.store import replacing, write_text
-
-Progress = Callable[[int, int], None]
+from .clock import Progress
+from .folder import TAG, TAG_NAME
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def open_images(paths: Sequence[Path], cache: Path, smallest: int, progress: Pro
     ImageError
         If one can't be read, or is too small.
     """
-    cache.mkdir(parents=True, exist_ok=True)
+    if not (cache / TAG_NAME).is_file():
+        write_text(cache / TAG_NAME, TAG)
     key = _key(paths)
     file, index = cache / f"{key}.images", cache / f"{key}.json"
     with FileLock(cache / f"{key}.lock"):  # the processes of a machine start at the same time

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,16 @@ from ..weights.model import Model, read_model
 from ..weights.publish import model_card
 from ..weights.store import replacing, write_text
 from .batches import Batches
-from .log import Bar, Log, draw_curve
+from .folder import CHECKPOINT
+from .log import Log, draw_curve
 from .measure import Found, measure_folder, measure_pairs, sample_picture
 from .recipe import Recipe
 from .task import Training
 
-CHECKPOINT = "last.ckpt"
 #: Iterations between two rows of the log.
 LOG_EVERY = 50
+#: Hears after each iteration which share of the training is done, 0 to 1, and the figures of the log if there are new ones.
+Told = Callable[[float, dict[str, float]], None]
 
 
 class Keeper(lightning.Callback):
@@ -42,6 +46,8 @@ class Keeper(lightning.Callback):
         For sample pictures, and to measure where the field has no protocol; always the same ones.
     benchmark : Path, optional
         A folder to measure by the protocol.
+    told : callable, optional
+        See `Told`.
 
     Attributes
     ----------
@@ -50,9 +56,16 @@ class Keeper(lightning.Callback):
     """
 
     def __init__(
-        self, folder: Path, recipe: Recipe, card: dict[str, Any], pairs: Batches, benchmark: Path | None = None
+        self,
+        folder: Path,
+        recipe: Recipe,
+        card: dict[str, Any],
+        pairs: Batches,
+        benchmark: Path | None = None,
+        told: Told | None = None,
     ) -> None:
         self.folder, self.recipe, self.card, self.pairs, self.benchmark = folder, recipe, card, pairs, benchmark
+        self.told = told or (lambda progress, row: None)
         self.stopped_by: int | None = None
         self._signal = 0
         self._sums: dict[str, torch.Tensor] = {}
@@ -66,7 +79,11 @@ class Keeper(lightning.Callback):
         if threading.current_thread() is threading.main_thread():  # only there Python hears of signals
             self._handlers = {n: signal.signal(n, self._stop) for n in (signal.SIGINT, signal.SIGTERM)}
         if trainer.is_global_zero:
-            self.log, self.bar = Log(self.folder, module.iteration), Bar(self.folder.name)
+            self.log = Log(self.folder, module.iteration)
+            if self.recipe.minutes and self.recipe.validation.folder and not trainer.should_stop:
+                begun = time.monotonic()
+                self._measure(self._model(module), module.device)
+                module.measuring = time.monotonic() - begun
 
     def _stop(self, number: int, frame: Any) -> None:
         if self._signal:  # asked twice
@@ -81,11 +98,24 @@ class Keeper(lightning.Callback):
         if self._asked_to_stop(module):
             trainer.should_stop = True
         last, number = trainer.should_stop, module.iteration
-        validate = number % self.recipe.validation.every == 0 or (last and self.stopped_by is None)
-        if trainer.is_global_zero and (validate or last or number % LOG_EVERY == 0):
-            self._report(trainer, module, validate)
+        due = number % self.recipe.validation.every == 0 and not module.ends_soon
+        validate = due or (last and self.stopped_by is None)
+        if trainer.is_global_zero:
+            tells = validate or last or number % LOG_EVERY == 0
+            self.told(module.progress, self._report(trainer, module, validate) if tells else {})
         if last or number % self.recipe.checkpoint_every == 0:
-            trainer.save_checkpoint(self.folder / CHECKPOINT)
+            self._save(trainer)
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        # Lightning writes into the system's temporary folder and copies from there, which a full disk would cut off.
+        beside = self.folder / f".{CHECKPOINT}.new"
+        try:
+            trainer.save_checkpoint(beside)
+            if trainer.is_global_zero:
+                beside.replace(self.folder / CHECKPOINT)
+        finally:
+            if trainer.is_global_zero:  # the others don't wait until it is renamed
+                beside.unlink(missing_ok=True)
 
     def _asked_to_stop(self, module: Training) -> bool:
         # A signal reaches the devices' processes in different iterations; all must end with the same one.
@@ -98,7 +128,7 @@ class Keeper(lightning.Callback):
             self._sums[name] = self._sums.get(name, 0) + value.detach().float()
         self._summed += 1
 
-    def _report(self, trainer: lightning.Trainer, module: Training, validate: bool) -> None:
+    def _report(self, trainer: lightning.Trainer, module: Training, validate: bool) -> dict[str, float]:
         row = {name: float(value) / self._summed for name, value in self._sums.items()}
         self._sums, self._summed = {}, 0
         if not isfinite(row["loss"]):  # before it reaches the model that is there, or the checkpoint
@@ -107,30 +137,35 @@ class Keeper(lightning.Callback):
             )
         row |= {"iteration": module.iteration, "seconds": module.seconds, "learning_rate": module.learning_rate}
         if validate:
+            begun = time.monotonic()
             found = self.export(module)
+            module.measuring = time.monotonic() - begun
             if found:
                 row |= {"psnr": found.psnr, "bicubic": found.bicubic}
         self.log.add(row)
-        self.bar.show(module.progress, row, important=validate)
         for logger in trainer.loggers:
             logger.log_metrics({k: v for k, v in row.items() if k != "iteration"}, step=module.iteration)
+        return row
 
     def export(self, module: Training) -> Found | None:
         """Measure the averaged weights, draw samples, and write the model with its card."""
-        network = ESC(module.network.config)
-        network.load_state_dict(module.average.module.state_dict())
-        network = network.to(module.device).eval().requires_grad_(False)
+        model = self._model(module)
         (self.folder / "samples").mkdir(exist_ok=True)
         with replacing(self.folder / "samples" / f"{module.iteration:08}.png") as beside:
-            sample_picture(network, self.pairs, module.device).save(beside, format="png")
-        model = Model(network, network.config, self.folder.name, "esc-sr train", "", dict(self.card))
+            sample_picture(model.network, self.pairs, module.device).save(beside, format="png")
         found = self._measure(model, module.device)
         model.card["training"] = self.card["training"] or training_text(self.recipe, module.iteration, module.seconds)
         if found and found.figures:
             model.card.update(figures=found.figures, ssim=found.ssim)
-        network.to("cpu")
+        model.network.to("cpu")
         write_model(model, self.folder)
         return found
+
+    def _model(self, module: Training) -> Model:
+        network = ESC(module.network.config)
+        network.load_state_dict(module.average.module.state_dict())
+        network = network.to(module.device).eval().requires_grad_(False)
+        return Model(network, network.config, self.folder.name, "esc-sr train", "", dict(self.card))
 
     def _measure(self, model: Model, device: torch.device) -> Found | None:
         if self.benchmark:
@@ -140,14 +175,11 @@ class Keeper(lightning.Callback):
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Draw the curve."""
         if trainer.is_global_zero:
-            self.bar.close()
             draw_curve(self.log.path, self.folder / "curve.png", self.folder.name)
         self._restore()
 
     def on_exception(self, trainer: lightning.Trainer, module: lightning.LightningModule, exception: BaseException) -> None:
-        """Leave the terminal as it was."""
-        if hasattr(self, "bar"):
-            self.bar.close()
+        """Hear signals as before."""
         self._restore()
 
     def _restore(self) -> None:
@@ -156,11 +188,12 @@ class Keeper(lightning.Callback):
         self._handlers = {}
 
 
-def write_model(model: Model, folder: Path) -> None:
-    """Write weights, ``config.json`` and the card, in place of those that are there."""
+def write_model(model: Model, folder: Path) -> Path:
+    """Write weights, ``config.json`` and the card, in place of those that are there; return the first."""
     weights = save_model(model, folder, force=True)
     card = model_card(read_model(weights, card=model.card), f"YOU/{model.name}", weights.name)
     write_text(folder / "README.md", card)
+    return weights
 
 
 def training_text(recipe: Recipe, iterations: int, seconds: float) -> str:

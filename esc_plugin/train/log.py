@@ -1,19 +1,13 @@
-"""What a training tells: a CSV file, TensorBoard, a line on the terminal, and the curve in the end."""
+"""What a training tells: a CSV file, and the curve in the end."""
 
 from __future__ import annotations
 
 import csv
-import time
 from pathlib import Path
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from ..cli.terminal import console, errors
 from ..weights.store import replacing
 
 COLUMNS = ("iteration", "seconds", "learning_rate", "loss", "psnr", "bicubic")
-#: Seconds between two lines where nobody sees a bar.
-QUIET = 30
 
 
 class Log:
@@ -46,35 +40,6 @@ def read_log(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [row for row in csv.DictReader(file) if None not in row.values() and row.get("iteration")]
-
-
-class Bar:
-    """A bar that moves where somebody sees it, and a line now and then where not."""
-
-    def __init__(self, name: str) -> None:
-        columns = (TextColumn(name), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
-        self._bar = Progress(*columns, TextColumn("{task.description}"), console=errors) if errors.is_terminal else None
-        self._told = 0.0
-        if self._bar:
-            self._task = self._bar.add_task("", total=1.0)
-            self._bar.start()
-
-    def show(self, progress: float, row: dict[str, float], *, important: bool = False) -> None:
-        """Show how far it is, and figures."""
-        psnr = f"  PSNR {row['psnr']:.2f} dB (bicubic {row['bicubic']:.2f})" if "psnr" in row else ""
-        text = f"iteration {row['iteration']:,.0f}  loss {row['loss']:.5f}  rate {row['learning_rate']:.2e}{psnr}"
-        if self._bar:
-            self._bar.update(self._task, completed=progress, description=text)
-        if important or (not self._bar and time.monotonic() - self._told > QUIET):
-            console.print(
-                f"{100 * progress:5.1f} %  {row['seconds'] / 60:6.1f} min  {text}", highlight=False, soft_wrap=True
-            )
-            self._told = time.monotonic()
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar:
-            self._bar.stop()
 
 
 def draw_curve(log: Path, target: Path, title: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,27 +15,26 @@ import torch
 import yaml
 
 from ..errors import EscError
+from ..weights.convert import file_name
 from ..weights.model import Model
 from ..weights.store import write_text
 from .recipe import Recipe, RecipeError
 
 try:
     import lightning
-    import matplotlib  # noqa: F401  # drawn with in the end; better to miss it now
-    import skimage  # noqa: F401
     from lightning.pytorch.loggers import TensorBoardLogger
     from lightning.pytorch.utilities import rank_zero_only
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
-except ImportError as error:
-    raise EscError(f"training needs {error.name}; install it with: pip install 'esc-plugin[train]'") from None
 except RuntimeError as error:  # a torchvision that was built for another torch, which Lightning looks at
     raise EscError(f"Lightning can't be imported ({error}); reinstall torch and torchvision together.") from None
 
 from torch.utils.data import DataLoader
 
 from .batches import Batches, From
+from .clock import Progress, check_minutes
+from .folder import CACHE, CHECKPOINT, check_folder, is_ours, named
 from .images import Images, find_training_images, open_images
-from .keep import CHECKPOINT, Keeper
+from .keep import Keeper, Told
 from .pairs import PairMaker, make_maker
 from .start import start_network
 from .task import Training, make_training
@@ -59,7 +59,8 @@ def train(
     *,
     machines: Machines = Machines(),  # frozen
     resume: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    told: Told | None = None,
 ) -> Path:
     """Train a model, or go on with it if `output` holds a checkpoint.
 
@@ -67,12 +68,14 @@ def train(
     ----------
     recipe : Recipe
     output : Path
-        Folder for everything; its name is the model's.
+        Folder for everything; its name is the model's. Absent, empty, or of this training.
     machines : Machines
     resume : bool
         Raise if there is nothing to go on with.
     progress : callable, optional
         ``progress(done, total)``, in images, while they are decoded.
+    told : callable, optional
+        ``told(share, figures)`` after each iteration, see `keep.Told`.
 
     Returns
     -------
@@ -84,22 +87,30 @@ def train(
     EscError
         If something is missing or doesn't fit, before work starts.
     """
+    started, output = time.monotonic(), named(output)
+    if recipe.minutes:
+        check_minutes(recipe.minutes)
+    check_folder(output, _results(output.name), is_ours)
     checkpoint = _checkpoint(recipe, output, resume)
     maker = make_maker(recipe.data.pairs, recipe.scale, recipe.data.patch, recipe.data.options)
-    images, held_out = _open(recipe, maker, output, progress)
+    paths, measured = _find(recipe)
     network, init = start_network(recipe)
     with _quiet():
+        trainer = _trainer(recipe, output, machines)
+        _check_batch(recipe, trainer.world_size)
+        images, held_out = _open(paths, measured, maker, output, progress)
         card = asdict(recipe.card) | {"license": recipe.card.license or "unknown"}
         card["family"] = card["family"] or _family(recipe, init)
-        keeper = Keeper(output, recipe, card, Batches(held_out or images, maker, 1, seed=1), _benchmark(recipe, held_out))
-        trainer = _trainer(recipe, output, machines, keeper)
-        _check_batch(recipe, trainer.world_size)
+        pairs = Batches(held_out or images, maker, 1, seed=1)
+        keeper = Keeper(output, recipe, card, pairs, _benchmark(recipe, held_out), told)
+        trainer.callbacks.append(keeper)  # type: ignore[attr-defined]
         module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
+        module.started = started
         write_recipe(recipe, output)
         _fit(trainer, module, _loader(images, maker, recipe, module, trainer), checkpoint)
     if keeper.stopped_by is not None:
         raise KeyboardInterrupt  # the command line says so, and ends with its exit code
-    return output / f"{output.name}.safetensors"
+    return output / file_name(output.name)
 
 
 def _fit(trainer: lightning.Trainer, module: Training, loader: DataLoader[Any], checkpoint: Path | None) -> None:
@@ -121,8 +132,10 @@ def _checkpoint(recipe: Recipe, output: Path, resume: bool) -> Path | None:
         return None
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)["esc"]
-    except Exception:  # torch raises almost anything on damaged files
-        raise RecipeError(f"{str(path)!r} can't be read; delete it to begin anew.") from None
+    except Exception:  # torch raises almost anything on damaged files, and on those of other programs
+        raise RecipeError(
+            f"{str(path)!r} is no checkpoint that can be gone on with; name another --output, or delete it to begin anew."
+        ) from None
     other = [name for name, value in asdict(recipe).items() if name not in MAY_CHANGE and not _same(name, value, stored)]
     if other:
         raise RecipeError(
@@ -138,8 +151,14 @@ def _same(name: str, value: Any, stored: dict[str, Any]) -> bool:
     return value == before
 
 
-def _open(recipe: Recipe, maker: PairMaker, output: Path, progress: Any) -> tuple[Images, Images | None]:
-    """Decode the images to train on and those to measure with."""
+def _results(name: str) -> tuple[str, ...]:
+    """Return the names of all that a training leaves in its folder, those that would hurt most first."""
+    others = ("config.json", "recipe.yaml", "log.csv", CHECKPOINT, "curve.png", "samples", "tensorboard")
+    return ("README.md", file_name(name), *others)
+
+
+def _find(recipe: Recipe) -> tuple[list[Path], list[Path]]:
+    """Find the images to train on and those to measure with."""
     if not recipe.data.folders:
         raise RecipeError("data.folders: missing; name folders of images with --data.")
     paths, held_out = find_training_images(recipe.data.folders), []
@@ -147,14 +166,21 @@ def _open(recipe: Recipe, maker: PairMaker, output: Path, progress: Any) -> tupl
         held_out = find_training_images([recipe.validation.folder])
         if both := {path.resolve() for path in paths} & {path.resolve() for path in held_out}:
             raise RecipeError(f"validation.folder: {str(min(both))!r} is trained on too; measure on other images.")
+    return paths, held_out
+
+
+def _open(
+    paths: list[Path], held_out: list[Path], maker: PairMaker, output: Path, progress: Progress | None
+) -> tuple[Images, Images | None]:
+    """Decode them; first those that are fewer."""
     # The generator only matters for makers that draw a size; the largest is for the highest scale.
     smallest = maker.scale * maker.patch
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EscError(f"can't make the folder {str(output)!r}: {error.strerror}.") from None
-    images = open_images(paths, output / "cache", smallest, progress)
-    return images, open_images(held_out, output / "cache", smallest) if held_out else None
+    measured = open_images(held_out, output / CACHE, smallest, progress) if held_out else None
+    return open_images(paths, output / CACHE, smallest, progress), measured
 
 
 def _benchmark(recipe: Recipe, held_out: Images | None) -> Path | None:
@@ -177,14 +203,14 @@ def _family(recipe: Recipe, init: Model | None) -> str:
     return ""
 
 
-def _trainer(recipe: Recipe, output: Path, machines: Machines, keeper: Keeper) -> lightning.Trainer:
+def _trainer(recipe: Recipe, output: Path, machines: Machines) -> lightning.Trainer:
     try:
-        return _lightning_trainer(recipe, output, machines, keeper)
+        return _lightning_trainer(recipe, output, machines)
     except (ValueError, RuntimeError, MisconfigurationException) as error:  # an accelerator that isn't there, for one
         raise EscError(f"can't train on {machines.devices} x {machines.device!r}: {' '.join(str(error).split())}") from None
 
 
-def _lightning_trainer(recipe: Recipe, output: Path, machines: Machines, keeper: Keeper) -> lightning.Trainer:
+def _lightning_trainer(recipe: Recipe, output: Path, machines: Machines) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator=machines.device,
         devices=machines.devices,
@@ -195,7 +221,6 @@ def _lightning_trainer(recipe: Recipe, output: Path, machines: Machines, keeper:
         logger=TensorBoardLogger(output, name="", version="tensorboard"),
         use_distributed_sampler=False,  # `Batches` takes its share itself
         enable_checkpointing=False,
-        callbacks=[keeper],
         enable_progress_bar=False,
         enable_model_summary=False,
     )

@@ -42,6 +42,10 @@ class Training(lightning.LightningModule):
         Iterations done. (Lightning's `global_step` counts the steps of all optimizers.)
     average : AveragedModel
         The exponential moving average of the network's weights; its `module` is an ESC.
+    started : float
+        When this part of it was begun, as of `time.monotonic`: reading images belongs to it.
+    measuring : float
+        Seconds that measuring and writing take at the end. The minutes of the recipe include them.
     losses : dict of str to Tensor
         Of the last iteration, by name, detached; what the log shows. "loss" is their weighted sum.
     """
@@ -53,9 +57,9 @@ class Training(lightning.LightningModule):
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)).requires_grad_(False)
         self.iteration = 0
         self.losses: dict[str, Tensor] = {}
-        self._seconds_before = 0.0
-        self._started: float | None = None
-        self._seconds = 0.0
+        self.started = time.monotonic()
+        self.measuring = 0.0
+        self._seconds_before = self._seconds = self._reserve = 0.0
 
     def forward(self, low: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, 3, h, w) -> (B, 3, *size), not clipped."""
@@ -90,13 +94,19 @@ class Training(lightning.LightningModule):
     def progress(self) -> float:
         """Share of the training that is done: of its minutes if it has them, otherwise of its iterations."""
         if self.recipe.minutes:
-            return min(self._seconds / (60 * self.recipe.minutes), 1.0)
+            return min(self._seconds / (60 * self.recipe.minutes - self._reserve), 1.0)
         return min(self.iteration / self.recipe.iterations, 1.0)
 
     @property
     def seconds(self) -> float:
         """Time spent on it, over all its parts if it was resumed."""
         return self._seconds
+
+    @property
+    def ends_soon(self) -> bool:
+        """Whether measuring now would leave no time before the measuring at the end."""
+        minutes = self.recipe.minutes
+        return bool(minutes) and self._seconds + self.measuring >= 60 * minutes - self._reserve
 
     @property
     def learning_rate(self) -> float:
@@ -126,13 +136,13 @@ class Training(lightning.LightningModule):
             self.trainer.should_stop = True
 
     def _tell_time(self) -> None:
-        now = time.monotonic()
-        self._started = self._started or now
-        seconds = self._seconds_before + now - self._started
+        seconds = self._seconds_before + time.monotonic() - self.started
         if not self.recipe.minutes:
             self._seconds = seconds
         elif self.agrees_now:  # all devices must set the same learning rate
             self._seconds = self.agreed(seconds)
+            # Never more than half: something must be learned.
+            self._reserve = min(self.agreed(self.measuring), 30 * self.recipe.minutes)
 
     @property
     def agrees_now(self) -> bool:
@@ -144,10 +154,6 @@ class Training(lightning.LightningModule):
         if self.trainer.world_size == 1:
             return value
         return float(self.trainer.strategy.reduce(torch.tensor(value, device=self.device), reduce_op="max"))
-
-    def on_train_start(self) -> None:
-        """Start the clock."""
-        self._started = time.monotonic()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning doesn't know."""

@@ -75,10 +75,14 @@ def convert(
     return target
 
 
+def file_name(model_name: str) -> str:
+    """Return what the weights file of a model is called: its name, without what other systems or the Hub refuse."""
+    return (re.sub(r"[^\w.-]+", "-", model_name).strip(".-") or "model") + ".safetensors"
+
+
 def save_model(model: Model, folder: Path, *, force: bool = False) -> Path:
     """Do the work of `Model.save_pretrained`."""
-    name = re.sub(r"[^\w.-]+", "-", model.name).strip(".-") or "model"
-    target = folder / f"{name}.safetensors"
+    target = folder / file_name(model.name)
     for path in (target, folder / "config.json"):
         check_free(path, overwrite=force, how=REPLACE)
     known = {key: value for key, value in model.card.items() if key in DESCRIBED and isinstance(value, str)}

@@ -1,0 +1,60 @@
+"""Whose a folder is: results go into an empty one, or a training goes on with its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..errors import EscError
+
+CHECKPOINT, CACHE = "last.ckpt", "cache"
+#: Marks a folder of decoded images as ours and as one that backups may leave out (https://bford.info/cachedir).
+TAG_NAME = "CACHEDIR.TAG"
+TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Decoded images of an esc-plugin training.\n"
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a training was begun in a folder: it has our checkpoint, or as long as there is none, our decoded images.
+
+    What else a training writes has names that anybody's files may have, ``recipe.yaml`` and ``README.md`` among them.
+    """
+    return (folder / CHECKPOINT).is_file() or _has_tag(folder / CACHE)
+
+
+def _has_tag(cache: Path) -> bool:
+    try:
+        return (cache / TAG_NAME).read_text(encoding="utf-8", errors="replace") == TAG
+    except OSError:
+        return False
+
+
+def check_folder(folder: Path, results: Iterable[str], is_ours: Callable[[Path], bool]) -> None:
+    """Raise unless the folder is absent, empty, or ours.
+
+    Parameters
+    ----------
+    folder : Path
+    results : iterable of str
+        Names of what will be written into it, those that would hurt most first.
+    is_ours : callable
+        Whether what a folder holds may be gone on with.
+
+    Raises
+    ------
+    EscError
+        If it holds something else; the text names a file that would be overwritten, if there is one.
+    """
+    try:
+        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    except OSError as error:
+        raise EscError(f"can't read the folder {str(folder)!r}: {error.strerror}.") from None
+    if not there or is_ours(folder):
+        return
+    lost = next((name for name in results if name in there), None)
+    what = f"{lost!r}, which would be overwritten" if lost else f"{min(there)!r}, which is no part of a training"
+    raise EscError(f"the folder {str(folder)!r} holds {what}; name a new folder with --output.")
+
+
+def named(folder: Path) -> Path:
+    """Return the folder under a path that ends in its name, which is the model's: ``.`` has none."""
+    return folder.resolve() if folder.name in ("", "..") else folder
