@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +15,23 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from esc_plugin.cli import app
+from esc_plugin.cli import main
 from esc_plugin.errors import EscError
 from esc_plugin.network import ESC
 from esc_plugin.train import finetune as module
-from esc_plugin.train.finetune import Wish, finetune, split
-from esc_plugin.train.held_out import HeldOut, mean
+from esc_plugin.train.finetune import Outcome, Wish, finetune, split
+from esc_plugin.train.held_out import HeldOut, Score, mean
 from esc_plugin.train.images import open_images
 from esc_plugin.train.measure import bicubic
 from esc_plugin.train.pairs import make_maker
+from esc_plugin.train.task import Training
 from esc_plugin.weights.load import load_model
 from esc_plugin.weights.model import Model
 
-from .small import nearest_upscaler, small_config, stop_at
+from .small import FakeClock, nearest_upscaler, small_config, stop_at
+
+#: So few photons that a network soon learns more than bicubic interpolation knows.
+DARK = {"photons": [3, 3]}
 
 
 def spots(seed: int, size: int = 80) -> np.ndarray:
@@ -55,11 +62,12 @@ def start(tmp_path: Path) -> str:
 
 
 def test_a_model_gets_better_and_says_so(samples: Path, start: str, tmp_path: Path) -> None:
-    outcome = finetune([samples], Wish(start, iterations=20), tmp_path / "spots-x2")
+    outcome = finetune([samples], Wish(start, iterations=40, options=DARK), tmp_path / "spots-x2")
     found = mean(outcome.scores)
-    assert found.after > found.before + 1
+    assert found.after > max(found.before, found.bicubic)
+    assert outcome.problem == ""
     assert outcome.weights == tmp_path / "spots-x2" / "spots-x2.safetensors"
-    assert (outcome.iterations, outcome.interrupted, len(outcome.scores)) == (20, False, 1)
+    assert (outcome.iterations, outcome.interrupted, len(outcome.scores)) == (40, False, 1)
     made = load_model(outcome.weights)
     assert made.card["purpose"] == "microscopy"
     assert made.card["license"] == "MIT"
@@ -77,22 +85,133 @@ def test_deep_and_coloured_images(kind: str, depth: int, start: str, tmp_path: P
         colour = np.stack([spots(10 * i + c) for c in range(3)], 2)
         image, photometric = (gray, "minisblack") if depth == 16 else (colour, "rgb")
         tifffile.imwrite(tmp_path / f"{i}.tif", image, photometric=photometric)
-    outcome = finetune(sorted(tmp_path.glob("*.tif")), Wish(start, kind, iterations=10), tmp_path / "better")
+    wish = Wish(start, kind, iterations=10, keep=True)
+    outcome = finetune(sorted(tmp_path.glob("*.tif")), wish, tmp_path / "better")
     assert mean(outcome.scores).after > mean(outcome.scores).before
     assert load_model(tmp_path / "better").card["purpose"] == ("microscopy" if kind == "microscopy" else "clean photo")
 
 
 def test_a_model_that_got_no_better_is_not_written(samples: Path, start: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(module, "_averaged", lambda checkpoint, model: (model.network, 2))
-    outcome = finetune([samples], Wish(start, iterations=2), tmp_path / "same")
+    outcome = finetune([samples], Wish(start, iterations=2, keep=True), tmp_path / "same")
     assert outcome.weights is None
     assert mean(outcome.scores).after == mean(outcome.scores).before
+    assert outcome.problem.startswith("after 2 iterations it is no better than before: ")
     assert {path.name for path in tmp_path.iterdir()} == {"samples", "start"}
+
+
+def test_a_model_that_is_worse_than_bicubic_is_written_only_if_asked(samples: Path, start: str, tmp_path: Path) -> None:
+    outcome = finetune([samples], Wish(start, iterations=10), tmp_path / "mine")
+    found = mean(outcome.scores)
+    assert found.before < found.after < found.bicubic
+    assert outcome.weights is None
+    assert outcome.problem == (
+        f"after 10 iterations bicubic interpolation is still better: {found.bicubic:.2f} dB, the model {found.after:.2f}"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"samples", "start"}
+    kept = finetune([samples], Wish(start, iterations=10, keep=True), tmp_path / "mine")
+    assert (kept.scores, kept.problem) == (outcome.scores, outcome.problem)
+    assert "bicubic interpolation is better" in (tmp_path / "mine" / "README.md").read_text()
+    assert load_model(tmp_path / "mine").scale == 2
+
+
+@pytest.mark.parametrize("figure", ["before", "bicubic"])
+def test_no_number_is_no_success(figure: str) -> None:
+    good = Score("a", bicubic=30, before=31, after=32)
+    assert Outcome(None, [good], 1, False).problem == ""
+    for changes in ({figure: 33}, {figure: 32}, {"after": float("nan")}):
+        assert Outcome(None, [replace(good, **changes)], 1, False).problem
+
+
+def test_one_progress_goes_through_all_parts(samples: Path, start: str, tmp_path: Path, monkeypatch) -> None:
+    told, during = [], {}
+    for owner, name in ((module.HeldOut, "_upscaled"), (Training, "count")):
+        function = getattr(owner, name)
+
+        def spied(*arguments, function=function, name=name):
+            during.setdefault(name, set()).add(len(told))
+            return function(*arguments)
+
+        monkeypatch.setattr(owner, name, spied)
+    finetune([samples], Wish(start, iterations=10), tmp_path / "out", lambda *pair: told.append(pair))
+    done = [number for number, total in told if total == 1000]
+    assert len(done) == len(told)
+    assert done == sorted(done)
+    assert done[-1] == 1000
+    assert len(during["_upscaled"]) == 2 * 4  # told between any two crops, before and after,
+    assert len(during["count"]) == 10  # and between any two iterations
+
+
+def test_the_time_includes_reading_and_measuring(samples: Path, start: str, tmp_path: Path, monkeypatch) -> None:
+    """By a clock that moves only when something is said to take time: a crop 4 s, an iteration 2 s, reading 10 s."""
+    clock, told = FakeClock(monkeypatch), []
+    clock.takes(4, module.HeldOut, "_upscaled")
+    clock.takes(2, Training, "training_step")
+    clock.takes(10, module, "split")
+    outcome = finetune(
+        [samples], Wish(start, minutes=5, keep=True), tmp_path / "out", lambda done, total: told.append((clock.now, done))
+    )
+    assert clock.now <= 300
+    assert 100 < outcome.iterations < 140  # most of the time
+    assert told[-1][1] == 1000
+    for seconds, done in told[:-1]:  # how far it is, is what the clock says
+        assert done == pytest.approx(seconds / 300 * 1000, abs=1)
+
+
+def test_on_a_machine_that_gets_busy_fewer_crops_are_measured(
+    samples: Path, start: str, tmp_path: Path, monkeypatch
+) -> None:
+    clock = FakeClock(monkeypatch)
+    crop = [2.0]
+    upscaled = module.HeldOut._upscaled
+
+    def slower(*arguments):
+        clock.now += crop[0]
+        return upscaled(*arguments)
+
+    def busy(*arguments):
+        crop[0] = 4.0
+        return averaged(*arguments)
+
+    averaged = module._averaged
+    monkeypatch.setattr(module.HeldOut, "_upscaled", slower)
+    monkeypatch.setattr(module, "_averaged", busy)
+    clock.takes(2, Training, "training_step")
+    measured = []
+    scores = module.HeldOut.scores
+    monkeypatch.setattr(
+        module.HeldOut, "scores", lambda *a: measured.append([len(errors) for errors in a[1:]]) or scores(*a)
+    )
+    finetune([samples], Wish(start, minutes=2), tmp_path / "out")
+    assert measured == [[4, 2]]
+    assert clock.now <= 120
+
+
+def test_the_number_of_crops_is_bounded(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack([spots(i % 3, 40) for i in range(70)]), photometric="minisblack")
+    images = open_images([tmp_path / "stack.tif"], tmp_path / "cache", 1)
+    held_out = HeldOut(images, make_maker("microscopy", 2, 16, {}), torch.device("cpu"))
+    assert len(held_out.pairs) == 32
+    (score,) = held_out.scores([0.01] * 32, [0.001] * 32)
+    assert (score.image, score.before, score.after) == ("stack.tif", pytest.approx(20), pytest.approx(30))
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "held-out.csv", "a-note.txt"])
+def test_files_of_others_are_never_overwritten(name: str, samples: Path, start: str, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(module, "find_training_images", lambda images: pytest.fail("work had begun"))
+    for output in (folder, Path()):
+        with pytest.raises(EscError, match=f"holds '{name}', "):
+            finetune([samples], Wish(start, iterations=1, keep=True), output)
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, "mine")]
 
 
 def test_a_stopped_one_keeps_what_it_learned(samples: Path, start: str, tmp_path: Path, monkeypatch) -> None:
     stop_at(10, monkeypatch)
-    outcome = finetune([samples], Wish(start, iterations=500), tmp_path / "stopped")
+    outcome = finetune([samples], Wish(start, iterations=500, keep=True), tmp_path / "stopped")
     assert (outcome.iterations, outcome.interrupted) == (10, True)
     assert outcome.weights is not None
     assert mean(outcome.scores).after > mean(outcome.scores).before
@@ -142,7 +261,9 @@ def test_psnr_is_that_of_the_degraded_crops(tmp_path: Path) -> None:
         repeated = np.kron(low[0].numpy().astype(np.float64), np.ones((2, 2)))
         errors.append(np.mean((repeated - high[0].numpy()) ** 2))
     expected = -10 * np.log10(np.mean(errors))
-    assert held_out.measure(nearest_upscaler().network) == [pytest.approx(expected, abs=1e-4)]
+    found = held_out.measure(nearest_upscaler().network)
+    (score,) = held_out.scores(found, found)
+    assert score.before == score.after == pytest.approx(expected, abs=1e-4)
     again = HeldOut(images, maker, torch.device("cpu"))
     assert all(torch.equal(a[0], b[0]) for a, b in zip(held_out.pairs, again.pairs, strict=True))
 
@@ -158,8 +279,11 @@ def test_bicubic_is_that_of_the_field(tmp_path: Path) -> None:
 def test_what_can_not_be_is_refused_before_work_starts(samples: Path, start: str, tmp_path: Path) -> None:
     with pytest.raises(EscError, match="kind must be one of microscopy, photo, not 'telescope'"):
         Wish(start, kind="telescope")
-    with pytest.raises(EscError, match="minutes must be above 0, not -1"):
-        Wish(start, minutes=-1)
+    for minutes in (-1, 0, float("nan"), float("inf"), 1e300):
+        with pytest.raises(
+            EscError, match=re.escape(f"minutes must be above 0 and at most 525,600 (a year), not {minutes!r}")
+        ):
+            Wish(start, minutes=minutes)
     with pytest.raises(EscError, match="there is no folder"):
         finetune([tmp_path / "nowhere"], Wish(start), tmp_path / "out")
     (tmp_path / "file").touch()
@@ -170,19 +294,39 @@ def test_what_can_not_be_is_refused_before_work_starts(samples: Path, start: str
     Image.fromarray(spots(0, 40)).save(tmp_path / "tiny.png")
     with pytest.raises(EscError, match=r"'tiny-0-0\.tif' leaves 10 x 40 pixels; 32 x 32 are the least"):
         finetune([tmp_path / "tiny.png"], Wish(start), tmp_path / "out")
-    with pytest.raises(EscError, match="is there already"):
+    with pytest.raises(EscError, match=r"holds '.*', which would be overwritten; name a new folder"):
         finetune([samples], Wish(start), Path(start).parent)
     assert {path.name for path in tmp_path.iterdir()} == {"samples", "start", "tiny.png", "file"}
 
 
 def test_the_command_shows_what_it_found(samples: Path, start: str, tmp_path: Path, capsys, monkeypatch) -> None:
-    arguments = ["finetune", str(samples), "--init", start, "--minutes", "0.02", "--set", "photons=[50,100]"]
-    app([*arguments, "-o", str(tmp_path / "mine-x2")], standalone_mode=False)
-    told = capsys.readouterr().out
-    assert "held-out image" in told
-    assert "mean" in told
-    assert (tmp_path / "mine-x2" / "mine-x2.safetensors").is_file()
-    monkeypatch.setattr(module, "_averaged", lambda checkpoint, model: (model.network, 2))
-    with pytest.raises(EscError, match=r"it is no better than .*: nothing was written"):
-        app([*arguments, "-o", str(tmp_path / "other-x2")], standalone_mode=False)
-    assert not (tmp_path / "other-x2" / "other-x2.safetensors").exists()
+    def run(name: str, *options: str) -> int:
+        monkeypatch.setattr(sys, "argv", [*arguments, "-o", str(tmp_path / name), *options])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return caught.value.code
+
+    scores = {"better": (20, 10, 30), "below bicubic": (20, 10, 15), "worse": (20, 30, 25)}
+    arguments = ["esc-sr", "finetune", str(samples), "--init", start, "--minutes", "0.02"]
+    monkeypatch.setattr(module.HeldOut, "scores", lambda *_: [Score("a.png", *scores[case])])
+    case = "better"
+    assert run("better") == 0
+    told = capsys.readouterr()
+    assert told.out.split("\n")[0].split() == ["held-out", "image", "bicubic", "before", "after"]
+    assert told.out.split("\n")[2].split() == ["mean", "20.00", "10.00", "30.00"]
+    assert (tmp_path / "better" / "better.safetensors").is_file()
+    assert told.err == ""
+    case = "below bicubic"
+    assert run("below") == 1
+    told = capsys.readouterr().err
+    assert "bicubic interpolation is still better: 20.00 dB, the model 15.00; nothing was written. " in told
+    assert "More --minutes, more images or another --kind may help; --keep writes it all the same." in told
+    assert run("kept", "--keep") == 0
+    assert "bicubic interpolation is still better: " in capsys.readouterr().err
+    assert (tmp_path / "kept" / "kept.safetensors").is_file()
+    case = "worse"
+    assert run("worse", "--keep") == 1
+    told = capsys.readouterr().err
+    assert "it is no better than before: 25.00 dB, before 30.00; nothing was written. " in told
+    assert "--keep" not in told
+    assert {path.name for path in tmp_path.iterdir()} == {"samples", "start", "better", "kept"}

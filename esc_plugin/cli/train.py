@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..errors import EscError
 from . import options as opt
-from .terminal import console, plain, progress_bar, say
+from .terminal import complain, console, errors, plain, say
 
 #: How small images are made of large ones, see `esc_plugin.train.finetune`.
 KINDS = ("microscopy", "photo")
 #: Iterations of a training, and machines or devices of one, beyond which a slip of the hand is likelier.
 MOST_ITERATIONS, MOST_MACHINES = 10**9, 10**4
+#: Seconds between two lines where nobody sees a bar.
+QUIET = 30
+HELPS = "More --minutes, more images or another --kind may help"
 
 
 def train(
@@ -41,7 +46,7 @@ def train(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(callback=opt.some_minutes, help="End after this time; the schedule follows the clock."),
+        typer.Option(callback=opt.some_minutes, help="End after this time, all included; the schedule follows the clock."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Refuse to begin anew.")] = False,
     changes: Annotated[
@@ -85,8 +90,9 @@ def train(
     from ..train.run import train as run
 
     try:
-        with progress_bar("images") as progress:
-            weights = run(read, folder, machines=Machines(device, devices, nodes), resume=resume, progress=progress)
+        with Bar(folder.name) as bar:
+            machines = Machines(device, devices, nodes)
+            weights = run(read, folder, machines=machines, resume=resume, progress=bar.decoded, told=bar.told)
     except KeyboardInterrupt:
         say(f"Stopped. The same command goes on with {plain(folder)}.")
         raise
@@ -105,7 +111,7 @@ def finetune(
             callback=opt.one_of(*KINDS), help="microscopy: a microscope's forward model; photo: bicubic reduction."
         ),
     ] = "microscopy",
-    minutes: Annotated[float, typer.Option(callback=opt.some_minutes, help="Of training.")] = 10,
+    minutes: Annotated[float, typer.Option(callback=opt.some_minutes, help="For all of it, measuring included.")] = 10,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", callback=opt.usable, help="Folder for the result; its name is the model's."),
@@ -114,12 +120,15 @@ def finetune(
         list[str] | None,
         typer.Option("--set", help="Of the forward model, such as photons=[20,200].", metavar="OPTION=VALUE"),
     ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Write a model that got better even if bicubic interpolation is better still.")
+    ] = False,
     device: opt.Device = "auto",
 ) -> None:
     """Make a model better at your kind of images.
 
-    Some of them are held out, to measure before and after; nothing is written if it didn't help. Ctrl-C keeps what was
-    learned so far.
+    Some of them are held out, to measure before and after. Nothing is written if it is no better than before, or than
+    bicubic interpolation. Ctrl-C keeps what was learned so far.
     """
     from ..train.recipe import parse_change
     from ..weights.lookup import look_up
@@ -133,12 +142,77 @@ def finetune(
     from ..train.finetune import Wish
     from ..train.finetune import finetune as run
 
-    wish = Wish(init, kind, minutes, options=changes, device=device)
-    outcome = run(images, wish, folder)
+    wish = Wish(init, kind, minutes, options=changes, device=device, keep=keep)
+    with Bar(folder.name) as bar:
+        outcome = run(images, wish, folder, bar.move)
     table = Table("held-out image", "bicubic", "before", "after", box=None)
     for score in outcome.rows():
         table.add_row(plain(score.image), *(f"{value:.2f}" for value in (score.bicubic, score.before, score.after)))
     console.print(table)
     if outcome.weights is None:
-        raise EscError(f"after {outcome.iterations:,} iterations it is no better than {init}: nothing was written.")
+        ways = "; --keep writes it all the same" if outcome.gained else ""
+        raise EscError(f"{outcome.problem}; nothing was written. {HELPS}{ways}.")
+    if outcome.problem:
+        complain("note", f"{outcome.problem}. {HELPS}.")
     say(plain(outcome.weights))
+
+
+class Bar:
+    """A bar that moves where somebody sees it, and a line now and then where not. It appears with the first thing to say."""
+
+    def __init__(self, name: str) -> None:
+        columns = (
+            TextColumn("{task.fields[name]}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+        )
+        self._bar = Progress(*columns, TextColumn("{task.description}"), console=errors) if errors.is_terminal else None
+        self._name, self._begun, self._last = name, time.monotonic(), 0.0
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def decoded(self, done: int, total: int) -> None:
+        """Show how many images are decoded."""
+        self._show(done / total, f"{done:,} of {total:,} images", f"reading images for {self._name}")
+
+    def told(self, share: float, row: dict[str, float]) -> None:
+        """Show how far a training is, and its figures."""
+        text = describe(row) if row else None
+        self._show(share, text, self._name)
+        if row and ("psnr" in row or share >= 1):
+            self._print(share, text or "")
+
+    def move(self, done: int, total: int) -> None:
+        """Show how much of the whole is done."""
+        self._show(done / total, None, self._name)
+
+    def _show(self, share: float, text: str | None, name: str) -> None:
+        if self._bar is None:
+            if time.monotonic() - max(self._last, self._begun) > QUIET:
+                self._print(share, text or name)
+            return
+        if not self._bar.tasks:
+            self._bar.add_task("", total=1.0, name=plain(name))
+            self._bar.start()
+        description = plain(text) if text else None  # None leaves what is there
+        self._bar.update(self._bar.tasks[0].id, completed=share, name=plain(name), description=description)
+
+    def _print(self, share: float, text: str) -> None:
+        minutes = (time.monotonic() - self._begun) / 60
+        say(f"{100 * share:5.1f} %  {minutes:6.1f} min  {plain(text)}")
+        self._last = time.monotonic()
+
+
+def describe(row: dict[str, float]) -> str:
+    """Return a row of a training's log as text."""
+    text = f"iteration {row['iteration']:,.0f}  loss {row['loss']:.5f}  rate {row['learning_rate']:.2e}"
+    if "psnr" not in row:
+        return text
+    better = "" if row["psnr"] > row["bicubic"] else ", which is better"
+    return f"{text}  PSNR {row['psnr']:.2f} dB (bicubic {row['bicubic']:.2f}{better})"

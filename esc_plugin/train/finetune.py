@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +17,14 @@ import torch
 from ..device import choose_device
 from ..errors import EscError, ImageError
 from ..network import ESC
+from ..weights.convert import file_name
 from ..weights.load import load_model
 from ..weights.model import Model
+from .clock import Clock, Progress, check_minutes
+from .folder import CACHE, CHECKPOINT, check_folder, named
 from .held_out import HeldOut, Score, draw_scores, mean, write_scores
 from .images import Images, find_training_images, open_images, read_planes
-from .keep import CHECKPOINT, write_model
+from .keep import Told, write_model
 from .pairs import make_maker
 from .recipe import Data, Optimizer, Recipe, Schedule
 from .run import Machines, train
@@ -39,6 +43,12 @@ KINDS = {"microscopy": Kind("microscopy", "microscopy", 1.0), "photo": Kind("bic
 WHOLE_FILES, ONE_IN, SHARE = 5, 5, 0.25
 #: Low-resolution pixels: of a training patch, of a held-out crop, and the least of both.
 PATCH, CROP, LEAST = 48, 128, 16
+#: What is written, those first whose loss would hurt most; and the weights, under the folder's name.
+WRITTEN = ("README.md", "config.json", "held-out.csv", "held-out.png", "example.png")
+#: Of the time, the share that the first measuring takes at most.
+MEASURING = 1 / 8
+#: The last measuring, as long as the first and somewhat more; crops that are drawn or sampled; seconds to draw and write.
+SLOWER, DRAWN, WRITING = 1.25, 4, 3
 #: The highest learning rate, and the paper's 5e-4 for 64 channels as their product.
 RATE, RATE_BY_WIDTH = 1e-3, 0.032
 
@@ -54,13 +64,15 @@ class Wish:
     kind : {"microscopy", "photo"}
         How small images are made of large ones: by a microscope's forward model, or by bicubic reduction.
     minutes : float
-        Of training; measuring comes on top.
+        For everything: reading the images, measuring before, training, measuring after.
     iterations : int
         Instead of minutes, if not 0.
     options : dict
         Of the pair maker, such as ``{"photons": (20, 200)}``.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+    keep : bool
+        Write a model that got better even if bicubic interpolation is better still.
 
     Raises
     ------
@@ -74,13 +86,13 @@ class Wish:
     iterations: int = 0
     options: dict[str, Any] | None = None
     device: str = "auto"
+    keep: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what can't be done."""
         if self.kind not in KINDS:
             raise EscError(f"the kind must be one of {', '.join(KINDS)}, not {self.kind!r}.")
-        if self.minutes <= 0:
-            raise EscError(f"the minutes must be above 0, not {self.minutes!r}.")
+        check_minutes(self.minutes)
 
 
 @dataclass(frozen=True)
@@ -90,7 +102,7 @@ class Outcome:
     Attributes
     ----------
     weights : Path, optional
-        The file; ``None`` if the model didn't get better, and nothing was written.
+        The file; ``None`` if nothing was written, because of `problem`.
     scores : list of Score
         By held-out image.
     iterations : int
@@ -108,9 +120,25 @@ class Outcome:
         """Return the scores and their mean."""
         return [*self.scores, mean(self.scores)]
 
+    @property
+    def problem(self) -> str:
+        """Why it is no success, as a clause: no better than before, or than bicubic interpolation. Empty if it is one."""
+        found, after = mean(self.scores), f"after {self.iterations:,} iterations"
+        if not found.after > found.before:  # NaN is no gain either
+            return f"{after} it is no better than before: {found.after:.2f} dB, before {found.before:.2f}"
+        if not found.after > found.bicubic:
+            return f"{after} bicubic interpolation is still better: {found.bicubic:.2f} dB, the model {found.after:.2f}"
+        return ""
 
-def finetune(images: Sequence[str | Path], wish: Wish, output: Path) -> Outcome:
-    """Fine-tune a model, and write it if that made it better.
+    @property
+    def gained(self) -> bool:
+        """Whether the model is better than before."""
+        found = mean(self.scores)
+        return found.after > found.before
+
+
+def finetune(images: Sequence[str | Path], wish: Wish, output: Path, progress: Progress | None = None) -> Outcome:
+    """Fine-tune a model, and write it if that made it better, than before and than bicubic interpolation.
 
     What is written: the weights with ``config.json`` and a card, the figures of the held-out images (``held-out.csv`` and
     ``held-out.png``), and the same detail before and after (``example.png``).
@@ -121,7 +149,9 @@ def finetune(images: Sequence[str | Path], wish: Wish, output: Path) -> Outcome:
         Files, or folders that are searched. Of five files or more, one in five is held out; of fewer, a quarter of each.
     wish : Wish
     output : Path
-        Folder for the result; its name is the model's.
+        Folder for the result, absent or empty; its name is the model's.
+    progress : callable, optional
+        ``progress(done, total)``, of reading, measuring and training together.
 
     Raises
     ------
@@ -130,39 +160,78 @@ def finetune(images: Sequence[str | Path], wish: Wish, output: Path) -> Outcome:
     KeyboardInterrupt
         If it was stopped before anything was learned.
     """
-    target = output / f"{output.name}.safetensors"
-    if target.exists():
-        raise EscError(f"{str(target)!r} is there already; choose another --output.")
-    model = load_model(wish.init)
+    clock, output = Clock(0 if wish.iterations else wish.minutes, progress), named(output)
+    check_folder(output, (file_name(output.name), *WRITTEN), lambda folder: False)
     paths = list(dict.fromkeys(path.resolve() for path in find_training_images(images)))
+    choose_device(wish.device)
+    model = load_model(wish.init)
+    make_maker(KINDS[wish.kind].pairs, model.scale, LEAST, wish.options or {})  # its options, before images are read
     with _beside(output) as folder:
         seen, unseen = split(paths, folder / "parts")
-        held_out = _held_out(open_images(unseen, folder / "cache", 1), model, wish)
-        recipe = _recipe(open_images(seen, folder / "cache", 1), seen, model, wish)
-        before = held_out.measure(model.network)
-        interrupted = _train(recipe, folder, wish.device)
+        held_out = _held_out(open_images(unseen, folder / CACHE, 1, clock.part(0, 0.02)), model, wish)
+        recipe = _recipe(open_images(seen, folder / CACHE, 1, clock.part(0.02, 0.05)), seen, model, wish)
+        before, reserve = _measure_first(held_out, model.network, clock)
+        if recipe.minutes:
+            recipe = replace(recipe, minutes=_minutes(clock.left, reserve))
+        train_part = clock.part(0.1, 0.95)
+        interrupted = _train(recipe, folder, wish.device, lambda share, row: train_part(share, 1))
         network, iterations = _averaged(folder / CHECKPOINT, model)
-        scores = held_out.scores(before, held_out.measure(network))
-        if mean(scores).after <= mean(scores).before:
-            return Outcome(None, scores, iterations, interrupted)
-        write_scores(scores, output / "held-out.csv")
-        draw_scores(scores, (model.name, output.name), output / "held-out.png")
-        held_out.draw({model.name: model.network, output.name: network}, output / "example.png")
-        card = _card(model, wish, scores, f"{iterations:,} iterations of {recipe.data.batch} patches on {len(seen)} images")
-        write_model(Model(network.cpu(), model.config, output.name, model.source, model.sha256, card), output)
-    return Outcome(target, scores, iterations, interrupted)
+        after = _measure_last(held_out, network, clock, before, reserve)
+        found = Outcome(None, held_out.scores(before, after), iterations, interrupted)
+        if not found.problem or (wish.keep and found.gained):
+            how = f"{iterations:,} iterations of {recipe.data.batch} patches on {len(seen)} images"
+            card = _card(model, wish, found.scores, how)
+            made = Model(network, model.config, output.name, model.source, model.sha256, card)
+            found = replace(found, weights=_write(found.scores, held_out, model, made, folder.parent / "written", output))
+    clock.finish()
+    return found
+
+
+def _measure_first(held_out: HeldOut, network: ESC, clock: Clock) -> tuple[list[float], float]:
+    """Measure the start, on as many crops as time allows; return how long measuring it again and drawing will take."""
+    begun = time.monotonic()
+    errors = held_out.measure(network, seconds=MEASURING * clock.left, tell=clock.part(0.05, 0.1))
+    each = (time.monotonic() - begun) / len(errors)
+    return errors, SLOWER * each * (len(errors) + DRAWN) + WRITING
+
+
+def _minutes(left: float, reserve: float) -> float:
+    """Return the minutes of training: what is left without the reserve, half of it at least, and never none."""
+    return max(left - reserve, left / 2, 1e-3) / 60
+
+
+def _measure_last(held_out: HeldOut, network: ESC, clock: Clock, before: list[float], reserve: float) -> list[float]:
+    """Measure the result on the same crops; on a machine that became busy on fewer, because the clock decides."""
+    drawing = (reserve - WRITING) * DRAWN / (len(before) + DRAWN) + WRITING
+    return held_out.measure(network, len(before), seconds=clock.left - drawing, tell=clock.part(0.95, 1))
+
+
+def _write(scores: list[Score], held_out: HeldOut, model: Model, made: Model, work: Path, output: Path) -> Path:
+    """Write all files elsewhere on the disk, then move them: a full disk leaves nothing at the named place."""
+    write_scores(scores, work / "held-out.csv")
+    draw_scores(scores, (model.name, made.name), work / "held-out.png")
+    held_out.draw({model.name: model.network, made.name: made.network}, work / "example.png")
+    made.network.cpu()
+    weights = write_model(made, work)
+    try:
+        output.mkdir(exist_ok=True)
+        for path in work.iterdir():
+            path.replace(output / path.name)
+    except OSError as error:
+        raise EscError(f"can't write into {str(output)!r}: {error.strerror}.") from None
+    return output / weights.name
 
 
 @contextmanager
 def _beside(output: Path) -> Iterator[Path]:
-    """Give a folder of the same name, in a temporary one on the same disk."""
+    """Give a folder of the same name, in a temporary one on the same disk, which may hold other things too."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         work = tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent, ignore_cleanup_errors=True)
     except OSError as error:
         raise EscError(f"can't write into {str(output.parent)!r}: {error.strerror}.") from None
     with work as folder:
-        yield Path(folder) / output.name
+        yield Path(folder) / "training" / output.name
 
 
 def split(paths: Sequence[Path], parts: Path) -> tuple[list[Path], list[Path]]:
@@ -244,10 +313,10 @@ def _precision(device: torch.device) -> str:
     return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 
-def _train(recipe: Recipe, folder: Path, device: str) -> bool:
+def _train(recipe: Recipe, folder: Path, device: str, told: Told) -> bool:
     """Train; tell whether it was stopped, with something learned."""
     try:
-        train(recipe, folder, machines=Machines(device))
+        train(recipe, folder, machines=Machines(device), told=told)
     except KeyboardInterrupt:
         if not (folder / CHECKPOINT).is_file():
             raise
@@ -267,6 +336,7 @@ def _averaged(checkpoint: Path, model: Model) -> tuple[ESC, int]:
 def _card(model: Model, wish: Wish, scores: list[Score], work: str) -> dict[str, Any]:
     found = mean(scores)
     figures = f"mean PSNR {found.after:.2f} dB; before {found.before:.2f}, bicubic {found.bicubic:.2f}"
+    figures += "" if found.after > found.bicubic else ": bicubic interpolation is better"
     return {
         "family": model.card.get("family", ""),
         "purpose": KINDS[wish.kind].purpose,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,8 +22,8 @@ from .images import Images
 from .measure import bicubic, mean_square, psnr
 from .pairs import PairMaker
 
-#: Crops of each image, always the same ones.
-CROPS = 4
+#: Crops of each image, and of all of them at most; always the same ones.
+CROPS, MOST_CROPS = 4, 32
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Score:
 
 
 class HeldOut:
-    """Crops of images and their degraded versions.
+    """Crops of images and their degraded versions, one of each image before the second of any.
 
     Parameters
     ----------
@@ -49,32 +51,51 @@ class HeldOut:
         self.device = device
         self.names: list[str] = []
         self.pairs: list[tuple[Tensor, Tensor]] = []
-        for number, (entry, image) in enumerate(zip(images.entries, images, strict=True)):
-            for crop in range(CROPS):
-                rng = np.random.default_rng([number, crop])
-                size = maker.size(rng)
-                top, left = (int(rng.integers(0, length - size + 1)) for length in image.shape[:2])
-                self.pairs.append(maker.make(patch_of(image, top, left, size, maker.margin), rng))
-                self.names.append(Path(entry.name).name)
+        numbers = np.linspace(0, len(images) - 1, min(len(images), MOST_CROPS)).round().astype(int).tolist()
+        for crop, number in [(crop, number) for crop in range(CROPS) for number in numbers][:MOST_CROPS]:
+            image, rng = images[number], np.random.default_rng([number, crop])
+            size = maker.size(rng)
+            top, left = (int(rng.integers(0, length - size + 1)) for length in image.shape[:2])
+            self.pairs.append(maker.make(patch_of(image, top, left, size, maker.margin), rng))
+            self.names.append(Path(images.entries[number].name).name)
 
-    def bicubic(self) -> list[float]:
-        """Return the PSNR of bicubic interpolation, by image."""
-        return self._by_image(bicubic(low, (high.shape[1], high.shape[2])) for low, high in self.pairs)
+    def measure(
+        self,
+        network: ESC,
+        crops: int = MOST_CROPS,
+        *,
+        seconds: float = inf,
+        tell: Callable[[float, float], None] = lambda done, total: None,
+    ) -> list[float]:
+        """Return the mean squared error of a network on the first crops, on as many as there is time for.
 
-    def measure(self, network: ESC) -> list[float]:
-        """Return the PSNR of a network, by image."""
-        return self._by_image(self._upscaled(network, low, high) for low, high in self.pairs)
+        Parameters
+        ----------
+        crops : int
+            At most.
+        seconds : float
+            At most, but one crop is always measured.
+        tell : callable
+            ``tell(done, total)`` after each.
+        """
+        begun, errors = time.monotonic(), list[float]()
+        pairs = self.pairs[:crops]
+        for done, (low, high) in enumerate(pairs, 1):
+            errors.append(mean_square(self._upscaled(network, low, high), high))
+            tell(done, len(pairs))
+            if (time.monotonic() - begun) / done * (done + 1) > seconds:  # another one would take too long
+                break
+        return errors
 
     def scores(self, before: list[float], after: list[float]) -> list[Score]:
-        """Put the figures of two networks and bicubic interpolation together."""
-        rows = zip(dict.fromkeys(self.names), self.bicubic(), before, after, strict=True)
-        return [Score(*row) for row in rows]
-
-    def _by_image(self, results: Iterable[Tensor]) -> list[float]:
-        errors: dict[str, list[float]] = {}
-        for name, found, (_, high) in zip(self.names, results, self.pairs, strict=True):
-            errors.setdefault(name, []).append(mean_square(found, high))
-        return [psnr(fmean(values)) for values in errors.values()]
+        """Put what `measure` found of two networks beside bicubic interpolation, on the crops that both have seen."""
+        smooth = [mean_square(bicubic(low, (high.shape[1], high.shape[2])), high) for low, high in self.pairs]
+        rows = list(zip(self.names, smooth, before, after, strict=False))
+        scores = []
+        for name in dict.fromkeys(name for name, *_ in rows):
+            columns = zip(*[errors for other, *errors in rows if other == name], strict=True)
+            scores.append(Score(name, *(psnr(fmean(column)) for column in columns)))
+        return scores
 
     @torch.no_grad()
     def _upscaled(self, network: ESC, low: Tensor, high: Tensor) -> Tensor:
