@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +85,16 @@ def test_its_gradient_reaches_the_image_only(random_features) -> None:
 
 
 def test_without_torchvision_the_error_says_what_to_install(monkeypatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torchvision.models", None)
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
     with pytest.raises(EscError, match="pip install torchvision"):
         gan.vgg19_layers(pretrained=True)
+
+
+def test_what_the_loss_needs_is_asked_for_before_images_are_read(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    monkeypatch.setattr("esc_plugin.train.run.open_images", lambda *_: pytest.fail("images were read"))
+    with pytest.raises(EscError, match="install it with: pip install torchvision"):
+        train(gan_recipe(**{"loss.perceptual": 1, "data.folders": [str(photos)]}), tmp_path / "a")
 
 
 def test_without_a_connection_the_error_says_where_to_put_the_weights(monkeypatch) -> None:

@@ -98,14 +98,14 @@ def train(
     with _quiet():
         trainer = _trainer(recipe, output, machines)
         _check_batch(recipe, trainer.world_size)
+        module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
+        module.started = started
         images, held_out = _open(paths, measured, maker, output, progress)
         card = asdict(recipe.card) | {"license": recipe.card.license or "unknown"}
         card["family"] = card["family"] or _family(recipe, init)
         pairs = Batches(held_out or images, maker, 1, seed=1)
         keeper = Keeper(output, recipe, card, pairs, _benchmark(recipe, held_out), told)
         trainer.callbacks.append(keeper)  # type: ignore[attr-defined]
-        module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
-        module.started = started
         write_recipe(recipe, output)
         _fit(trainer, module, _loader(images, maker, recipe, module, trainer), checkpoint)
     if keeper.stopped_by is not None:
