@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..disk import replacing
 from ..network import ESC
-from ..weights.store import replacing
 from .batches import patch_of
 from .images import Images
 from .measure import bicubic, mean_square, psnr

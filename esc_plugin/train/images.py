@@ -12,10 +12,10 @@ import numpy as np
 from filelock import FileLock
 
 from ..arrays import layout_of
+from ..disk import replacing, write_text
 from ..errors import ImageError
 from ..files import SUFFIXES, read_picture
 from ..levels import measure_levels
-from ..weights.store import replacing, write_text
 from .clock import Progress
 from .folder import TAG, TAG_NAME
 

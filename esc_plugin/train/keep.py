@@ -13,12 +13,12 @@ from typing import Any
 import lightning
 import torch
 
+from ..disk import replacing, write_text
 from ..errors import EscError
 from ..network import ESC
 from ..weights.convert import save_model
 from ..weights.model import Model, read_model
 from ..weights.publish import model_card
-from ..weights.store import replacing, write_text
 from .batches import Batches
 from .folder import CHECKPOINT
 from .log import Log, draw_curve

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from ..weights.store import replacing
+from ..disk import replacing
 
 COLUMNS = ("iteration", "seconds", "learning_rate", "loss", "psnr", "bicubic")
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 import yaml
 
+from ..disk import write_text
 from ..errors import EscError
 from ..weights.convert import file_name
 from ..weights.model import Model
-from ..weights.store import write_text
 from .recipe import Recipe, RecipeError
 
 try:
