@@ -261,7 +261,7 @@ def test_psnr_is_that_of_the_degraded_crops(tmp_path: Path) -> None:
         repeated = np.kron(low[0].numpy().astype(np.float64), np.ones((2, 2)))
         errors.append(np.mean((repeated - high[0].numpy()) ** 2))
     expected = -10 * np.log10(np.mean(errors))
-    found = held_out.measure(nearest_upscaler().network)
+    found = held_out.measure(nearest_upscaler().model.network)
     (score,) = held_out.scores(found, found)
     assert score.before == score.after == pytest.approx(expected, abs=1e-4)
     again = HeldOut(images, maker, torch.device("cpu"))

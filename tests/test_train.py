@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +281,7 @@ def test_a_time_that_is_none_is_refused(minutes: float, photos: Path, tmp_path: 
     with pytest.raises(
         EscError, match=rf"the minutes must be above 0 and at most 525,600 .*, not {minutes!r}".replace("+", r"\+")
     ):
-        train(tiny(photos, minutes=minutes), tmp_path / "a")
+        train(replace(tiny(photos), minutes=minutes), tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
