@@ -281,7 +281,7 @@ def test_what_can_not_be_is_refused_before_work_starts(samples: Path, start: str
         Wish(start, kind="telescope")
     for minutes in (-1, 0, float("nan"), float("inf"), 1e300):
         with pytest.raises(
-            EscError, match=re.escape(f"minutes must be above 0 and at most 525,600 (a year), not {minutes!r}")
+            EscError, match=re.escape(f"minutes must be above 0 and at most 5,256,000 (ten years), not {minutes!r}")
         ):
             Wish(start, minutes=minutes)
     with pytest.raises(EscError, match="there is no folder"):

@@ -279,7 +279,7 @@ def test_the_time_includes_reading_and_measuring(photos: Path, tmp_path: Path, s
 @pytest.mark.parametrize("minutes", [float("nan"), float("inf"), 1e300])
 def test_a_time_that_is_none_is_refused(minutes: float, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        EscError, match=rf"the minutes must be above 0 and at most 525,600 .*, not {minutes!r}".replace("+", r"\+")
+        EscError, match=rf"the minutes must be above 0 and at most 5,256,000 .*, not {minutes!r}".replace("+", r"\+")
     ):
         train(replace(tiny(photos), minutes=minutes), tmp_path / "a")
     assert not (tmp_path / "a").exists()
@@ -304,7 +304,7 @@ def test_the_bundled_model_goes_on(photos: Path, tmp_path: Path) -> None:
     [
         (["classical"], "there is no recipe 'classical'"),
         (["nano"], "data.folders: missing; name folders of images with --data"),
-        (["nano", "--data", "nowhere"], "there is no folder 'nowhere'"),
+        (["nano", "--data", "nowhere"], "there is no file or folder 'nowhere'"),
         (
             ["nano", "--data", "{photos}", "--set", "data.patch=64"],
             "0.png' is 96 x 96 pixels; the recipe's patches need 128",
@@ -312,9 +312,9 @@ def test_the_bundled_model_goes_on(photos: Path, tmp_path: Path) -> None:
         (["nano", "--data", "{photos}", "--init", "esc-x9"], "there is no model 'esc-x9'"),
         (["nano", "--data", "{photos}", "--val", "{photos}"], "is trained on too; measure on other images"),
         (["nano", "--data", "{photos}", "--resume"], "it holds no last.ckpt"),
-        (["nano", "--data", "{photos}", "--device", "tpux"], "can't train on 1 x 'tpux': "),
+        (["nano", "--data", "{photos}", "--device", "tpux"], "'tpux'"),
         (["nano", "--data", "{photos}", "--set", "optimizer.lr"], "write entry=value"),
-        (["nano", "--data", "{photos}", "--minutes", "-1"], "minutes: -1.0 must not be below 0"),
+        (["nano", "--data", "{photos}", "--minutes", "-1"], "--minutes must be from 0.01 to 5,256,000, not -1.0"),
     ],
 )
 def test_errors_come_before_the_work(

@@ -68,6 +68,7 @@ def train(
 
     A folder that holds a checkpoint is gone on with. Ctrl-C stops with a checkpoint.
     """
+    from ..train.folder import TRAINED, check_folder, is_ours, named
     from ..train.recipe import parse_change, read_recipe
     from ..weights.lookup import look_up
 
@@ -83,6 +84,7 @@ def train(
     folder = output or Path(f"{Path(recipe).stem}-x{read.scale}")
     opt.check_inputs(*map(Path, read.data.folders), *([Path(read.validation.folder)] if read.validation.folder else []))
     opt.check_folder(folder)
+    check_folder(named(folder), TRAINED, is_ours)
     if read.init:
         look_up(read.init)
 
@@ -130,6 +132,7 @@ def finetune(
     Some of them are held out, to measure before and after. Nothing is written if it is no better than before, or than
     bicubic interpolation. Ctrl-C keeps what was learned so far.
     """
+    from ..train.folder import FINETUNED, check_folder, named
     from ..train.recipe import parse_change
     from ..weights.lookup import look_up
 
@@ -137,6 +140,7 @@ def finetune(
     folder = output or Path(f"{Path(init).stem}-{kind}")
     opt.check_inputs(*images)
     opt.check_folder(folder)
+    check_folder(named(folder), FINETUNED)
     look_up(init)
 
     from ..train.finetune import Wish

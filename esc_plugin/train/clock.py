@@ -8,8 +8,8 @@ from math import inf
 
 from ..errors import EscError
 
-#: A year. More is a slip of the keyboard, and beyond some size no number that a clock can be compared with.
-MOST_MINUTES = 365 * 24 * 60
+#: Ten years. More is a slip of the keyboard, and beyond some size no number that a clock can be compared with.
+MOST_MINUTES = 10 * 365 * 24 * 60
 #: ``progress(done, total)``
 Progress = Callable[[int, int], None]
 
@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 def check_minutes(minutes: float) -> None:
     """Raise an `EscError` unless a training may take so long; NaN may not."""
     if not 0 < minutes <= MOST_MINUTES:
-        raise EscError(f"the minutes must be above 0 and at most {MOST_MINUTES:,} (a year), not {minutes!r}.")
+        raise EscError(f"the minutes must be above 0 and at most {MOST_MINUTES:,} (ten years), not {minutes!r}.")
 
 
 class Clock:

@@ -17,11 +17,10 @@ import torch
 from ..device import choose_device
 from ..errors import EscError, ImageError
 from ..network import ESC
-from ..weights.convert import file_name
 from ..weights.load import load_model
 from ..weights.model import Model
 from .clock import Clock, Progress, check_minutes
-from .folder import CACHE, CHECKPOINT, check_folder, named
+from .folder import CACHE, CHECKPOINT, FINETUNED, check_folder, named
 from .held_out import HeldOut, Score, draw_scores, mean, write_scores
 from .images import Images, find_training_images, open_images, read_planes
 from .keep import Told, write_model
@@ -43,8 +42,6 @@ KINDS = {"microscopy": Kind("microscopy", "microscopy", 1.0), "photo": Kind("bic
 WHOLE_FILES, ONE_IN, SHARE = 5, 5, 0.25
 #: Low-resolution pixels: of a training patch, of a held-out crop, and the least of both.
 PATCH, CROP, LEAST = 48, 128, 16
-#: What is written, those first whose loss would hurt most; and the weights, under the folder's name.
-WRITTEN = ("README.md", "config.json", "held-out.csv", "held-out.png", "example.png")
 #: Of the time, the share that the first measuring takes at most.
 MEASURING = 1 / 8
 #: The last measuring, as long as the first and somewhat more; crops that are drawn or sampled; seconds to draw and write.
@@ -161,7 +158,7 @@ def finetune(images: Sequence[str | Path], wish: Wish, output: Path, progress: P
         If it was stopped before anything was learned.
     """
     clock, output = Clock(0 if wish.iterations else wish.minutes, progress), named(output)
-    check_folder(output, (file_name(output.name), *WRITTEN), lambda folder: False)
+    check_folder(output, FINETUNED)
     paths = list(dict.fromkeys(path.resolve() for path in find_training_images(images)))
     choose_device(wish.device)
     model = load_model(wish.init)

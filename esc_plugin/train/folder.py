@@ -1,13 +1,16 @@
-"""Whose a folder is: results go into an empty one, or a training goes on with its own."""
+"""Whose a folder is: results go into an empty one, or a training goes on with its own. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import EscError
 
 CHECKPOINT, CACHE = "last.ckpt", "cache"
+#: What is written beside the weights, those first whose loss would hurt most: by a training, and by a fine-tuning.
+TRAINED = ("README.md", "config.json", "recipe.yaml", "log.csv", CHECKPOINT, "curve.png", "samples", "tensorboard")
+FINETUNED = ("README.md", "config.json", "held-out.csv", "held-out.png", "example.png")
 #: Marks a folder of decoded images as ours and as one that backups may leave out (https://bford.info/cachedir).
 TAG_NAME = "CACHEDIR.TAG"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Decoded images of an esc-plugin training.\n"
@@ -28,16 +31,17 @@ def _has_tag(cache: Path) -> bool:
         return False
 
 
-def check_folder(folder: Path, results: Iterable[str], is_ours: Callable[[Path], bool]) -> None:
+def check_folder(folder: Path, results: tuple[str, ...], is_ours: Callable[[Path], bool] = lambda folder: False) -> None:
     """Raise unless the folder is absent, empty, or ours.
 
     Parameters
     ----------
     folder : Path
-    results : iterable of str
-        Names of what will be written into it, those that would hurt most first.
+        Its name is the model's.
+    results : tuple of str
+        What will be written into it beside the weights.
     is_ours : callable
-        Whether what a folder holds may be gone on with.
+        Whether what a folder holds may be gone on with; by default nothing may.
 
     Raises
     ------
@@ -50,7 +54,7 @@ def check_folder(folder: Path, results: Iterable[str], is_ours: Callable[[Path],
         raise EscError(f"can't read the folder {str(folder)!r}: {error.strerror}.") from None
     if not there or is_ours(folder):
         return
-    lost = next((name for name in results if name in there), None)
+    lost = next((name for name in (f"{folder.name}.safetensors", *results) if name in there), None)
     what = f"{lost!r}, which would be overwritten" if lost else f"{min(there)!r}, which is no part of a training"
     raise EscError(f"the folder {str(folder)!r} holds {what}; name a new folder with --output.")
 

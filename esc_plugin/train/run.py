@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader
 
 from .batches import Batches, From
 from .clock import Progress, check_minutes
-from .folder import CACHE, CHECKPOINT, check_folder, is_ours, named
+from .folder import CACHE, CHECKPOINT, TRAINED, check_folder, is_ours, named
 from .images import Images, find_training_images, open_images
 from .keep import Keeper, Told
 from .pairs import PairMaker, make_maker
@@ -90,7 +90,7 @@ def train(
     started, output = time.monotonic(), named(output)
     if recipe.minutes:
         check_minutes(recipe.minutes)
-    check_folder(output, _results(output.name), is_ours)
+    check_folder(output, TRAINED, is_ours)
     checkpoint = _checkpoint(recipe, output, resume)
     maker = make_maker(recipe.data.pairs, recipe.scale, recipe.data.patch, recipe.data.options)
     paths, measured = _find(recipe)
@@ -149,12 +149,6 @@ def _same(name: str, value: Any, stored: dict[str, Any]) -> bool:
     if name == "data":  # who makes the pairs doesn't change them
         value, before = ({k: v for k, v in d.items() if k != "workers"} for d in (value, before))
     return value == before
-
-
-def _results(name: str) -> tuple[str, ...]:
-    """Return the names of all that a training leaves in its folder, those that would hurt most first."""
-    others = ("config.json", "recipe.yaml", "log.csv", CHECKPOINT, "curve.png", "samples", "tensorboard")
-    return ("README.md", file_name(name), *others)
 
 
 def _find(recipe: Recipe) -> tuple[list[Path], list[Path]]:
