@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from esc_plugin import Upscaler
-from esc_plugin.bicubic import imresize
+from esc_plugin.arrays.bicubic import imresize
 from esc_plugin.files import read_picture
 
 RULES = ("minmax", "range", "percentile", "percentile:1,99", "auto")

@@ -19,11 +19,11 @@ from PIL import Image
 from skimage import data
 from torch import Tensor
 
+from esc_plugin.arrays.planes import TensorImage
+from esc_plugin.catalog.load import load_model
 from esc_plugin.engine import Plan, Run
 from esc_plugin.engine.plan import LEAST_WORK_BYTES, regions
 from esc_plugin.network import ESC
-from esc_plugin.upscaler import TensorImage
-from esc_plugin.weights.load import load_model
 
 TILE, OVERLAP = 512, 32
 NEAR = 4  # input pixels from a border that count as "at" it

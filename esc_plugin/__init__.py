@@ -10,9 +10,9 @@ from .errors import Cancelled, CheckpointError, EscError, HubError, ImageError
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .catalog.load import load_model
+    from .catalog.menu import CatalogEntry, list_models
     from .upscaler import Upscaler, upscale
-    from .weights.catalog import CatalogEntry, list_models
-    from .weights.load import load_model
     from .weights.model import Model
 
 __all__ = [
@@ -33,10 +33,10 @@ __all__ = [
 _HOMES = {
     "Upscaler": ".upscaler",
     "upscale": ".upscaler",
-    "CatalogEntry": ".weights.catalog",
-    "list_models": ".weights.catalog",
+    "CatalogEntry": ".catalog.menu",
+    "list_models": ".catalog.menu",
     "Model": ".weights.model",
-    "load_model": ".weights.load",
+    "load_model": ".catalog.load",
 }
 
 

@@ -46,3 +46,11 @@ def needs(extra: str) -> None:
     if missing:
         name, wanted = PACKAGES.get(missing[0], missing[0]), INSTALL.get(extra, f"esc-plugin[{extra}]")
         raise EscError(f"{extra!r} needs the package {name!r}; install it with: pip install '{wanted}'")
+
+
+class WrongFileError(CheckpointError, HubError):
+    """A file is not the one that it should be: a matter of the file, and of where it came from."""
+
+    def __init__(self, what: str, found: str, expected: str, remedy: str) -> None:
+        text = f"{what!r} is not the file that it should be: its sha256 is {found}, {expected} was expected. {remedy}"
+        super().__init__(text.strip())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .levels import Levels
+    from .arrays.levels import Levels
     from .upscaler import Upscaler
 
 SOFTWARE = "esc-plugin"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import shorten
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from .errors import EscError
+from .texts import quoted
 
 #: A list of 500 models has half of it.
 MAX_CHARACTERS = 2**18
@@ -69,19 +69,6 @@ def parse_yaml(text: str, name: str) -> Any:
         raise EscError(f"{name}: {what}{where}: {problem}.") from None
 
 
-def abbreviate(value: Any) -> str:
-    """Return what a value looks like, short enough for an error of one line."""
-    try:
-        return _SHORT.repr(value)
-    except ValueError:  # Python refuses to print numbers of thousands of digits
-        return "a number of thousands of digits"
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel = 2
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
-
-
 class _Refused(yaml.MarkedYAMLError):
     """It is YAML, but we don't take it."""
 
@@ -134,7 +121,7 @@ def _merge(mapping: yaml.MappingNode) -> None:
             raise _Refused("a key must be one word or text", key)
         if key.value in own:
             both = f"as {_text(own[key.value][1])} and as {_text(value)}"
-            raise _Refused(f"{abbreviate(key.value)} is there twice, {both}", key)
+            raise _Refused(f"{quoted(key.value)} is there twice, {both}", key)
         own[key.value] = key, value
         for template in _templates(value) if key.tag == MERGE else []:
             _merge(template)
@@ -142,7 +129,7 @@ def _merge(mapping: yaml.MappingNode) -> None:
                 other = inherited.setdefault(inner.value, (inner, setting))[1]
                 if other is not setting:
                     both = f"as {_text(other)} in one and {_text(setting)} in another"
-                    raise _Refused(f"templates define the same key {abbreviate(inner.value)}, {both}", key)
+                    raise _Refused(f"templates define the same key {quoted(inner.value)}, {both}", key)
     mapping.value = [pair for pair in (inherited | own).values() if pair[0].tag != MERGE]
 
 
@@ -155,5 +142,5 @@ def _templates(value: yaml.Node) -> list[yaml.MappingNode]:
 
 
 def _text(node: yaml.Node) -> str:
-    value = abbreviate(node.value) if isinstance(node, yaml.ScalarNode) else "something with parts"
+    value = quoted(node.value) if isinstance(node, yaml.ScalarNode) else "something with parts"
     return f"{value} (line {node.start_mark.line + 1})"

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from . import resample
+from .arrays import resample
+from .arrays.planes import TensorImage
+from .arrays.resample import Size
 from .device import total_bytes
-from .engine import Cancel, Progress
 from .errors import EscError, ImageError
-from .resample import Size
-from .upscaler import TensorImage, Upscaler, part_of
+from .progress import Cancel, Progress, part_of
+from .upscaler import Upscaler
 
 if TYPE_CHECKING:
     from PIL.Image import Image

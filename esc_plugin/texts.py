@@ -19,12 +19,16 @@ LEAST_BYTES = 2**20
 MOST_BYTES = 2**50
 
 _short = reprlib.Repr()
+_short.maxlevel = 2
 _short.maxstring = _short.maxlong = _short.maxother = 80
 
 
 def quoted(value: object) -> str:
     """Return `repr` of what a user wrote, cut in the middle so that it fits into a line."""
-    return _short.repr(value)
+    try:
+        return _short.repr(value)
+    except ValueError:  # Python refuses to print numbers of thousands of digits
+        return "a number of thousands of digits"
 
 
 def parse_bytes(text: str) -> int:
@@ -71,3 +75,20 @@ def check_path(path: str | Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise EscError(f"can't use the path {quoted(str(path))}: {reason}.") from None
+
+
+def seconds_text(seconds: float) -> str:
+    """Say a duration as a person would."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{seconds / 3600:.1f} h"
+
+
+def bytes_words(count: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TB"

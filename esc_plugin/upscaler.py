@@ -12,22 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .arrays import layout_of
-from .device import PRECISIONS, choose_device, choose_dtype, free_bytes, precision_name
-from .engine import Cancel, Need, NotFiniteError, Plan, Progress, Run, Sink, Source, make_plan
+from .arrays.layout import layout_of
+from .arrays.levels import Intensity, Levels, measure_levels
+from .arrays.planes import TensorImage
+from .arrays.resample import Resampler, resize, runs_needed
+from .arrays.sizes import choose_target
+from .arrays.stack import Stack, make_output
+from .catalog.load import load_model
+from .device import choose_device, choose_dtype, free_bytes, precision_name
+from .engine import Need, NotFiniteError, Plan, Run, Sink, Source, make_plan
 from .engine.maps import FileMap, TensorMap, make_map
 from .errors import EscError, ImageError
-from .levels import Intensity, Levels, measure_levels
 from .network import ESC
-from .network.program import Region
-from .resample import Resampler, resize, runs_needed
-from .stack import Stack, choose_target, make_output, share_of
-from .weights.load import load_model
+from .progress import Cancel, Progress, part_of, share_of
 from .weights.model import Model
 
 logger = logging.getLogger(__name__)
-
-__all__ = ["PRECISIONS", "TensorImage", "Upscaler", "part_of", "upscale"]
 
 
 class Upscaler:
@@ -279,13 +279,13 @@ class Upscaler:
             dask and zarr: then plane by plane. It is not changed.
         axes : str, optional
             A letter per axis: Y, X, S for gray, LA, RGB or RGBA samples, any others for planes that are upscaled one by one,
-            channels (C) as gray. By default guessed, see `esc_plugin.arrays.layout_of`.
+            channels (C) as gray. By default guessed, see `esc_plugin.arrays.layout.layout_of`.
         scale, size : float, tuple of int, optional
             Of the result: a factor above 0, or height and width. By default the model's scale.
         intensity : str, or pair of float, or a pair for each channel
-            The values that the network sees as 0 and 1, see `esc_plugin.levels.measure_levels`: ``"auto"``, ``"range"``,
-            ``"minmax"``, ``"percentile"``, or (low, high), the same for all planes of a channel (C). What lies beyond them
-            is enlarged by linear interpolation and added to the result.
+            The values that the network sees as 0 and 1, see `esc_plugin.arrays.levels.measure_levels`: ``"auto"``,
+            ``"range"``, ``"minmax"``, ``"percentile"``, or (low, high), the same for all planes of a channel (C). What lies
+            beyond them is enlarged by linear interpolation and added to the result.
         nan : {"error", "keep"}
             What to do about NaN and infinity. ``"keep"`` puts them back where they were.
         alpha : {"network", "lanczos"}
@@ -295,7 +295,7 @@ class Upscaler:
             See `enlarge`.
         consistency : bool
             Whether to correct the result so that its averages over each pixel of `image` are that pixel: summed intensities
-            are kept, exactly for integers. See `esc_plugin.consistency.project`.
+            are kept, exactly for integers. See `esc_plugin.arrays.layout.consistency.project`.
         bits : int, optional
             Of a value, see `dtype_for`; by default those of the array's type. Floating values may have come from 8 bits.
         out : array, optional
@@ -362,21 +362,6 @@ def upscale(image: Any, model: Model | str = "esc-nano-x2", **options: Any) -> A
     return Upscaler(model, **set_up)(image, **options)
 
 
-class TensorImage:
-    """A tensor (1, 3, H, W) as source or sink."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-    def read(self, region: Region) -> Tensor:
-        """See `esc_plugin.engine.Source`."""
-        return self.tensor[..., region.top : region.bottom, region.left : region.right].float()
-
-    def write(self, region: Region, tensor: Tensor) -> None:
-        """See `esc_plugin.engine.Sink`."""
-        self.tensor[..., region.top : region.bottom, region.left : region.right] = tensor
-
-
 def bits_of(image: Any) -> int:
     """Return the bits of a value of an array."""
     return np.dtype(image.dtype).itemsize * 8
@@ -402,10 +387,3 @@ def check_batch(batch: Tensor) -> None:
         raise ImageError(f"a batch must be a tensor (B, 3, H, W) with B, H, W >= 1, not {shape}.")
     if not batch.is_floating_point():
         raise ImageError(f"a batch must be floating point in 0..1, not {batch.dtype}.")
-
-
-def part_of(progress: Progress | None, index: int, count: int) -> Progress | None:
-    """Return a progress callback for one of `count` equal parts."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(index * total + done, count * total)

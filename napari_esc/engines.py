@@ -29,13 +29,13 @@ class Engine:
 
     def work(self, size: tuple[int, int], target: tuple[int, int]) -> float:
         """Return the multiplications that it takes to bring a plane from one height and width to another."""
-        from esc_plugin.estimate import work
+        from esc_plugin.measure.duration import work
 
         return work(self.upscaler, size, target)
 
     def seconds(self, image: Any, size: tuple[int, int], target: tuple[int, int]) -> float:
         """Predict how long a plane of an image takes; the first time a small one is run to see."""
-        from esc_plugin.estimate import measure_rate
+        from esc_plugin.measure.duration import measure_rate
         from esc_plugin.upscaler import bits_of
 
         precision = self.upscaler.precision_for(image)

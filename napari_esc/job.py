@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from esc_plugin import Cancelled, ImageError, __version__
+from esc_plugin import ImageError, __version__
 from esc_plugin.memory import free_host_bytes
+from esc_plugin.progress import Cancel, Progress, stop_if_asked
 
 from .axes import Axes
 from .geometry import Grid, Region, central_part, finest, lengths
@@ -23,12 +24,10 @@ from .store import new_image
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from esc_plugin.levels import Levels
+    from esc_plugin.arrays.levels import Levels
 
     from .engines import Engine
 
-Progress = Callable[[int, int], None]
-Cancel = Callable[[], bool]
 
 #: Labels of an axis whose entries have levels of their own.
 CHANNEL = ("c", "channel", "channels")
@@ -295,7 +294,7 @@ class Task:
         """If wanted, fill in input minus averaged result, its bias and RMS, and the mean of the input."""
         if not self.settings.difference:
             return
-        from esc_plugin.consistency import average, check_agreement
+        from esc_plugin.arrays.consistency import average, check_agreement
 
         leading = self.shape[: len(self.region) - 2]
         result.difference = np.empty((*leading, *self.size), np.float32)
@@ -334,8 +333,7 @@ class Watched:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         """Return the values, computed if the array is lazy."""
-        if self.cancel and self.cancel():
-            raise Cancelled("cancelled.")
+        stop_if_asked(self.cancel)
         try:
             return np.asarray(self.array[index])
         except OSError as error:

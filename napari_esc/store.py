@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from esc_plugin import Cancelled, ImageError
+from esc_plugin import ImageError
+from esc_plugin.progress import stop_if_asked
 
 from .axes import LENGTHS, LETTERS, TIMES, Axes
 from .pyramid import fill_level, level_shapes
@@ -120,8 +121,7 @@ class OmeZarrImage:
         rows = self.letters.index("y")
         for index in np.ndindex(*self.shape[:rows]):
             for top in range(0, self.shape[rows], CHUNK):
-                if cancel and cancel():
-                    raise Cancelled("cancelled.")
+                stop_if_asked(cancel)
                 part = (*index, slice(top, top + CHUNK))
                 self[part] = self.scratch[part]
         self.scratch = None

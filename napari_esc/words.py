@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..esc_plugin.texts import bytes_words
 from .geometry import finest, unit_names, whole_region
 from .work import LARGE_BYTES, LONG_SECONDS, Estimate
 
@@ -33,7 +34,7 @@ def estimate_words(task: Task, estimate: Estimate | None) -> str:
     """Return what a task will make and take; with a warning where that is much."""
     text = f"Result: {size_words(task)}"
     if estimate:
-        from esc_plugin.estimate import seconds_text  # needs torch, which is there once there is an estimate
+        from esc_plugin.texts import seconds_text
 
         text += (
             f"<br>About {seconds_text(estimate.seconds)} and {bytes_words(estimate.memory)} of memory on {estimate.device}."
@@ -46,26 +47,17 @@ def estimate_words(task: Task, estimate: Estimate | None) -> str:
 
 def left_words(done: int, total: int, seconds: float) -> str:
     """Return how far a run is, as the text of a progress bar, from the seconds that it has taken so far."""
-    from esc_plugin.estimate import seconds_text
+    from esc_plugin.texts import seconds_text
 
     return f"%p %, {seconds_text(seconds * (total - done) / done)} left" if done and seconds > 2 else "%p %"
 
 
 def result_words(task: Task, result: Result, preview: bool) -> str:
     """Return what became of a task."""
-    from esc_plugin.estimate import seconds_text
+    from esc_plugin.texts import seconds_text
 
     text = f"{'Preview' if preview else 'Done'}: {size_words(task)} in {seconds_text(result.seconds)}."
     if result.agreement:
         bias, rms, mean = result.agreement
         text += f"<br>Averaged result against input: bias {bias:+.3g}, RMS {rms:.3g} (mean of the input {mean:.4g})."
     return text
-
-
-def bytes_words(count: float) -> str:
-    """Return a number of bytes for people."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} TB"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from esc_plugin.memory import free_host_bytes
+from esc_plugin.progress import Cancel, Progress
 
 from .engines import Engine, engine_for
-from .job import Cancel, Progress, Result, Settings, Task
+from .job import Result, Settings, Task
 from .settings import get_setting
 
 #: A preview works on as much of the view as takes this many seconds.

@@ -18,8 +18,8 @@ from comfy.cli_args import LatentPreviewMethod, args
 from torch import Tensor
 
 from ..esc_plugin.device import choose_dtype as chosen_dtype
-from ..esc_plugin.engine import Cancel, Progress
 from ..esc_plugin.errors import Cancelled
+from ..esc_plugin.progress import Cancel, Progress
 
 logger = logging.getLogger(__name__)
 

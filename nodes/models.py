@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from ..esc_plugin.catalog import hub
+from ..esc_plugin.catalog.fetch import fetch
+from ..esc_plugin.catalog.load import load_model
+from ..esc_plugin.catalog.menu import SUFFIXES, CatalogEntry, list_models
+from ..esc_plugin.disk import file_sha256
 from ..esc_plugin.errors import CheckpointError, EscError, HubError
-from ..esc_plugin.weights import hub
-from ..esc_plugin.weights.catalog import SUFFIXES, CatalogEntry, list_models
-from ..esc_plugin.weights.digest import file_sha256
-from ..esc_plugin.weights.download import fetch
-from ..esc_plugin.weights.hub import Cancel, Progress
-from ..esc_plugin.weights.load import load_model
+from ..esc_plugin.progress import Cancel, Progress
 from ..esc_plugin.weights.model import Model, read_model
 
 logger = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from ..esc_plugin.catalog.load import known_card
 from ..esc_plugin.errors import CheckpointError
 from ..esc_plugin.weights.checkpoint import check_finite, unwrap
 from ..esc_plugin.weights.detect import looks_like_esc
 from ..esc_plugin.weights.dialects import to_canonical
-from ..esc_plugin.weights.load import known_card
 from ..esc_plugin.weights.model import Model, build_network
 
 

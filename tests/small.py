@@ -49,7 +49,7 @@ def nearest_upscaler(scale: int = 2) -> Upscaler:
 
 def stop_at(iteration: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Press Ctrl-C after an iteration of a training."""
-    from esc_plugin.train.task import Training
+    from esc_plugin.train.training import Training
 
     count = Training.count
 

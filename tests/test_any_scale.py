@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from esc_plugin.bicubic import imresize
-from esc_plugin.train.pairs import make_maker
+from esc_plugin.arrays.bicubic import imresize
+from esc_plugin.train.pairs.registry import make_maker
 from esc_plugin.train.recipe import RecipeError
 
 

@@ -16,10 +16,10 @@ import tifffile
 from PIL import Image
 
 from esc_plugin import Cancelled, ImageError, cli
+from esc_plugin.batch.batch import Batch
+from esc_plugin.batch.jobs import Found, Job, Wish, find_images, plan_jobs
+from esc_plugin.batch.refused import split_results
 from esc_plugin.files import read_provenance
-from esc_plugin.files.batch import Batch
-from esc_plugin.files.jobs import Found, Job, Wish, find_images, plan_jobs
-from esc_plugin.files.refused import split_results
 
 from .small import nearest_upscaler
 
@@ -264,7 +264,7 @@ def test_any_failure_of_a_file_is_one_line(tmp_path: Path, monkeypatch: pytest.M
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("out of\nthis world")
 
-    monkeypatch.setattr("esc_plugin.stack.Stack.run", fail)
+    monkeypatch.setattr("esc_plugin.arrays.stack.Stack.run", fail)
     summary = Batch(NEAREST, overwrite=True).run(jobs[1:])
     assert summary.failed[0][1] == f"{str(jobs[1].source)!r} failed: out of this world."
 
@@ -294,7 +294,7 @@ def test_a_lack_of_memory_is_the_files_error(tmp_path: Path, monkeypatch: pytest
     def fail(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("esc_plugin.stack.Stack.run", fail)
+    monkeypatch.setattr("esc_plugin.arrays.stack.Stack.run", fail)
     summary = Batch(NEAREST).run([Job(picture(tmp_path / "a.png"), tmp_path / "out.png")])
     assert "no memory" in summary.failed[0][1]
 

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 import esc_plugin
+from esc_plugin.catalog import downloads as store
+from esc_plugin.catalog.load import load_model
+from esc_plugin.catalog.manifest import PURPOSES
+from esc_plugin.catalog.menu import bundled_path, find_model, list_models, models_folder
+from esc_plugin.disk import file_sha256
 from esc_plugin.errors import EscError, HubError
-from esc_plugin.weights import store
-from esc_plugin.weights.catalog import bundled_path, find_model, list_models, models_folder
-from esc_plugin.weights.digest import file_sha256
-from esc_plugin.weights.load import load_model
-from esc_plugin.weights.manifest import PURPOSES
 
 ROOT = Path(esc_plugin.__file__).parents[1]
 
@@ -245,7 +245,7 @@ def test_a_damaged_record_is_an_error_and_not_forgotten(folder):
 
 
 def test_records_written_at_the_same_time_are_all_kept(folder):
-    program = "import sys; from pathlib import Path; from esc_plugin.weights.store import note\n"
+    program = "import sys; from pathlib import Path; from esc_plugin.catalog.downloads import note\n"
     program += "for i in range(10): note(Path(sys.argv[1]) / f'{sys.argv[2]}{i}', sha256='0')"
     jobs = [subprocess.Popen([sys.executable, "-c", program, str(folder), name], cwd=ROOT) for name in "ab"]
     assert [job.wait() for job in jobs] == [0, 0]

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from esc_plugin import cli
+from esc_plugin.batch.jobs import Wish, check_source
 from esc_plugin.cli import options, study, train, upscale
 from esc_plugin.device import PRECISIONS
-from esc_plugin.export import OPSETS
-from esc_plugin.files.jobs import Wish, check_source
+from esc_plugin.export.onnx import OPSETS
 from esc_plugin.inspection.report import SUFFIXES
 
 from .small import random_upscaler
@@ -249,12 +249,12 @@ def test_the_window_size_reaches_every_model(
 def test_warnings_of_the_core_are_one_line(
     esc: Callable[..., str], picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from esc_plugin.weights import load
+    from esc_plugin.catalog import load
 
     read = load.load_model
 
     def loaded(*given: object, **options: object) -> object:
-        logging.getLogger("esc_plugin.weights.load").warning("take\ncare of %s", "[x]")
+        logging.getLogger("esc_plugin.catalog.load").warning("take\ncare of %s", "[x]")
         return read(*given, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(load, "load_model", loaded)
@@ -266,7 +266,7 @@ def test_an_unexpected_error_is_one_line(esc: Callable[..., str], monkeypatch: p
     def fail(*_: object, **__: object) -> None:
         raise LookupError("a [b]\nc")
 
-    monkeypatch.setattr("esc_plugin.weights.load.load_model", fail)
+    monkeypatch.setattr("esc_plugin.catalog.load.load_model", fail)
     monkeypatch.delenv("ESC_DEBUG", raising=False)
     said = esc("info", "esc-nano-x2", code=70)
     assert said == "error: a fault of this program, LookupError: a [b] c (ESC_DEBUG=1 shows where)\n"

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esc_plugin import ImageError
-from esc_plugin.consistency import average, check_agreement, project
-from esc_plugin.sizes import fit_size, target_size
+from esc_plugin.arrays.consistency import average, check_agreement, project
+from esc_plugin.arrays.sizes import fit_size, target_size
 
 from .small import random_upscaler
 

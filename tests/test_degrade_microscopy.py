@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from esc_plugin.train.degrade_microscopy import Exposure, Microscope, point_spread
-from esc_plugin.train.pairs import make_maker
+from esc_plugin.train.pairs.microscopy import Exposure, Microscope, point_spread
+from esc_plugin.train.pairs.registry import make_maker
 from esc_plugin.train.recipe import RecipeError
 
 

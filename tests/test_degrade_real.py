@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, special
 
-from esc_plugin.train.degrade_real import (
+from esc_plugin.train.pairs.real import (
     LUMA,
     SECOND,
     RealDegradation,
@@ -28,7 +28,7 @@ from esc_plugin.train.degrade_real import (
     sharpen,
     sinc_kernel,
 )
-from esc_plugin.train.pairs import make_maker
+from esc_plugin.train.pairs.registry import make_maker
 from esc_plugin.train.recipe import RecipeError
 
 

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from esc_plugin.catalog.load import load_model
 from esc_plugin.errors import CheckpointError
 from esc_plugin.network import ESC, EscConfig
 from esc_plugin.weights.convert import convert
 from esc_plugin.weights.detect import detect
 from esc_plugin.weights.dialects import to_canonical, to_dialect
-from esc_plugin.weights.load import load_model
 from esc_plugin.weights.model import build_network
 
 

@@ -125,7 +125,7 @@ def test_every_command_asks_before_it_works(
         names |= {"image": target, "weights": target}
     if command[0] != "upscale":
         monkeypatch.setattr("esc_plugin.upscaler.Upscaler", lambda *_, **__: pytest.fail("it began to work"))
-        monkeypatch.setattr("esc_plugin.weights.load.load_model", lambda *_, **__: pytest.fail("it loaded a model"))
+        monkeypatch.setattr("esc_plugin.catalog.load.load_model", lambda *_, **__: pytest.fail("it loaded a model"))
     arguments = [part.format(**names) for part in command] + ["--overwrite"] * is_input
     assert esc(*arguments, monkeypatch=monkeypatch) == 1
     said = capsys.readouterr().err

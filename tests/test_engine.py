@@ -18,6 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from esc_plugin.arrays.planes import TensorImage
+from esc_plugin.catalog.load import load_model
 from esc_plugin.engine import Need, Plan, Run, make_plan
 from esc_plugin.engine.plan import LEAST_WORK_BYTES, RESERVE_BYTES, regions
 from esc_plugin.engine.run import out_of_memory
@@ -25,8 +27,7 @@ from esc_plugin.errors import Cancelled, EscError
 from esc_plugin.network import ESC, EscConfig, released, window_attention
 from esc_plugin.network.attention import makes_scores
 from esc_plugin.network.program import Region, Step
-from esc_plugin.upscaler import TensorImage, Upscaler
-from esc_plugin.weights.load import load_model
+from esc_plugin.upscaler import Upscaler
 from esc_plugin.weights.model import read_model
 
 from .golden import Golden, golden_cases

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from esc_plugin import cli
-from esc_plugin.bicubic import imresize
+from esc_plugin.arrays.bicubic import imresize
 from esc_plugin.errors import EscError, ImageError
-from esc_plugin.evaluate import evaluate, load_lpips, luma, mean, psnr, score, ssim, write_scores
+from esc_plugin.measure.evaluate import evaluate, load_lpips, luma, mean, psnr, score, ssim, write_scores
 
 from .small import nearest_upscaler
 
@@ -143,7 +143,7 @@ def stub_lpips(monkeypatch: pytest.MonkeyPatch, problem: Exception | None = None
     module = ModuleType("lpips")
     module.LPIPS = LPIPS  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "lpips", module)
-    monkeypatch.setattr("esc_plugin.evaluate.find_spec", lambda name: name)
+    monkeypatch.setattr("esc_plugin.measure.evaluate.find_spec", lambda name: name)
 
 
 def test_lpips_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_lpips_where_it_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_without_lpips_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("esc_plugin.evaluate.find_spec", lambda name: None)
+    monkeypatch.setattr("esc_plugin.measure.evaluate.find_spec", lambda name: None)
     assert load_lpips() is None
 
 

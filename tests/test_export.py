@@ -11,8 +11,9 @@ import onnx
 import pytest
 import torch
 
-from esc_plugin import EscError, Model, cli, export
-from esc_plugin.export import PortableConvAttn, compare_with_torch, export_onnx, portable
+from esc_plugin import EscError, Model, cli
+from esc_plugin.export import onnx as export
+from esc_plugin.export.onnx import PortableConvAttn, compare_with_torch, export_onnx, portable
 from esc_plugin.network import ESC, EscConfig
 from esc_plugin.network.conv_attention import ConvAttn
 from esc_plugin.network.esc import Block

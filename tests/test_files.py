@@ -19,9 +19,9 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from esc_plugin import ImageError
+from esc_plugin.batch.batch import Batch
+from esc_plugin.batch.jobs import Job, Wish
 from esc_plugin.files import Picture, check_target, empty_array, read_picture, write_picture
-from esc_plugin.files.batch import Batch
-from esc_plugin.files.jobs import Job, Wish
 
 from .small import nearest_upscaler
 
@@ -523,7 +523,7 @@ def test_that_goes_for_photos_too(tmp_path: Path, suffix: str, fields: dict[str,
 def test_what_no_writer_takes_is_known_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ImageJ has no axis of that name."""
     tifffile.imwrite(tmp_path / "in.tif", noise((2, 8, 9)), imagej=True, metadata={"axes": "ZYX"})
-    monkeypatch.setattr("esc_plugin.stack.Stack.run", lambda *_: pytest.fail("it began to work"))
+    monkeypatch.setattr("esc_plugin.arrays.stack.Stack.run", lambda *_: pytest.fail("it began to work"))
     with pytest.raises(ImageError, match=r"can't write 'out.tif': TIFF can't hold it"):
         Batch(NEAREST, options={"axes": "QYX"}).upscale_file(Job(tmp_path / "in.tif", tmp_path / "out.tif"))
 

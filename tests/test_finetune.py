@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from esc_plugin.catalog.load import load_model
 from esc_plugin.cli import main
 from esc_plugin.errors import EscError
 from esc_plugin.network import ESC
@@ -23,9 +24,8 @@ from esc_plugin.train.finetune import Outcome, Wish, finetune, split
 from esc_plugin.train.held_out import HeldOut, Score, mean
 from esc_plugin.train.images import open_images
 from esc_plugin.train.measure import bicubic
-from esc_plugin.train.pairs import make_maker
-from esc_plugin.train.task import Training
-from esc_plugin.weights.load import load_model
+from esc_plugin.train.pairs.registry import make_maker
+from esc_plugin.train.training import Training
 from esc_plugin.weights.model import Model
 
 from .small import FakeClock, nearest_upscaler, small_config, stop_at

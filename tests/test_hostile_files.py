@@ -19,9 +19,9 @@ import tifffile
 from PIL import Image
 
 from esc_plugin import ImageError
+from esc_plugin.batch.batch import Batch
+from esc_plugin.batch.jobs import Job
 from esc_plugin.files import read_picture
-from esc_plugin.files.batch import Batch
-from esc_plugin.files.jobs import Job
 
 from .small import nearest_upscaler
 

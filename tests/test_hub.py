@@ -19,13 +19,13 @@ import torch
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from safetensors.torch import save
 
+from esc_plugin.catalog import hub
+from esc_plugin.catalog.downloads import RECORD, read_record, verify
+from esc_plugin.catalog.fetch import fetch
+from esc_plugin.catalog.load import load_model
+from esc_plugin.catalog.menu import CatalogEntry, find_model, list_models
 from esc_plugin.errors import Cancelled, CheckpointError, HubError
 from esc_plugin.network import ESC, EscConfig
-from esc_plugin.weights import hub
-from esc_plugin.weights.catalog import CatalogEntry, find_model, list_models
-from esc_plugin.weights.download import fetch
-from esc_plugin.weights.load import load_model
-from esc_plugin.weights.store import RECORD, read_record, verify
 
 from .confined import run_confined
 from .hub_server import HubServer
@@ -691,7 +691,7 @@ def test_redirections_without_end(server, offer):
     ],
 )
 def test_answers_that_are_too_much_or_damaged(server, offer, monkeypatch, tmp_path, headers, blocks, part):
-    monkeypatch.setattr("esc_plugin.weights.download.MAX_BYTES", 100_000)
+    monkeypatch.setattr("esc_plugin.catalog.fetch.MAX_BYTES", 100_000)
     server.raw["x.pth"] = ends_where_the_server_hangs_up(headers, blocks)
     with one_sentence(part, f"{server.url}/raw/x.pth"):
         fetch(offer(url=f"{server.url}/raw/x.pth"))
@@ -710,7 +710,7 @@ def test_a_size_that_is_not_stated(server, offer, tmp_path):
 
 
 def test_an_answer_that_never_ends_but_is_slow(server, offer, monkeypatch):
-    monkeypatch.setattr("esc_plugin.weights.https.LONGEST_S", -1)
+    monkeypatch.setattr("esc_plugin.catalog.https.LONGEST_S", -1)
     server.raw["x.pth"] = ends_where_the_server_hangs_up({}, forever(b"x"))
     with one_sentence("so slowly", f"{server.url}/raw/x.pth"):
         fetch(offer(url=f"{server.url}/raw/x.pth"))

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage import data
 
-from esc_plugin import ImageError, Upscaler, levels
-from esc_plugin.arrays import layout_of
-from esc_plugin.bicubic import imresize
-from esc_plugin.consistency import check_agreement
-from esc_plugin.interpolate import interpolated
-from esc_plugin.levels import Levels, measure_levels
+from esc_plugin import ImageError, Upscaler
+from esc_plugin.arrays import levels
+from esc_plugin.arrays.bicubic import imresize
+from esc_plugin.arrays.consistency import check_agreement
+from esc_plugin.arrays.interpolate import interpolated
+from esc_plugin.arrays.layout import layout_of
+from esc_plugin.arrays.levels import Levels, measure_levels
 from esc_plugin.network.program import Region
 
 from .small import nearest_upscaler, random_upscaler

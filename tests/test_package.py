@@ -13,7 +13,7 @@ import pytest
 import esc_plugin
 
 ROOT = Path(__file__).parents[1]
-LIGHT = ["esc_plugin", "esc_plugin.errors", "esc_plugin.weights", "esc_plugin.weights.catalog", "napari_esc"]
+LIGHT = ["esc_plugin", "esc_plugin.errors", "esc_plugin.weights", "esc_plugin.catalog.menu", "napari_esc"]
 
 
 @pytest.mark.parametrize("module", LIGHT)
@@ -53,6 +53,6 @@ def test_the_wheel_holds_what_it_should(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"esc_plugin", "napari_esc"}
-    for name in ("esc_plugin/manifest.yaml", "esc_plugin/weights/bundled/esc-nano-x2.safetensors", "napari_esc/napari.yaml"):
+    for name in ("esc_plugin/manifest.yaml", "esc_plugin/catalog/bundled/esc-nano-x2.safetensors", "napari_esc/napari.yaml"):
         assert name in names
     assert wheel.stat().st_size < 4e6

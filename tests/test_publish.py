@@ -11,11 +11,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from esc_plugin import __version__
+from esc_plugin.catalog.load import load_model
+from esc_plugin.catalog.publish import publish
 from esc_plugin.errors import CheckpointError, EscError, HubError
 from esc_plugin.weights.checkpoint import read_checkpoint
 from esc_plugin.weights.convert import convert
-from esc_plugin.weights.load import load_model
-from esc_plugin.weights.publish import publish
 
 from .hub_server import HubServer
 from .test_hub import RIB, TINY, point_to, weights

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from esc_plugin import ImageError
-from esc_plugin.files.jobs import Wish
-from esc_plugin.sizes import fit_size, target_size
+from esc_plugin.arrays.sizes import fit_size, target_size
+from esc_plugin.batch.jobs import Wish
 
 
 @pytest.mark.parametrize("scale", [0, 0.0, -1, 65, float("nan"), float("inf"), "2", None, [2], 1e400])

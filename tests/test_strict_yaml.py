@@ -3,10 +3,11 @@
 import pytest
 import yaml
 
+from esc_plugin.catalog.manifest import read_manifest
 from esc_plugin.errors import EscError
-from esc_plugin.strict_yaml import MAX_CHARACTERS, abbreviate, parse_yaml, read_yaml
+from esc_plugin.strict_yaml import MAX_CHARACTERS, parse_yaml, read_yaml
+from esc_plugin.texts import quoted
 from esc_plugin.train.recipe import RecipeError, parse_change, read_recipe
-from esc_plugin.weights.manifest import read_manifest
 
 from .confined import run_confined
 
@@ -102,8 +103,8 @@ def test_errors_stay_short():
     for _ in range(20):
         deep = [deep] * 1000
     for value in (deep, dict.fromkeys(range(1000), deep), "x" * 10**6, 1 << 10**6, {"a": deep}):
-        assert len(abbreviate(value)) < 500
-    assert abbreviate("it's") == '"it\'s"'
+        assert len(quoted(value)) < 500
+    assert quoted("it's") == '"it\'s"'
 
 
 PROGRAM = """

@@ -23,14 +23,14 @@ from esc_plugin import load_model
 from esc_plugin.cli import app
 from esc_plugin.cli.program import plain_errors
 from esc_plugin.errors import EscError
-from esc_plugin.evaluate import evaluate, mean
+from esc_plugin.measure.evaluate import evaluate, mean
 from esc_plugin.network import EscConfig
 from esc_plugin.train import run
-from esc_plugin.train.keep import Keeper
+from esc_plugin.train.callback import Keeper
 from esc_plugin.train.log import read_log
 from esc_plugin.train.recipe import Recipe, RecipeError, read_recipe, recipe_names
 from esc_plugin.train.run import train
-from esc_plugin.train.task import Training
+from esc_plugin.train.training import Training
 from esc_plugin.upscaler import Upscaler
 
 from .small import FakeClock
@@ -483,9 +483,9 @@ def test_a_missing_extra_is_named_before_any_work(
 
 def test_an_import_error_of_our_own_is_not_taken_for_a_missing_extra() -> None:
     code = "import sys; from tests.mend import mend_torchvision; mend_torchvision(); "
-    code += "sys.modules['esc_plugin.train.keep'] = None; import esc_plugin.train.run"
+    code += "sys.modules['esc_plugin.train.callback'] = None; import esc_plugin.train.run"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert "ModuleNotFoundError: import of esc_plugin.train.keep halted" in done.stderr
+    assert "ModuleNotFoundError: import of esc_plugin.train.callback halted" in done.stderr
 
 
 def test_nobody_imports_lightning_by_accident() -> None:

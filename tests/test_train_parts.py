@@ -15,19 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from esc_plugin.bicubic import imresize
+from esc_plugin.arrays.bicubic import imresize
+from esc_plugin.catalog.load import load_model
 from esc_plugin.errors import EscError, ImageError
 from esc_plugin.network import ESC, EscConfig
 from esc_plugin.network import biased_attention as attention
 from esc_plugin.network.config import released
 from esc_plugin.train.batches import Batches, From, patch_of
+from esc_plugin.train.first_network import rescale_subpixels, start_network
 from esc_plugin.train.images import find_training_images, open_images, read_planes
-from esc_plugin.train.pairs import MAKERS, Bicubic, make_maker
+from esc_plugin.train.pairs.registry import MAKERS, Bicubic, make_maker
 from esc_plugin.train.recipe import Recipe, RecipeError, Schedule, parse_change, read_recipe, recipe_names
 from esc_plugin.train.schedule import rate
-from esc_plugin.train.start import rescale_subpixels, start_network
 from esc_plugin.upscaler import Upscaler
-from esc_plugin.weights.load import load_model
 
 from .small import small_config
 
@@ -304,7 +304,7 @@ def test_pair_options_are_checked() -> None:
 
 
 def test_the_average_is_the_exponential_one() -> None:
-    from esc_plugin.train.task import Training
+    from esc_plugin.train.training import Training
 
     training = Training(ESC(small_config()), read_recipe("nano", {"ema": 0.9}))
     expected = None

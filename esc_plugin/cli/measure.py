@@ -15,7 +15,7 @@ from . import options as opt
 from .models import open_model
 from .terminal import complain, console, plain, progress_bar, say
 
-#: What figures are written as, see `esc_plugin.evaluate`.
+#: What figures are written as, see `esc_plugin.measure.evaluate`.
 FIGURES = (".csv", ".json")
 
 
@@ -26,9 +26,9 @@ def check(
     as_json: opt.AsJson = False,
 ) -> None:
     """Compare an upscaled image, averaged down, with the image it was made of."""
-    from ..consistency import check_agreement
+    from ..arrays.consistency import check_agreement
+    from ..batch.jobs import check_source
     from ..files import read_picture
-    from ..files.jobs import check_source
 
     for path in (image, upscaled):
         check_source(path)
@@ -62,17 +62,17 @@ def compare(
     overwrite: opt.Overwrite = False,
 ) -> None:
     """Draw bicubic and model side by side."""
+    from ..batch.jobs import check_source
+    from ..catalog.lookup import look_up
     from ..files import FORMATS, made_by
-    from ..files.jobs import check_source
-    from ..weights.lookup import look_up
 
     opt.check_output(output, list(FORMATS), image, overwrite=overwrite, ours=made_by("compare"))
     check_source(image)
     source = f"esc-nano-x{scale}" if model is None else model
     look_up(source)
 
-    from ..compare import Detail, comparison, write_comparison
     from ..files import read_picture
+    from ..measure.compare import Detail, comparison, write_comparison
     from ..upscaler import Upscaler
 
     upscaler = Upscaler(open_model(source, window_size=window_size))
@@ -103,7 +103,7 @@ def evaluate(
 ) -> None:
     """Measure a model: PSNR and SSIM, next to bicubic."""
     needs("evaluate")
-    from ..weights.lookup import look_up
+    from ..catalog.lookup import look_up
 
     for place in (folder, low):
         if place:
@@ -111,7 +111,7 @@ def evaluate(
     if output:
         opt.check_output(output, FIGURES, model, overwrite=overwrite)
     look_up(model)
-    from .. import evaluate as figures
+    from ..measure import evaluate as figures
     from ..upscaler import Upscaler
 
     upscaler = Upscaler(open_model(model, window_size=window_size), device=device, precision=precision)

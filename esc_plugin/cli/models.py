@@ -16,7 +16,7 @@ from . import options as opt
 from .terminal import complain, console, download_bar, plain, say
 
 if TYPE_CHECKING:
-    from ..weights.catalog import CatalogEntry
+    from ..catalog.menu import CatalogEntry
     from ..weights.model import Model
 
 COLORS = {"ok": "green", "mismatch": "bold red", "absent": "dim", "unknown": "yellow"}
@@ -28,7 +28,7 @@ def models(
     as_json: opt.AsJson = False,
 ) -> None:
     """List the models on offer, check those that are here, or download one."""
-    from ..weights.catalog import list_models, models_folder
+    from ..catalog.menu import list_models, models_folder
 
     if verify:
         verify_models(as_json)
@@ -55,7 +55,7 @@ def models(
 
 def where(entry: CatalogEntry) -> str:
     """Say in a word or two where a model's file is."""
-    from ..weights.store import find_local
+    from ..catalog.downloads import find_local
 
     if find_local(entry, by_hash=False):
         return "here"
@@ -66,7 +66,7 @@ def where(entry: CatalogEntry) -> str:
 
 def verify_models(as_json: bool) -> None:
     """Print the state of each model's file; exit with 1 if one is not what it should be."""
-    from ..weights.store import verify
+    from ..catalog.downloads import verify
 
     rows = verify()
     bad = [row for row in rows if row["status"] == "mismatch"]
@@ -93,14 +93,14 @@ def download_model(name: str) -> None:
     HubError
         If there is no such model, or it can't be had.
     """
-    from ..weights.catalog import find_model
+    from ..catalog.menu import find_model
 
     entry = find_model(name)
     if entry is None:
         raise HubError(f"there is no model {quoted(name)} on offer; `esc-sr models` lists them.")
 
-    from ..weights.digest import file_sha256
-    from ..weights.download import fetch
+    from ..catalog.fetch import fetch
+    from ..disk import file_sha256
 
     with download_bar(entry.name) as progress:
         path = fetch(entry, progress=progress)
@@ -109,11 +109,11 @@ def download_model(name: str) -> None:
 
 def open_model(source: str, **options: Any) -> Model:
     """Load a model; show a bar while it is downloaded."""
-    from ..weights.lookup import look_up
+    from ..catalog.lookup import look_up
 
     look_up(source)  # torch takes longer to start than to say that there is no such model
 
-    from ..weights.load import load_model
+    from ..catalog.load import load_model
 
     with download_bar(source) as progress:
         return load_model(source, progress=progress, **options)
@@ -169,11 +169,11 @@ def publish(
     window_size: opt.WindowSize = None,
 ) -> None:
     """Publish a model on the Hugging Face Hub, with its configuration and a card."""
-    from ..weights.lookup import look_up
+    from ..catalog.lookup import look_up
 
     look_up(model)
 
-    from ..weights.publish import publish as publish_model
+    from ..catalog.publish import publish as publish_model
 
     result = publish_model(
         model,

@@ -66,7 +66,7 @@ def check_inputs(*paths: Path) -> None:
 
 def check_images(folder: Path) -> None:
     """Raise an `ImageError` unless a folder holds images."""
-    from ..files.jobs import find_images
+    from ..batch.jobs import find_images
 
     if not folder.is_dir():
         raise ImageError(f"there is no folder {str(folder)!r}.")
@@ -75,7 +75,7 @@ def check_images(folder: Path) -> None:
 
 def check_folder(folder: Path) -> None:
     """Raise an `EscError` unless results can go into a folder, which is there or can be made."""
-    from ..files.jobs import check_place
+    from ..batch.jobs import check_place
 
     check_place(folder / "result")
 
@@ -87,8 +87,8 @@ def check_output(
 
     For the rest see `check_free`.
     """
+    from ..batch.jobs import check_place
     from ..disk import check_free, identities
-    from ..files.jobs import check_place
 
     if path.suffix.lower() not in suffixes:
         raise EscError(f"{str(path)!r} must end in {' or '.join(suffixes)}.")

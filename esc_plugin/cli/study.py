@@ -13,7 +13,7 @@ from . import options as opt
 from .models import open_model
 from .terminal import errors, plain, progress_bar, say
 
-#: The first and the last version of ONNX's operators that can be written, see `esc_plugin.export`.
+#: The first and the last version of ONNX's operators that can be written, see `esc_plugin.export.onnx`.
 OPSETS = (18, 23)
 #: Edge of an image in pixels whose size is built into a file.
 LARGEST_EXPORT = 16_384
@@ -44,7 +44,7 @@ def export(
     opt.check_output(output, (".onnx",), model, overwrite=overwrite)
     loaded = open_model(model, window_size=window_size)
 
-    from ..export import export_onnx
+    from ..export.onnx import export_onnx
 
     with errors.status(f"exporting {plain(loaded.name)}"):
         written = export_onnx(loaded, output, opset=opset, size=size, check=check)
@@ -77,7 +77,7 @@ def inspect(
 ) -> None:
     """Look inside a model: its kernels, how alike its layers are, and how far a pixel sees."""
     needs("inspect")
-    from ..files.jobs import check_source
+    from ..batch.jobs import check_source
 
     opt.check_output(output, REPORTS, image, model, overwrite=overwrite, ours=is_own_report)
     check_source(image)

@@ -68,9 +68,9 @@ def train(
 
     A folder that holds a checkpoint is gone on with. Ctrl-C stops with a checkpoint.
     """
+    from ..catalog.lookup import look_up
     from ..train.folder import TRAINED, check_folder, is_ours, named
     from ..train.recipe import parse_change, read_recipe
-    from ..weights.lookup import look_up
 
     given: dict[str, Any] = {
         "scale": scale,
@@ -132,9 +132,9 @@ def finetune(
     Some of them are held out, to measure before and after. Nothing is written if it is no better than before, or than
     bicubic interpolation. Ctrl-C keeps what was learned so far.
     """
+    from ..catalog.lookup import look_up
     from ..train.folder import FINETUNED, check_folder, named
     from ..train.recipe import parse_change
-    from ..weights.lookup import look_up
 
     changes = dict(map(parse_change, options or []))
     folder = output or Path(f"{Path(init).stem}-{kind}")

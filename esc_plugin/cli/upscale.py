@@ -17,10 +17,10 @@ from .models import open_model
 from .terminal import complain, console, plain, progress_bar, say
 
 if TYPE_CHECKING:  # torch takes a second to import; commands that need it import what they use
+    from ..batch.batch import Batch
+    from ..batch.jobs import Job, Wish
     from ..engine import Plan
     from ..files import Picture
-    from ..files.batch import Batch
-    from ..files.jobs import Job, Wish
     from ..upscaler import Upscaler
 
 
@@ -74,9 +74,9 @@ def upscale(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say how each result was made.")] = False,
 ) -> None:
     """Upscale images: files, folders, patterns. Everything that a file carries is kept."""
-    from ..files.jobs import Wish, check_exact, find_images, plan_jobs
-    from ..files.refused import split_results
-    from ..weights.lookup import look_up
+    from ..batch.jobs import Wish, check_exact, find_images, plan_jobs
+    from ..batch.refused import split_results
+    from ..catalog.lookup import look_up
 
     # All that can be known without torch comes first: it takes longer to start than to say that there is no file.
     wish, levels = parse_wish(scale, width, height, fit), parse_intensity(intensity)
@@ -108,7 +108,7 @@ def upscale(
         sys.exit(report.finish())
     loaded = load_upscaler(source, window_size, device, precision, memory)
 
-    from ..files.batch import Batch
+    from ..batch.batch import Batch
 
     batch = Batch(loaded, wish, options, quality, round(megapixels * 1e6), overwrite, skip_existing)
     targets = {job.source: job for job in jobs_for(loaded.model.name, loaded.model.scale)}
@@ -196,8 +196,8 @@ def sift(jobs: list[Job], report: Report, targets: bool, overwrite: bool, skip_e
     targets : bool
         Whether to look at where the results go, too.
     """
-    from ..files.jobs import check_place, check_source
-    from ..files.refused import refusals
+    from ..batch.jobs import check_place, check_source
+    from ..batch.refused import refusals
 
     refused = refusals(jobs, overwrite) if targets else {}
     ready = []
@@ -232,7 +232,7 @@ def parse_wish(scale: float | None, width: int | None, height: int | None, fit: 
     ImageError
         If it is none, or there are two.
     """
-    from ..files.jobs import Wish
+    from ..batch.jobs import Wish
 
     if fit is None:
         return Wish(scale, width, height)
@@ -264,8 +264,8 @@ def check_intensity(intensity: str | list[tuple[float, float]]) -> None:
     """Raise an `ImageError` for what no image could have, by asking it of one with a pixel for each pair."""
     import numpy as np
 
-    from ..arrays import layout_of
-    from ..levels import measure_levels
+    from ..arrays.layout import layout_of
+    from ..arrays.levels import measure_levels
 
     pixels = np.zeros((1 if isinstance(intensity, str) else len(intensity), 1, 1), np.uint16)
     measure_levels(pixels, layout_of(pixels, "CYX"), intensity)
@@ -286,7 +286,8 @@ def show_plans(batch: Batch, jobs: list[Job]) -> None:
 def show_plan(upscaler: Upscaler, height: int, width: int, bits: int) -> None:
     """Print how an image would be worked on, and about how long."""
     from ..device import precision_name
-    from ..estimate import measure_rate, seconds_text, work
+    from ..measure.duration import measure_rate, work
+    from ..texts import seconds_text
 
     need = upscaler.need(height, width, bits=bits)
     plan: Plan = upscaler.plan(height, width, bits=bits)

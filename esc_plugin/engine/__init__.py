@@ -2,6 +2,6 @@
 
 from .maps import Sink, Source
 from .plan import Need, Plan, make_plan
-from .run import Cancel, NotFiniteError, Progress, Run
+from .run import NotFiniteError, Run
 
-__all__ = ["Cancel", "Need", "NotFiniteError", "Plan", "Progress", "Run", "Sink", "Source", "make_plan"]
+__all__ = ["Need", "NotFiniteError", "Plan", "Run", "Sink", "Source", "make_plan"]

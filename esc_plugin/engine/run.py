@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
@@ -12,17 +12,14 @@ import torch
 from torch import Tensor
 
 from ..device import without_autocast
-from ..errors import Cancelled, EscError
+from ..errors import EscError
 from ..network.program import Chunk, Geometry, Program, Region, Step
+from ..progress import Cancel, Progress, stop_if_asked
 from .maps import FileMap, Sink, Source, TensorMap, make_map
 from .plan import LEAST_WORK_BYTES, Plan, regions
 
 logger = logging.getLogger(__name__)
 
-#: Told ``(done, total)`` after each chunk, in units of work.
-Progress = Callable[[int, int], None]
-#: Asked after each chunk; ``True`` stops the run.
-Cancel = Callable[[], bool]
 
 #: Units of work are this many multiplications, so that totals are numbers a person can read.
 WORK_UNIT = 1e6
@@ -178,8 +175,7 @@ class Run:
             height, width = self.geometry.grid
             total = self.program.cost * height * width
             self.progress(min(round(self._done / WORK_UNIT), round(total / WORK_UNIT)), round(total / WORK_UNIT))
-        if self.cancel and self.cancel():
-            raise Cancelled("cancelled.")
+        stop_if_asked(self.cancel)
 
 
 def out_of_memory(error: RuntimeError) -> bool:

@@ -15,7 +15,7 @@ from . import xmp
 from .encoding import encode, fitted, pieces, refusal, without
 from .photo import READ, check_photo, read_photo, xmp_of
 from .picture import MAX_PIXELS, Picture, empty_array
-from .tiff import is_tiff, read_tiff, xmp_of_tiff
+from .tiff_read import is_tiff, read_tiff, xmp_of_tiff
 from .tiff_write import check_tiff
 
 __all__ = [

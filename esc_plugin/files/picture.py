@@ -46,7 +46,7 @@ class Picture:
     provenance : dict
         How the image was made, see `esc_plugin.provenance`; empty if nobody says. It is written into the XMP packet.
     tiff : Any
-        What only TIFF knows, see `esc_plugin.files.tiff`.
+        What only TIFF knows, see `esc_plugin.files.tiff_read`.
     notes : list of str
         What can't be kept, for the user to read.
     """

@@ -12,9 +12,9 @@ import tifffile
 
 from ..errors import ImageError
 from . import exif
-from .ome import resized_ome
+from .ome_xml import resized_ome
 from .picture import Picture
-from .tiff import DESCRIPTION_TAG, ICC_TAG, XMP_TAG, TiffNotes
+from .tiff_read import DESCRIPTION_TAG, ICC_TAG, XMP_TAG, TiffNotes
 
 #: A TIFF that isn't a BigTIFF ends before 4 GiB; a part of that is for what isn't pixels.
 CLASSIC_LIMIT = 2**32 - 2**25

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import Cancelled
 from ..network.layers import reflect_pad
 from ..network.program import Region
+from ..progress import stop_if_asked
 
 #: Of the blur that the path starts from, in pixels: the authors' choice.
 SIGMA = 1.2
@@ -124,8 +124,7 @@ def attribute(
             total += gradient * (after - before)
             if progress:
                 progress(step + 1, steps)
-            if cancel and cancel():
-                raise Cancelled("cancelled.")
+            stop_if_asked(cancel)
     with torch.no_grad():
         ends = [float(detector(function(end))) for end in (blur(image, SIGMA), image)]
     return Attribution(total.sum((0, 1)), *ends)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..arrays import layout_of
+from ..arrays.layout import layout_of
+from ..arrays.levels import measure_levels
 from ..errors import EscError, ImageError
-from ..levels import measure_levels
 from ..network.conv_attention import d4_mean
 from ..network.program import Region
 from ..weights.model import Model

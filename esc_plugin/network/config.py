@@ -55,7 +55,7 @@ class EscConfig:
     position_rank, rib_hidden, rib_freqs : int
         Rank of the factors; width and number of frequencies of RIB's coordinate network. 0 where unused.
     head : {"classic", "bicubic", "real", "neosr", "dysample", "uni", "lte"}
-        From features to pixels, see `esc_plugin.network.heads`.
+        From features to pixels, see `esc_plugin.network.heads.registry`.
     uni_method, uni_version : str, int
         Which of `UNI_METHODS`, and the version of the module that wrote it. Empty and 0 unless ``head="uni"``.
     mid_dim : int

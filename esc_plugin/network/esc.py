@@ -14,9 +14,9 @@ from ..device import without_autocast
 from .attention import Bias
 from .config import EscConfig
 from .conv_attention import ConvAttn, d4_mean
-from .heads import make_head
+from .heads.lte import LteHead
+from .heads.registry import make_head
 from .layers import ConvFFN, ImagePad, LayerNorm, ReflectConv2d, random_parameter
-from .lte import LteHead
 from .program import Chunk, Geometry, Program, Step, run_whole
 from .window_attention import WindowAttention
 

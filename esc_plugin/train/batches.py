@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from .images import Images
-from .pairs import PairMaker
+from .pairs.registry import PairMaker
 
 
 class Batches(Dataset[tuple[Tensor, Tensor]]):

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from math import inf
 
 from ..errors import EscError
+from ..progress import Progress
 
 #: Ten years. More is a slip of the keyboard, and beyond some size no number that a clock can be compared with.
 MOST_MINUTES = 10 * 365 * 24 * 60
-#: ``progress(done, total)``
-Progress = Callable[[int, int], None]
 
 
 def check_minutes(minutes: float) -> None:

@@ -14,17 +14,18 @@ import numpy as np
 import tifffile
 import torch
 
+from ..catalog.load import load_model
 from ..device import choose_device
 from ..errors import EscError, ImageError
 from ..network import ESC
-from ..weights.load import load_model
+from ..progress import Progress
 from ..weights.model import Model
-from .clock import Clock, Progress, check_minutes
+from .callback import Told, write_model
+from .clock import Clock, check_minutes
 from .folder import CACHE, CHECKPOINT, FINETUNED, check_folder, named
 from .held_out import HeldOut, Score, draw_scores, mean, write_scores
 from .images import Images, find_training_images, open_images, read_planes
-from .keep import Told, write_model
-from .pairs import make_maker
+from .pairs.registry import make_maker
 from .recipe import Data, Optimizer, Recipe, Schedule
 from .run import Machines, train
 

@@ -15,7 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from ..errors import EscError
 from ..network import ESC
 from .recipe import Recipe, RecipeError
-from .task import Batch, Training
+from .training import Batch, Training
 
 #: Layers of torchvision's VGG19 before their ReLU, and what their difference counts: conv1_2, 2_2, 3_4, 4_4 and 5_4.
 VGG_LAYERS = {2: 0.1, 7: 0.1, 16: 1.0, 25: 1.0, 34: 1.0}

@@ -20,7 +20,7 @@ from ..network import ESC
 from .batches import patch_of
 from .images import Images
 from .measure import bicubic, mean_square, psnr
-from .pairs import PairMaker
+from .pairs.registry import PairMaker
 
 #: Crops of each image, and of all of them at most; always the same ones.
 CROPS, MOST_CROPS = 4, 32

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from ..arrays import layout_of
+from ..arrays.layout import layout_of
+from ..arrays.levels import measure_levels
 from ..disk import replacing, write_text
 from ..errors import ImageError
 from ..files import SUFFIXES, read_picture
-from ..levels import measure_levels
-from .clock import Progress
+from ..progress import Progress
 from .folder import TAG, TAG_NAME
 
 

@@ -36,7 +36,7 @@ class Found:
 
 def measure_folder(model: Model, folder: Path, device: str) -> Found:
     """Measure as ``esc-sr evaluate`` does."""
-    from .. import evaluate as protocol
+    from ..measure import evaluate as protocol
 
     score = protocol.mean(protocol.evaluate(Upscaler(model, device=device, precision="float32"), folder))
     folder = folder.resolve()

@@ -14,7 +14,8 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ..errors import EscError
-from ..strict_yaml import abbreviate, parse_yaml, read_yaml
+from ..strict_yaml import parse_yaml, read_yaml
+from ..texts import quoted
 
 FOLDER = Path(__file__).with_name("recipes")
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -34,7 +35,7 @@ class Data:
     folders : tuple of str
         Searched recursively for images of any depth, gray or colour.
     pairs : str
-        A name in `esc_plugin.train.pairs.MAKERS`.
+        A name in `esc_plugin.train.pairs.registry.MAKERS`.
     options : dict
         Of that pair maker, by the names of its arguments.
     patch : int
@@ -124,8 +125,8 @@ class Recipe:
     Attributes
     ----------
     model : str or dict
-        A name of `esc_plugin.train.start.FAMILIES` such as ``"ESC-lt"``, or the fields of an `EscConfig`, with ``like`` for
-        the name they start from. Empty: that of `init`.
+        A name of `esc_plugin.train.first_network.FAMILIES` such as ``"ESC-lt"``, or the fields of an `EscConfig`, with
+        ``like`` for the name they start from. Empty: that of `init`.
     scale : int
         Of the model. For one of any scale, the largest it is trained for.
     init : str
@@ -166,21 +167,21 @@ class Recipe:
         """Refuse what makes no sense before anything is read."""
         for name, number in _positive(self).items():
             if number <= 0:
-                raise RecipeError(f"{name}: {abbreviate(number)} must be above 0.")
+                raise RecipeError(f"{name}: {quoted(number)} must be above 0.")
         for name, number in {"minutes": self.minutes, "data.workers": self.data.workers}.items():
             if number < 0:
-                raise RecipeError(f"{name}: {abbreviate(number)} must not be below 0.")
+                raise RecipeError(f"{name}: {quoted(number)} must not be below 0.")
         for name, number in _shares(self).items():
             if not 0 <= number <= 1:
-                raise RecipeError(f"{name}: {abbreviate(number)} must be from 0 to 1.")
+                raise RecipeError(f"{name}: {quoted(number)} must be from 0 to 1.")
         for name, value, known in (
             ("precision", self.precision, PRECISIONS),
             ("schedule.kind", self.schedule.kind, SCHEDULES),
         ):
             if value not in known:
-                raise RecipeError(f"{name}: {abbreviate(value)} is not one of {', '.join(known)}.")
+                raise RecipeError(f"{name}: {quoted(value)} is not one of {', '.join(known)}.")
         if len(self.optimizer.betas) != 2:
-            raise RecipeError(f"optimizer.betas: {abbreviate(list(self.optimizer.betas))} must be two numbers.")
+            raise RecipeError(f"optimizer.betas: {quoted(list(self.optimizer.betas))} must be two numbers.")
         if not self.model and not self.init:
             raise RecipeError("model: missing; name one such as ESC-lt, or give `init` to go on from a model.")
 
@@ -247,7 +248,7 @@ def parse_change(text: str) -> tuple[str, Any]:
     """Read ``"optimizer.lr=1e-4"`` as a name and a value."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise RecipeError(f"can't read {abbreviate(text)}; write entry=value, such as optimizer.lr=1e-4.")
+        raise RecipeError(f"can't read {quoted(text)}; write entry=value, such as optimizer.lr=1e-4.")
     try:
         return name.strip(), parse_yaml(value, name.strip())
     except EscError as error:
@@ -266,7 +267,7 @@ def _put(values: dict[str, Any], names: list[str], value: Any) -> None:
 def _build(cls: Any, values: Any, at: str) -> Any:
     """Make a dataclass of a mapping; every entry is checked against the field's type."""
     if not isinstance(values, dict):
-        raise RecipeError(f"{at}: {abbreviate(values)} is no mapping of entries to values.")
+        raise RecipeError(f"{at}: {quoted(values)} is no mapping of entries to values.")
     kinds = get_type_hints(cls)
     known = [f.name for f in fields(cls)]
     for name in values:
@@ -278,7 +279,7 @@ def _build(cls: Any, values: Any, at: str) -> Any:
 
 
 def _join(at: str, name: Any) -> str:
-    short = abbreviate(name).strip("'")
+    short = quoted(name).strip("'")
     return f"{at}.{short}" if at else short
 
 
@@ -301,7 +302,7 @@ def _value(kind: Any, value: Any, at: str) -> Any:
     if fits:
         return kind(value)
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    raise RecipeError(f"{at}: {abbreviate(value)} is not {names.get(kind, 'a mapping')}.")
+    raise RecipeError(f"{at}: {quoted(value)} is not {names.get(kind, 'a mapping')}.")
 
 
 def _number(value: Any) -> tuple[Any, bool]:

@@ -30,14 +30,15 @@ except RuntimeError as error:  # a torchvision that was built for another torch,
 
 from torch.utils.data import DataLoader
 
+from ..progress import Progress
 from .batches import Batches, From
-from .clock import Progress, check_minutes
+from .callback import Keeper, Told
+from .clock import check_minutes
+from .first_network import start_network
 from .folder import CACHE, CHECKPOINT, TRAINED, check_folder, is_ours, named
 from .images import Images, find_training_images, open_images
-from .keep import Keeper, Told
-from .pairs import PairMaker, make_maker
-from .start import start_network
-from .task import Training, make_training
+from .pairs.registry import PairMaker, make_maker
+from .training import Training, make_training
 
 LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 #: May differ when a training goes on; all else would make it another one.

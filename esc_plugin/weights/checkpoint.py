@@ -16,9 +16,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ..catalog.downloads import MAX_BYTES
 from ..errors import CheckpointError
 from .pickle_check import check_pytorch_file
-from .store import MAX_BYTES
 
 #: Under which keys trainers keep the parameters, best first: an average over the training beats its last state.
 WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "sd")

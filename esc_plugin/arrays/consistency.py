@@ -1,0 +1,209 @@
+"""How much of an image its upscaled version still is: averages over each input pixel, compared and restored.
+
+A camera pixel is the sum of the light that falls on it. So an upscaled image can be true only if its averages over each
+input pixel are that pixel. This is necessary and not sufficient: detail inside of a pixel is the network's guess in any
+case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ImageError
+from ..progress import stop_if_asked
+from .layout import layout_of
+
+#: Output values that are corrected at a time.
+BAND_VALUES = 2**19
+#: Halvings of the interval that holds a block's correction; float64 has no more bits.
+HALVINGS = 60
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What is left between an input and the averages of its output, in the input's units.
+
+    Attributes
+    ----------
+    channel : int
+        Which entry of C or S.
+    bias : float
+        Mean of the averages minus mean of the input.
+    rms, worst : float
+        Root mean square and largest size of the differences.
+    mean : float
+        Of the input.
+    """
+
+    channel: int
+    bias: float
+    rms: float
+    worst: float
+    mean: float
+
+
+def check_agreement(image: Any, upscaled: Any, axes: str | None = None) -> list[Agreement]:
+    """Average `upscaled` down to the size of `image` and compare, per channel (C, else S, else all as one).
+
+    Parameters
+    ----------
+    image, upscaled : array
+        The same axes and entries, but for Y and X.
+    axes : str, optional
+        See `esc_plugin.arrays.layout.layout_of`.
+
+    Raises
+    ------
+    ImageError
+        If the second can't be an upscaled version of the first: other axes, smaller, or of other proportions.
+    """
+    layout = layout_of(image, axes)
+    large = layout_of(upscaled, layout.axes)
+    if large.shape != layout.resized(large.height, large.width):
+        raise ImageError(f"shape {large.shape} is no upscaled version of {layout.shape}, axes {layout.axes!r}.")
+    _check_factor((layout.height, layout.width), (large.height, large.width))
+    channel = "C" if "C" in layout.axes else "S"
+    found: dict[int, _Tally] = {}
+    for index in layout.planes():
+        plane, other = layout.plane(image, index), large.plane(upscaled, index)
+        if channel == "C" or plane.ndim == 2:
+            place = int(index[layout.axes.index("C")]) if channel == "C" else 0  # type: ignore[arg-type]
+            found.setdefault(place, _Tally()).add(plane, other)
+            continue
+        for sample in range(plane.shape[2]):
+            found.setdefault(sample, _Tally()).add(plane[..., sample], other[..., sample])
+    return [tally.result(place) for place, tally in sorted(found.items())]
+
+
+def _check_factor(size: tuple[int, int], large: tuple[int, int]) -> None:
+    """Raise an `ImageError` unless one factor from 1 on makes `large` of `size`, within the rounding to whole pixels."""
+    least = max((n - 0.5) / small for n, small in zip(large, size, strict=True))
+    most = min((n + 0.5) / small for n, small in zip(large, size, strict=True))
+    if least > most or large[0] < size[0] or large[1] < size[1]:
+        (height, width), factor = size, max(round(large[0] / size[0]), 1)
+        raise ImageError(
+            f"{large[1]} x {large[0]} is no upscaled version of {width} x {height} (width x height): both must grow by "
+            f"one factor, as {width * factor} x {height * factor} would by {factor}."
+        )
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self.count, self.input, self.sum, self.squares, self.worst = 0, 0.0, 0.0, 0.0, 0.0
+
+    def add(self, plane: np.ndarray, upscaled: np.ndarray) -> None:
+        values = plane.reshape(*plane.shape[:2], -1).astype(np.float64)
+        difference = average(upscaled, plane.shape[:2]).reshape(values.shape) - values
+        usable = np.isfinite(difference)
+        difference, values = difference[usable], values[usable]
+        self.count += difference.size
+        self.input += float(values.sum())
+        self.sum += float(difference.sum())
+        self.squares += float(np.square(difference).sum())
+        self.worst = max(self.worst, float(np.abs(difference).max(initial=0)))
+
+    def result(self, channel: int) -> Agreement:
+        n = max(self.count, 1)
+        return Agreement(channel, self.sum / n, (self.squares / n) ** 0.5, self.worst, self.input / n)
+
+
+def average(plane: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Average a plane (Y, X, ...) over the pixels of a coarser grid of `size`, exactly by area, in float64.
+
+    A pixel that lies under two coarse ones counts for both by its share.
+    """
+    return _average_axis(_average_axis(plane, size[0], 0), size[1], 1)
+
+
+def _average_axis(values: np.ndarray, count: int, axis: int) -> np.ndarray:
+    length = values.shape[axis]
+    values = np.moveaxis(values, axis, 0)
+    if length % count == 0:
+        # Sum before the division: exact for integers.
+        blocks = values.reshape(count, length // count, *values.shape[1:])
+        return np.moveaxis(blocks.sum(1, dtype=np.float64) / (length // count), 0, axis)
+    edges = np.arange(count + 1) * (length / count)
+    whole = np.minimum(edges.astype(int), length - 1)
+    part = (edges - whole).reshape(-1, *[1] * (values.ndim - 1))
+    total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, 0, dtype=np.float64)])
+    integral = total[whole] + part * values[whole]
+    return np.moveaxis(np.diff(integral, axis=0) * (count / length), 0, axis)
+
+
+def project(upscaled: np.ndarray, plane: np.ndarray, cancel: Callable[[], bool] | None = None) -> None:
+    """Change `upscaled` as little as possible so that its averages over each pixel of `plane` are that pixel.
+
+    That is a projection: each block of output pixels is shifted by one number, except for pixels that would leave the type's
+    range. Integers are rounded so that the sum of a block is exactly that of its input pixel times the pixels of the block.
+    Floating values agree to rounding. Pixels that aren't finite are left alone.
+
+    Parameters
+    ----------
+    upscaled : numpy.ndarray
+        (Y, X) or (Y, X, S), changed in place.
+    plane : numpy.ndarray
+        The same dtype, with a whole factor less of Y and X.
+    cancel : callable, optional
+        ``cancel() -> bool`` is asked between bands of rows.
+
+    Raises
+    ------
+    ImageError
+        If the factor isn't whole.
+    Cancelled
+        If `cancel` returned ``True``.
+    """
+    (height, width), (tall, wide) = plane.shape[:2], upscaled.shape[:2]
+    if tall % height or wide % width:
+        raise ImageError(f"consistency needs a whole factor, {(tall, wide)} isn't a multiple of {(height, width)}.")
+    fy, fx = tall // height, wide // width
+    for top, bottom in _rows(height, wide * fy * (plane.size // (height * width))):
+        stop_if_asked(cancel)
+        small = plane[top:bottom].reshape(bottom - top, width, -1).astype(np.float64)
+        large = upscaled[top * fy : bottom * fy]
+        blocks = large.reshape(bottom - top, fy, width, fx, -1).transpose(0, 2, 4, 1, 3).astype(np.float64)
+        flat = blocks.reshape(*small.shape, fy * fx)
+        flat = _floating(flat, small) if plane.dtype.kind == "f" else _whole(flat, small, plane.dtype)
+        blocks = flat.reshape(blocks.shape).transpose(0, 3, 1, 4, 2)
+        upscaled[top * fy : bottom * fy] = blocks.reshape(large.shape)
+
+
+def _rows(height: int, values: int) -> Iterator[tuple[int, int]]:
+    step = max(BAND_VALUES // values, 1)
+    for top in range(0, height, step):
+        yield top, min(top + step, height)
+
+
+def _floating(blocks: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    shift = wanted - blocks.mean(-1)
+    return blocks + np.where(np.isfinite(shift), shift, 0)[..., None]
+
+
+def _whole(blocks: np.ndarray, wanted: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Shift blocks (..., n) within the type's range until their sums are n `wanted`, then round with the sums kept."""
+    limits = np.iinfo(dtype)
+    total = wanted * blocks.shape[-1]
+    shifted = blocks + (wanted - blocks.mean(-1))[..., None]
+    beyond = (shifted.min(-1) < limits.min) | (shifted.max(-1) > limits.max)
+    shifted[beyond] = _shift_within(blocks[beyond], total[beyond], float(limits.min), float(limits.max))
+    whole = np.floor(shifted + 2.0**-20)  # a rounding error below a whole number is one
+    missing = np.rint(total - whole.sum(-1)).astype(int)
+    # The largest fractions are rounded up, as many as are missing; stable, so that equals go from left to right.
+    order = np.argsort(-(shifted - whole), axis=-1, kind="stable")
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(blocks.shape[-1]) + np.zeros_like(order), -1)
+    return whole + (rank < missing[..., None])
+
+
+def _shift_within(blocks: np.ndarray, total: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Shift blocks (N, n), each by the number that makes their clipped values add up to `total` (N)."""
+    least, most = np.full(total.shape, low - high), np.full(total.shape, high - low)
+    for _ in range(HALVINGS):
+        middle = (least + most) / 2
+        too_much = (blocks + middle[:, None]).clip(low, high).sum(-1) > total
+        least, most = np.where(too_much, least, middle), np.where(too_much, middle, most)
+    return (blocks + least[:, None]).clip(low, high)

@@ -1,0 +1,91 @@
+"""How large a result shall be, and how often a network has to run for it. Imports no torch."""
+
+from __future__ import annotations
+
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from ..errors import ImageError
+from .layout import Layout
+
+#: A factor above this is a slip of the hand rather than a wish.
+LARGEST_SCALE = 64
+#: No format and no array library goes beyond it.
+LARGEST_SIDE = 2**31 - 1
+
+#: Height and width.
+Size = tuple[int, int]
+
+
+def target_size(height: int, width: int, scale: float) -> Size:
+    """Return height and width of an image that is enlarged by `scale`, at least one pixel each.
+
+    Raises
+    ------
+    ImageError
+        If `scale` is no number in 0..64.
+    """
+    if not (isinstance(scale, Real) and 0 < scale <= LARGEST_SCALE):
+        raise ImageError(f"scale must be above 0 and at most {LARGEST_SCALE}, not {scale!r:.20}.")
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def fit_size(height: int, width: int, box_height: int | None, box_width: int | None) -> Size:
+    """Return the largest size of the same proportions inside a box, of which one side may be open (``None``).
+
+    Raises
+    ------
+    ImageError
+        If a side is no whole number from 1 on, or both are open.
+    """
+    sides = [(box_height, height), (box_width, width)]
+    given = [side for side, _ in sides if side is not None]
+    if not given or not all(map(_is_side, given)):
+        shown = f"{box_width!r:.20} x {box_height!r:.20}"
+        raise ImageError(f"a target size must be whole numbers from 1 to {LARGEST_SIDE:,}, not {shown} (width x height).")
+    scale = min(side / length for side, length in sides if side is not None)
+    size = max(round(height * scale), 1), max(round(width * scale), 1)
+    # Rounding must not miss the side that was asked for.
+    return min(size[0], box_height or size[0]), min(size[1], box_width or size[1])
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, Integral) and 1 <= value <= LARGEST_SIDE  # type: ignore[operator]  # typeshed's Integral
+
+
+def runs_needed(size: Size, target: Size, scale: int, any_scale: bool) -> int:
+    """Return how often a network of `scale` runs before a filter shrinks its output to `target`: 0 if nothing grows."""
+    grows = target[0] > size[0] or target[1] > size[1]
+    if any_scale or scale == 1:
+        return int(grows or scale == 1)
+    runs = 0
+    while grows and (size[0] * scale**runs < target[0] or size[1] * scale**runs < target[1]):
+        runs += 1
+    return runs
+
+
+def choose_target(layout: Layout, scale: Any, size: Any) -> Size:
+    """Return height and width of the result.
+
+    Raises
+    ------
+    ImageError
+        If neither or both are given, or they are out of range.
+    """
+    if (scale is None) == (size is None):
+        raise ImageError(f"give either a scale or a size, not {scale!r} and {size!r}.")
+    if scale is not None:
+        if not _is_number(scale):
+            raise ImageError(f"scale must be a number above 0, such as 2 or 1.5, not {scale!r}.")
+        return target_size(layout.height, layout.width, float(scale))
+    wanted = size if isinstance(size, list | tuple | np.ndarray) else ()
+    if len(wanted) != 2 or not all(_is_number(n) and n == int(n) and n >= 1 for n in wanted):
+        raise ImageError(f"size must be height and width, whole numbers from 1 on, not {size!r}.")
+    return int(wanted[0]), int(wanted[1])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)

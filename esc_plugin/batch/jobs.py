@@ -1,0 +1,233 @@
+"""Which files are meant, how large their results shall be, and where they go."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+from typing import NamedTuple
+
+from ..arrays.sizes import fit_size, target_size
+from ..disk import name_key
+from ..errors import ImageError
+from ..files import FORMATS, SUFFIXES
+from ..files.photo import READ, is_photo
+from ..files.tiff_read import is_tiff
+from ..texts import check_path
+
+#: What a template may name; ``from`` is the image's own suffix, ``ext`` that of the result.
+FIELDS = ("folder", "stem", "ext", "from", "model", "scale")
+#: Formats that keep every value that is written.
+EXACT = ("PNG", "TIFF")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The size that a user asks for; one of these, or nothing for the model's own scale.
+
+    Attributes
+    ----------
+    scale : float, optional
+        Factor.
+    width, height : int, optional
+        Of the result; one of them keeps the proportions, and so do both: then they are a box to fit in.
+    """
+
+    scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise an `ImageError` for a contradiction or an impossible size."""
+        if self.scale is not None and (self.width, self.height) != (None, None):
+            raise ImageError("ask for either a scale or a size, not both.")
+        self.size(1, 1, 1)
+
+    def size(self, height: int, width: int, model_scale: int) -> tuple[int, int]:
+        """Return height and width of the result for an image of `height` x `width`."""
+        if self.width is self.height is None:
+            return target_size(height, width, model_scale if self.scale is None else self.scale)
+        return fit_size(height, width, self.height, self.width)
+
+    def label(self, model_scale: int) -> str:
+        """Return the wish for file names: "2", "2.7", "3840x2160", "w3000", "h2000"."""
+        if self.width and self.height:
+            return f"{self.width}x{self.height}"
+        if self.width or self.height:
+            return f"w{self.width}" if self.width else f"h{self.height}"
+        return f"{model_scale if self.scale is None else self.scale:g}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file, where its result goes, and whether a search met the file, or the user named it."""
+
+    source: Path
+    target: Path
+    searched: bool = False
+
+
+class Found(NamedTuple):
+    """An image: where it is, its folder relative to the folder that was named, and whether a search met it."""
+
+    path: Path
+    inside: Path = Path()
+    searched: bool = False
+
+
+def find_images(named: Sequence[str | Path], recursive: bool = False) -> list[Found]:
+    """Expand folders and patterns.
+
+    Raises
+    ------
+    ImageError
+        If something named isn't there, or holds no images.
+    """
+    found: dict[Path, Found] = {}
+    for name in named:
+        path = Path(name)
+        if not str(name):
+            raise ImageError("the name of an image is empty.")
+        if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises for names that are no paths
+            inside = sorted(p for p in path.glob("**/*" if recursive else "*") if _is_image(p))
+            if not inside:
+                raise ImageError(f"there are no images in {str(name)!r}.")
+            for p in inside:
+                found.setdefault(p, Found(p, p.parent.relative_to(path), searched=True))
+        elif os.path.exists(path) or not glob.has_magic(str(name)):  # noqa: PTH110
+            # A file that isn't there is its own error later, so that it doesn't stop the others.
+            found[path] = Found(path)
+        else:
+            names = glob.glob(str(name), recursive=True)  # noqa: PTH207  # Path.glob takes no absolute patterns
+            matches = sorted(p for p in map(Path, names) if p.is_file())
+            if not matches:
+                raise ImageError(f"nothing matches {str(name)!r}.")
+            for p in matches:
+                found.setdefault(p, Found(p, searched=True))
+    return list(found.values())
+
+
+def _is_image(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def plan_jobs(
+    images: Sequence[Found],
+    output: str | Path | None,
+    model: str,
+    label: str,
+    suffix: str | None = None,
+) -> list[Job]:
+    """Say where the result of each image goes.
+
+    Parameters
+    ----------
+    images
+        See `find_images`.
+    output : str or Path, optional
+        A file, a folder (one that exists, or a name without a suffix or with a slash at its end), or a template with fields
+        in braces: folder, stem, ext, from, model, scale. By default beside the image, with the scale in the name.
+    model, label : str
+        Name of the model, and `Wish.label`.
+    suffix : str, optional
+        Another format, such as ``".png"``.
+
+    Raises
+    ------
+    ImageError
+        If all images would go to one file, see `refusals` for some of them, or a file can't be written as its name says.
+    """
+    if suffix is not None and suffix.lower() not in FORMATS:
+        raise ImageError(f"can't write {suffix!r} files; known are {', '.join(FORMATS)}.")
+    default = "{stem}_x{scale}.{ext}" if label[:1].isdigit() and "x" not in label else "{stem}_{scale}.{ext}"
+    pattern, folder = str(output or ""), None
+    if output is None:
+        pattern = "{folder}/" + default
+    elif "{" not in pattern and _is_folder(pattern):
+        pattern, folder = default, Path(pattern)
+    _check_pattern(pattern)
+    jobs = []
+    for path, inside, searched in images:
+        kept = suffix or (path.suffix if path.suffix.lower() in FORMATS else ".png")
+        stem = path.stem
+        if stem.lower().endswith(".ome") and kept.lower() in (".tif", ".tiff"):  # the convention for OME's TIFF
+            stem, kept = stem[:-4], stem[-4:] + kept
+        values = {"folder": str(path.parent), "stem": stem, "ext": kept.lstrip("."), "from": path.suffix.lstrip(".")}
+        values |= {"model": model, "scale": label}
+        target = Path(pattern.format(**values)) if "{" in pattern else Path(pattern)
+        _check_suffix(target, suffix)
+        jobs.append(Job(path, folder / inside / target if folder is not None else target, searched))
+    if len(jobs) > 1 and len({name_key(job.target) for job in jobs}) == 1:
+        raise ImageError(
+            f"several images would go to {str(jobs[0].target)!r}; name a folder, or a template with {{stem}} and {{from}}."
+        )
+    return jobs
+
+
+def _is_folder(output: str) -> bool:
+    if not output:
+        raise ImageError("the name of the output is empty.")
+    ends = tuple(filter(None, (os.sep, os.altsep, "/")))
+    return output.endswith(ends) or os.path.isdir(output) or not Path(output).suffix  # noqa: PTH112
+
+
+def _check_suffix(target: Path, wanted: str | None) -> None:
+    form = FORMATS.get(target.suffix.lower())
+    if form is None:
+        raise ImageError(
+            f"can't write {target.name!r}; what can be written is {', '.join(FORMATS)}, and a folder ends in a slash."
+        )
+    if wanted and form != FORMATS[wanted.lower()]:
+        raise ImageError(
+            f"{target.name!r} is {form}, but {wanted.lower().lstrip('.')!r} was asked for; leave one of them out."
+        )
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        parts = list(Formatter().parse(pattern))
+    except ValueError as error:
+        raise ImageError(f"can't understand the template {pattern!r}: {error}.") from None
+    if unknown := {name for _, name, _, _ in parts if name is not None} - set(FIELDS):
+        raise ImageError(f"the template {pattern!r} names {sorted(unknown)}; known are {', '.join(FIELDS)}.")
+    if any(form or conversion for _, _, form, conversion in parts):
+        raise ImageError(f"the template {pattern!r} may only name fields, such as {{stem}}, nothing with ':' or '!'.")
+
+
+def check_exact(jobs: Sequence[Job]) -> None:
+    """Raise an `ImageError` if the averages that a result shall keep would be lost by its file's compression."""
+    for job in jobs:
+        form = FORMATS[job.target.suffix.lower()]
+        if form not in EXACT:
+            raise ImageError(
+                f"{form} would lose the averages that consistency keeps; write png or tif, not {job.target.name!r}."
+            )
+
+
+def check_source(path: Path) -> None:
+    """Raise an `ImageError` unless there is a file that starts like an image; nothing is decoded."""
+    try:
+        check_path(path)
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ImageError(f"{str(path)!r} is no file.")
+        found = is_tiff(path) or is_photo(path)
+    except FileNotFoundError:
+        raise ImageError(f"there is no file {str(path)!r}.") from None
+    except OSError as error:
+        raise ImageError(f"can't read {str(path)!r}: {error.strerror or error}.") from None
+    if not found:
+        raise ImageError(f"{str(path)!r} is no image that can be read: it starts like none of {', '.join(READ)}, TIFF.")
+
+
+def check_place(path: Path) -> None:
+    """Raise an `ImageError` unless a file of that name could be made: its folder is there, or can be made."""
+    check_path(path)
+    folder = next(parent for parent in (*path.parents, Path()) if parent.exists())
+    if not folder.is_dir():
+        raise ImageError(f"can't write {str(path)!r}: {str(folder)!r} is no folder.")
+    if not os.access(folder, os.W_OK):
+        raise ImageError(f"may not write into the folder {str(folder)!r}.")

@@ -1,0 +1,261 @@
+"""The Hugging Face Hub.
+
+`huggingface_hub` does the work: cache, locks, resumption, mirrors (``HF_ENDPOINT``), tokens, offline mode.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from ..errors import EscError, HubError
+from ..progress import Cancel, Progress, stop_if_asked
+from .downloads import MAX_BYTES, Local
+from .hub_errors import BrokenError, UnreachableError, explain
+from .menu import SUFFIXES, CatalogEntry
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[^\\:@]+))?(?:@(?P<revision>[\w./-]+))?")
+
+
+#: Of a page of the Hub, after the host.
+PAGE = re.compile(r"/(?P<repo>[^/]+/[^/]+)(?:/(?:blob|resolve|tree)/(?P<revision>[^/]+)(?:/(?P<file>.+?))?)?/?")
+
+
+def parse_source(source: str) -> tuple[str, str, str | None] | None:
+    """Split ``"org/repo"``, ``"org/repo/file"`` or either with ``"@revision"``, or the address of a page of the Hub.
+
+    Returns
+    -------
+    tuple of repository, file (or empty) and revision (or None); None if it is none of them
+    """
+    source = _of_page(source) if source.lower().startswith(("https://", "http://")) else source
+    match = SOURCE.fullmatch(source.removeprefix("hf://"))
+    if not match or source.startswith((".", "~")):
+        return None
+    repo, file = match["repo"], match["file"] or ""
+    # Two parts that end like a weights file are a path; three are a file of a repository.
+    weights = Path(file or repo).suffix.lower() in SUFFIXES
+    return (repo, file, match["revision"]) if weights == bool(file) else None
+
+
+def _of_page(address: str) -> str:
+    """Return ``"org/repo/file@revision"`` for the address of a page of the Hub, and other addresses as they are."""
+    from huggingface_hub import constants
+
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address
+    page = PAGE.fullmatch(parts.path)
+    if not page or parts.netloc.lower() not in ("huggingface.co", "hf.co", urlsplit(constants.ENDPOINT).netloc):
+        return address
+    file, revision = unquote(page["file"] or ""), unquote(page["revision"] or "")
+    return page["repo"] + (f"/{file}" if file else "") + (f"@{revision}" if revision else "")
+
+
+def download(
+    repo: str,
+    file: str = "",
+    revision: str | None = None,
+    *,
+    offline: bool = False,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[Path, str]:
+    """Return the local path of a weights file, and its commit; download it unless it is in the cache.
+
+    Parameters
+    ----------
+    repo : str
+        ``"org/repo"``.
+    file : str
+        In the repository; by default its only weights file, safetensors before others.
+    revision : str, optional
+        Commit, tag or branch.
+    offline : bool
+        Look only into the cache.
+    progress, cancel : callable, optional
+        ``progress(done, total)`` in bytes, and ``cancel() -> bool``.
+
+    Raises
+    ------
+    HubError
+        If it can't be had; the text says what to do.
+    Cancelled
+        If `cancel` returned True.
+    """
+    offline = offline or offline_by_environment()
+    try:
+        names = _list_files(repo, revision, offline)
+    except UnreachableError:
+        # The client would try for half a minute; whether anybody answers is known by now.
+        names, offline = _list_cached(repo, revision), True
+        if not names or (file and file not in names):
+            raise
+    except HubError:
+        if not file:  # some mirrors have files but no lists
+            raise
+        names = []
+    file = file or choose_weights(names, repo)
+    stop_if_asked(cancel)
+    options = _reporting(f"{repo}/{file}", progress, cancel)
+    path = _persist(repo, file, revision, offline, **options)
+    if progress and not options:  # an old client can't report
+        progress(path.stat().st_size, path.stat().st_size)
+    return path, _commit(path)
+
+
+def _persist(repo: str, file: str, revision: str | None, offline: bool, **options: Any) -> Path:
+    """Download; after a broken connection go on, as newer clients do by themselves and older ones do when asked again."""
+    import huggingface_hub
+
+    for _ in range(0 if int(huggingface_hub.__version__.partition(".")[0]) >= 2 else 2):
+        with suppress(BrokenError):
+            return _ask(_download, repo, file, revision, offline, **options)
+    return _ask(_download, repo, file, revision, offline, **options)
+
+
+def stated_config(repo: str, commit: str, *, offline: bool = False) -> dict[str, Any]:
+    """Return ``config.json`` of a repository at a commit, or nothing where there is none."""
+    try:
+        content = json.loads(_ask(_download, repo, "config.json", commit, offline).read_text(encoding="utf-8"))
+    except (HubError, OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def cached(entry: CatalogEntry) -> Local | None:
+    """Return an entry's file if it lies in the Hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(entry.hub, entry.file, revision=entry.revision or None)
+    return in_cache(Path(found), entry.sha256) if isinstance(found, str) else None
+
+
+def in_cache(path: Path, sha256: str) -> Local:
+    """Return a file of the Hub's cache; what is to be deleted if it is wrong is more than the link that `path` often is."""
+    repo = next((folder.parent for folder in path.parents if folder.name == "snapshots"), path)
+    return Local(path, sha256, f"Delete {str(repo)!r}; then it is downloaded again.")
+
+
+def choose_weights(files: list[str], where: str) -> str:
+    """Return the one weights file among several files, safetensors before others.
+
+    Raises
+    ------
+    HubError
+        If there is none, or there are several of the best kind; the text lists them.
+    """
+    for kinds in (SUFFIXES[:1], SUFFIXES[1:]):
+        found = sorted(name for name in files if Path(name).suffix.lower() in kinds)
+        if len(found) == 1 or "model.safetensors" in found:
+            return found[0] if len(found) == 1 else "model.safetensors"
+        if found:
+            raise HubError(
+                f"{where!r} has {len(found)} weights files; choose one: {', '.join(f'{where}/{n}' for n in found[:6])}."
+            )
+    raise HubError(f"{where!r} has no weights file ({', '.join(SUFFIXES)}) among its {len(files)} files.")
+
+
+def _download(repo: str, file: str, revision: str | None, offline: bool, **options: Any) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(
+        hf_hub_download(repo, file, revision=revision, local_files_only=offline, library_name="esc-plugin", **options)
+    )
+
+
+def _list_files(repo: str, revision: str | None, offline: bool) -> list[str]:
+    if offline or COMMIT.fullmatch(revision or ""):
+        # A commit never changes: what is in the cache is what the Hub would send.
+        known = _list_cached(repo, revision)
+        if offline or any(name.endswith(SUFFIXES[0]) for name in known):
+            return known or _ask(_fail_offline, repo, "", revision, offline=True)
+    return _ask(_list_remote, repo, "", revision, offline=False)
+
+
+def _list_remote(repo: str, file: str, revision: str | None, offline: bool) -> list[str]:
+    from huggingface_hub import HfApi
+
+    info = HfApi(library_name="esc-plugin").model_info(repo, revision=revision, timeout=30)
+    return [sibling.rfilename for sibling in info.siblings or []]
+
+
+def _list_cached(repo: str, revision: str | None) -> list[str]:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+    except (OSError, ValueError) as error:
+        # Newer clients know from elsewhere that the snapshot is not complete; we never need all of it.
+        if not (partial := getattr(error, "snapshot_path", None)):
+            return []
+        folder = Path(partial)
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def _fail_offline(repo: str, file: str, revision: str | None, offline: bool) -> list[str]:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    raise LocalEntryNotFoundError("nothing of it is in the cache")
+
+
+def _commit(path: Path) -> str:
+    """Return the commit from a path in the cache, ``.../snapshots/<commit>/file``."""
+    return next((part for part in reversed(path.parts) if COMMIT.fullmatch(part)), "")
+
+
+def offline_by_environment() -> bool:
+    """Tell whether the user asked for offline use of the Hub's client (``HF_HUB_OFFLINE``)."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _reporting(what: str, progress: Progress | None, cancel: Cancel | None) -> dict[str, Any]:
+    """Return the option that makes the client report to `progress`, and stop at what can't be a model, where it has one."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import tqdm
+
+    if "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
+        return {}
+
+    class Reporter(tqdm):
+        """Hands on what the client would draw."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.done = int(kwargs.get("initial") or 0)
+            self.size = int(kwargs.get("total") or 0)
+            super().__init__(*args, **(kwargs | ({"disable": True} if progress or cancel else {})))
+            self.check_size()
+
+        def update(self, n: float | None = 1) -> None:
+            super().update(n)
+            self.done += int(n or 0)
+            self.check_size()
+            if progress:
+                progress(self.done, max(self.done, self.size))
+            stop_if_asked(cancel)
+
+        def check_size(self) -> None:
+            if max(self.done, self.size) > MAX_BYTES:
+                raise HubError(f"{what!r} is larger than {MAX_BYTES:,} bytes; no model is.")
+
+    return {"tqdm_class": Reporter}
+
+
+def _ask(call: Callable[..., Any], repo: str, file: str, revision: str | None, offline: bool, **options: Any) -> Any:
+    """Call the client; whatever goes wrong becomes one sentence."""
+    try:
+        return call(repo, file, revision, offline, **options)
+    except EscError:  # from what we gave it to call
+        raise
+    except Exception as error:  # which library carries the connection, and what it raises, changes with the client's version
+        raise explain(error, repo, file, revision, offline) from None

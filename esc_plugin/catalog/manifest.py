@@ -1,0 +1,226 @@
+"""A list of models as YAML, checked so that an error names the entry and the field."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from math import isfinite, nan
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import EscError
+from ..strict_yaml import read_yaml
+from ..texts import quoted
+
+PURPOSES = ("clean photo", "real photo", "microscopy")
+#: Of files that may hold a network, the preferred first.
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
+MANIFEST = "manifest.yaml"
+#: Of attention, in pixels; published are up to 64. The bias of larger ones may take more memory than a machine has.
+MAX_WINDOW = 128
+#: Where the file comes from; an entry has exactly one of them.
+SOURCES = ("bundled", "hub", "url", "path")
+REQUIRED = ("name", "scale", "purpose")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """One model on offer.
+
+    Attributes
+    ----------
+    name : str
+        What users type.
+    scale : int
+        Output pixels per input pixel; 0 for a file of the user's that doesn't state it.
+    purpose : {"clean photo", "real photo", "microscopy", ""}
+        What it is for; empty where only the user knows.
+    family : str
+        Name of the architecture, such as ``"ESC-lt"``.
+    summary : str
+        One line for menus.
+    license, license_note : str
+        SPDX identifier of the weights' licence, and what it rests on if that isn't obvious.
+    bundled : str
+        Name of a file inside the package.
+    hub, revision : str
+        ``"org/repo"`` on the Hugging Face Hub, and a commit, tag or branch.
+    url : str
+        Of a file. ``{file}`` in it stands for the field of that name.
+    path : str
+        A local file, relative to the manifest.
+    file : str
+        The file's name, in the repository or in the models folder.
+    sha256 : str
+        Of that file, or empty where unknown.
+    training : str
+        What it was trained on, and how long.
+    figures, ssim : dict of str to float
+        By benchmark: PSNR on Y in dB (also bicubic's, as ``"Set5 bicubic"``), and SSIM.
+    harmless : str
+        ``"bfloat16"`` where that was measured to be as good as float32 for 8-bit pictures, by ``benchmarks/precision.py``.
+    window_size : int
+        Of an ESC-RIB, in pixels, whose file doesn't state it; 0 for all others.
+    confirmed : bool
+        Whether the file was seen, or other projects use its name. Otherwise the name is implied, and the download may fail.
+    """
+
+    name: str
+    scale: int
+    purpose: str
+    family: str = ""
+    summary: str = ""
+    license: str = ""
+    license_note: str = ""
+    bundled: str = ""
+    hub: str = ""
+    revision: str = ""
+    url: str = ""
+    path: str = ""
+    file: str = ""
+    sha256: str = ""
+    training: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+    ssim: dict[str, float] = field(default_factory=dict)
+    harmless: str = ""
+    window_size: int = 0
+    confirmed: bool = True
+
+    @property
+    def source(self) -> str:
+        """Which of `SOURCES` the file comes from."""
+        return next(source for source in SOURCES if getattr(self, source))
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What is known beside the weights, as `Model.card` has it."""
+        names = ("family", "purpose", "license", "license_note", "training", "figures", "ssim", "harmless")
+        return {name: value for name in names if (value := getattr(self, name))}
+
+
+def read_manifest(path: Path) -> list[CatalogEntry]:
+    """Return the entries of a manifest.
+
+    Raises
+    ------
+    EscError
+        If it is damaged; the text names the file, the entry and the field.
+    """
+    return _parse(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _parse(path: Path, changed: int) -> list[CatalogEntry]:
+    """Read a manifest; `changed` is there to read it again when it changes."""
+    content = read_yaml(path)
+    if not isinstance(content, dict) or not isinstance(content.get("models"), list):
+        raise EscError(f"{path}: there must be a list `models`, each entry with {', '.join(REQUIRED)} and a source.")
+    entries = [_entry(values, path, position) for position, values in enumerate(content["models"], 1)]
+    names = [entry.name for entry in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise EscError(f"{path}: entry {quoted(twice[0])}, field 'name': there are two entries of that name.")
+    return entries
+
+
+def _entry(values: Any, path: Path, position: int) -> CatalogEntry:
+    """Check one entry and fill in what follows from the rest."""
+    name = values.get("name", position) if isinstance(values, dict) else position
+
+    def fail(field_: str, problem: str) -> EscError:
+        return EscError(f"{path}: entry {quoted(name)}, field {quoted(field_)}: {problem}.")
+
+    if not isinstance(values, dict):
+        raise EscError(f"{path}: entry {position} is {quoted(values)}, not a mapping of fields.")
+    types = {f.name: f.type for f in fields(CatalogEntry)}
+    for key, value in values.items():
+        if key not in types:
+            raise fail(key, f"unknown; known are {', '.join(types)}")
+        if problem := _problem(key, value, str(types[key])):
+            raise fail(key, problem)
+    for key in REQUIRED:
+        if not values.get(key):
+            raise fail(key, "missing")
+    sources = [source for source in SOURCES if values.get(source)]
+    if len(sources) != 1:
+        raise fail(" | ".join(SOURCES), f"exactly one of them must be there, not {', '.join(sources) or 'none'}")
+    try:
+        entry = _completed(CatalogEntry(**(values | _scores(values.get("figures", {})))), path)
+    except ValueError as error:
+        raise fail("figures", str(error)) from None
+    except RuntimeError as error:  # `~name` of nobody
+        raise fail("path", str(error).rstrip(".")) from None
+    if problem := _file_problem(entry):
+        raise fail("file", problem)
+    return entry
+
+
+def _problem(key: str, value: Any, kind: str) -> str:
+    """Say what is wrong with one value, if anything is."""
+    most = MAX_WINDOW if key == "window_size" else 16
+    if kind == "int" and (type(value) is not int or not 1 <= value <= most):
+        return f"{quoted(value)} is not a whole number from 1 to {most}"
+    if kind == "str" and (not isinstance(value, str) or re.search(r"[\x00-\x1f\x7f]", value)):
+        return f"{quoted(value)} is not one line of text (put it in quotes)"
+    if kind == "bool" and not isinstance(value, bool):
+        return f"{quoted(value)} is not true or false"
+    if kind.startswith("dict") and not isinstance(value, dict):
+        return f"{quoted(value)} is not a mapping of benchmark to figure"
+    if key == "purpose" and value not in PURPOSES:
+        return f"{quoted(value)} is not one of {', '.join(PURPOSES)}"
+    if key == "sha256" and not re.fullmatch(r"([0-9a-f]{64})?", value):
+        return f"{quoted(value)} is not 64 hexadecimal digits in lower case"
+    if key == "hub" and not re.fullmatch(r"[\w.-]+/[\w.-]+", value):
+        return f"{quoted(value)} is not of the form org/repo"
+    if key == "url" and not is_safe(value):
+        return f"{quoted(value)} is no valid address that begins with https://"
+    return ""
+
+
+def is_safe(url: str) -> bool:
+    """Tell whether a URL is valid and of HTTPS, or leads to this very machine, where HTTP is as safe."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # which only now are parsed
+    except ValueError:
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK))
+
+
+def _scores(figures: dict[Any, Any]) -> dict[str, dict[str, float]]:
+    """Split ``38.35/.9619`` into PSNR and SSIM."""
+    pairs = {str(benchmark): _figure(benchmark, value) for benchmark, value in figures.items()}
+    psnr = {benchmark: pair[0] for benchmark, pair in pairs.items()}
+    ssim = {benchmark: pair[1] for benchmark, pair in pairs.items() if len(pair) == 2}
+    return {"figures": psnr, "ssim": ssim} if ssim else {"figures": psnr}
+
+
+def _figure(benchmark: Any, value: Any) -> list[float]:
+    try:
+        numbers = [float(part) for part in str(value).split("/", 1)]
+    except ValueError:
+        numbers = [nan]
+    if not all(map(isfinite, numbers)):
+        raise ValueError(f"{quoted(value)} for {benchmark} is not PSNR or PSNR/SSIM")
+    return numbers
+
+
+def _completed(entry: CatalogEntry, manifest: Path) -> CatalogEntry:
+    if entry.url:
+        file = entry.file or urlsplit(entry.url).path.rpartition("/")[2]
+        return replace(entry, file=file, url=entry.url.replace("{file}", file))
+    if entry.path:
+        return replace(entry, path=str(manifest.parent / Path(entry.path).expanduser()))
+    return entry
+
+
+def _file_problem(entry: CatalogEntry) -> str:
+    if not entry.file and (entry.bundled or entry.path):
+        return ""
+    if Path(entry.file).suffix.lower() not in SUFFIXES:
+        return f"{quoted(entry.file)} must name the weights file, with one of {', '.join(SUFFIXES)}"
+    if entry.url and re.search(r"[/\\:]", entry.file):
+        return f"{quoted(entry.file)} must be a name without folders"
+    return ""

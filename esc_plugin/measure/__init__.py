@@ -1,0 +1,1 @@
+"""Figures: scores, comparisons, how long a run takes."""

@@ -1,0 +1,126 @@
+"""Pictures for people: the same detail by bicubic interpolation, by a model and, where there is one, in the original."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ..disk import check_free, identities
+from ..errors import ImageError
+from ..files import Picture, check_target, made_by, write_picture
+from ..provenance import record_of_command
+from ..upscaler import Upscaler
+
+MARGIN, CAPTION = 12, 34
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A rectangle of the output: `left`, `top`, `width`, `height` in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @classmethod
+    def parse(cls, text: str) -> Detail:
+        """Read ``"left,top,width,height"``.
+
+        Raises
+        ------
+        ImageError
+            If it is no such thing.
+        """
+        try:
+            left, top, width, height = (int(part) for part in text.split(","))
+        except ValueError:
+            raise ImageError(f"can't read {text!r} as a detail; write left,top,width,height in pixels.") from None
+        if min(left, top) < 0 or min(width, height) < 1:
+            raise ImageError(f"the detail {text!r} must start at 0 or later and hold a pixel.")
+        return cls(left, top, width, height)
+
+
+def check_comparison(path: Path, image: Path, overwrite: bool = False) -> None:
+    """Raise an `EscError` unless a comparison made of `image` can be written to `path`, before the work.
+
+    An earlier comparison is replaced, whatever `overwrite` says: it is quickly made again.
+    """
+    sheet = np.zeros((1, 1, 3), np.uint8)
+    check_target(path, Picture(sheet, "YXS", "PNG"), sheet.shape)
+    check_free(path, inputs=identities(image), overwrite=overwrite, ours=made_by("compare"))
+
+
+def write_comparison(path: Path, sheet: Image.Image, upscaler: Upscaler) -> None:
+    """Write what `comparison` drew, with a record of the model."""
+    record = record_of_command("compare", model=upscaler.model.name, sha256=upscaler.model.sha256)
+    write_picture(path, Picture(np.asarray(sheet), "YXS", "PNG", provenance=record))
+
+
+def comparison(
+    image: np.ndarray, upscaler: Upscaler, *, detail: Detail | None = None, reduce: bool = False, zoom: int = 1
+) -> Image.Image:
+    """Draw bicubic and model side by side.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        Gray (H, W), or RGB or RGBA (H, W, S), uint8. Transparency is left out.
+    detail : Detail, optional
+        What of the output to show; by default all of it.
+    reduce : bool
+        Reduce the image first by the model's scale, and show it as a third panel: what the others should look like. The
+        captions then state the PSNR over the whole image, in dB on RGB, borders included.
+    zoom : int
+        Screen pixels per output pixel.
+
+    Raises
+    ------
+    ImageError
+        If the image is no such array, or the detail lies outside.
+    """
+    if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))):
+        raise ImageError(f"a comparison needs an 8-bit gray or colour picture, not {image.dtype} of shape {image.shape}.")
+    truth = Image.fromarray(image).convert("RGB")
+    scale = upscaler.model.scale
+    if reduce:
+        truth = truth.crop((0, 0, truth.width // scale * scale, truth.height // scale * scale))
+        small = truth.resize((truth.width // scale, truth.height // scale), Image.Resampling.BICUBIC)
+    else:
+        small = truth
+    result = Image.fromarray(upscaler(np.asarray(small)))
+    panels = [("bicubic", small.resize(result.size, Image.Resampling.BICUBIC)), (upscaler.model.name, result)]
+    if reduce:
+        panels = [(f"{name}  {_psnr(panel, truth):.2f} dB", panel) for name, panel in panels] + [("original", truth)]
+    return _side_by_side([(name, _cut(panel, detail, zoom)) for name, panel in panels])
+
+
+def _psnr(found: Image.Image, expected: Image.Image) -> float:
+    error = np.asarray(found, np.float64) - np.asarray(expected, np.float64)
+    return float(10 * np.log10(255**2 / max(float(np.mean(error**2)), 1e-12)))
+
+
+def _cut(panel: Image.Image, detail: Detail | None, zoom: int) -> Image.Image:
+    if detail:
+        right, bottom = detail.left + detail.width, detail.top + detail.height
+        if right > panel.width or bottom > panel.height:
+            raise ImageError(
+                f"the detail ends at {right},{bottom}, outside of the output of {panel.width} x {panel.height}."
+            )
+        panel = panel.crop((detail.left, detail.top, right, bottom))
+    return panel.resize((panel.width * zoom, panel.height * zoom), Image.Resampling.NEAREST)
+
+
+def _side_by_side(panels: list[tuple[str, Image.Image]]) -> Image.Image:
+    width = sum(panel.width + MARGIN for _, panel in panels) + MARGIN
+    sheet = Image.new("RGB", (width, panels[0][1].height + CAPTION + MARGIN), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
+    left = MARGIN
+    for name, panel in panels:
+        sheet.paste(panel, (left, CAPTION))
+        draw.text((left, CAPTION // 2), name, "black", font, anchor="lm")
+        left += panel.width + MARGIN
+    return sheet

@@ -1,0 +1,38 @@
+"""How long a run will take, from the work that it is and the speed that this machine shows."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..arrays.resample import runs_needed
+
+if TYPE_CHECKING:
+    from ..upscaler import Upscaler
+
+#: Edge of the image on which the speed is measured. A GPU needs a large one to be busy.
+PROBE_CPU, PROBE_DEVICE = 96, 512
+
+
+def work(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int]) -> float:
+    """Return the multiplications that bring a plane from one height and width to another."""
+    network, scale = upscaler.model.network, upscaler.model.scale
+    any_scale = network.config.any_scale
+    total = 0.0
+    for _ in range(runs_needed(size, target, scale, any_scale)):
+        geometry = network.geometry(*size, target if any_scale else None)
+        total += network.program(geometry).cost * geometry.grid[0] * geometry.grid[1]
+        size = geometry.output
+    return total
+
+
+def measure_rate(upscaler: Upscaler, bits: int = 32) -> float:
+    """Return the multiplications per second for images of so many bits a value, by running a small one twice."""
+    edge = PROBE_CPU if upscaler.device.type == "cpu" else PROBE_DEVICE
+    image = torch.full((1, 3, edge, edge), 0.5)
+    upscaler.run(image, bits=bits)  # the first one warms up
+    start = time.perf_counter()
+    output = upscaler.run(image, bits=bits).shape
+    return work(upscaler, (edge, edge), (output[2], output[3])) / (time.perf_counter() - start)

@@ -1,0 +1,1 @@
+"""From features to pixels: one file a head."""

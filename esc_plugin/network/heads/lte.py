@@ -1,0 +1,106 @@
+"""The local texture estimator (Lee & Jin, CVPR 2022, arXiv 2111.08918): features to pixels at any real scale.
+
+An output pixel is a mix of what its four nearest feature pixels predict for it, weighted by the area of the opposite
+rectangle. A feature pixel predicts through a small network that is fed Fourier features of the distance: amplitudes and
+frequencies are maps made from the features, the phase comes from the size of the output pixel. All positions are exact
+fractions here, in pixels of the feature grid.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise, product
+from math import pi
+
+import torch
+from torch import Tensor, nn
+
+from ..program import Chunk
+
+#: The trainers never saw a scale above this one; from here on the stated size of an output pixel stays what they saw.
+TRAINED_SCALE = 4
+
+
+class PixelNetwork(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        widths = (inputs, *hidden, outputs)
+        layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        return self.layers(x)
+
+
+class LteHead(nn.Module):
+    """See the module. Its image is in -1..1, as in the authors' training."""
+
+    halo, image_halo = 2, 2  # one for the 3x3 convolutions, one for the neighbour
+
+    def __init__(self, dim: int, hidden: int, mlp_hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        self.coef = nn.Conv2d(dim, hidden, 3, padding=1)
+        self.freq = nn.Conv2d(dim, hidden, 3, padding=1)
+        self.phase = nn.Linear(2, hidden // 2, bias=False)
+        self.imnet = PixelNetwork(hidden, mlp_hidden, 3)
+        # Per feature pixel at the trained scale; the planner knows the real one by `output_pixels`.
+        layers = sum(layer.weight.numel() for layer in self.imnet.layers if isinstance(layer, nn.Linear))
+        self.width, self.cost = 3 * hidden, 18 * dim * hidden
+        self.pixel_width, self.pixel_cost = 6 * hidden, 4 * (layers + hidden)
+
+    def forward(self, chunk: Chunk, features: Tensor, image: Tensor) -> Tensor:
+        """See `esc_plugin.network.heads.registry`; the output is (B, 3, h, w) of the chunk's output region."""
+        out, grid = chunk.geometry.output_region(chunk.region), chunk.geometry.grid
+        origin = chunk.region.grow(self.halo, grid)
+        axes = [
+            _Axis(out.top, out.bottom, chunk.geometry.ratio[0], grid[0], origin.top, features.device),
+            _Axis(out.left, out.right, chunk.geometry.ratio[1], grid[1], origin.left, features.device),
+        ]
+        amplitudes, frequencies = self.coef(features), self.freq(features)
+        total = _bilinear(image, *axes)
+        for corner_y, corner_x in product((0, 1), (0, 1)):
+            prediction = self._predict(amplitudes, frequencies, axes[0], axes[1], corner_y, corner_x)
+            share = axes[0].share(corner_y)[:, None] * axes[1].share(corner_x)[None, :]
+            total = total + prediction * share.to(total.dtype)
+        return total
+
+    def _predict(self, coef: Tensor, freq: Tensor, y: _Axis, x: _Axis, corner_y: int, corner_x: int) -> Tensor:
+        coef = coef[:, :, y.index[corner_y]][..., x.index[corner_x]].permute(0, 2, 3, 1)  # (B, h, w, hidden)
+        freq = freq[:, :, y.index[corner_y]][..., x.index[corner_x]].permute(0, 2, 3, 1)
+        # Frequencies come in pairs (along y, along x); a feature pixel is 2 units wide.
+        angle = freq[..., 0::2] * y.distance[corner_y][:, None, None].to(freq.dtype)
+        angle = angle + freq[..., 1::2] * x.distance[corner_x][None, :, None].to(freq.dtype)
+        angle = pi * (angle + self.phase(torch.stack([y.cell, x.cell]).to(freq.dtype)))
+        waves = torch.cat([torch.cos(angle), torch.sin(angle)], -1)
+        return self.imnet(coef * waves).permute(0, 3, 1, 2)
+
+
+class _Axis:
+    """Where the output pixels `start` to `stop` of one axis lie between the feature pixels."""
+
+    def __init__(self, start: int, stop: int, ratio: Fraction | int, size: int, origin: int, device: torch.device) -> None:
+        # Centre of output pixel r: (r + 1/2) / ratio - 1/2 = numerator / denominator, in integers.
+        numerator = (2 * torch.arange(start, stop, dtype=torch.int64) + 1) * ratio.denominator - ratio.numerator
+        denominator = 2 * ratio.numerator
+        below = numerator.div(denominator, rounding_mode="floor")
+        fraction = (numerator - below * denominator).double() / denominator
+        centre = below.double() + fraction
+        clamped = [below.clamp(0, size - 1), (below + 1).clamp(0, size - 1)]
+        self.index = [(i - origin).to(device) for i in clamped]
+        self.distance = [(2 * (centre - i)).float().to(device) for i in clamped]
+        self.fraction = (centre.clamp(0, size - 1) - clamped[0]).float().to(device)
+        self.cell = torch.tensor(2 / float(ratio) * max(float(ratio) / TRAINED_SCALE, 1), device=device)
+
+    def share(self, corner: int) -> Tensor:
+        """Weight of a corner along this axis: the distance to the other one, over both."""
+        # On the centre of a border pixel both corners are that pixel at distance 0, and share alike.
+        near, other = self.distance[corner].abs() + 1e-9, self.distance[1 - corner].abs() + 1e-9
+        return other / (near + other)
+
+
+def _bilinear(image: Tensor, y: _Axis, x: _Axis) -> Tensor:
+    rows = torch.lerp(image[:, :, y.index[0]], image[:, :, y.index[1]], y.fraction[:, None].to(image.dtype))
+    return torch.lerp(rows[..., x.index[0]], rows[..., x.index[1]], x.fraction.to(image.dtype))

@@ -1,0 +1,1 @@
+"""How training pairs are made: one file a degradation."""
