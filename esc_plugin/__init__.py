@@ -11,7 +11,8 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .catalog.load import load_model
-    from .catalog.menu import CatalogEntry, list_models
+    from .catalog.manifest import CatalogEntry
+    from .catalog.menu import list_models
     from .upscaler import Upscaler, upscale
     from .weights.model import Model
 
@@ -33,7 +34,7 @@ __all__ = [
 _HOMES = {
     "Upscaler": ".upscaler",
     "upscale": ".upscaler",
-    "CatalogEntry": ".catalog.menu",
+    "CatalogEntry": ".catalog.manifest",
     "list_models": ".catalog.menu",
     "Model": ".weights.model",
     "load_model": ".catalog.load",

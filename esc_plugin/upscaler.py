@@ -300,8 +300,8 @@ class Upscaler:
             Of a value, see `dtype_for`; by default those of the array's type. Floating values may have come from 8 bits.
         out : array, optional
             What to fill and return, of the result's shape and dtype: a memory-mapped file, say.
-        progress, cancel
-            See `stream`.
+        progress, cancel : callable, optional
+            ``progress(done, total)`` and ``cancel() -> bool`` are called after each piece of work.
 
         Returns
         -------
@@ -319,7 +319,7 @@ class Upscaler:
             If the memory can't be had.
         """
         layout = layout_of(image, axes)
-        target = choose_target(layout, self.model.scale if scale is size is None else scale, size)
+        target = choose_target(layout, self.model.scale if scale is None and size is None else scale, size)
         bits = bits_of(image) if bits is None else bits
         levels = measure_levels(image, layout, intensity, nan, cancel)
         enlarge = partial(self.enlarge, bits=bits)
@@ -364,7 +364,7 @@ def upscale(image: Any, model: Model | str = "esc-nano-x2", **options: Any) -> A
 
 def bits_of(image: Any) -> int:
     """Return the bits of a value of an array."""
-    return np.dtype(image.dtype).itemsize * 8
+    return int(np.dtype(image.dtype).itemsize) * 8
 
 
 def _checked_limit(memory_limit: Any) -> int | None:

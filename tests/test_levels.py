@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from skimage import data
 
 from esc_plugin import ImageError, Upscaler
-from esc_plugin.arrays import levels
+from esc_plugin.arrays import statistics
 from esc_plugin.arrays.bicubic import imresize
 from esc_plugin.arrays.consistency import check_agreement
 from esc_plugin.arrays.interpolate import interpolated
@@ -184,7 +184,7 @@ def test_levels_do_not_depend_on_how_a_plane_is_read(intensity: str, monkeypatch
     image = with_hot_pixels(camera()[1], 5)[0]
     wanted = measure_levels(image, layout_of(image), intensity)
     for values in (1, 500, 1000):
-        monkeypatch.setattr(levels, "BAND_VALUES", values)
+        monkeypatch.setattr(statistics, "BAND_VALUES", values)
         assert measure_levels(image, layout_of(image), intensity) == wanted
 
 

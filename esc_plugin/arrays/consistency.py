@@ -196,7 +196,8 @@ def _whole(blocks: np.ndarray, wanted: np.ndarray, dtype: np.dtype) -> np.ndarra
     order = np.argsort(-(shifted - whole), axis=-1, kind="stable")
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(blocks.shape[-1]) + np.zeros_like(order), -1)
-    return whole + (rank < missing[..., None])
+    rounded: np.ndarray = whole + (rank < missing[..., None])
+    return rounded
 
 
 def _shift_within(blocks: np.ndarray, total: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -206,4 +207,5 @@ def _shift_within(blocks: np.ndarray, total: np.ndarray, low: float, high: float
         middle = (least + most) / 2
         too_much = (blocks + middle[:, None]).clip(low, high).sum(-1) > total
         least, most = np.where(too_much, least, middle), np.where(too_much, middle, most)
-    return (blocks + least[:, None]).clip(low, high)
+    shifted: np.ndarray = (blocks + least[:, None]).clip(low, high)
+    return shifted

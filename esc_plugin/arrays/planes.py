@@ -126,7 +126,8 @@ class PlaneSink:
         (height, width), (h, w) = self.plane.shape[:2], self.source.plane.shape[:2]
         rows = (2 * np.arange(region.top, region.bottom) + 1) * h // (2 * height)
         columns = (2 * np.arange(region.left, region.right) + 1) * w // (2 * width)
-        return self.source.plane[rows[:, None], columns]
+        there: np.ndarray = self.source.plane[rows[:, None], columns]
+        return there
 
 
 def _cut(plane: np.ndarray, region: Region) -> np.ndarray:
@@ -136,7 +137,8 @@ def _cut(plane: np.ndarray, region: Region) -> np.ndarray:
 def _divided(values: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Take transparency out of colours. Where a pixel is opaque nothing changes; where it is invisible, it is black."""
     straight = np.divide(values, share, out=np.zeros_like(values), where=share > 0)
-    return np.where(share < 1, straight.clip(0, 1), straight)
+    divided: np.ndarray = np.where(share < 1, straight.clip(0, 1), straight)
+    return divided
 
 
 def _finite_mean(plane: np.ndarray, levels: Levels) -> float:

@@ -89,10 +89,12 @@ def resize(source: Source, sink: Sink, size: Size, target: Size, linear: bool = 
 def to_linear(values: np.ndarray) -> np.ndarray:
     """Turn sRGB values into light, IEC 61966-2-1; odd around 0, so that values outside of 0..1 come back."""
     size = np.abs(values)
-    return np.sign(values) * np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
+    light: np.ndarray = np.sign(values) * np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
+    return light
 
 
 def to_gamma(values: np.ndarray) -> np.ndarray:
     """Invert `to_linear`."""
     size = np.abs(values)
-    return np.sign(values) * np.where(size <= 0.0031308, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
+    coded: np.ndarray = np.sign(values) * np.where(size <= 0.0031308, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
+    return coded
