@@ -8,8 +8,8 @@ from typing import Any
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..esc_plugin.device import PRECISIONS
 from ..esc_plugin.errors import EscError
-from ..esc_plugin.upscaler import PRECISIONS
 from . import models
 from .host import ComfyHost, ModelFolders, attach_patcher
 from .upscale import MODEL_SCALE, TARGETS, Request, upscale

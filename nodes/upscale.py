@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ..esc_plugin.arrays.resample import Size, fit_size, target_size
+from ..esc_plugin.device import PRECISIONS
 from ..esc_plugin.errors import EscError
 from ..esc_plugin.progress import Progress, part_of
 from ..esc_plugin.tensors import check_images, render_images, thumbnail, upscale_images, wanted_bytes
-from ..esc_plugin.upscaler import PRECISIONS, Upscaler
+from ..esc_plugin.upscaler import Upscaler
 from .recognize import model_of
 
 logger = logging.getLogger(__name__)
