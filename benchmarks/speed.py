@@ -29,9 +29,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from esc_plugin.catalog.load import load_model
+from esc_plugin.device import PRECISIONS
 from esc_plugin.measure.duration import work
 from esc_plugin.network import ESC, EscConfig, released
-from esc_plugin.upscaler import PRECISIONS, Upscaler
+from esc_plugin.upscaler import Upscaler
 from esc_plugin.weights.model import Model
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
