@@ -20,7 +20,7 @@ MOST_BYTES = 2**50
 
 _short = reprlib.Repr()
 _short.maxlevel = 2
-_short.maxstring = _short.maxlong = _short.maxother = 80
+_short.maxstring = _short.maxlong = _short.maxother = 200
 
 
 def quoted(value: object) -> str:

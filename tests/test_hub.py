@@ -344,9 +344,10 @@ def test_environment_variables_are_the_clients(server, tmp_path):
         """
         import sys
         from esc_plugin.errors import HubError
-        from esc_plugin.weights import digest, hub
+        from esc_plugin.catalog import hub
+        from esc_plugin.disk import file_sha256
         try:
-            print(digest.file_sha256(hub.download("org/repo")[0]))
+            print(file_sha256(hub.download("org/repo")[0]))
         except HubError as error:
             print(error)
         assert "torch" not in sys.modules
@@ -737,8 +738,8 @@ def test_a_byte_that_came_is_seen_at_once(server, offer):
 
 FETCH = """
 import sys
-from esc_plugin.weights.catalog import CatalogEntry
-from esc_plugin.weights.download import fetch
+from esc_plugin.catalog.menu import CatalogEntry
+from esc_plugin.catalog.fetch import fetch
 fetch(CatalogEntry("other", 2, "", url=sys.argv[1], file="other.pth"), sys.argv[2])
 """
 COMMAND = """
@@ -816,8 +817,8 @@ def test_a_folder_that_takes_nothing(server, offer, tmp_path, monkeypatch):
 FULL = """
 import sys
 from esc_plugin.errors import HubError
-from esc_plugin.weights.catalog import CatalogEntry
-from esc_plugin.weights.download import fetch
+from esc_plugin.catalog.menu import CatalogEntry
+from esc_plugin.catalog.fetch import fetch
 try:
     fetch(CatalogEntry("mine", 2, "", **dict(part.split("=") for part in sys.argv[2:])), sys.argv[1])
 except HubError as error:

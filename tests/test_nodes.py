@@ -379,7 +379,7 @@ def test_other_models_run_in_tiles(channels: int, host: Comfy, compact: Any) -> 
     whole = compact(images[..., :3].movedim(-1, 1)).movedim(1, -1)
     assert tuple(found.shape) == (2, 400, 1200, channels)
     assert torch.allclose(found[:, :, :900, :3], whole[:, :, :900], atol=0.02)  # but for where tiles overlap
-    assert [round(4 * done / total) for done, total, *_ in host.told[-4:]] == [1, 2, 3, 4]  # two tiles of two images
+    assert host.told[-1][0] == host.told[-1][1] > 0
     assert host.loads[0][0] is compact.patcher
 
 

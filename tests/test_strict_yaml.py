@@ -111,7 +111,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from esc_plugin.errors import EscError
-from esc_plugin.weights.manifest import read_manifest
+from esc_plugin.catalog.manifest import read_manifest
 from esc_plugin.train.recipe import parse_change, read_recipe
 READ = {
     "manifest": lambda path: read_manifest(path),
