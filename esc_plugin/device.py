@@ -53,7 +53,7 @@ def choose_dtype(precision: str, device: torch.device, harmless: str = "", bits:
         If there is no such precision.
     """
     if precision != "auto":
-        if precision not in PRECISIONS:
+        if not isinstance(precision, str) or precision not in PRECISIONS:
             raise EscError(f"unknown precision {precision!r}; known are auto, {', '.join(PRECISIONS)}.")
         return PRECISIONS[precision]
     if harmless != "bfloat16" or bits > 8 or device.type != "cpu":

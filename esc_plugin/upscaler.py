@@ -6,6 +6,7 @@ import copy
 import logging
 from contextlib import ExitStack, closing
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class Upscaler:
         self.precision = precision
         self.memory_limit = _checked_limit(memory_limit)
         choose_dtype(precision, self.device)  # an unknown one is an error before the model is loaded
-        self.model = load_model(model) if isinstance(model, str) else model
+        self.model = model if isinstance(model, Model) else load_model(model)
         self._networks: dict[torch.dtype, ESC] = {}
         self._overflows = False
 
@@ -320,7 +321,7 @@ class Upscaler:
         """
         layout = layout_of(image, axes)
         target = choose_target(layout, self.model.scale if scale is None and size is None else scale, size)
-        bits = bits_of(image) if bits is None else bits
+        bits = bits_of(image) if bits is None else _checked_bits(bits)
         levels = measure_levels(image, layout, intensity, nan, cancel)
         enlarge = partial(self.enlarge, bits=bits)
         stack = Stack(enlarge, layout, levels, target, nan == "keep", alpha, linear_light, consistency)
@@ -368,9 +369,17 @@ def bits_of(image: Any) -> int:
 
 
 def _checked_limit(memory_limit: Any) -> int | None:
-    if memory_limit is not None and (type(memory_limit) is not int or memory_limit < 1):
+    if memory_limit is None:
+        return None
+    if not isinstance(memory_limit, Integral) or isinstance(memory_limit, bool) or memory_limit < 1:
         raise EscError(f"memory_limit must be a whole number of bytes, such as 4 * 2**30, not {memory_limit!r}.")
-    return memory_limit
+    return int(memory_limit)
+
+
+def _checked_bits(bits: Any) -> int:
+    if not isinstance(bits, Integral) or not 1 <= int(bits) <= 64:
+        raise ImageError(f"bits must be those of a value of the image, a whole number from 1 to 64, not {bits!r}.")
+    return int(bits)
 
 
 def intermediate(size: tuple[int, int]) -> TensorMap | FileMap:

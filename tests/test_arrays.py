@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from itertools import permutations
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from esc_plugin import Cancelled, ImageError, Upscaler
+from esc_plugin import Cancelled, EscError, ImageError, Upscaler
 from esc_plugin.arrays.layout import DTYPES, layout_of
 from esc_plugin.arrays.levels import measure_levels
 from esc_plugin.arrays.planes import PlaneSource
@@ -405,3 +406,41 @@ def test_the_mean_stands_in_for_what_is_not_finite() -> None:
     image = np.array([[0, 1, np.nan, 0.5]], np.float64)
     source = PlaneSource(image, measure_levels(image, layout_of(image), (0, 1), "keep")[0], keep=True)
     assert source.read(Region(0, 2, 1, 3))[0, 0, 0, 0] == 0.5
+
+
+WRONG = [{"precision": ["float32"]}, {"precision": 16}, {"memory_limit": "4GB"}, {"memory_limit": 0}, {"memory_limit": True}]
+
+
+@pytest.mark.parametrize("options", [*WRONG, {"memory_limit": 1.5}, {"device": "meta"}, {"device": "tpu9"}, {"device": 1.5}])
+def test_an_upscaler_that_cannot_be_says_what_was_wrong(options: dict[str, Any]) -> None:
+    (value,) = options.values()
+    with pytest.raises(EscError, match=re.escape(repr(value))):
+        Upscaler("esc-nano-x2", **options)
+
+
+@pytest.mark.parametrize("model", [None, 3, "", " ", b"esc-nano-x2"])
+def test_what_is_no_model(model: Any) -> None:
+    with pytest.raises(EscError, match="a model must be"):
+        Upscaler(model)
+
+
+def test_whole_numbers_of_any_kind() -> None:
+    assert Upscaler(NEAREST.model, memory_limit=np.int64(2**30)).memory_limit == 2**30
+
+
+SIZES = [
+    {"scale": "2"},
+    {"scale": 0},
+    {"scale": np.nan},
+    {"scale": True},
+    {"size": "ab"},
+    {"size": (np.nan, 9)},
+    {"size": 9},
+]
+OTHERS = [{"axes": 3}, {"bits": "8"}, {"out": [1]}, {"nan": None}, {"alpha": 1}]
+
+
+@pytest.mark.parametrize("options", [*SIZES, *OTHERS])
+def test_misuse_from_python_is_an_image_error(options: dict[str, Any]) -> None:
+    with pytest.raises(ImageError):
+        NEAREST(np.zeros((4, 4), np.uint8), **options)

@@ -175,6 +175,8 @@ def make_output(image: Any, shape: tuple[int, ...], out: Any = None) -> Any:
             return np.empty(shape, dtype)
         except (MemoryError, ValueError):
             raise ImageError(f"there is no memory for a result of {shape} {dtype}; give a mapped file as out.") from None
+    if not hasattr(out, "shape") or not hasattr(out, "dtype"):
+        raise ImageError(f"out must be an array of {shape} {dtype}, not {type(out).__name__}.")
     if tuple(out.shape) != shape or np.dtype(out.dtype).newbyteorder("=") != dtype.newbyteorder("="):
         raise ImageError(f"out must be {shape} {dtype}, not {tuple(out.shape)} {out.dtype}.")
     if isinstance(out, np.ndarray) and not out.flags.writeable:

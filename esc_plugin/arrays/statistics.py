@@ -89,6 +89,7 @@ class Typical:
     third what two that touch can't, and the highest median says how much to expect: a rank that lies further above it than
     the lowest median lies below it isn't believed, and the next is taken. A line from the median through that rank leads to
     the level, so that the top of a spot isn't cut off; the same below. At last both are rounded outwards, see `STEPS`.
+    Saturated values, the largest of an integer type, and neighbourhoods that hold one don't count.
     """
 
     def __init__(self) -> None:
@@ -96,14 +97,12 @@ class Typical:
 
     def add(self, plane: np.ndarray, keep: bool) -> None:
         """See `Statistic`."""
-        rows = max(BAND_VALUES // max(plane[0].size, 1), 1)
-        for number, band in enumerate(_bands(plane, keep, halo=1)):
-            above, below = number == 0, (number + 1) * rows >= len(plane)
+        for band in _bands(plane, keep, halo=1):
             self.all.take(band)
-            sides = [(int(above), int(below)), (1, 1), *[(0, 0)] * (band.ndim - 2)]
-            for found, ranks in zip(
-                (self.second, self.third, self.median), _ranks(np.pad(band, sides, "edge")), strict=True
-            ):
+            # Windows inside only: repeated at the border, a pixel in the corner would have neighbours of its kind.
+            missing = [(0, max(3 - n, 0)) for n in band.shape[:2]] + [(0, 0)] * (band.ndim - 2)
+            windows = _ranks(np.pad(_without_saturation(band), missing, "edge"))
+            for found, ranks in zip((self.second, self.third, self.median), windows, strict=True):
                 for values in ranks:
                     found.take(values)
 
@@ -116,6 +115,13 @@ class Typical:
             return _rounded(*seconds)
         low = dark - _reach([dark - rank for rank in (seconds[0], thirds[0])], bright - dark)
         return _rounded(low, bright + _reach([rank - bright for rank in (seconds[1], thirds[1])], bright - dark))
+
+
+def _without_saturation(values: np.ndarray) -> np.ndarray:
+    """Replace the largest value of an integer type by NaN: it says that something was too bright, not how bright."""
+    if values.dtype.kind not in "iu" or not (saturated := values == np.iinfo(values.dtype).max).any():
+        return values
+    return np.where(saturated, np.nan, values.astype(np.float64))
 
 
 def _reach(ranks: Sequence[float], most: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -61,6 +62,8 @@ def load_model(
     Cancelled
         If `cancel` returned True.
     """
+    if not isinstance(source, str | os.PathLike) or not str(source).strip():
+        raise HubError(f"a model must be a name, a path or org/repo, such as 'esc-nano-x2', not {source!r}.")
     text = str(source)
     entry = find_model(text)
     kind = None if entry and entry.name == text else kind_of(Path(source))
