@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from esc_plugin import ImageError, __version__
+from esc_plugin.arrays.pyramid import with_levels
+from esc_plugin.files.ome_axes import Axes
+from esc_plugin.files.ome_zarr import new_image
 from esc_plugin.memory import free_host_bytes
 from esc_plugin.progress import Cancel, Progress, stop_if_asked
 
-from .axes import Axes
 from .geometry import Grid, Region, central_part, finest, lengths
 from .layers import copied, factor_text
-from .pyramid import with_levels
-from .store import new_image
+from .writer import look_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -228,7 +229,8 @@ class Task:
         upscale = partial(self._upscale, image, levels, engine, progress=progress, cancel=cancel)
         result = Result(None, {})
         if self.settings.store:
-            result.data = self._run_to_disk(image, upscale, result, cancel)
+            record = partial(self._provenance, engine, levels)
+            result.data = self._run_to_disk(image, upscale, record, result, cancel)
         else:
             pixels = upscale(None)
             self._compare(image, pixels, result)
@@ -275,7 +277,14 @@ class Task:
             cancel=cancel,
         )
 
-    def _run_to_disk(self, image: Watched, upscale: Callable[[Any], Any], result: Result, cancel: Cancel | None) -> Any:
+    def _run_to_disk(
+        self,
+        image: Watched,
+        upscale: Callable[[Any], Any],
+        record: Callable[[], dict[str, Any]],
+        result: Result,
+        cancel: Cancel | None,
+    ) -> Any:
         assert self.settings.store is not None
         axes = Axes.of(self.state | self.place, len(self.region))
         with new_image(self.settings.store, self.shape, self.image.dtype, axes, self.rgb) as stored:
@@ -283,7 +292,7 @@ class Task:
             upscale(pixels)
             # Before the file gets its name: whoever cancels now finds none.
             self._compare(image, pixels, result)
-            stored.finish(self.title, self.state, cancel)
+            stored.finish(self.title, look=look_of(self.state), record=record(), cancel=cancel)
         levels = stored.lazy()
         return levels if len(levels) > 1 else levels[0]
 

@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from esc_plugin import EscError, HubError
+from esc_plugin.files.ome_zarr import check_target
 
 from . import geometry
 from .controls import LayerBox
@@ -18,7 +19,6 @@ from .job import Result, Task
 from .listener import Listener
 from .runner import Runner
 from .settings import get_setting, set_setting, use_models_folder
-from .store import check_target
 from .viewing import add_result, plain_text, show_problem
 from .words import estimate_words, image_words, left_words, result_words, size_words
 from .work import Estimate, estimate_work, preview_work, too_large, upscale_work

@@ -1,30 +1,56 @@
-"""Save an image layer as OME-TIFF or OME-Zarr, with its pixel size, units and channel names."""
+"""Save an image layer as OME-TIFF or OME-Zarr: what napari says of it, in the core's words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from esc_plugin import ImageError
-
-from .axes import LENGTHS, TIMES, Axes
-from .store import new_image
-
-TILE = 512
-#: Types that OME-TIFF knows.
-OME_TYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
+from esc_plugin.files.ngff import DEFAULT_VERSION, Look
+from esc_plugin.files.ome_axes import Axes
+from esc_plugin.files.ome_tiff import save_ome_tiff
+from esc_plugin.files.ome_zarr import save_ome_zarr
+from esc_plugin.provenance import is_record
 
 
-def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Save an image layer as OME-Zarr 0.4 with a pyramid, plane by plane.
+def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any], version: str = DEFAULT_VERSION) -> list[str]:
+    """Save an image layer as OME-Zarr with a pyramid, plane by plane.
 
     Parameters
     ----------
     path : str
         Of the folder to make.
+    data : array or list of array
+        (..., Y, X[, S]); of a multiscale layer the finest level is saved.
+    attributes : dict
+        Of the layer, as napari hands them to writers.
+    version : str
+        Of OME-Zarr: ``"0.5"``, or ``"0.4"`` for programs that read no other.
+
+    Returns
+    -------
+    list of str
+        What was written.
+
+    Raises
+    ------
+    ImageError
+        If there is something at `path`, the disk has no room, or OME-Zarr can't hold the image.
+    """
+    finest, axes, about = _described(data, attributes)
+    save_ome_zarr(Path(path), finest, axes, look=look_of(attributes), version=version, **about)
+    return [path]
+
+
+def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Save an image layer as OME-TIFF, tiled and losslessly compressed, plane by plane.
+
+    Parameters
+    ----------
+    path : str
+        Of the file. If there is one, it is replaced when the new one is complete.
     data : array or list of array
         (..., Y, X[, S]); of a multiscale layer the finest level is saved.
     attributes : dict
@@ -38,103 +64,33 @@ def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     Raises
     ------
     ImageError
-        If there is something at `path`, the disk has no room, or OME-Zarr can't hold the image.
-    """
-    finest, rgb = _finest(data, attributes), bool(attributes.get("rgb"))
-    axes = Axes.of(attributes, finest.ndim - rgb)
-    _warn_of_lost_transforms(attributes)
-    with new_image(Path(path), finest.shape, finest.dtype, axes, rgb) as image:
-        for index in np.ndindex(*finest.shape[: finest.ndim - 2 - rgb]):
-            image[index] = np.asarray(finest[index])
-        image.finish(attributes.get("name", "image"), attributes)
-    return [path]
-
-
-def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Save an image layer as OME-TIFF, tiled and losslessly compressed, plane by plane.
-
-    Parameters
-    ----------
-    path : str
-        Of the file. If there is one, it is replaced when the new one is complete.
-    data, attributes
-        See `write_ome_zarr`.
-
-    Returns
-    -------
-    list of str
-        What was written.
-
-    Raises
-    ------
-    ImageError
         If OME-TIFF can't hold the image, or it can't be written.
     """
-    import tifffile
-
-    finest, rgb = _finest(data, attributes), bool(attributes.get("rgb"))
-    axes = Axes.of(attributes, finest.ndim - rgb)
-    if finest.dtype.name not in OME_TYPES:
-        raise ImageError(f"OME-TIFF can't hold {finest.dtype}; it can hold {', '.join(OME_TYPES)}. Convert the layer first.")
-    _warn_of_lost_transforms(attributes)
-    beside = Path(path).with_name(f".{Path(path).name}.part")
-    try:
-        tifffile.imwrite(
-            beside,
-            _tiles(finest, rgb),
-            shape=finest.shape,
-            dtype=finest.dtype,
-            ome=True,
-            bigtiff=finest.size * finest.dtype.itemsize > 2**31,
-            tile=(TILE, TILE),
-            compression="zlib",
-            predictor=True,
-            photometric="rgb" if rgb else "minisblack",
-            metadata=_ome(axes, rgb, finest, str(attributes.get("name", "image"))),
-        )
-        beside.replace(path)
-    except OSError as error:
-        raise ImageError(f"can't write {path!r}: {error.strerror or error}.") from None
-    finally:
-        beside.unlink(missing_ok=True)
+    finest, axes, about = _described(data, attributes)
+    save_ome_tiff(Path(path), finest, axes, **about)
     return [path]
 
 
-def _finest(data: Any, attributes: dict[str, Any]) -> Any:
-    return data[0] if attributes.get("multiscale") else data
+def look_of(attributes: Mapping[str, Any]) -> Look | None:
+    """Return how a layer is shown: its contrast limits, and the brightest colour of its colormap."""
+    if "contrast_limits" not in attributes:
+        return None
+    low, high = (float(value) for value in attributes["contrast_limits"])
+    colors = np.asarray(attributes.get("colormap", {}).get("colors", [[1, 1, 1]]), float)
+    red, green, blue = colors[-1][:3].tolist()
+    return Look((low, high), (red, green, blue))
 
 
-def _tiles(image: Any, rgb: bool) -> Iterator[np.ndarray]:
-    """Yield the tiles of all planes in the order of the file; each plane is loaded once."""
-    for index in np.ndindex(*image.shape[: image.ndim - 2 - rgb]):
-        plane = np.asarray(image[index])
-        for top in range(0, plane.shape[0], TILE):
-            for left in range(0, plane.shape[1], TILE):
-                yield np.ascontiguousarray(plane[top : top + TILE, left : left + TILE])
+def _described(data: Any, attributes: Mapping[str, Any]) -> tuple[Any, Axes, dict[str, Any]]:
+    """Return the finest level of a layer, its axes, and what both formats say of it besides."""
+    _warn_of_lost_transforms(attributes)
+    finest, rgb = data[0] if attributes.get("multiscale") else data, bool(attributes.get("rgb"))
+    record = dict(attributes.get("metadata") or {}).get("esc")
+    about = {"rgb": rgb, "name": str(attributes.get("name", "image")), "record": record if is_record(record) else None}
+    return finest, Axes.of(attributes, finest.ndim - rgb), about
 
 
-def _ome(axes: Axes, rgb: bool, image: Any, name: str) -> dict[str, Any]:
-    """Return the metadata as tifffile takes it."""
-    described: dict[str, Any] = {"axes": axes.letters.upper() + "S" * rgb, "Name": name}
-    positions: dict[str, Any] = {}
-    planes = int(np.prod(image.shape[: len(axes.letters) - 2]))
-    for letter, size, start, unit in zip(axes.letters, axes.scale, axes.translate, axes.units, strict=True):
-        if letter == "t" and unit in TIMES:
-            described |= {"TimeIncrement": abs(size), "TimeIncrementUnit": TIMES[unit]}
-        elif letter in "zyx" and (unit in LENGTHS or size != 1):
-            symbol = LENGTHS.get(unit, "pixel")
-            described |= {f"PhysicalSize{letter.upper()}": abs(size), f"PhysicalSize{letter.upper()}Unit": symbol}
-            if letter in "yx":
-                positions |= {f"Position{letter.upper()}": [start] * planes}
-                positions |= {f"Position{letter.upper()}Unit": [symbol if symbol != "pixel" else "reference frame"] * planes}
-    if positions:
-        described["Plane"] = positions
-    if "c" not in axes.letters and not rgb:
-        described["Channel"] = {"Name": [name]}
-    return described
-
-
-def _warn_of_lost_transforms(attributes: dict[str, Any]) -> None:
+def _warn_of_lost_transforms(attributes: Mapping[str, Any]) -> None:
     """Say it when a layer lies in the world in a way that neither format can express."""
     from napari.utils.notifications import show_warning
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..progress import stop_if_asked
+from ..progress import Cancel, stop_if_asked
 
 #: The longest edge that is shown as a single level. Graphics cards take 16384 and more, but most of them slowly.
 LARGEST_PLAIN = 8192
@@ -27,7 +26,7 @@ def level_shapes(shape: tuple[int, ...], rgb: bool) -> list[tuple[int, ...]]:
     return shapes
 
 
-def fill_level(finer: Any, coarser: Any, rgb: bool, cancel: Callable[[], bool] | None = None) -> None:
+def fill_level(finer: Any, coarser: Any, rgb: bool, cancel: Cancel | None = None) -> None:
     """Fill an array (..., Y, X[, S]) with the means of 2 x 2 pixels of another one, a band of rows at a time.
 
     Raises
@@ -51,11 +50,11 @@ def halved(plane: np.ndarray) -> np.ndarray:
     plane = np.repeat(plane, 2, axis=1) if plane.shape[1] == 1 else plane
     height, width = plane.shape[0] // 2, plane.shape[1] // 2
     blocks = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2, *plane.shape[2:])
-    means = blocks.mean((1, 3), dtype=np.float64 if plane.dtype.itemsize > 2 else np.float32)
+    means: np.ndarray = blocks.mean((1, 3), dtype=np.float64 if plane.dtype.itemsize > 2 else np.float32)
     return (means if plane.dtype.kind == "f" else np.rint(means)).astype(plane.dtype)
 
 
-def with_levels(image: np.ndarray, rgb: bool, cancel: Callable[[], bool] | None = None) -> np.ndarray | list[np.ndarray]:
+def with_levels(image: np.ndarray, rgb: bool, cancel: Cancel | None = None) -> np.ndarray | list[np.ndarray]:
     """Return an image as it is, or as a list of levels if it is large."""
     at = image.ndim - 3 if rgb else image.ndim - 2
     if max(image.shape[at : at + 2]) <= LARGEST_PLAIN:

@@ -1,10 +1,44 @@
-"""OME-XML of an image that has grown."""
+"""OME-XML: of a new image, and of one that has grown."""
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from typing import Any
 
 from ..errors import ImageError
+from .ome_axes import LENGTHS, TIMES, Axes
+
+
+def described(axes: Axes, rgb: bool, shape: Sequence[int], name: str) -> dict[str, Any]:
+    """Return what a new image says of itself, as tifffile takes it to write OME-XML.
+
+    Parameters
+    ----------
+    axes : Axes
+        Of the image, without the samples of a pixel.
+    rgb : bool
+        Whether `shape` ends with samples: (..., Y, X, S).
+    shape : sequence of int
+        Of the image.
+    name : str
+        Of the image.
+    """
+    found: dict[str, Any] = {"axes": axes.letters.upper() + "S" * rgb, "Name": name}
+    positions: dict[str, Any] = {}
+    planes = math.prod(shape[: len(axes.letters) - 2])
+    for letter, size, start, unit in zip(axes.letters.upper(), axes.scale, axes.translate, axes.units, strict=True):
+        if letter == "T" and unit in TIMES:
+            found |= {"TimeIncrement": abs(size), "TimeIncrementUnit": TIMES[unit]}
+        elif letter in "ZYX" and (unit in LENGTHS or size != 1):
+            symbol = LENGTHS.get(unit, "pixel")
+            found |= {f"PhysicalSize{letter}": abs(size), f"PhysicalSize{letter}Unit": symbol}
+            if letter in "YX":
+                stage = symbol if symbol != "pixel" else "reference frame"
+                positions |= {f"Position{letter}": [start] * planes, f"Position{letter}Unit": [stage] * planes}
+    found |= {"Plane": positions} if positions else {}
+    return found | ({"Channel": {"Name": [name]}} if "c" not in axes.letters and not rgb else {})
 
 
 def resized_ome(text: str, height: int, width: int, sy: float, sx: float) -> tuple[bytes, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,12 +17,11 @@ import zarr
 from napari.layers import Image
 
 from esc_plugin import Cancelled, ImageError
-from napari_esc.axes import Axes, letters_of
+from esc_plugin.files import read_provenance
 from napari_esc.engines import engine_for
 from napari_esc.geometry import finest, whole_region
 from napari_esc.job import Settings, Task
 from napari_esc.layers import result_layer
-from napari_esc.store import OmeZarrImage, check_target
 from napari_esc.writer import write_ome_tiff, write_ome_zarr
 
 from .layers_to_try import kinds, pixels
@@ -66,15 +66,16 @@ def test_ome_tiff_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_ome_zarr_keeps_pixels_pixel_size_and_position(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_ome_zarr_keeps_pixels_pixel_size_and_position(version: str, tmp_path: Path) -> None:
     data = pixels(2, 1100, 600)
-    saved(write_ome_zarr, tmp_path / "a.ome.zarr", data, name="cells", **CALIBRATED)
+    write = partial(write_ome_zarr, version=version)
+    saved(write, tmp_path / "a.ome.zarr", data, name="cells", colormap="green", contrast_limits=(5, 900), **CALIBRATED)
     group = zarr.open_group(tmp_path / "a.ome.zarr", mode="r")
     np.testing.assert_array_equal(group["0"][:], data)
     assert group["1"].shape == (2, 550, 300)
-    pytest.importorskip("ome_zarr_models.v04.image", reason="the official models aren't installed").ImageAttrs(**group.attrs)
-    (told,) = group.attrs["multiscales"]
-    assert told["version"] == "0.4"
+    told, about = described(group)
+    assert told["name"] == "cells"
     assert [axis["name"] for axis in told["axes"]] == ["z", "y", "x"]
     assert {axis["unit"] for axis in told["axes"]} == {"micrometer"}
     transforms = [dataset["coordinateTransformations"] for dataset in told["datasets"]]
@@ -85,15 +86,43 @@ def test_ome_zarr_keeps_pixels_pixel_size_and_position(tmp_path: Path) -> None:
     # A coarse pixel is centred between the fine ones that it is the mean of.
     np.testing.assert_allclose(transforms[1][0]["scale"], [0.5, 0.4, 0.2])
     np.testing.assert_allclose(transforms[1][1]["translation"], [1.0, 2.1, 3.05])
+    (channel,) = about["omero"]["channels"]
+    assert (channel["label"], channel["color"]) == ("cells", "00FF00")
+    assert channel["window"] == {"start": 5.0, "end": 900.0, "min": 5.0, "max": 900.0}
+
+
+def described(group: zarr.Group) -> tuple[Any, Any]:
+    """Return the one multiscale image of a group, and all that stands beside it; 0.4 has no "ome"."""
+    about: Any = group.attrs.get("ome", group.attrs)
+    (told,) = about["multiscales"]
+    return told, about
 
 
 def test_ome_zarr_sorts_its_axes(tmp_path: Path) -> None:
     data, properties = KINDS["TZCYX dask"]
     saved(write_ome_zarr, tmp_path / "a.ome.zarr", data, **properties)
     group = zarr.open_group(tmp_path / "a.ome.zarr", mode="r")
-    (told,) = group.attrs["multiscales"]
+    told, _ = described(group)
     assert [axis["name"] for axis in told["axes"]] == ["t", "c", "z", "y", "x"]
     np.testing.assert_array_equal(group["0"][:], np.asarray(data).transpose(0, 2, 1, 3, 4))
+
+
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tif"])
+def test_a_saved_result_says_how_it_was_made(name: str, nearest: str, tmp_path: Path) -> None:
+    source = Image(pixels(16, 16))
+    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "b.ome.zarr"))
+    layer = result_layer(task, task.run(engine_for(nearest, "cpu")))
+    data, attributes, _ = layer.as_layer_data_tuple()
+    (write_ome_zarr if name.endswith("zarr") else write_ome_tiff)(str(tmp_path / name), data, attributes)
+    assert layer.metadata["esc"]["software"].startswith("esc-plugin ")
+    assert read_provenance(tmp_path / name) == read_provenance(tmp_path / "b.ome.zarr") == layer.metadata["esc"]
+
+
+def test_records_of_others_are_not_taken_for_ours(tmp_path: Path) -> None:
+    saved(
+        write_ome_zarr, tmp_path / "a.ome.zarr", pixels(8, 8), metadata={"esc": {"software": "another"}, "stain": object()}
+    )
+    assert read_provenance(tmp_path / "a.ome.zarr") == {}
 
 
 def test_ome_zarr_replaces_nothing(tmp_path: Path) -> None:
@@ -151,7 +180,7 @@ def test_a_cancelled_result_leaves_no_file(
     """Whenever it is cancelled: while it is computed, compared, moved or made smaller."""
     if large_planes:
         monkeypatch.setattr("napari_esc.job.SHARE_OF_MEMORY", 0)
-    monkeypatch.setattr("napari_esc.pyramid.SMALLEST_LEVEL", 8)
+    monkeypatch.setattr("esc_plugin.arrays.pyramid.SMALLEST_LEVEL", 8)
     source = Image(pixels(2, 16, 16))
     settings = Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr", difference=True)
     task, engine = Task.of(source, whole_region(source), settings), engine_for(nearest, "cpu")
@@ -175,7 +204,7 @@ def test_a_cancelled_result_leaves_no_file(
 def test_what_the_disk_has_no_room_for_is_refused_first(
     nearest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_esc.store.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    monkeypatch.setattr("esc_plugin.files.ome_zarr.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
     source = Image(pixels(16, 16))
     task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr"))
     with pytest.raises(ImageError, match=r"needs up to 2.54e-06 GB, and .* has 9.31e-07 GB left; choose another folder"):
@@ -183,22 +212,6 @@ def test_what_the_disk_has_no_room_for_is_refused_first(
     with pytest.raises(ImageError, match="needs up to"):
         saved(write_ome_zarr, tmp_path / "a.ome.zarr", pixels(32, 32))
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("none/a.ome.zarr", "there is no folder"),
-        ("a" * 300 + ".ome.zarr", "can't write"),
-        ("loop/a.ome.zarr", "can't write"),
-    ],
-)
-def test_a_target_that_cannot_be_is_one_line(name: str, told: str, tmp_path: Path) -> None:
-    if name.startswith("loop"):
-        (tmp_path / "loop").symlink_to("loop")
-        told = "no folder|can't write"
-    with pytest.raises(ImageError, match=told):
-        check_target(tmp_path / name)
 
 
 FULL = """
@@ -241,18 +254,6 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(share: str, nearest
     assert not list(tmp_path.iterdir())
 
 
-def test_two_runs_to_one_name_do_not_disturb_each_other(tmp_path: Path) -> None:
-    data, axes = pixels(8, 8), Axes("yx", (1.0, 1.0), (0.0, 0.0), ("pixel", "pixel"))
-    first, second = (OmeZarrImage(tmp_path / "a.ome.zarr", data.shape, data.dtype, axes) for _ in range(2))
-    first[:], second[:] = data, 0
-    first.finish("first")
-    with pytest.raises(ImageError, match="already something"):
-        second.finish("second")
-    second.discard()
-    np.testing.assert_array_equal(zarr.open_group(tmp_path / "a.ome.zarr", mode="r")["0"][:], data)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.ome.zarr"]
-
-
 def test_a_layer_that_cannot_be_read_is_one_line(nearest: str) -> None:
     import dask.array as da
 
@@ -269,22 +270,3 @@ def test_a_layer_that_cannot_be_read_is_one_line(nearest: str) -> None:
     away.append(True)
     with pytest.raises(ImageError, match=r"^can't read the layer: the share went away\.$"):
         task.run(engine_for(nearest, "cpu"))
-
-
-@pytest.mark.parametrize(
-    ("labels", "ndim", "letters"),
-    [
-        (("time", "channel", "y", "x"), 4, "tcyx"),
-        (("Z", "Y", "X"), 3, "zyx"),
-        (("-3", "-2", "-1"), 3, "zyx"),
-        (("y", "x", "z"), 3, "zyx"),  # a plane isn't yx: the labels can't be meant
-        ((), 5, "tczyx"),
-    ],
-)
-def test_axes_get_their_letters_from_labels_or_custom(labels: tuple[str, ...], ndim: int, letters: str) -> None:
-    assert letters_of(labels, ndim) == letters
-
-
-def test_six_axes_are_too_many() -> None:
-    with pytest.raises(ImageError, match="has 6"):
-        letters_of((), 6)

@@ -206,8 +206,8 @@ def test_cancel_stops_before_the_next_plane(nearest: str) -> None:
 
 
 def test_large_results_are_pyramids(nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_esc.pyramid.LARGEST_PLAIN", 100)
-    monkeypatch.setattr("napari_esc.pyramid.SMALLEST_LEVEL", 40)
+    monkeypatch.setattr("esc_plugin.arrays.pyramid.LARGEST_PLAIN", 100)
+    monkeypatch.setattr("esc_plugin.arrays.pyramid.SMALLEST_LEVEL", 40)
     source = Image(pixels(2, 60, 70), scale=(1, 0.5, 0.5))
     _, _, layer = upscaled(source, nearest)
     assert layer.multiscale

@@ -1,17 +1,17 @@
-"""What the axes of a layer are called and measured in, in the words of OME."""
+"""What the axes of an image are called and measured in, in the words of OME."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from esc_plugin import ImageError
+from ..errors import ImageError
 
 #: In the order that OME-Zarr asks for.
 LETTERS = "tczyx"
 LONG_NAMES = {"time": "t", "channel": "c", "channels": "c", "depth": "z", "plane": "z", "row": "y", "column": "x"}
-#: By the number of axes, for layers whose axes have no names. Napari shows channels as layers, so a fourth axis is time.
+#: By the number of axes, where they have no names. Viewers show channels as layers, so a fourth axis is time.
 USUAL = {2: "yx", 3: "zyx", 4: "tzyx", 5: "tczyx"}
 #: Words of pint, and the symbols of OME-TIFF. OME-Zarr takes the words.
 LENGTHS = {
@@ -29,7 +29,7 @@ TIMES = {"hour": "h", "minute": "min", "second": "s", "millisecond": "ms", "micr
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes of an image layer, without that of RGB samples.
+    """The axes of an image, without that of RGB samples.
 
     Attributes
     ----------
@@ -47,13 +47,32 @@ class Axes:
     units: tuple[str, ...]
 
     @classmethod
-    def of(cls, attributes: dict[str, Any], ndim: int) -> Axes:
-        """Read them from the attributes that a layer gives to a writer."""
+    def of(cls, attributes: Mapping[str, Any], ndim: int) -> Axes:
+        """Read the axes of an image with `ndim` of them from what a viewer knows.
+
+        Parameters
+        ----------
+        attributes : mapping
+            ``axis_labels``, ``scale``, ``translate`` and ``units``, each an entry per axis; what is missing is the usual.
+        """
         return cls(
             letters_of(attributes.get("axis_labels") or (), ndim),
             tuple(float(v) for v in attributes.get("scale", (1.0,) * ndim)),
             tuple(float(v) for v in attributes.get("translate", (0.0,) * ndim)),
             tuple(str(unit) for unit in attributes.get("units") or ("pixel",) * ndim),
+        )
+
+    def with_channel(self) -> Axes:
+        """Return the axes with channels behind them, which is what OME-Zarr makes of RGB samples."""
+        return Axes(f"{self.letters}c", (*self.scale, 1.0), (*self.translate, 0.0), (*self.units, "pixel"))
+
+    def in_order(self, order: Sequence[int]) -> Axes:
+        """Return the axes transposed, as `numpy.transpose` does it."""
+        return Axes(
+            "".join(self.letters[i] for i in order),
+            tuple(self.scale[i] for i in order),
+            tuple(self.translate[i] for i in order),
+            tuple(self.units[i] for i in order),
         )
 
 

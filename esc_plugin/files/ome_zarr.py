@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from esc_plugin import ImageError
-from esc_plugin.progress import stop_if_asked
-
-from .axes import LENGTHS, LETTERS, TIMES, Axes
-from .pyramid import fill_level, level_shapes
+from ..arrays.pyramid import fill_level, level_shapes
+from ..errors import ImageError
+from ..progress import Cancel, stop_if_asked
+from .ngff import CHUNK, DEFAULT_VERSION, Look, attributes_of, check_version, new_group, new_level
+from .ome_axes import LETTERS, Axes
 
 if TYPE_CHECKING:
     import zarr
 
-CHUNK = 512
+
+def save_ome_zarr(
+    path: Path,
+    image: Any,
+    axes: Axes,
+    *,
+    rgb: bool = False,
+    name: str = "image",
+    look: Look | None = None,
+    record: dict[str, Any] | None = None,
+    version: str = DEFAULT_VERSION,
+) -> None:
+    """Save an array as OME-Zarr with a pyramid, plane by plane.
+
+    Parameters
+    ----------
+    path, axes, rgb, version
+        As in `OmeZarrImage`.
+    image : array
+        (..., Y, X), or (..., Y, X, S) if `rgb`. Lazy arrays are read plane by plane.
+    name, look, record
+        As in `OmeZarrImage.finish`.
+
+    Raises
+    ------
+    ImageError
+        If there is something at `path`, the disk has no room, or OME-Zarr can't hold the image.
+    """
+    with new_image(path, image.shape, image.dtype, axes, rgb, version) as stored:
+        for index in np.ndindex(*image.shape[: image.ndim - 2 - rgb]):
+            stored[index] = np.asarray(image[index])
+        stored.finish(name, look=look, record=record)
 
 
 class OmeZarrImage:
@@ -33,13 +65,15 @@ class OmeZarrImage:
     path : Path
         Of the folder to make, such as ``cells.ome.zarr``.
     shape : tuple of int
-        Of the image as napari has it: (..., Y, X) or (..., Y, X, S).
+        Of the image as it comes in: (..., Y, X) or (..., Y, X, S).
     dtype : numpy.dtype
         Of the image.
     axes : Axes
-        Of the image.
+        Of the image, without S.
     rgb : bool
         Whether the last axis holds the samples of a pixel; on disk they become channels.
+    version : str
+        Of OME-Zarr: ``"0.5"`` or ``"0.4"``.
 
     Raises
     ------
@@ -47,29 +81,39 @@ class OmeZarrImage:
         If there is something of that name, its folder is missing or has no room, or OME-Zarr can't hold such an image.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype, axes: Axes, rgb: bool = False) -> None:
-        check_target(path, int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize)
-        letters = axes.letters + "c" * rgb
-        if len(set(letters)) < len(letters):
-            raise ImageError("OME-Zarr can't hold an image that has both channels and RGB samples.")
-        self.path, self.axes, self.letters = path, axes, letters
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        axes: Axes,
+        rgb: bool = False,
+        version: str = DEFAULT_VERSION,
+    ) -> None:
+        self.path, self.version = path, version
         self.shape, self.dtype, self.ndim = tuple(shape), np.dtype(dtype), len(shape)
+        check_version(version)
+        check_target(path, math.prod(self.shape) * self.dtype.itemsize)
+        self.axes = axes.with_channel() if rgb else axes
+        if len(set(self.axes.letters)) < len(self.axes.letters):
+            raise ImageError("OME-Zarr can't hold an image that has both channels and RGB samples.")
         # OME-Zarr prescribes the order of the axes.
-        self.order = sorted(range(len(letters)), key=lambda axis: LETTERS.index(letters[axis]))
+        self.order = sorted(range(self.ndim), key=lambda axis: LETTERS.index(self.axes.letters[axis]))
         # Its own, for another run may be writing to the same name.
         self.partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         self.scratch: np.memmap | None = None
         self.levels: list[zarr.Array] = []
         try:
-            self.group = _new_group(self.partial)
-            for i, level in enumerate(level_shapes(tuple(shape[axis] for axis in self.order), rgb=False)):
-                self.levels.append(_new_array(self.group, str(i), level, dtype))
+            self.group = new_group(self.partial, version)
+            letters = self.axes.in_order(self.order).letters
+            for i, level in enumerate(level_shapes(tuple(self.shape[axis] for axis in self.order), rgb=False)):
+                self.levels.append(new_level(self.group, str(i), level, self.dtype, letters))
         except BaseException:
             self.discard()
             raise
 
     def __setitem__(self, index: Any, values: Any) -> None:
-        """Store values at an index of whole numbers and slices, as in a NumPy array in the order of the layer's axes."""
+        """Store values at an index of whole numbers and slices, as in a NumPy array in the order of the image's axes."""
         place, kept = self._place(index)
         values = np.asarray(values)
         if values.ndim:
@@ -77,48 +121,59 @@ class OmeZarrImage:
         self.levels[0][place] = values
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """Return values, see `__setitem__`."""
+        """Return the values at an index of whole numbers and slices, in the order of the image's axes."""
         place, kept = self._place(index)
         return np.asarray(self.levels[0][place]).transpose(np.argsort(kept))
 
     def _place(self, index: Any) -> tuple[tuple[int | slice, ...], list[int]]:
-        """Return an index in the order on disk, and which of the layer's axes are left under it, in that order."""
+        """Return an index in the order on disk, and which of the image's axes are left under it, in that order."""
         index = index if isinstance(index, tuple) else (index,)
         filled = (*index, *(slice(None),) * (len(self.shape) - len(index)))
         return tuple(filled[axis] for axis in self.order), [a for a in self.order if isinstance(filled[a], slice)]
 
-    def planes_in_files(self) -> Any:
+    def planes_in_files(self) -> np.memmap:
         """Return an array in a scratch file beside the image, for planes that don't fit into memory; `finish` moves it."""
         with (self.partial / "scratch").open("w+b") as file:
             if hasattr(os, "posix_fallocate"):  # without room for it, a write into a map would end the process
-                os.posix_fallocate(file.fileno(), 0, int(np.prod(self.shape)) * self.dtype.itemsize)
+                os.posix_fallocate(file.fileno(), 0, math.prod(self.shape) * self.dtype.itemsize)
             self.scratch = np.memmap(file, self.dtype, "r+", shape=self.shape)
         return self.scratch
 
-    def finish(self, name: str, looks: dict[str, Any] | None = None, cancel: Callable[[], bool] | None = None) -> None:
+    def finish(
+        self,
+        name: str,
+        *,
+        look: Look | None = None,
+        record: dict[str, Any] | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
         """Add the pyramid and the metadata, and give the image its name.
 
         Parameters
         ----------
         name : str
             Of the image, inside the file.
-        looks : dict, optional
-            The layer's ``contrast_limits`` and ``colormap``, for viewers.
+        look : Look, optional
+            How viewers shall show it.
+        record : dict, optional
+            How it was made, as `esc_plugin.provenance` records it.
         cancel : callable, optional
             ``cancel() -> bool`` is asked between pieces of work; then `Cancelled` is raised.
         """
         self._take_scratch(cancel)
         for finer, coarser in zip(self.levels, self.levels[1:], strict=False):
             fill_level(finer, coarser, rgb=False, cancel=cancel)
-        self._describe(name, looks or {})
+        channels = self.shape[self.axes.letters.index("c")] if "c" in self.axes.letters else 1
+        axes, levels = self.axes.in_order(self.order), len(self.levels)
+        self.group.attrs.update(attributes_of(axes, levels, channels, name, self.version, look, record))
         check_target(self.path)
         self.partial.replace(self.path)
 
-    def _take_scratch(self, cancel: Callable[[], bool] | None) -> None:
+    def _take_scratch(self, cancel: Cancel | None) -> None:
         """Move what was written to the scratch file into the image."""
         if self.scratch is None:
             return
-        rows = self.letters.index("y")
+        rows = self.axes.letters.index("y")
         for index in np.ndindex(*self.shape[:rows]):
             for top in range(0, self.shape[rows], CHUNK):
                 stop_if_asked(cancel)
@@ -148,53 +203,29 @@ class OmeZarrImage:
         import dask.array as da
 
         back = tuple(int(axis) for axis in np.argsort(self.order))
-        return [da.from_zarr(str(self.path), component=str(i)).transpose(back) for i in range(len(self.levels))]
-
-    def _describe(self, name: str, looks: dict[str, Any]) -> None:
-        """Write the metadata of OME-Zarr 0.4, the version that the most programs read."""
-        datasets = [{"path": str(i), "coordinateTransformations": self._transforms(i)} for i in range(len(self.levels))]
-        axes = [self._axis(axis) for axis in self.order]
-        self.group.attrs["multiscales"] = [{"version": "0.4", "name": name, "axes": axes, "datasets": datasets}]
-        if "contrast_limits" in looks:
-            channels = [_channel(name, looks, i, self._channels) for i in range(self._channels)]
-            self.group.attrs["omero"] = {"channels": channels}
-
-    @property
-    def _channels(self) -> int:
-        return self.shape[self.letters.index("c")] if "c" in self.letters else 1
-
-    def _axis(self, axis: int) -> dict[str, str]:
-        letter = self.letters[axis]
-        if letter == "c":
-            return {"name": "c", "type": "channel"}
-        known = TIMES if letter == "t" else LENGTHS
-        unit = self.axes.units[axis]
-        kind = {"name": letter, "type": "time" if letter == "t" else "space"}
-        return kind | ({"unit": unit} if unit in known else {})
-
-    def _transforms(self, level: int) -> list[dict[str, Any]]:
-        """Return where a level lies: its first pixel is the mean of 2^level ones, and centred between them."""
-        scale, translate = [], []
-        for axis in self.order:
-            step = 2**level if self.letters[axis] in "yx" else 1
-            size, start = (self.axes.scale[axis], self.axes.translate[axis]) if axis < len(self.axes.scale) else (1.0, 0.0)
-            scale.append(size * step)
-            translate.append(start + size * (step - 1) / 2)
-        return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translate}]
+        from_zarr: Any = da.from_zarr  # which has no types
+        return [from_zarr(str(self.path), component=str(i)).transpose(back) for i in range(len(self.levels))]
 
 
 @contextmanager
-def new_image(path: Path, *about: Any) -> Iterator[OmeZarrImage]:
+def new_image(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    axes: Axes,
+    rgb: bool = False,
+    version: str = DEFAULT_VERSION,
+) -> Iterator[OmeZarrImage]:
     """Make an `OmeZarrImage` to be filled and finished. If that fails, nothing stays.
 
     Raises
     ------
     ImageError
-        If the disk refuses it; see `OmeZarrImage`, which takes the same parameters.
+        If the disk refuses it, or as `OmeZarrImage`, which takes the same parameters.
     """
     image = None
     try:
-        image = OmeZarrImage(path, *about)
+        image = OmeZarrImage(path, shape, dtype, axes, rgb, version)
         yield image
     except OSError as error:
         if image is not None:
@@ -237,37 +268,3 @@ def check_target(path: Path, nbytes: int = 0) -> None:
 
 def _refused(path: Path, error: OSError) -> ImageError:
     return ImageError(f"can't write {str(path)!r}: {error.strerror or error}.")
-
-
-def _new_group(path: Path) -> Any:
-    try:
-        import zarr
-    except ImportError:
-        raise ImageError("OME-Zarr files need zarr 3 (and Python 3.11): pip install 'esc-plugin[napari]'.") from None
-    return zarr.open_group(str(path), mode="w", zarr_format=2)
-
-
-def _new_array(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-    from numcodecs import Blosc  # type: ignore[import-untyped]
-
-    return group.create_array(
-        name=name,
-        shape=shape,
-        chunks=(*(1,) * (len(shape) - 2), min(CHUNK, shape[-2]), min(CHUNK, shape[-1])),
-        dtype=np.dtype(dtype).newbyteorder("<") if np.dtype(dtype).itemsize > 1 else dtype,
-        compressors=Blosc("zstd", clevel=3, shuffle=Blosc.SHUFFLE),
-        chunk_key_encoding={"name": "v2", "separator": "/"},
-    )
-
-
-def _channel(name: str, looks: dict[str, Any], index: int, count: int) -> dict[str, Any]:
-    low, high = (float(value) for value in looks["contrast_limits"])
-    colors = np.asarray(looks.get("colormap", {}).get("colors", [[1, 1, 1]]))
-    brightest = [round(255 * float(value)) for value in colors[-1][:3]]
-    color = brightest if count == 1 else [255 * (index % 3 == k) for k in range(3)] if count == 3 else [255] * 3
-    return {
-        "label": name if count == 1 else f"{name} {index + 1}",
-        "color": "".join(f"{value:02X}" for value in color),
-        "active": True,
-        "window": {"start": low, "end": high, "min": low, "max": high},
-    }
