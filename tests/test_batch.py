@@ -321,7 +321,7 @@ def test_command_line_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert "0 upscaled, 2 skipped" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("place", ["esc_plugin.engine.run.Run.execute", "esc_plugin.files.encoding.write_photo"])
+@pytest.mark.parametrize("place", ["esc_plugin.engine.run.Run.execute", "esc_plugin.files.write.encode"])
 def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     def interrupt(first: Any, *_: Any) -> None:
         if not isinstance(first, io.BytesIO):  # in which is only tried what can be written

@@ -464,7 +464,7 @@ def test_a_failing_writer_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         file.write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("esc_plugin.files.encoding.write_photo", fail)
+    monkeypatch.setattr("esc_plugin.files.write.encode", fail)
     (tmp_path / "out.png").write_bytes(b"old")
     Image.fromarray(noise((4, 4))).save(tmp_path / "in.png")
     with pytest.raises(ImageError, match="disk full"):
@@ -561,6 +561,13 @@ def test_what_another_format_has_no_place_for_is_named(tmp_path: Path) -> None:
     for suffix, notes in ((".png", []), (".webp", ["WEBP has no place for its text, resolution"])):
         result = Batch(NEAREST).upscale_file(Job(tmp_path / "in.png", tmp_path / f"out{suffix}"))
         assert result.notes == notes
+
+
+def test_deep_gray_of_either_byte_order_becomes_a_png(tmp_path: Path) -> None:
+    for byteorder in "<>":
+        tifffile.imwrite(tmp_path / "in.tif", noise((6, 7), np.uint16), byteorder=byteorder)
+        out = upscaled(tmp_path / "in.tif", ".png")
+        np.testing.assert_array_equal(cv2.imread(str(out), cv2.IMREAD_UNCHANGED), large(noise((6, 7), np.uint16)))
 
 
 def test_without_imagecodecs_there_is_a_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ from ..arrays.layout import layout_of
 from ..arrays.levels import measure_levels
 from ..disk import check_free, identities
 from ..errors import Cancelled, EscError, ImageError
-from ..files import check_target, read_picture, write_picture
-from ..files.picture import MAX_PIXELS, Picture, empty_array
+from ..files import Picture, check_target, empty_array, read_picture, write_picture
+from ..files.picture import MAX_PIXELS
 from ..provenance import provenance_of
 from .jobs import Job, Wish
 from .refused import refusals

@@ -14,15 +14,20 @@ from typing import NamedTuple
 from ..arrays.sizes import fit_size, target_size
 from ..disk import name_key
 from ..errors import ImageError
-from ..files import FORMATS, SUFFIXES
-from ..files.photo import READ, is_photo
-from ..files.tiff_read import is_tiff
+from ..files.formats import (
+    DEFAULT,
+    readable_suffixes,
+    recognised,
+    suffixes_where,
+    unlike_any,
+    with_suffix,
+    writable_suffixes,
+    written_as,
+)
 from ..texts import check_path
 
 #: What a template may name; ``from`` is the image's own suffix, ``ext`` that of the result.
 FIELDS = ("folder", "stem", "ext", "from", "model", "scale")
-#: Formats that keep every value that is written.
-EXACT = ("PNG", "TIFF")
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def find_images(named: Sequence[str | Path], recursive: bool = False) -> list[Fo
 
 
 def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return path.is_file() and path.suffix.lower() in readable_suffixes() and not path.name.startswith(".")
 
 
 def plan_jobs(
@@ -141,8 +146,8 @@ def plan_jobs(
     ImageError
         If all images would go to one file, see `refusals` for some of them, or a file can't be written as its name says.
     """
-    if suffix is not None and suffix.lower() not in FORMATS:
-        raise ImageError(f"can't write {suffix!r} files; known are {', '.join(FORMATS)}.")
+    if suffix is not None and with_suffix(suffix) is None:
+        raise ImageError(f"can't write {suffix!r} files; known are {', '.join(writable_suffixes())}.")
     default = "{stem}_x{scale}.{ext}" if label[:1].isdigit() and "x" not in label else "{stem}_{scale}.{ext}"
     pattern, folder = str(output or ""), None
     if output is None:
@@ -152,10 +157,7 @@ def plan_jobs(
     _check_pattern(pattern)
     jobs = []
     for path, inside, searched in images:
-        kept = suffix or (path.suffix if path.suffix.lower() in FORMATS else ".png")
-        stem = path.stem
-        if stem.lower().endswith(".ome") and kept.lower() in (".tif", ".tiff"):  # the convention for OME's TIFF
-            stem, kept = stem[:-4], stem[-4:] + kept
+        stem, kept = _stem_and_suffix(path, suffix)
         values = {"folder": str(path.parent), "stem": stem, "ext": kept.lstrip("."), "from": path.suffix.lstrip(".")}
         values |= {"model": model, "scale": label}
         target = Path(pattern.format(**values)) if "{" in pattern else Path(pattern)
@@ -168,6 +170,13 @@ def plan_jobs(
     return jobs
 
 
+def _stem_and_suffix(path: Path, suffix: str | None) -> tuple[str, str]:
+    """Return name and suffix of a result: its image's own, unless another format is asked for or that one isn't written."""
+    kept = suffix or (path.suffix if written_as(path) else DEFAULT.suffixes[0])
+    stem, inner = (with_suffix(kept) or DEFAULT).split_stem(path.stem)
+    return stem, inner + kept
+
+
 def _is_folder(output: str) -> bool:
     if not output:
         raise ImageError("the name of the output is empty.")
@@ -176,15 +185,13 @@ def _is_folder(output: str) -> bool:
 
 
 def _check_suffix(target: Path, wanted: str | None) -> None:
-    form = FORMATS.get(target.suffix.lower())
+    form = written_as(target)
     if form is None:
-        raise ImageError(
-            f"can't write {target.name!r}; what can be written is {', '.join(FORMATS)}, and a folder ends in a slash."
-        )
-    if wanted and form != FORMATS[wanted.lower()]:
-        raise ImageError(
-            f"{target.name!r} is {form}, but {wanted.lower().lstrip('.')!r} was asked for; leave one of them out."
-        )
+        known = ", ".join(writable_suffixes())
+        raise ImageError(f"can't write {target.name!r}; what can be written is {known}, and a folder ends in a slash.")
+    if wanted and form is not with_suffix(wanted):
+        asked = wanted.lower().lstrip(".")
+        raise ImageError(f"{target.name!r} is {form.name}, but {asked!r} was asked for; leave one of them out.")
 
 
 def _check_pattern(pattern: str) -> None:
@@ -201,10 +208,11 @@ def _check_pattern(pattern: str) -> None:
 def check_exact(jobs: Sequence[Job]) -> None:
     """Raise an `ImageError` if the averages that a result shall keep would be lost by its file's compression."""
     for job in jobs:
-        form = FORMATS[job.target.suffix.lower()]
-        if form not in EXACT:
+        form = written_as(job.target)
+        if form and not form.exact:
+            exact = " or ".join(suffixes_where(lambda form: form.exact)).replace(".", "")
             raise ImageError(
-                f"{form} would lose the averages that consistency keeps; write png or tif, not {job.target.name!r}."
+                f"{form.name} would lose the averages that consistency keeps; write {exact}, not {job.target.name!r}."
             )
 
 
@@ -214,13 +222,13 @@ def check_source(path: Path) -> None:
         check_path(path)
         if not stat.S_ISREG(path.stat().st_mode):
             raise ImageError(f"{str(path)!r} is no file.")
-        found = is_tiff(path) or is_photo(path)
+        found = recognised(path)
     except FileNotFoundError:
         raise ImageError(f"there is no file {str(path)!r}.") from None
     except OSError as error:
         raise ImageError(f"can't read {str(path)!r}: {error.strerror or error}.") from None
-    if not found:
-        raise ImageError(f"{str(path)!r} is no image that can be read: it starts like none of {', '.join(READ)}, TIFF.")
+    if found is None:
+        raise ImageError(unlike_any(path))
 
 
 def check_place(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from ..disk import check_free, identities, name_key
 from ..errors import EscError
 from ..files import made_by
+from ..files.formats import bare_stem
 from .jobs import Job
 
 
@@ -37,7 +38,7 @@ def _is_result(path: Path, targets: Collection[str], stems: set[str]) -> bool:
 
 
 def _stem(path: Path) -> str:
-    return path.stem.casefold().removesuffix(".ome")
+    return bare_stem(path).casefold()
 
 
 def _stems_in(folder: Path) -> set[str]:

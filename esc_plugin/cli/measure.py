@@ -64,9 +64,10 @@ def compare(
     """Draw bicubic and model side by side."""
     from ..batch.jobs import check_source
     from ..catalog.lookup import look_up
-    from ..files import FORMATS, made_by
+    from ..files import made_by
+    from ..files.formats import writable_suffixes
 
-    opt.check_output(output, list(FORMATS), image, overwrite=overwrite, ours=made_by("compare"))
+    opt.check_output(output, writable_suffixes(), image, overwrite=overwrite, ours=made_by("compare"))
     check_source(image)
     source = f"esc-nano-x{scale}" if model is None else model
     look_up(source)

@@ -10,29 +10,23 @@ from typing import IO, Any
 
 import numpy as np
 
-from .photo import write_photo
+from .format import Format
 from .picture import Picture
-from .tiff_write import write_tiff
+from .tiff_notes import Piece
 
 #: Pixels a side of what is tried.
 TRIAL_SIDE = 16
-#: What an image is without: the fields of a picture, then those of its TIFF.
+#: What an image can do without: the fields of a picture; those of its TIFF are named by `TiffNotes.pieces`.
 DECORATION = ("icc", "xmp", "provenance", "exif", "iptc", "dpi", "comment", "chunks")
-#: These decide how the pixels are stored; a TIFF without them is another kind of file.
-NEEDED_OPTIONS = ("bigtiff", "byteorder")
-
-Piece = tuple[str, Any]
 
 
-def encode(file: IO[bytes], picture: Picture, form: str, quality: int | None = None) -> None:
-    """Write a picture to an open file."""
-    if form == "TIFF":
-        write_tiff(file, picture)
-    else:
-        write_photo(file, picture, form, quality)
+def encode(file: IO[bytes], picture: Picture, form: Format, quality: int | None = None) -> None:
+    """Write a picture to a file that is open for reading too, in a format that is written."""
+    assert form.write is not None
+    form.write(file, picture, quality)
 
 
-def refusal(picture: Picture, form: str) -> str:
+def refusal(picture: Picture, form: Format) -> str:
     """Return why such a picture can't be written, or nothing if it can."""
     try:
         with warnings.catch_warnings():
@@ -43,7 +37,7 @@ def refusal(picture: Picture, form: str) -> str:
     return ""
 
 
-def fitted(picture: Picture, form: str) -> Picture:
+def fitted(picture: Picture, form: Format) -> Picture:
     """Return the picture without the decoration that its format refuses, named in its notes.
 
     One thing after the other is added to the bare pixels, as long as they can be written together.
@@ -56,43 +50,21 @@ def fitted(picture: Picture, form: str) -> Picture:
         if not refusal(without(picture, rest), form):
             dropped = rest
     if dropped:
-        picture.notes.append(f"{form} can't hold its {', '.join(str(name) for _, name in dropped)}, which is left out")
+        picture.notes.append(f"{form.name} can't hold its {', '.join(str(name) for _, name in dropped)}, which is left out")
     return without(picture, dropped)
 
 
 def pieces(picture: Picture) -> list[Piece]:
     """Return what an image can do without, by where it is and its name."""
     found: list[Piece] = [("picture", name) for name in DECORATION if getattr(picture, name)]
-    if picture.tiff is None:
-        return found
-    tiff = picture.tiff
-    found += [("tiff", "resolution")] if tiff.resolution else []
-    found += [("option", name) for name, value in tiff.options.items() if value is not None and name not in NEEDED_OPTIONS]
-    if isinstance(tiff.metadata, dict):
-        return found + [("metadata", name) for name in tiff.metadata]
-    return found + ([("tiff", "metadata")] if tiff.metadata else [])
+    return found + (picture.tiff.pieces() if picture.tiff else [])
 
 
 def without(picture: Picture, dropped: Collection[Piece]) -> Picture:
     """Return a picture without some of its `pieces`; its notes stay the same list."""
     empty: dict[str, Any] = {"chunks": [], "provenance": {}}
     fields: dict[str, Any] = {name: empty.get(name) for where, name in dropped if where == "picture"}
-    return replace(picture, tiff=picture.tiff and _without(picture.tiff, dropped), **fields)
-
-
-def _without(tiff: Any, dropped: Collection[Piece]) -> Any:
-    options = {name: value for name, value in tiff.options.items() if ("option", name) not in dropped}
-    if ("option", "compression") in dropped:
-        options["compression"] = "zlib"  # which every tifffile can write
-    changes: dict[str, Any] = {"options": options}
-    if isinstance(tiff.metadata, dict):
-        changes["metadata"] = {k: v for k, v in tiff.metadata.items() if ("metadata", k) not in dropped}
-    elif ("tiff", "metadata") in dropped:
-        # tifffile's own kind says at least which axes there are.
-        changes |= {"metadata": {}, "kind": "shaped"} if tiff.kind == "ome" else {"metadata": None}
-    if ("tiff", "resolution") in dropped:
-        changes["resolution"] = None
-    return replace(tiff, **changes)
+    return replace(picture, tiff=picture.tiff and picture.tiff.without(dropped), **fields)
 
 
 def _tiny(picture: Picture) -> Picture:

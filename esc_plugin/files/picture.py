@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ImageError
 from ..memory import free_host_bytes
 from . import xmp as packets
+from .tiff_notes import TiffNotes
 
 #: A file that claims more pixels than this is refused unless the caller says otherwise: it is damaged or meant to harm.
 MAX_PIXELS = 500_000_000
@@ -26,11 +27,12 @@ class Picture:
     Attributes
     ----------
     pixels : array
-        See `Upscaler.__call__`; it may be read from the file when it is indexed.
+        A shape, a dtype, and values for an index, in the order of `axes`: (Y, X), (Y, X, S), or a stack such as
+        (T, Z, C, Y, X). They may be read from the file when they are indexed.
     axes : str
         A letter for each axis.
     format : str
-        Of the file: PNG, JPEG, WEBP, AVIF, TIFF, BMP, GIF or PPM.
+        Of the file: the name of an entry in `esc_plugin.files.formats`, such as ``"PNG"``.
     lossy : bool
         Whether the file's compression is.
     icc, xmp, iptc : bytes, optional
@@ -44,9 +46,10 @@ class Picture:
     chunks : list of (bytes, bytes)
         PNG chunks that say something of text or colour, as they are.
     provenance : dict
-        How the image was made, see `esc_plugin.provenance`; empty if nobody says. It is written into the XMP packet.
-    tiff : Any
-        What only TIFF knows, see `esc_plugin.files.tiff_read`.
+        How the image was made, as `esc_plugin.provenance` records it; empty if nobody says. It is written into the XMP
+        packet.
+    tiff : TiffNotes, optional
+        How a TIFF was written: its kind, metadata, resolution and layout.
     notes : list of str
         What can't be kept, for the user to read.
     """
@@ -63,7 +66,7 @@ class Picture:
     comment: bytes | None = None
     chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
-    tiff: Any = None
+    tiff: TiffNotes | None = None
     notes: list[str] = field(default_factory=list)
 
     @property

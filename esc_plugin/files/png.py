@@ -1,12 +1,14 @@
-"""What Pillow doesn't do for PNG: 16 bits per sample of colour, and chunks that stay as they are."""
+"""PNG, with what Pillow doesn't do for it: 16 bits per sample of colour, and chunks that stay as they are."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +17,9 @@ from PIL import Image
 
 from ..errors import ImageError
 from .exif import resized_exif
+from .format import Format
 from .picture import Picture
+from .pillow import PLAIN_AXES, PLAIN_TYPES, opened_still, packet_of, picture_of
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD_BYTES = len(SIGNATURE) + 25  # with IHDR, which always comes first
@@ -26,6 +30,14 @@ OTHERWISE_KEPT = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"Raw prof
 #: Chunks before the pixels are read up to this size each; no real text is longer.
 MAX_CHUNK_BYTES = 64 * 2**20
 INCHES_PER_METRE = 1 / 0.0254
+
+
+def read_png(path: Path, max_pixels: int) -> Picture:
+    """Read a still PNG."""
+    with opened_still(path, "PNG", max_pixels) as image:
+        picture = picture_of(image, "PNG", max_pixels, read_deep(path) if is_deep_colour(path) else None)
+        picture.chunks = kept_chunks(path)
+        return picture
 
 
 def chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
@@ -56,7 +68,7 @@ def is_deep_colour(path: Path) -> bool:
 
 def read_deep(path: Path) -> np.ndarray:
     """Decode a PNG of 16 bits per sample as (H, W), (H, W, 2), (H, W, 3) or (H, W, 4) uint16."""
-    pixels = require_imagecodecs().png_decode(path.read_bytes())
+    pixels: np.ndarray = require_imagecodecs().png_decode(path.read_bytes())
     transparent = next((data for name, data in chunks(path) if name == b"tRNS"), b"")
     if transparent and pixels.ndim == 3 and pixels.shape[2] == 3:
         key = struct.unpack(">3H", transparent[:6])
@@ -64,14 +76,21 @@ def read_deep(path: Path) -> np.ndarray:
     return pixels
 
 
-def write_png(file: IO[bytes], picture: Picture) -> None:
-    """Write gray, LA, RGB or RGBA of 8 or 16 bits, or bool, with what the picture carries."""
+def check_png(picture: Picture, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise an `ImageError` if what encodes 16 bits of colour isn't there."""
+    if dtype.name == "uint16" and "S" in picture.axes:
+        require_imagecodecs()
+
+
+def write_png(file: IO[bytes], picture: Picture, quality: int | None = None) -> None:
+    """Write gray, LA, RGB or RGBA of 8 or 16 bits, or bool, with what the picture carries; nothing is lossy here."""
     pixels = np.asarray(picture.pixels)
+    pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
     with tempfile.TemporaryFile() as pure:
         if pixels.dtype == np.uint16 and pixels.ndim == 3:
-            pure.write(require_imagecodecs().png_encode(np.ascontiguousarray(pixels, np.uint16)))
+            pure.write(require_imagecodecs().png_encode(pixels))
         else:
-            Image.fromarray(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))).save(pure, "PNG")
+            Image.fromarray(pixels).save(pure, "PNG")
         pure.seek(0)
         file.write(pure.read(HEAD_BYTES))
         for name, data in _chunks_of(picture):
@@ -105,3 +124,19 @@ def require_imagecodecs() -> Any:
     except ImportError:
         raise ImageError("PNG with 16 bits per colour needs imagecodecs: pip install 'esc-plugin[files]'.") from None
     return imagecodecs
+
+
+PNG = Format(
+    "PNG",
+    (".png",),
+    starts=re.compile(re.escape(SIGNATURE)),
+    read=read_png,
+    packet=partial(packet_of, name="PNG"),
+    write=write_png,
+    check=check_png,
+    dtypes=(*PLAIN_TYPES, "uint16"),
+    axes=PLAIN_AXES,
+    largest_side=2**31 - 1,
+    exact=True,
+    keeps=frozenset({"text", "gamma and primaries", "comment", "resolution"}),
+)

@@ -27,7 +27,7 @@ class Watched(io.BufferedReader):
     limit = inf
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """See `io.BufferedReader`.
+        """Return up to `size` bytes, all that are left if it is negative.
 
         Raises
         ------

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from ..errors import ImageError
-from .photo import from_cmyk, srgb_profile
+from .colours import from_cmyk, srgb_profile
 from .picture import check_size
 
 #: Stacks from this size on are read page by page.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from ..errors import ImageError
 from . import exif
 from .ome_xml import resized_ome
 from .picture import MAX_PIXELS, Picture, check_size, oriented
+from .tiff_notes import TiffNotes
 from .tiff_open import open_tiff
 from .tiff_pixels import check_complete, colour_or_channels, inverted, read_pixels, through_palette, through_profile
 
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PER_INCH = {2: 1.0, 3: 2.54}  # by ResolutionUnit
 #: Text and numbers about the image as a whole; they stay.
 KEPT_TAGS = (269, 271, 272, 285, 315, 316, 33432)  # document, make, model, page, artist, host computer, copyright
@@ -41,42 +40,6 @@ COMPRESSIONS = {
     "LZW": "lzw",
     "ZSTD": "zstd",
 }
-
-
-@dataclass
-class TiffNotes:
-    """How the file was written, to write its successor the same way.
-
-    Attributes
-    ----------
-    kind : {"imagej", "ome", "shaped", "plain"}
-        Whose metadata it has.
-    metadata : dict or str
-        ImageJ's or tifffile's entries; OME-XML; a plain description.
-    resolution : tuple, optional
-        Pixels per unit along x and y, and the unit's number.
-    options : dict
-        Tiles, compression, BigTIFF, byte order, extra tags, as `tifffile.imwrite` takes them.
-    scale : tuple of float
-        What `enlarged` was told, along y and x.
-    """
-
-    kind: str = "plain"
-    metadata: Any = None
-    resolution: tuple[float, float, int] | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    scale: tuple[float, float] = (1.0, 1.0)
-
-    def enlarged(self, sy: float, sx: float) -> TiffNotes:
-        """Return the notes of an image that is larger by these factors, but covers the same area."""
-        x, y, unit = self.resolution or (0.0, 0.0, 1)
-        return replace(self, scale=(sy, sx), resolution=(x * sx, y * sy, unit) if self.resolution else None)
-
-
-def is_tiff(path: Path) -> bool:
-    """Whether a file starts like a TIFF."""
-    with path.open("rb") as file:
-        return file.read(4) in MAGIC
 
 
 def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -139,7 +102,8 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
 def xmp_of_tiff(path: Path) -> bytes | None:
     """Return the XMP packet of a TIFF; only its first page is looked at."""
     with tifffile.TiffFile(path) as tif:
-        return tif.pages.first.tags.valueof(XMP_TAG)
+        packet = tif.pages.first.tags.valueof(XMP_TAG)
+    return packet if isinstance(packet, bytes) else None
 
 
 def _name(kind: Any, value: int | None) -> str:

@@ -14,7 +14,8 @@ from ..errors import ImageError
 from . import exif
 from .ome_xml import resized_ome
 from .picture import Picture
-from .tiff_read import DESCRIPTION_TAG, ICC_TAG, XMP_TAG, TiffNotes
+from .tiff_notes import TiffNotes
+from .tiff_read import DESCRIPTION_TAG, ICC_TAG, XMP_TAG
 
 #: A TIFF that isn't a BigTIFF ends before 4 GiB; a part of that is for what isn't pixels.
 CLASSIC_LIMIT = 2**32 - 2**25
@@ -22,8 +23,11 @@ CLASSIC_LIMIT = 2**32 - 2**25
 IMAGEJ_UNICODE = ("Info", "Labels", "Properties")
 
 
-def write_tiff(file: IO[bytes], picture: Picture) -> None:
-    """Write a picture as the kind of TIFF that it was, or as a plain one, to a file that is open for reading too."""
+def write_tiff(file: IO[bytes], picture: Picture, quality: int | None = None) -> None:
+    """Write a picture as the kind of TIFF that it was, or as a plain one, to a file that is open for reading too.
+
+    Nothing is lossy here, so no quality is asked for.
+    """
     pixels, axes = picture.pixels, picture.axes
     notes = picture.tiff or _plain_notes(picture)
     options = dict(notes.options)

@@ -17,7 +17,8 @@ import torch
 from ..arrays.bicubic import imresize
 from ..disk import replacing
 from ..errors import EscError, ImageError, needs
-from ..files import SUFFIXES, read_picture
+from ..files import read_picture
+from ..files.formats import readable_suffixes
 from ..upscaler import Upscaler
 
 #: A perceptual distance between two images, (H, W, 3) or (H, W), uint8.
@@ -211,7 +212,7 @@ def write_scores(path: Path, scores: list[Score]) -> None:
 
 
 def _images(folder: Path) -> list[Path]:
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in readable_suffixes()) if folder.is_dir() else []
     if not paths:
         raise ImageError(f"there are no images in the folder {str(folder)!r}.")
     return paths

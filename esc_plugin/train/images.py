@@ -15,7 +15,8 @@ from ..arrays.layout import layout_of
 from ..arrays.levels import measure_levels
 from ..disk import replacing, write_text
 from ..errors import ImageError
-from ..files import SUFFIXES, read_picture
+from ..files import read_picture
+from ..files.formats import readable_suffixes
 from ..progress import Progress
 from .folder import TAG, TAG_NAME
 
@@ -74,7 +75,9 @@ def find_training_images(folders: Sequence[str | Path]) -> list[Path]:
             continue
         if not folder.is_dir():
             raise ImageError(f"there is no folder {str(folder)!r}.")
-        inside = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        inside = sorted(
+            p for p in folder.rglob("*") if p.suffix.lower() in readable_suffixes() and not p.name.startswith(".")
+        )
         if not inside:
             raise ImageError(f"there are no images in the folder {str(folder)!r}.")
         found += inside

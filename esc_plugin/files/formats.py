@@ -1,0 +1,70 @@
+"""The table of formats: a line for each, and questions about all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from .avif import AVIF
+from .format import HEAD_BYTES, Format
+from .jpeg import JPEG
+from .png import PNG
+from .stills import BMP, GIF, PPM
+from .tiff import TIFF
+from .webp import WEBP
+
+#: A new format is a file with a `Format`, and a place in this list.
+FORMATS: list[Format] = [PNG, JPEG, WEBP, AVIF, TIFF, BMP, GIF, PPM]
+#: What an image becomes whose own format is only read.
+DEFAULT = PNG
+
+
+def readable_suffixes() -> list[str]:
+    """Return what is looked for in folders. Files that are named are read by their content, whatever they are called."""
+    return [suffix for form in FORMATS for suffix in form.suffixes]
+
+
+def writable_suffixes() -> list[str]:
+    """Return the suffixes that a result can have."""
+    return suffixes_where(lambda form: True, every=True)
+
+
+def suffixes_where(test: Callable[[Format], bool], every: bool = False) -> list[str]:
+    """Return the usual suffix, or every one, of each format that is written and passes a test."""
+    found = [form for form in FORMATS if form.write and test(form)]
+    return [suffix for form in found for suffix in (form.suffixes if every else form.suffixes[:1])]
+
+
+def written_as(path: Path) -> Format | None:
+    """Return the format that a file's name asks for; ``None`` if none is written to such a file."""
+    return with_suffix(path.suffix)
+
+
+def with_suffix(suffix: str) -> Format | None:
+    """Return the format that is written to files with a suffix, such as ``".png"``; ``None`` if none is."""
+    return next((form for form in FORMATS if form.write and suffix.lower() in form.suffixes), None)
+
+
+def recognised(path: Path) -> Format | None:
+    """Return the format that a file starts like, whatever it is called; ``None`` if it starts like none.
+
+    Raises
+    ------
+    OSError
+        If it can't be opened.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    return next((form for form in FORMATS if form.starts.match(head)), None)
+
+
+def unlike_any(path: Path) -> str:
+    """Return the line that tells a user that a file starts like none of the formats."""
+    names = ", ".join(form.name for form in FORMATS)
+    return f"{str(path)!r} is no image that can be read: it starts like none of {names}."
+
+
+def bare_stem(path: Path) -> str:
+    """Return a file's name without its suffix, both of them where they belong together: "a" of ``a.ome.tif``."""
+    form = written_as(path)
+    return form.split_stem(path.stem)[0] if form else path.stem

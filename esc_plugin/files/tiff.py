@@ -1,0 +1,22 @@
+"""TIFF: any type, any axes, and the kinds of it that ImageJ and OME have."""
+
+from __future__ import annotations
+
+import re
+
+from .format import Format
+from .tiff_read import read_tiff, xmp_of_tiff
+from .tiff_write import check_tiff, write_tiff
+
+TIFF = Format(
+    "TIFF",
+    (".tif", ".tiff"),
+    starts=re.compile(rb"II[*+]\0|MM\0[*+]"),
+    read=read_tiff,
+    packet=xmp_of_tiff,
+    write=write_tiff,
+    check=check_tiff,
+    exact=True,
+    keeps=frozenset({"TIFF metadata", "resolution"}),
+    inner_suffix=".ome",
+)
