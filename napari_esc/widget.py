@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from esc_plugin import EscError, HubError
-from esc_plugin.files.ome_zarr import check_target
+from esc_plugin.files.room import check_target
 
 from . import geometry
 from .controls import LayerBox

@@ -14,7 +14,9 @@ from esc_plugin.files import read_picture, read_provenance
 from esc_plugin.files.ngff import Look
 from esc_plugin.files.ome_axes import Axes, letters_of
 from esc_plugin.files.ome_tiff import save_ome_tiff
-from esc_plugin.files.ome_zarr import OmeZarrImage, check_target, save_ome_zarr
+from esc_plugin.files.ome_zarr import save_ome_zarr
+from esc_plugin.files.ome_zarr_image import OmeZarrImage
+from esc_plugin.files.room import check_target
 from esc_plugin.provenance import record_of_command
 
 RECORD = record_of_command("upscale", model="toy & <co>", levels=[[0.0, 1.0]])

@@ -1,27 +1,18 @@
-"""An OME-Zarr image that is filled plane by plane: for results that are larger than memory, and for saving."""
+"""Images as OME-Zarr: whole under their name, or not there."""
 
 from __future__ import annotations
 
-import math
-import os
-import shutil
-import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from ..arrays.pyramid import fill_level, level_shapes
-from ..errors import ImageError
-from ..progress import Cancel, stop_if_asked
-from .ngff import CHUNK, DEFAULT_VERSION, Look, attributes_of, check_version, new_group, new_level
-from .ome_axes import LETTERS, Axes
-
-if TYPE_CHECKING:
-    import zarr
+from .ngff import DEFAULT_VERSION, Look
+from .ome_axes import Axes
+from .ome_zarr_image import OmeZarrImage
+from .room import refused
 
 
 def save_ome_zarr(
@@ -57,156 +48,6 @@ def save_ome_zarr(
         stored.finish(name, look=look, record=record)
 
 
-class OmeZarrImage:
-    """A new image on disk, with a pyramid. It appears under its name only when it is complete.
-
-    Parameters
-    ----------
-    path : Path
-        Of the folder to make, such as ``cells.ome.zarr``.
-    shape : tuple of int
-        Of the image as it comes in: (..., Y, X) or (..., Y, X, S).
-    dtype : numpy.dtype
-        Of the image.
-    axes : Axes
-        Of the image, without S.
-    rgb : bool
-        Whether the last axis holds the samples of a pixel; on disk they become channels.
-    version : str
-        Of OME-Zarr: ``"0.5"`` or ``"0.4"``.
-
-    Raises
-    ------
-    ImageError
-        If there is something of that name, its folder is missing or has no room, or OME-Zarr can't hold such an image.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        shape: tuple[int, ...],
-        dtype: np.dtype,
-        axes: Axes,
-        rgb: bool = False,
-        version: str = DEFAULT_VERSION,
-    ) -> None:
-        self.path, self.version = path, version
-        self.shape, self.dtype, self.ndim = tuple(shape), np.dtype(dtype), len(shape)
-        check_version(version)
-        check_target(path, math.prod(self.shape) * self.dtype.itemsize)
-        self.axes = axes.with_channel() if rgb else axes
-        if len(set(self.axes.letters)) < len(self.axes.letters):
-            raise ImageError("OME-Zarr can't hold an image that has both channels and RGB samples.")
-        # OME-Zarr prescribes the order of the axes.
-        self.order = sorted(range(self.ndim), key=lambda axis: LETTERS.index(self.axes.letters[axis]))
-        # Its own, for another run may be writing to the same name.
-        self.partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-        self.scratch: np.memmap | None = None
-        self.levels: list[zarr.Array] = []
-        try:
-            self.group = new_group(self.partial, version)
-            letters = self.axes.in_order(self.order).letters
-            for i, level in enumerate(level_shapes(tuple(self.shape[axis] for axis in self.order), rgb=False)):
-                self.levels.append(new_level(self.group, str(i), level, self.dtype, letters))
-        except BaseException:
-            self.discard()
-            raise
-
-    def __setitem__(self, index: Any, values: Any) -> None:
-        """Store values at an index of whole numbers and slices, as in a NumPy array in the order of the image's axes."""
-        place, kept = self._place(index)
-        values = np.asarray(values)
-        if values.ndim:
-            values = values.transpose([sorted(kept).index(axis) for axis in kept])
-        self.levels[0][place] = values
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        """Return the values at an index of whole numbers and slices, in the order of the image's axes."""
-        place, kept = self._place(index)
-        return np.asarray(self.levels[0][place]).transpose(np.argsort(kept))
-
-    def _place(self, index: Any) -> tuple[tuple[int | slice, ...], list[int]]:
-        """Return an index in the order on disk, and which of the image's axes are left under it, in that order."""
-        index = index if isinstance(index, tuple) else (index,)
-        filled = (*index, *(slice(None),) * (len(self.shape) - len(index)))
-        return tuple(filled[axis] for axis in self.order), [a for a in self.order if isinstance(filled[a], slice)]
-
-    def planes_in_files(self) -> np.memmap:
-        """Return an array in a scratch file beside the image, for planes that don't fit into memory; `finish` moves it."""
-        with (self.partial / "scratch").open("w+b") as file:
-            if hasattr(os, "posix_fallocate"):  # without room for it, a write into a map would end the process
-                os.posix_fallocate(file.fileno(), 0, math.prod(self.shape) * self.dtype.itemsize)
-            self.scratch = np.memmap(file, self.dtype, "r+", shape=self.shape)
-        return self.scratch
-
-    def finish(
-        self,
-        name: str,
-        *,
-        look: Look | None = None,
-        record: dict[str, Any] | None = None,
-        cancel: Cancel | None = None,
-    ) -> None:
-        """Add the pyramid and the metadata, and give the image its name.
-
-        Parameters
-        ----------
-        name : str
-            Of the image, inside the file.
-        look : Look, optional
-            How viewers shall show it.
-        record : dict, optional
-            How it was made, as `esc_plugin.provenance` records it.
-        cancel : callable, optional
-            ``cancel() -> bool`` is asked between pieces of work; then `Cancelled` is raised.
-        """
-        self._take_scratch(cancel)
-        for finer, coarser in zip(self.levels, self.levels[1:], strict=False):
-            fill_level(finer, coarser, rgb=False, cancel=cancel)
-        channels = self.shape[self.axes.letters.index("c")] if "c" in self.axes.letters else 1
-        axes, levels = self.axes.in_order(self.order), len(self.levels)
-        self.group.attrs.update(attributes_of(axes, levels, channels, name, self.version, look, record))
-        check_target(self.path)
-        self.partial.replace(self.path)
-
-    def _take_scratch(self, cancel: Cancel | None) -> None:
-        """Move what was written to the scratch file into the image."""
-        if self.scratch is None:
-            return
-        rows = self.axes.letters.index("y")
-        for index in np.ndindex(*self.shape[:rows]):
-            for top in range(0, self.shape[rows], CHUNK):
-                stop_if_asked(cancel)
-                part = (*index, slice(top, top + CHUNK))
-                self[part] = self.scratch[part]
-        self.scratch = None
-        (self.partial / "scratch").unlink()
-
-    def discard(self, still_written: bool = False) -> None:
-        """Remove what was written so far.
-
-        Parameters
-        ----------
-        still_written : bool
-            Whether zarr may be writing: it reports the first piece that the disk refused, and goes on with the others.
-        """
-        self.scratch = None
-        shutil.rmtree(self.partial, ignore_errors=True)
-        for _ in range(60 * still_written):
-            time.sleep(0.5)
-            if not self.partial.exists():
-                break
-            shutil.rmtree(self.partial, ignore_errors=True)
-
-    def lazy(self) -> list[Any]:
-        """Return the levels of the finished image as dask arrays, with the axes as they came in."""
-        import dask.array as da
-
-        back = tuple(int(axis) for axis in np.argsort(self.order))
-        from_zarr: Any = da.from_zarr  # which has no types
-        return [from_zarr(str(self.path), component=str(i)).transpose(back) for i in range(len(self.levels))]
-
-
 @contextmanager
 def new_image(
     path: Path,
@@ -230,41 +71,8 @@ def new_image(
     except OSError as error:
         if image is not None:
             image.discard(still_written=True)
-        raise _refused(path, error) from None
+        raise refused(path, error) from None
     except BaseException:
         if image is not None:
             image.discard()
         raise
-
-
-def check_target(path: Path, nbytes: int = 0) -> None:
-    """Raise an `ImageError` unless an image can be made at `path`.
-
-    Parameters
-    ----------
-    path : Path
-        Of the folder to make.
-    nbytes : int
-        Size of the finest level, before it is compressed.
-    """
-    folder = path.absolute().parent
-    try:
-        with suppress(FileNotFoundError):
-            path.lstat()
-            raise ImageError(f"there is already something at {str(path)!r}; choose another name.")
-        if not folder.is_dir():
-            raise ImageError(f"there is no folder {str(folder)!r}.")
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise _refused(path, error) from None
-    if not os.access(folder, os.W_OK):
-        raise ImageError(f"the folder {str(folder)!r} can't be written to; choose another one.")
-    if (needed := nbytes * 4 // 3) > free:  # each level of the pyramid is a quarter of the one before
-        raise ImageError(
-            f"the result needs up to {needed / 2**30:.3g} GB, and {str(folder)!r} has {free / 2**30:.3g} GB left; "
-            "choose another folder or a smaller region."
-        )
-
-
-def _refused(path: Path, error: OSError) -> ImageError:
-    return ImageError(f"can't write {str(path)!r}: {error.strerror or error}.")

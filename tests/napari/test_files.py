@@ -204,7 +204,7 @@ def test_a_cancelled_result_leaves_no_file(
 def test_what_the_disk_has_no_room_for_is_refused_first(
     nearest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("esc_plugin.files.ome_zarr.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    monkeypatch.setattr("esc_plugin.files.room.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
     source = Image(pixels(16, 16))
     task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr"))
     with pytest.raises(ImageError, match=r"needs up to 2.54e-06 GB, and .* has 9.31e-07 GB left; choose another folder"):

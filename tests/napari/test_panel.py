@@ -151,7 +151,7 @@ def test_a_result_larger_than_memory_needs_a_file(
     qtbot.waitUntil(lambda: "too large for memory" in panel.estimate_label.text(), timeout=10_000)
     assert not panel.run_button.isEnabled()
     disk = SimpleNamespace(free=10**9)
-    monkeypatch.setattr("esc_plugin.files.ome_zarr.shutil.disk_usage", lambda folder: disk)
+    monkeypatch.setattr("esc_plugin.files.room.shutil.disk_usage", lambda folder: disk)
     panel.form.store_edit.setText(str(tmp_path / "a.ome.zarr"))
     panel.form.changed.emit()
     qtbot.waitUntil(lambda: "has 0.931 GB left" in panel.estimate_label.text(), timeout=10_000)
