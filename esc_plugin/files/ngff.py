@@ -61,7 +61,7 @@ def new_group(path: Path, version: str) -> zarr.Group:
     return zarr.open_group(str(path), mode="w", zarr_format=2 if version == "0.4" else 3)
 
 
-def new_level(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype, letters: str) -> zarr.Array:
+def new_level(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype, letters: str) -> zarr.Array[Any]:
     """Make the array of one level, (..., Y, X), with axes in the order of the file."""
     chunks = (*(1,) * (len(shape) - 2), min(CHUNK, shape[-2]), min(CHUNK, shape[-1]))
     stored = dtype.newbyteorder("<") if dtype.itemsize > 1 else dtype

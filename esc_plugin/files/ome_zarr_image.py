@@ -68,7 +68,7 @@ class OmeZarrImage:
         # Its own, for another run may be writing to the same name.
         self.partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         self.scratch: np.memmap | None = None
-        self.levels: list[zarr.Array] = []
+        self.levels: list[zarr.Array[Any]] = []
         try:
             self.group = new_group(self.partial, version)
             letters = self.axes.in_order(self.order).letters
