@@ -265,6 +265,7 @@ def overlapping_tiff(page: bytes, pages: int) -> bytes:
     return page[:after] + struct.pack("<I", start) + page[after + 4 :] + bytes(body)
 
 
+ROOT = Path(__file__).parents[1]
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
@@ -292,10 +293,24 @@ except ImageError as error:
 def test_pages_without_end(tmp_path: Path, content: Callable[[], bytes], message: str) -> None:
     (tmp_path / "a.tif").write_bytes(content())
     program = [sys.executable, "-c", LIMITED, str(tmp_path / "a.tif")]
-    root = Path(__file__).parents[1]
-    done = subprocess.run(program, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert message in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of time and memory")
+@pytest.mark.parametrize("sizes", [{"SizeZ": 10**8}, {"SizeZ": 10**5, "SizeC": 10**4}, {"SizeT": 10**30}])
+def test_planes_that_only_the_metadata_has(tmp_path: Path, sizes: dict[str, int]) -> None:
+    """A list of all claimed planes would take gigabytes."""
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, pixels(8, 8), ome=True)
+    text = tifffile.tiffcomment(path)
+    for name, size in sizes.items():
+        text = re.sub(rf'{name}="\d+"', f'{name}="{size}"', text)
+    tifffile.tiffcomment(path, text)
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "planes, but there are 1 at most" in done.stdout
 
 
 def test_pages_that_take_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,8 +346,7 @@ def test_all_of_them_at_once_through_the_command_line(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
     program = [sys.executable, "-c", MEASURED_CLI, "upscale", str(tmp_path), "-o", str(tmp_path / "out")]
     environment = os.environ | {"PEAK": str(tmp_path / "peak")}
-    root = Path(__file__).parents[1]
-    done = subprocess.run(program, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"1 upscaled, 0 skipped, {len(bad)} failed" in done.stdout
     assert [line for line in done.stderr.splitlines() if not line.startswith("error: ")] == []

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import struct
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import inf
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +47,23 @@ def open_tiff(path: Path) -> Iterator[tuple[tifffile.TiffFile, Watched]]:
     Raises
     ------
     ImageError
-        If its pages go round in a circle, overlap, or are too many.
+        If its pages go round in a circle, overlap, or are too many, or its OME-XML claims planes that it hasn't got.
     """
     with Watched(io.FileIO(path)) as file:
         file.limit = time.thread_time() + MAX_SECONDS
         with tifffile.TiffFile(file) as tif:
-            check_chain(tif)
+            check_claim(tif, check_chain(tif))
             yield tif, file
 
 
-def check_chain(tif: tifffile.TiffFile) -> None:
-    """Raise an `ImageError` unless the chain of pages ends, and its directories lie beside each other.
+def check_chain(tif: tifffile.TiffFile) -> int:
+    """Return how many pages there are.
 
-    So what has to be read is less than the file, and not the file again for each of its bytes.
+    Raises
+    ------
+    ImageError
+        If their chain doesn't end, or its directories don't lie beside each other: what has to be read must be less than
+        the file, and not the file again for each of its bytes.
     """
     file, room, seen = tif.filehandle, tif.filehandle.size, set()
     offset = tif.pages.first.offset if tif.pages else 0
@@ -70,6 +75,32 @@ def check_chain(tif: tifffile.TiffFile) -> None:
             raise ImageError(f"its pages are circular: after page {len(seen)} comes an earlier one.")
         if len(seen) > MAX_PAGES or room < 0:
             raise ImageError(f"it has more than {len(seen) - 1:,} pages, which is more than it can hold.")
+    return len(seen)
+
+
+def check_claim(tif: tifffile.TiffFile, pages: int) -> None:
+    """Raise an `ImageError` if OME-XML claims more planes than the file, or the files of a set, can hold.
+
+    A list of all of them is made before the first is looked at.
+    """
+    if not tif.is_ome:
+        return
+    text = tif.ome_metadata or ""
+    claimed = sum(prod(int(size) for size in sizes) for sizes in _claims(text))
+    # A page may hold several channels, as samples. Of a set of files, each names the others.
+    held = MAX_PAGES if "FileName" in text else pages * tif.pages.first.samplesperpixel
+    if claimed > held:
+        raise ImageError(f"its OME-XML claims {claimed:,} planes, but there are {held:,} at most.")
+
+
+def _claims(text: str) -> Iterator[list[str]]:
+    """Yield how many slices, channels and times each image of an OME-XML says it has."""
+    try:
+        for element in ET.fromstring(text.encode()).iter():  # expat expands no external entities
+            if element.tag.rpartition("}")[2] == "Pixels":
+                yield [size for name in ("SizeZ", "SizeC", "SizeT") if (size := element.get(name, "1")).isdecimal()]
+    except ET.ParseError:
+        return  # which is said where the rest of it is read
 
 
 def _directory(file: Any, form: Any, offset: int) -> tuple[int, int]:
