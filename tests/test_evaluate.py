@@ -15,7 +15,8 @@ from PIL import Image
 from esc_plugin import cli
 from esc_plugin.arrays.bicubic import imresize
 from esc_plugin.errors import EscError, ImageError
-from esc_plugin.measure.evaluate import evaluate, load_lpips, luma, mean, psnr, score, ssim, write_scores
+from esc_plugin.measure.evaluate import evaluate, load_lpips, score
+from esc_plugin.measure.scores import luma, mean, psnr, ssim, write_scores
 
 from .small import nearest_upscaler
 

@@ -14,17 +14,19 @@ import numpy as np
 import tifffile
 import torch
 
+from ..batch.find import find_originals
 from ..catalog.load import load_model
 from ..device import choose_device
 from ..errors import EscError, ImageError
+from ..measure.scores import mean, write_scores
 from ..network import ESC
 from ..progress import Progress
 from ..weights.model import Model
-from .callback import Told, write_model
+from .callback import Report, write_model
 from .clock import Clock, check_minutes
 from .folder import CACHE, CHECKPOINT, FINETUNED, check_folder, named
-from .held_out import HeldOut, Score, draw_scores, mean, write_scores
-from .images import Images, find_training_images, open_images, read_planes
+from .held_out import HeldOut, HeldOutScore, draw_scores
+from .images import Images, open_images, read_planes
 from .pairs.registry import make_maker
 from .recipe import Data, Optimizer, Recipe, Schedule
 from .run import Machines, train
@@ -101,7 +103,7 @@ class Outcome:
     ----------
     weights : Path, optional
         The file; ``None`` if nothing was written, because of `problem`.
-    scores : list of Score
+    scores : list of HeldOutScore
         By held-out image.
     iterations : int
         Done.
@@ -110,11 +112,11 @@ class Outcome:
     """
 
     weights: Path | None
-    scores: list[Score]
+    scores: list[HeldOutScore]
     iterations: int
     interrupted: bool
 
-    def rows(self) -> list[Score]:
+    def rows(self) -> list[HeldOutScore]:
         """Return the scores and their mean."""
         return [*self.scores, mean(self.scores)]
 
@@ -160,7 +162,7 @@ def finetune(images: Sequence[str | Path], wish: Wish, output: Path, progress: P
     """
     clock, output = Clock(0 if wish.iterations else wish.minutes, progress), named(output)
     check_folder(output, FINETUNED)
-    paths = list(dict.fromkeys(path.resolve() for path in find_training_images(images)))
+    paths = list(dict.fromkeys(path.resolve() for path in find_originals(images)))
     choose_device(wish.device)
     model = load_model(wish.init)
     make_maker(KINDS[wish.kind].pairs, model.scale, LEAST, wish.options or {})  # its options, before images are read
@@ -204,9 +206,9 @@ def _measure_last(held_out: HeldOut, network: ESC, clock: Clock, before: list[fl
     return held_out.measure(network, len(before), seconds=clock.left - drawing, tell=clock.part(0.95, 1))
 
 
-def _write(scores: list[Score], held_out: HeldOut, model: Model, made: Model, work: Path, output: Path) -> Path:
+def _write(scores: list[HeldOutScore], held_out: HeldOut, model: Model, made: Model, work: Path, output: Path) -> Path:
     """Write all files elsewhere on the disk, then move them: a full disk leaves nothing at the named place."""
-    write_scores(scores, work / "held-out.csv")
+    write_scores(work / "held-out.csv", scores, digits=3)
     draw_scores(scores, (model.name, made.name), work / "held-out.png")
     held_out.draw({model.name: model.network, made.name: made.network}, work / "example.png")
     made.network.cpu()
@@ -311,10 +313,10 @@ def _precision(device: torch.device) -> str:
     return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 
-def _train(recipe: Recipe, folder: Path, device: str, told: Told) -> bool:
+def _train(recipe: Recipe, folder: Path, device: str, report: Report) -> bool:
     """Train; tell whether it was stopped, with something learned."""
     try:
-        train(recipe, folder, machines=Machines(device), told=told)
+        train(recipe, folder, machines=Machines(device), report=report)
     except KeyboardInterrupt:
         if not (folder / CHECKPOINT).is_file():
             raise
@@ -331,7 +333,7 @@ def _averaged(checkpoint: Path, model: Model) -> tuple[ESC, int]:
     return network.eval().requires_grad_(False), stored["esc"]["iteration"]
 
 
-def _card(model: Model, wish: Wish, scores: list[Score], work: str) -> dict[str, Any]:
+def _card(model: Model, wish: Wish, scores: list[HeldOutScore], work: str) -> dict[str, Any]:
     found = mean(scores)
     figures = f"mean PSNR {found.after:.2f} dB; before {found.before:.2f}, bicubic {found.bicubic:.2f}"
     figures += "" if found.after > found.bicubic else ": bicubic interpolation is better"

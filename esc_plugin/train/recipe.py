@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
-from math import isfinite
+from math import cos, isfinite, pi
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -98,6 +98,15 @@ class Schedule:
     milestones: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95, 0.98)
     factor: float = 0.5
     last: float = 0.01
+
+    def rate(self, progress: float) -> float:
+        """Return the learning rate, as a share of its peak, where a share of the training is done, 0 to 1."""
+        if progress < self.warmup:
+            return progress / self.warmup
+        if self.kind == "multi-step":
+            return self.factor ** sum(progress >= milestone for milestone in self.milestones)
+        done = (progress - self.warmup) / ((1 - self.warmup) or 1)
+        return self.last + (1 - self.last) * (1 + cos(pi * min(done, 1))) / 2
 
 
 @dataclass(frozen=True)
