@@ -17,7 +17,7 @@ from PIL import Image
 
 from esc_plugin import Cancelled, ImageError, cli
 from esc_plugin.batch.batch import Batch
-from esc_plugin.batch.find import FoundImage, find_images
+from esc_plugin.batch.find import FoundImage, find_images, find_originals
 from esc_plugin.batch.jobs import Job, Wish, plan_jobs
 from esc_plugin.batch.refused import split_results
 from esc_plugin.files import read_provenance
@@ -217,6 +217,25 @@ def test_only_our_results_count_as_such(tmp_path: Path) -> None:
     images, results = split_results(plan_jobs(find_images([tmp_path]), None, "nearest", "2"))
     assert [job.source.name for job in results] == ["ab_x2.png"]
     assert len(images) == 4
+
+
+def test_originals_are_no_results_of_ours(tmp_path: Path) -> None:
+    """Whatever a result is called, a network is neither taught nor judged by it, unless somebody names it."""
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "b.png").mkdir()
+    originals = [picture(folder / "a.png"), picture(folder / "deep" / "a_x2.tif")]
+    results = [folder / "a_x2.png", folder / "deep" / "photo.jpg"]
+    for result in results:
+        Batch(NEAREST).upscale_file(Job(originals[0], result))
+    picture(folder / "c.png").rename(folder / "._c.png")
+    assert find_originals([folder]) == originals
+    assert find_originals([folder], recursive=False) == originals[:1]
+    assert find_originals([folder, results[0]]) == [*originals, results[0]]
+    for path in originals:
+        path.unlink()
+    with pytest.raises(ImageError, match=r"all 2 images in the folder '.*in' are results of this program"):
+        find_originals([folder])
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.avif", "a.tif"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -278,6 +279,10 @@ def test_batches_go_on_where_they_are() -> None:
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_every_maker_is_a_pure_function(name: str) -> None:
+    check_maker(name)
+
+
+def check_maker(name: str) -> None:
     maker = make_maker(name, 4 if name == "real" else 2, 16, {})
     size = maker.size(np.random.default_rng(0)) + 2 * maker.margin
     for dtype, channels in ((np.uint8, 3), (np.uint16, 1)):
@@ -295,6 +300,24 @@ def test_every_maker_is_a_pure_function(name: str) -> None:
         assert low.dtype == high.dtype == torch.float32
         assert min(low.min(), high.min()) >= 0
         assert max(low.max(), high.max()) <= 1
+
+
+def test_a_degradation_is_added_as_the_guide_says(monkeypatch: pytest.MonkeyPatch, photos: Path, tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = guide.partition("### A training degradation")[2].partition("\n### ")[0]
+    code = textwrap.dedent(section.partition("   ```python\n")[2].partition("   ```\n")[0])
+    file = {"__package__": "esc_plugin.train.pairs", "__name__": "esc_plugin.train.pairs.dark"}
+    exec(compile(code, "dark.py", "exec"), file)
+    monkeypatch.setitem(MAKERS, "dark", file["Dark"])
+    check_maker("dark")
+    recipe = read_recipe("nano", dict(map(parse_change, ["data.pairs=dark", "data.options.gain=0.25", "data.patch=8"])))
+    maker = make_maker(recipe.data.pairs, recipe.scale, recipe.data.patch, recipe.data.options)
+    low, high = Batches(open_images(find_originals([photos]), tmp_path / "cache", 16), maker, 4, seed=0)[0]
+    torch.testing.assert_close(low, 0.25 * torch.nn.functional.avg_pool2d(high, 2))
+    with pytest.raises(RecipeError, match=r"data\.options: gain=3 must be above 0 and at most 1\."):
+        make_maker("dark", 2, 8, {"gain": 3})
+    with pytest.raises(RecipeError, match=r"data\.options\.gian: unknown; dark knows gain"):
+        make_maker("dark", 2, 8, {"gian": 3})
 
 
 def test_pair_options_are_checked() -> None:
