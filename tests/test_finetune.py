@@ -22,11 +22,13 @@ from esc_plugin.errors import EscError
 from esc_plugin.measure.scores import mean
 from esc_plugin.network import ESC
 from esc_plugin.train import finetune as module
-from esc_plugin.train.finetune import Outcome, Wish, finetune, split
+from esc_plugin.train.finetune import finetune
 from esc_plugin.train.held_out import HeldOut, HeldOutScore
 from esc_plugin.train.images import open_images
 from esc_plugin.train.pairs.registry import make_maker
+from esc_plugin.train.split import split
 from esc_plugin.train.training import Training
+from esc_plugin.train.wish import Outcome, Wish
 from esc_plugin.weights.model import Model
 
 from .small import FakeClock, nearest_upscaler, small_config, stop_at

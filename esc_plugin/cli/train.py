@@ -143,8 +143,8 @@ def finetune(
     check_folder(named(folder), FINETUNED)
     look_up(init)
 
-    from ..train.finetune import Wish
     from ..train.finetune import finetune as run
+    from ..train.wish import Wish
 
     wish = Wish(init, kind, minutes, options=changes, device=device, keep=keep)
     with Bar(folder.name) as bar:

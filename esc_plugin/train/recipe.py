@@ -18,7 +18,8 @@ from ..typed_yaml import FieldError, Rule, build, check_rules, one_of
 
 FOLDER = Path(__file__).with_name("recipes")
 ABOVE_0 = Rule("must be above 0", lambda number: number > 0)
-NOT_BELOW_0 = Rule("must not be below 0", lambda number: number >= 0)
+#: A time that is no number is refused by `clock.check_minutes`, which says more.
+NOT_BELOW_0 = Rule("must not be below 0", lambda number: not number < 0)
 Count = Annotated[int, ABOVE_0]
 Share = Annotated[float, Rule("must be from 0 to 1", lambda number: 0 <= number <= 1)]
 
