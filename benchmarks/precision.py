@@ -20,7 +20,7 @@ import torch
 from esc_plugin import Upscaler, load_model
 from esc_plugin.arrays.bicubic import imresize
 from esc_plugin.files import read_picture
-from esc_plugin.measure.evaluate import luma, psnr
+from esc_plugin.measure.scores import luma, psnr
 
 LEAST_LOSS_DB, LEVEL = 0.01, 1.0
 

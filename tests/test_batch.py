@@ -17,7 +17,8 @@ from PIL import Image
 
 from esc_plugin import Cancelled, ImageError, cli
 from esc_plugin.batch.batch import Batch
-from esc_plugin.batch.jobs import Found, Job, Wish, find_images, plan_jobs
+from esc_plugin.batch.find import FoundImage, find_images, find_originals
+from esc_plugin.batch.jobs import Job, Wish, plan_jobs
 from esc_plugin.batch.refused import split_results
 from esc_plugin.files import read_provenance
 
@@ -55,7 +56,7 @@ def test_folders_patterns_and_files_are_found(tmp_path: Path) -> None:
     assert [found.path.name for found in find_images([f"{tmp_path}/*.png"])] == ["b.png"]
     assert len(find_images([tmp_path, tmp_path / "b.png"])) == 2
     odd = picture(tmp_path / "x[1].png")
-    assert find_images([odd]) == [Found(odd)]
+    assert find_images([odd]) == [FoundImage(odd)]
     (tmp_path / "empty").mkdir()
     for missing, message in ((f"{tmp_path}/*.webp", "nothing matches"), (tmp_path / "empty", "no images")):
         with pytest.raises(ImageError, match=message):
@@ -77,14 +78,14 @@ def test_folders_patterns_and_files_are_found(tmp_path: Path) -> None:
     ],
 )
 def test_where_a_result_goes(output: str | None, label: str, suffix: str | None, target: str) -> None:
-    (job,) = plan_jobs([Found(Path("in/a.jpg"))], Path(output) if output else None, "nano", label, suffix)
+    (job,) = plan_jobs([FoundImage(Path("in/a.jpg"))], Path(output) if output else None, "nano", label, suffix)
     assert job.target == Path(target)
 
 
 def test_subfolders_and_formats_that_are_only_read() -> None:
-    (job,) = plan_jobs([Found(Path("in/sub/a.gif"), Path("sub"))], Path("out"), "nano", "2")
+    (job,) = plan_jobs([FoundImage(Path("in/sub/a.gif"), Path("sub"))], Path("out"), "nano", "2")
     assert job.target == Path("out/sub/a_x2.png")
-    (job,) = plan_jobs([Found(Path("a.ome.tif"))], None, "nano", "2")
+    (job,) = plan_jobs([FoundImage(Path("a.ome.tif"))], None, "nano", "2")
     assert job.target == Path("a_x2.ome.tif")
 
 
@@ -98,7 +99,7 @@ def test_subfolders_and_formats_that_are_only_read() -> None:
     ],
 )
 def test_outputs_that_can_not_be(output: str, message: str) -> None:
-    images = [Found(Path("a.png")), Found(Path("b.png"))]
+    images = [FoundImage(Path("a.png")), FoundImage(Path("b.png"))]
     with pytest.raises(ImageError, match=message):
         plan_jobs(images, Path(output), "nano", "2")
 
@@ -216,6 +217,25 @@ def test_only_our_results_count_as_such(tmp_path: Path) -> None:
     images, results = split_results(plan_jobs(find_images([tmp_path]), None, "nearest", "2"))
     assert [job.source.name for job in results] == ["ab_x2.png"]
     assert len(images) == 4
+
+
+def test_originals_are_no_results_of_ours(tmp_path: Path) -> None:
+    """Whatever a result is called, a network is neither taught nor judged by it, unless somebody names it."""
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "b.png").mkdir()
+    originals = [picture(folder / "a.png"), picture(folder / "deep" / "a_x2.tif")]
+    results = [folder / "a_x2.png", folder / "deep" / "photo.jpg"]
+    for result in results:
+        Batch(NEAREST).upscale_file(Job(originals[0], result))
+    picture(folder / "c.png").rename(folder / "._c.png")
+    assert find_originals([folder]) == originals
+    assert find_originals([folder], recursive=False) == originals[:1]
+    assert find_originals([folder, results[0]]) == [*originals, results[0]]
+    for path in originals:
+        path.unlink()
+    with pytest.raises(ImageError, match=r"all 2 images in the folder '.*in' are results of this program"):
+        find_originals([folder])
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.avif", "a.tif"])

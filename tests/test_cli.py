@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from esc_plugin.measure.evaluate import luma, psnr
+from esc_plugin.measure.scores import luma, psnr
 
 COMMAND = [sys.executable, "-m", "esc_plugin.cli"]
 ENVIRONMENT = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "2"}

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from esc_plugin.train.pairs.microscopy import Exposure, Microscope, point_spread
+from esc_plugin.arrays.filters import gaussian_blur
+from esc_plugin.train.pairs.microscopy import Exposure, Microscope
 from esc_plugin.train.pairs.registry import make_maker
 from esc_plugin.train.recipe import RecipeError
 
@@ -19,7 +20,7 @@ from esc_plugin.train.recipe import RecipeError
 def test_the_point_spread_is_scipys_gaussian(sigma: float, height: int, width: int) -> None:
     image = np.random.default_rng(height).random((height, width)).astype(np.float32)
     expected = ndimage.gaussian_filter(image.astype(np.float64), sigma, mode="mirror", radius=int(np.ceil(4 * sigma)))
-    assert np.allclose(point_spread(torch.from_numpy(image)[None], sigma)[0], expected, atol=1e-5)
+    assert np.allclose(gaussian_blur(torch.from_numpy(image)[None], sigma, int(np.ceil(4 * sigma)))[0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

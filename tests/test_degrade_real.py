@@ -13,20 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, special
 
+from esc_plugin.arrays.filters import blur_kernel, convolve, sharpen, sinc_kernel
 from esc_plugin.train.pairs.real import (
     LUMA,
     SECOND,
     RealDegradation,
     Round,
     add_noise,
-    blur_kernel,
-    convolve,
     factor,
     gaussian_noise,
     jpeg,
     poisson_noise,
-    sharpen,
-    sinc_kernel,
 )
 from esc_plugin.train.pairs.registry import make_maker
 from esc_plugin.train.recipe import RecipeError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -14,8 +15,11 @@ from PIL import Image
 
 from esc_plugin import cli
 from esc_plugin.arrays.bicubic import imresize
+from esc_plugin.batch.batch import Batch
+from esc_plugin.batch.jobs import Job
 from esc_plugin.errors import EscError, ImageError
-from esc_plugin.measure.evaluate import evaluate, load_lpips, luma, mean, psnr, score, ssim, write_scores
+from esc_plugin.measure.evaluate import evaluate, load_lpips, score
+from esc_plugin.measure.scores import decibels, luma, mean, psnr, ssim, write_scores
 
 from .small import nearest_upscaler
 
@@ -105,6 +109,39 @@ def test_a_folder_is_scored_and_written(tmp_path: Path) -> None:
     assert rows[-1]["psnr_y"] == pytest.approx(mean(scores).psnr_y)
     write_scores(tmp_path / "figures.csv", scores)
     assert (tmp_path / "figures.csv").read_text().startswith("image,psnr_y")
+
+
+def test_results_of_ours_are_no_reductions(tmp_path: Path) -> None:
+    """An upscaled a.png has the name that the field gives to the reduction of a.png."""
+    image = Image.fromarray(RNG.integers(0, 256, (20, 20, 3), np.uint8))
+    image.save(tmp_path / "a.png")
+    upscaler = nearest_upscaler()
+    Batch(upscaler).upscale_file(Job(tmp_path / "a.png", tmp_path / "a_x2.png"))
+    assert [s.image for s in evaluate(upscaler, tmp_path)] == ["a"]
+    low = tmp_path / "low"
+    low.mkdir()
+    (tmp_path / "a_x2.png").rename(low / "a_x2.png")
+    image.resize((10, 10)).save(low / "ax2.png")
+    assert [s.image for s in evaluate(upscaler, tmp_path, low)] == ["a"]
+
+
+def test_means_and_tables_of_any_figures(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Line:
+        image: str
+        length: float | None
+        width: float | None = None
+
+    scores = [Line("a", 1.23456), Line("b", None), Line("c", 2)]
+    assert mean(scores) == Line("mean", (1.23456 + 2) / 2)
+    write_scores(tmp_path / "lines.csv", scores, digits=2)
+    assert (tmp_path / "lines.csv").read_text().split() == ["image,length", "a,1.23", "b,", "c,2", "mean,1.62"]
+
+
+@pytest.mark.parametrize(("error", "expected"), [(0, np.inf), (1, 0), (1e-2, 20), (np.inf, -np.inf), (np.nan, np.nan)])
+def test_decibels_of_any_error(error: float, expected: float) -> None:
+    assert decibels(error) == pytest.approx(expected, nan_ok=True)
+    assert decibels(error * 255**2, 255) == pytest.approx(expected, nan_ok=True)
 
 
 def test_what_does_not_fit_is_said(tmp_path: Path) -> None:

@@ -15,17 +15,20 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from esc_plugin.arrays.bicubic import enlarge
 from esc_plugin.catalog.load import load_model
 from esc_plugin.cli import main
 from esc_plugin.errors import EscError
+from esc_plugin.measure.scores import mean
 from esc_plugin.network import ESC
 from esc_plugin.train import finetune as module
-from esc_plugin.train.finetune import Outcome, Wish, finetune, split
-from esc_plugin.train.held_out import HeldOut, Score, mean
+from esc_plugin.train.finetune import finetune
+from esc_plugin.train.held_out import HeldOut, HeldOutScore
 from esc_plugin.train.images import open_images
-from esc_plugin.train.measure import bicubic
 from esc_plugin.train.pairs.registry import make_maker
+from esc_plugin.train.split import split
 from esc_plugin.train.training import Training
+from esc_plugin.train.wish import Outcome, Wish
 from esc_plugin.weights.model import Model
 
 from .small import FakeClock, nearest_upscaler, small_config, stop_at
@@ -117,7 +120,7 @@ def test_a_model_that_is_worse_than_bicubic_is_written_only_if_asked(samples: Pa
 
 @pytest.mark.parametrize("figure", ["before", "bicubic"])
 def test_no_number_is_no_success(figure: str) -> None:
-    good = Score("a", bicubic=30, before=31, after=32)
+    good = HeldOutScore("a", bicubic=30, before=31, after=32)
     assert Outcome(None, [good], 1, False).problem == ""
     for changes in ({figure: 33}, {figure: 32}, {"after": float("nan")}):
         assert Outcome(None, [replace(good, **changes)], 1, False).problem
@@ -202,7 +205,7 @@ def test_files_of_others_are_never_overwritten(name: str, samples: Path, start: 
     folder.mkdir()
     (folder / name).write_text("mine")
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(module, "find_training_images", lambda images: pytest.fail("work had begun"))
+    monkeypatch.setattr(module, "find_originals", lambda images: pytest.fail("work had begun"))
     for output in (folder, Path()):
         with pytest.raises(EscError, match=f"holds '{name}', "):
             finetune([samples], Wish(start, iterations=1, keep=True), output)
@@ -271,7 +274,7 @@ def test_psnr_is_that_of_the_degraded_crops(tmp_path: Path) -> None:
 def test_bicubic_is_that_of_the_field(tmp_path: Path) -> None:
     """Keys' kernel with a = -0.5, as in Pillow, not torch's -0.75."""
     low = spots(2, 24)
-    found = bicubic(torch.from_numpy(low)[None] / 255, (48, 48))
+    found = enlarge(torch.from_numpy(low)[None] / 255, (48, 48))
     expected = np.asarray(Image.fromarray(low.astype(np.float32), "F").resize((48, 48), Image.Resampling.BICUBIC)) / 255
     assert np.allclose(found[0].numpy(), expected.clip(0, 1), atol=2e-4)
 
@@ -308,7 +311,7 @@ def test_the_command_shows_what_it_found(samples: Path, start: str, tmp_path: Pa
 
     scores = {"better": (20, 10, 30), "below bicubic": (20, 10, 15), "worse": (20, 30, 25)}
     arguments = ["esc-sr", "finetune", str(samples), "--init", start, "--minutes", "0.02"]
-    monkeypatch.setattr(module.HeldOut, "scores", lambda *_: [Score("a.png", *scores[case])])
+    monkeypatch.setattr(module.HeldOut, "scores", lambda *_: [HeldOutScore("a.png", *scores[case])])
     case = "better"
     assert run("better") == 0
     told = capsys.readouterr()

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from esc_plugin.arrays.filters import sharpen
 from esc_plugin.catalog.load import load_model
 from esc_plugin.errors import EscError
 from esc_plugin.network import ESC
 from esc_plugin.train import gan
 from esc_plugin.train.gan import VGG_LAYERS, Discriminator, GanTraining, Perceptual
-from esc_plugin.train.pairs.real import sharpen
 from esc_plugin.train.recipe import Recipe, RecipeError, read_recipe
 from esc_plugin.train.run import train
 

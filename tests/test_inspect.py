@@ -19,8 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 from esc_plugin import Cancelled, EscError, Model, cli
+from esc_plugin.arrays.filters import gaussian_blur
 from esc_plugin.inspection import study, write_report
-from esc_plugin.inspection.attribution import Attribution, attribute, blur, edges_in, gini
+from esc_plugin.inspection.attribution import RADIUS, Attribution, attribute, edges_in, gini
 from esc_plugin.inspection.record import recording
 from esc_plugin.inspection.similarity import linear_cka, similarity_matrix
 from esc_plugin.inspection.study import Study, busiest
@@ -149,13 +150,15 @@ def test_the_detector_is_the_sum_of_gradient_magnitudes() -> None:
 
 def test_the_blur_is_a_gaussian() -> None:
     image = torch.rand(2, 3, 3, 17)
-    assert torch.equal(blur(image, 0), image)
-    assert torch.allclose(blur(torch.full((1, 1, 2, 5), 0.3), 1.2), torch.tensor(0.3))
+    assert torch.equal(gaussian_blur(image, 0, RADIUS), image)
+    assert torch.allclose(gaussian_blur(torch.full((1, 1, 2, 5), 0.3), 1.2, RADIUS), torch.tensor(0.3))
     point = torch.zeros(1, 1, 21, 21)
     point[..., 10, 10] = 1
     steps = np.arange(-4, 5)
     bell = np.exp(-(steps**2) / (2 * 1.2**2))
-    assert np.allclose(blur(point, 1.2)[0, 0, 6:15, 6:15], np.outer(bell, bell) / bell.sum() ** 2, atol=1e-6)
+    assert np.allclose(
+        gaussian_blur(point, 1.2, RADIUS)[0, 0, 6:15, 6:15], np.outer(bell, bell) / bell.sum() ** 2, atol=1e-6
+    )
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=20))

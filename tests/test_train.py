@@ -23,10 +23,11 @@ from esc_plugin import load_model
 from esc_plugin.cli import app
 from esc_plugin.cli.program import plain_errors
 from esc_plugin.errors import EscError
-from esc_plugin.measure.evaluate import evaluate, mean
+from esc_plugin.measure.evaluate import evaluate
+from esc_plugin.measure.scores import mean
 from esc_plugin.network import EscConfig
 from esc_plugin.train import run
-from esc_plugin.train.callback import Keeper
+from esc_plugin.train.callback import TrainingCallback
 from esc_plugin.train.log import read_log
 from esc_plugin.train.recipe import Recipe, RecipeError, read_recipe, recipe_names
 from esc_plugin.train.run import train
@@ -265,7 +266,7 @@ def test_the_clock_ends_it(photos: Path, tmp_path: Path) -> None:
 def test_the_time_includes_reading_and_measuring(photos: Path, tmp_path: Path, shared_val: Path, monkeypatch) -> None:
     """By a clock that moves only when something is said to take time: reading 5 s, an iteration 1 s, measuring 10 s."""
     clock = FakeClock(monkeypatch)
-    clock.takes(10, Keeper, "_measure")
+    clock.takes(10, TrainingCallback, "_measure")
     clock.takes(1, Training, "training_step")
     clock.takes(5, run, "_open")
     train(tiny(photos, minutes=1, **{"validation.folder": str(shared_val), "validation.every": 10}), tmp_path / "a")
@@ -355,12 +356,12 @@ from esc_plugin.train.run import train
 
 recipe, folder = read_recipe(sys.argv[1]), Path(sys.argv[2])
 
-def told(share, row):
+def report(share, row):
     if (folder / "last.ckpt").is_file():  # from now on no file may become so large
         resource.setrlimit(resource.RLIMIT_FSIZE, ((folder / "last.ckpt").stat().st_size // 2,) * 2)
 
 try:
-    train(recipe, folder, told=told)
+    train(recipe, folder, report=report)
 except EscError as error:
     print(error)
 """
@@ -423,7 +424,7 @@ def test_a_training_that_was_killed_before_its_first_checkpoint_is_ours(photos: 
         raise Killed
 
     with pytest.raises(Killed):
-        train(tiny(photos, iterations=1), tmp_path / "a", told=killed)
+        train(tiny(photos, iterations=1), tmp_path / "a", report=killed)
     assert not (tmp_path / "a" / "last.ckpt").exists()
     assert train(tiny(photos, iterations=1), tmp_path / "a").is_file()
 

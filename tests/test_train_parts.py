@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from esc_plugin.arrays.bicubic import imresize
+from esc_plugin.batch.find import find_originals
 from esc_plugin.catalog.load import load_model
 from esc_plugin.errors import EscError, ImageError
 from esc_plugin.network import ESC, EscConfig
@@ -23,10 +25,10 @@ from esc_plugin.network import biased_attention as attention
 from esc_plugin.network.config import released
 from esc_plugin.train.batches import Batches, From, patch_of
 from esc_plugin.train.first_network import rescale_subpixels, start_network
-from esc_plugin.train.images import find_training_images, open_images, read_planes
-from esc_plugin.train.pairs.registry import MAKERS, Bicubic, make_maker
+from esc_plugin.train.images import open_images, read_planes
+from esc_plugin.train.pairs.classic import Bicubic
+from esc_plugin.train.pairs.registry import MAKERS, make_maker
 from esc_plugin.train.recipe import Recipe, RecipeError, Schedule, parse_change, read_recipe, recipe_names
-from esc_plugin.train.schedule import rate
 from esc_plugin.upscaler import Upscaler
 
 from .small import small_config
@@ -52,12 +54,12 @@ PUBLISHED = read_recipe("classic").schedule
 def test_the_classic_recipe_is_the_published_schedule(iteration: int, expected: float) -> None:
     recipe = read_recipe("classic")
     assert recipe.iterations == 500_000
-    assert recipe.optimizer.lr * rate(recipe.schedule, iteration / recipe.iterations) == pytest.approx(expected)
+    assert recipe.optimizer.lr * recipe.schedule.rate(iteration / recipe.iterations) == pytest.approx(expected)
 
 
 def test_one_cycle_rises_and_falls() -> None:
     schedule = Schedule("one-cycle", warmup=0.1, last=0.02)
-    values = [rate(schedule, i / 1000) for i in range(1001)]
+    values = [schedule.rate(i / 1000) for i in range(1001)]
     assert values[0] == 0
     assert values[100] == 1
     assert values[550] == pytest.approx(0.51)  # half way down
@@ -213,7 +215,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_images_are_decoded_once(photos: Path, tmp_path: Path) -> None:
-    paths = find_training_images([photos])
+    paths = find_originals([photos])
     images = open_images(paths, tmp_path / "cache", 8)
     assert [image.shape for image in images] == [(40, 50, 3), (64, 64, 3), (60, 40, 1), (60, 40, 1)]
     assert [str(image.dtype) for image in images] == ["uint8", "uint8", "uint16", "uint16"]
@@ -241,22 +243,22 @@ def test_training_on_what_the_upscaler_sees(photos: Path) -> None:
 
 def test_images_that_cannot_be(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"there is no folder '.*nowhere'"):
-        find_training_images([tmp_path / "nowhere"])
+        find_originals([tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match=r"there are no images in the folder '.*empty'"):
-        find_training_images([tmp_path / "empty"])
+        find_originals([tmp_path / "empty"])
     with pytest.raises(ImageError, match=r"'.*a\.png' is 50 x 40 pixels; the recipe's patches need 48 x 48"):
-        open_images(find_training_images([photos]), tmp_path / "cache", 48)
+        open_images(find_originals([photos]), tmp_path / "cache", 48)
     tifffile.imwrite(photos / "deep" / "c.tif", np.full((20, 20), np.nan, np.float32), photometric="minisblack")
     with pytest.raises(ImageError, match=r"can't train on '.*c\.tif': the image holds NaN"):
-        open_images(find_training_images([photos]), tmp_path / "cache", 8)
+        open_images(find_originals([photos]), tmp_path / "cache", 8)
     (photos / "d.png").write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"d\.png' is no image"):
-        open_images(find_training_images([photos]), tmp_path / "cache", 8)
+        open_images(find_originals([photos]), tmp_path / "cache", 8)
 
 
 def test_a_batch_follows_from_its_number(photos: Path, tmp_path: Path) -> None:
-    images = open_images(find_training_images([photos]), tmp_path / "cache", 16)
+    images = open_images(find_originals([photos]), tmp_path / "cache", 16)
     batches = Batches(images, Bicubic(2, 8), 6, seed=3)
     low, high = batches[7]
     assert low.shape == (6, 3, 8, 8)
@@ -277,6 +279,10 @@ def test_batches_go_on_where_they_are() -> None:
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_every_maker_is_a_pure_function(name: str) -> None:
+    check_maker(name)
+
+
+def check_maker(name: str) -> None:
     maker = make_maker(name, 4 if name == "real" else 2, 16, {})
     size = maker.size(np.random.default_rng(0)) + 2 * maker.margin
     for dtype, channels in ((np.uint8, 3), (np.uint16, 1)):
@@ -294,6 +300,24 @@ def test_every_maker_is_a_pure_function(name: str) -> None:
         assert low.dtype == high.dtype == torch.float32
         assert min(low.min(), high.min()) >= 0
         assert max(low.max(), high.max()) <= 1
+
+
+def test_a_degradation_is_added_as_the_guide_says(monkeypatch: pytest.MonkeyPatch, photos: Path, tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = guide.partition("### A training degradation")[2].partition("\n### ")[0]
+    code = textwrap.dedent(section.partition("   ```python\n")[2].partition("   ```\n")[0])
+    file = {"__package__": "esc_plugin.train.pairs", "__name__": "esc_plugin.train.pairs.dark"}
+    exec(compile(code, "dark.py", "exec"), file)
+    monkeypatch.setitem(MAKERS, "dark", file["Dark"])
+    check_maker("dark")
+    recipe = read_recipe("nano", dict(map(parse_change, ["data.pairs=dark", "data.options.gain=0.25", "data.patch=8"])))
+    maker = make_maker(recipe.data.pairs, recipe.scale, recipe.data.patch, recipe.data.options)
+    low, high = Batches(open_images(find_originals([photos]), tmp_path / "cache", 16), maker, 4, seed=0)[0]
+    torch.testing.assert_close(low, 0.25 * torch.nn.functional.avg_pool2d(high, 2))
+    with pytest.raises(RecipeError, match=r"data\.options: gain=3 must be above 0 and at most 1\."):
+        make_maker("dark", 2, 8, {"gain": 3})
+    with pytest.raises(RecipeError, match=r"data\.options\.gian: unknown; dark knows gain"):
+        make_maker("dark", 2, 8, {"gian": 3})
 
 
 def test_pair_options_are_checked() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import ceil
 
 import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
 
 
 def imresize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -40,11 +42,28 @@ def _weights(length: int, target: int) -> np.ndarray:
     taps = first[:, None] + np.arange(ceil(width) + 2)
     values = _cubic((centres[:, None] - taps) * min(scale, 1))
     values /= values.sum(1, keepdims=True)
-    taps = taps % (2 * length)
-    taps = np.where(taps < length, taps, 2 * length - 1 - taps)
     matrix = np.zeros((target, length))
-    np.add.at(matrix, (np.arange(target)[:, None], taps), values)
+    np.add.at(matrix, (np.arange(target)[:, None], mirrored(taps, length)), values)
     return matrix
+
+
+def mirrored(index: np.ndarray, length: int) -> np.ndarray:
+    """Return where an image has its mirror image's pixels, along one axis.
+
+    Parameters
+    ----------
+    index : numpy.ndarray
+        Any whole numbers; those outside of 0..length - 1 lie beyond the border.
+    length : int
+        Of the axis. Its two ends are repeated, as MATLAB does.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the same shape, in 0..length - 1.
+    """
+    index = index % (2 * length)
+    return np.where(index < length, index, 2 * length - 1 - index)
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
@@ -53,3 +72,9 @@ def _cubic(x: np.ndarray) -> np.ndarray:
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
     return np.where(x <= 1, near, np.where(x < 2, far, 0))
+
+
+def enlarge(low: Tensor, size: tuple[int, int]) -> Tensor:
+    """(C, h, w) in 0..1 -> (C, *size), clipped: the bicubic interpolation of MATLAB and Pillow, without rounding."""
+    # Torch takes their kernel (a = -0.5) with antialias only, which changes nothing else where images grow.
+    return F.interpolate(low[None], size, mode="bicubic", align_corners=False, antialias=True)[0].clamp(0, 1)

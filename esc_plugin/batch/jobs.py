@@ -1,22 +1,19 @@
-"""Which files are meant, how large their results shall be, and where they go."""
+"""How large the results of a batch shall be, and where they go."""
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
-from typing import NamedTuple
 
 from ..arrays.sizes import fit_size, target_size
 from ..disk import name_key
 from ..errors import ImageError
 from ..files.formats import (
     DEFAULT,
-    readable_suffixes,
     recognised,
     suffixes_where,
     unlike_any,
@@ -25,6 +22,7 @@ from ..files.formats import (
     written_as,
 )
 from ..texts import check_path
+from .find import FoundImage
 
 #: What a template may name; ``from`` is the image's own suffix, ``ext`` that of the result.
 FIELDS = ("folder", "stem", "ext", "from", "model", "scale")
@@ -76,52 +74,8 @@ class Job:
     searched: bool = False
 
 
-class Found(NamedTuple):
-    """An image: where it is, its folder relative to the folder that was named, and whether a search met it."""
-
-    path: Path
-    inside: Path = Path()
-    searched: bool = False
-
-
-def find_images(named: Sequence[str | Path], recursive: bool = False) -> list[Found]:
-    """Expand folders and patterns.
-
-    Raises
-    ------
-    ImageError
-        If something named isn't there, or holds no images.
-    """
-    found: dict[Path, Found] = {}
-    for name in named:
-        path = Path(name)
-        if not str(name):
-            raise ImageError("the name of an image is empty.")
-        if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises for names that are no paths
-            inside = sorted(p for p in path.glob("**/*" if recursive else "*") if _is_image(p))
-            if not inside:
-                raise ImageError(f"there are no images in {str(name)!r}.")
-            for p in inside:
-                found.setdefault(p, Found(p, p.parent.relative_to(path), searched=True))
-        elif os.path.exists(path) or not glob.has_magic(str(name)):  # noqa: PTH110
-            # A file that isn't there is its own error later, so that it doesn't stop the others.
-            found[path] = Found(path)
-        else:
-            names = glob.glob(str(name), recursive=True)  # noqa: PTH207  # Path.glob takes no absolute patterns
-            matches = sorted(p for p in map(Path, names) if p.is_file())
-            if not matches:
-                raise ImageError(f"nothing matches {str(name)!r}.")
-            for p in matches:
-                found.setdefault(p, Found(p, searched=True))
-    return list(found.values())
-
-
-def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in readable_suffixes() and not path.name.startswith(".")
-
-
 def plan_jobs(
-    images: Sequence[Found],
+    images: Sequence[FoundImage],
     output: str | Path | None,
     model: str,
     label: str,
@@ -132,7 +86,7 @@ def plan_jobs(
     Parameters
     ----------
     images
-        See `find_images`.
+        See `batch.find.find_images`.
     output : str or Path, optional
         A file, a folder (one that exists, or a name without a suffix or with a slash at its end), or a template with fields
         in braces: folder, stem, ext, from, model, scale. By default beside the image, with the scale in the name.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import isfinite, nan
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from ..errors import EscError
 from ..strict_yaml import read_yaml
 from ..texts import quoted
+from ..typed_yaml import FieldError, Rule, build, one_of
 
 PURPOSES = ("clean photo", "real photo", "microscopy")
 #: Of files that may hold a network, the preferred first.
@@ -22,8 +23,26 @@ MANIFEST = "manifest.yaml"
 MAX_WINDOW = 128
 #: Where the file comes from; an entry has exactly one of them.
 SOURCES = ("bundled", "hub", "url", "path")
-REQUIRED = ("name", "scale", "purpose")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def is_safe(url: str) -> bool:
+    """Tell whether a URL is valid and of HTTPS, or leads to this very machine, where HTTP is as safe."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # which only now are parsed
+    except ValueError:
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK))
+
+
+Line = Annotated[str, Rule("is not one line of text", lambda text: not re.search(r"[\x00-\x1f\x7f]", text))]
+Name = Annotated[Line, Rule("is no name", bool)]
+Scale = Annotated[int, Rule("is not a whole number from 1 to 16", range(1, 17).__contains__)]
+Window = Annotated[int, Rule(f"is not a whole number from 1 to {MAX_WINDOW}", range(MAX_WINDOW + 1).__contains__)]
+Digest = Annotated[str, Rule("is not 64 hexadecimal digits in lower case", re.compile("([0-9a-f]{64})?").fullmatch)]
+Repository = Annotated[str, Rule("is not of the form org/repo", re.compile(r"([\w.-]+/[\w.-]+)?").fullmatch)]
+Address = Annotated[Line, Rule("is no valid address that begins with https://", lambda url: not url or is_safe(url))]
 
 
 @dataclass(frozen=True)
@@ -68,25 +87,25 @@ class CatalogEntry:
         Whether the file was seen, or other projects use its name. Otherwise the name is implied, and the download may fail.
     """
 
-    name: str
-    scale: int
-    purpose: str
-    family: str = ""
-    summary: str = ""
-    license: str = ""
-    license_note: str = ""
-    bundled: str = ""
-    hub: str = ""
-    revision: str = ""
-    url: str = ""
-    path: str = ""
-    file: str = ""
-    sha256: str = ""
-    training: str = ""
+    name: Name
+    scale: Scale
+    purpose: Annotated[str, one_of(*PURPOSES)]
+    family: Line = ""
+    summary: Line = ""
+    license: Line = ""
+    license_note: Line = ""
+    bundled: Line = ""
+    hub: Repository = ""
+    revision: Line = ""
+    url: Address = ""
+    path: Line = ""
+    file: Line = ""
+    sha256: Digest = ""
+    training: Line = ""
     figures: dict[str, float] = field(default_factory=dict)
     ssim: dict[str, float] = field(default_factory=dict)
-    harmless: str = ""
-    window_size: int = 0
+    harmless: Line = ""
+    window_size: Window = 0
     confirmed: bool = True
 
     @property
@@ -117,7 +136,7 @@ def _parse(path: Path, changed: int) -> list[CatalogEntry]:
     """Read a manifest; `changed` is there to read it again when it changes."""
     content = read_yaml(path)
     if not isinstance(content, dict) or not isinstance(content.get("models"), list):
-        raise EscError(f"{path}: there must be a list `models`, each entry with {', '.join(REQUIRED)} and a source.")
+        raise EscError(f"{path}: there must be a list `models`, each entry with name, scale, purpose and a source.")
     entries = [_entry(values, path, position) for position, values in enumerate(content["models"], 1)]
     names = [entry.name for entry in entries]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -127,70 +146,19 @@ def _parse(path: Path, changed: int) -> list[CatalogEntry]:
 
 def _entry(values: Any, path: Path, position: int) -> CatalogEntry:
     """Check one entry and fill in what follows from the rest."""
-    name = values.get("name", position) if isinstance(values, dict) else position
-
-    def fail(field_: str, problem: str) -> EscError:
-        return EscError(f"{path}: entry {quoted(name)}, field {quoted(field_)}: {problem}.")
-
     if not isinstance(values, dict):
         raise EscError(f"{path}: entry {position} is {quoted(values)}, not a mapping of fields.")
-    types = {f.name: f.type for f in fields(CatalogEntry)}
-    for key, value in values.items():
-        if key not in types:
-            raise fail(key, f"unknown; known are {', '.join(types)}")
-        if problem := _problem(key, value, str(types[key])):
-            raise fail(key, problem)
-    for key in REQUIRED:
-        if not values.get(key):
-            raise fail(key, "missing")
-    sources = [source for source in SOURCES if values.get(source)]
-    if len(sources) != 1:
-        raise fail(" | ".join(SOURCES), f"exactly one of them must be there, not {', '.join(sources) or 'none'}")
     try:
-        entry = _completed(CatalogEntry(**(values | _scores(values.get("figures", {})))), path)
-    except ValueError as error:
-        raise fail("figures", str(error)) from None
-    except RuntimeError as error:  # `~name` of nobody
-        raise fail("path", str(error).rstrip(".")) from None
-    if problem := _file_problem(entry):
-        raise fail("file", problem)
-    return entry
+        return _completed(build(CatalogEntry, values | _scores(values.get("figures", {}))), path)
+    except FieldError as error:
+        name = quoted(values.get("name", position))
+        raise EscError(f"{path}: entry {name}, field {quoted(error.field)}: {error.problem}.") from None
 
 
-def _problem(key: str, value: Any, kind: str) -> str:
-    """Say what is wrong with one value, if anything is."""
-    most = MAX_WINDOW if key == "window_size" else 16
-    if kind == "int" and (type(value) is not int or not 1 <= value <= most):
-        return f"{quoted(value)} is not a whole number from 1 to {most}"
-    if kind == "str" and (not isinstance(value, str) or re.search(r"[\x00-\x1f\x7f]", value)):
-        return f"{quoted(value)} is not one line of text (put it in quotes)"
-    if kind == "bool" and not isinstance(value, bool):
-        return f"{quoted(value)} is not true or false"
-    if kind.startswith("dict") and not isinstance(value, dict):
-        return f"{quoted(value)} is not a mapping of benchmark to figure"
-    if key == "purpose" and value not in PURPOSES:
-        return f"{quoted(value)} is not one of {', '.join(PURPOSES)}"
-    if key == "sha256" and not re.fullmatch(r"([0-9a-f]{64})?", value):
-        return f"{quoted(value)} is not 64 hexadecimal digits in lower case"
-    if key == "hub" and not re.fullmatch(r"[\w.-]+/[\w.-]+", value):
-        return f"{quoted(value)} is not of the form org/repo"
-    if key == "url" and not is_safe(value):
-        return f"{quoted(value)} is no valid address that begins with https://"
-    return ""
-
-
-def is_safe(url: str) -> bool:
-    """Tell whether a URL is valid and of HTTPS, or leads to this very machine, where HTTP is as safe."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # which only now are parsed
-    except ValueError:
-        return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK))
-
-
-def _scores(figures: dict[Any, Any]) -> dict[str, dict[str, float]]:
+def _scores(figures: Any) -> dict[str, dict[str, float]]:
     """Split ``38.35/.9619`` into PSNR and SSIM."""
+    if not isinstance(figures, dict):
+        raise FieldError("figures", f"{quoted(figures)} is not a mapping of benchmark to figure")
     pairs = {str(benchmark): _figure(benchmark, value) for benchmark, value in figures.items()}
     psnr = {benchmark: pair[0] for benchmark, pair in pairs.items()}
     ssim = {benchmark: pair[1] for benchmark, pair in pairs.items() if len(pair) == 2}
@@ -203,24 +171,37 @@ def _figure(benchmark: Any, value: Any) -> list[float]:
     except ValueError:
         numbers = [nan]
     if not all(map(isfinite, numbers)):
-        raise ValueError(f"{quoted(value)} for {benchmark} is not PSNR or PSNR/SSIM")
+        raise FieldError("figures", f"{quoted(value)} for {benchmark} is not PSNR or PSNR/SSIM")
     return numbers
 
 
 def _completed(entry: CatalogEntry, manifest: Path) -> CatalogEntry:
+    """Check what the fields of an entry say together, and write out what they leave to its file and its place."""
+    sources = [source for source in SOURCES if getattr(entry, source)]
+    if len(sources) != 1:
+        problem = f"exactly one of them must be there, not {', '.join(sources) or 'none'}"
+        raise FieldError(" | ".join(SOURCES), problem)
     if entry.url:
         file = entry.file or urlsplit(entry.url).path.rpartition("/")[2]
-        return replace(entry, file=file, url=entry.url.replace("{file}", file))
+        entry = replace(entry, file=file, url=entry.url.replace("{file}", file))
     if entry.path:
-        return replace(entry, path=str(manifest.parent / Path(entry.path).expanduser()))
+        entry = replace(entry, path=_beside(manifest, entry.path))
+    _check_file(entry)
     return entry
 
 
-def _file_problem(entry: CatalogEntry) -> str:
+def _beside(manifest: Path, path: str) -> str:
+    try:
+        return str(manifest.parent / Path(path).expanduser())
+    except RuntimeError as error:  # `~name` of nobody
+        raise FieldError("path", str(error).rstrip(".")) from None
+
+
+def _check_file(entry: CatalogEntry) -> None:
     if not entry.file and (entry.bundled or entry.path):
-        return ""
+        return
     if Path(entry.file).suffix.lower() not in SUFFIXES:
-        return f"{quoted(entry.file)} must name the weights file, with one of {', '.join(SUFFIXES)}"
+        problem = f"{quoted(entry.file)} must name the weights file, with one of {', '.join(SUFFIXES)}"
+        raise FieldError("file", problem)
     if entry.url and re.search(r"[/\\:]", entry.file):
-        return f"{quoted(entry.file)} must be a name without folders"
-    return ""
+        raise FieldError("file", f"{quoted(entry.file)} must be a name without folders")

@@ -15,7 +15,7 @@ from . import options as opt
 from .models import open_model
 from .terminal import complain, console, plain, progress_bar, say
 
-#: What figures are written as, see `esc_plugin.measure.evaluate`.
+#: What figures are written as, see `esc_plugin.measure.scores`.
 FIGURES = (".csv", ".json")
 
 
@@ -113,6 +113,7 @@ def evaluate(
         opt.check_output(output, FIGURES, model, overwrite=overwrite)
     look_up(model)
     from ..measure import evaluate as figures
+    from ..measure.scores import mean, write_scores
     from ..upscaler import Upscaler
 
     upscaler = Upscaler(open_model(model, window_size=window_size), device=device, precision=precision)
@@ -127,11 +128,11 @@ def evaluate(
     if distance:
         table.add_column("LPIPS")
         table.add_column("bicubic LPIPS")
-    for s in [*scores, figures.mean(scores)]:
+    for s in [*scores, mean(scores)]:
         values = (s.psnr_y, s.ssim_y, s.psnr_rgb, s.ssim_rgb, s.bicubic_psnr_y, s.bicubic_ssim_y)
         row = [f"{v:.2f}" if i % 2 == 0 else f"{v:.4f}" for i, v in enumerate(values)]
         distances = (s.lpips, s.bicubic_lpips) if distance else ()
         table.add_row(plain(s.image), *row, *("-" if d is None else f"{d:.4f}" for d in distances))
     console.print(table)
     if output:
-        figures.write_scores(output, scores)
+        write_scores(output, scores)

@@ -66,7 +66,7 @@ def check_inputs(*paths: Path) -> None:
 
 def check_images(folder: Path) -> None:
     """Raise an `ImageError` unless a folder holds images."""
-    from ..batch.jobs import find_images
+    from ..batch.find import find_images
 
     if not folder.is_dir():
         raise ImageError(f"there is no folder {str(folder)!r}.")

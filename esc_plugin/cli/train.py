@@ -94,7 +94,7 @@ def train(
     try:
         with Bar(folder.name) as bar:
             machines = Machines(device, devices, nodes)
-            weights = run(read, folder, machines=machines, resume=resume, progress=bar.decoded, told=bar.told)
+            weights = run(read, folder, machines=machines, resume=resume, progress=bar.decoded, report=bar.report)
     except KeyboardInterrupt:
         say(f"Stopped. The same command goes on with {plain(folder)}.")
         raise
@@ -143,8 +143,8 @@ def finetune(
     check_folder(named(folder), FINETUNED)
     look_up(init)
 
-    from ..train.finetune import Wish
     from ..train.finetune import finetune as run
+    from ..train.wish import Wish
 
     wish = Wish(init, kind, minutes, options=changes, device=device, keep=keep)
     with Bar(folder.name) as bar:
@@ -185,7 +185,7 @@ class Bar:
         """Show how many images are decoded."""
         self._show(done / total, f"{done:,} of {total:,} images", f"reading images for {self._name}")
 
-    def told(self, share: float, row: dict[str, float]) -> None:
+    def report(self, share: float, row: dict[str, float]) -> None:
         """Show how far a training is, and its figures."""
         text = describe(row) if row else None
         self._show(share, text, self._name)

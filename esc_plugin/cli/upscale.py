@@ -74,7 +74,8 @@ def upscale(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say how each result was made.")] = False,
 ) -> None:
     """Upscale images: files, folders, patterns. Everything that a file carries is kept."""
-    from ..batch.jobs import Wish, check_exact, find_images, plan_jobs
+    from ..batch.find import find_images
+    from ..batch.jobs import Wish, check_exact, plan_jobs
     from ..batch.refused import split_results
     from ..catalog.lookup import look_up
 

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..network.layers import reflect_pad
+from ..arrays.filters import gaussian_blur
 from ..network.program import Region
 from ..progress import stop_if_asked
 
@@ -78,15 +77,6 @@ def edges_in(region: Region) -> Function:
     return detect
 
 
-def blur(image: Tensor, sigma: float) -> Tensor:
-    """Blur (B, C, H, W) with a Gaussian of `sigma` pixels, with reflected borders; 0 leaves it as it is."""
-    steps = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
-    weights = torch.exp(-0.5 * (steps / max(sigma, 1e-3)) ** 2)
-    weights = (weights / weights.sum()).to(image.dtype).view(1, 1, -1, 1)
-    planes = reflect_pad(image.flatten(0, 1)[:, None], RADIUS, RADIUS, RADIUS, RADIUS)
-    return F.conv2d(F.conv2d(planes, weights), weights.transpose(2, 3)).view_as(image)
-
-
 def attribute(
     function: Function,
     detector: Function,
@@ -118,7 +108,8 @@ def attribute(
     total = torch.zeros_like(image)
     with torch.enable_grad():
         for step in range(steps):
-            before, middle, after = (blur(image, SIGMA * (1 - (step + half) / steps)) for half in (0, 0.5, 1))
+            sigmas = (SIGMA * (1 - (step + half) / steps) for half in (0, 0.5, 1))
+            before, middle, after = (gaussian_blur(image, sigma, RADIUS) for sigma in sigmas)
             middle.requires_grad_()
             (gradient,) = torch.autograd.grad(detector(function(middle)), middle)
             total += gradient * (after - before)
@@ -126,5 +117,5 @@ def attribute(
                 progress(step + 1, steps)
             stop_if_asked(cancel)
     with torch.no_grad():
-        ends = [float(detector(function(end))) for end in (blur(image, SIGMA), image)]
+        ends = [float(detector(function(end))) for end in (gaussian_blur(image, SIGMA, RADIUS), image)]
     return Attribution(total.sum((0, 1)), *ends)

@@ -13,6 +13,7 @@ from ..errors import ImageError
 from ..files import Picture, check_target, made_by, write_picture
 from ..provenance import record_of_command
 from ..upscaler import Upscaler
+from .scores import psnr
 
 MARGIN, CAPTION = 12, 34
 
@@ -94,13 +95,10 @@ def comparison(
     result = Image.fromarray(upscaler(np.asarray(small)))
     panels = [("bicubic", small.resize(result.size, Image.Resampling.BICUBIC)), (upscaler.model.name, result)]
     if reduce:
-        panels = [(f"{name}  {_psnr(panel, truth):.2f} dB", panel) for name, panel in panels] + [("original", truth)]
+        expected = np.asarray(truth)
+        panels = [(f"{name}  {psnr(np.asarray(panel), expected):.2f} dB", panel) for name, panel in panels]
+        panels.append(("original", truth))
     return _side_by_side([(name, _cut(panel, detail, zoom)) for name, panel in panels])
-
-
-def _psnr(found: Image.Image, expected: Image.Image) -> float:
-    error = np.asarray(found, np.float64) - np.asarray(expected, np.float64)
-    return float(10 * np.log10(255**2 / max(float(np.mean(error**2)), 1e-12)))
 
 
 def _cut(panel: Image.Image, detail: Detail | None, zoom: int) -> Image.Image:

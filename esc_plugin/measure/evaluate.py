@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..arrays.bicubic import imresize
-from ..disk import replacing
+from ..batch.find import find_originals
 from ..errors import EscError, ImageError, needs
 from ..files import read_picture
-from ..files.formats import readable_suffixes
+from ..progress import Progress
 from ..upscaler import Upscaler
+from .scores import luma, psnr, ssim
 
 #: A perceptual distance between two images, (H, W, 3) or (H, W), uint8.
 Distance = Callable[[np.ndarray, np.ndarray], float]
@@ -43,31 +40,6 @@ class Score:
     bicubic_ssim_y: float
     lpips: float | None = None
     bicubic_lpips: float | None = None
-
-
-def luma(image: np.ndarray) -> np.ndarray:
-    """Return Y (H, W) in 16..235, float64, of RGB (H, W, 3) uint8. A single channel is Y already."""
-    if image.ndim == 2:
-        return image.astype(np.float64)
-    return 16 + image.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255
-
-
-def psnr(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the peak signal-to-noise ratio in dB for a peak of 255; infinite for equal images."""
-    from skimage.metrics import peak_signal_noise_ratio
-
-    if np.array_equal(found, expected):
-        return float("inf")
-    return float(peak_signal_noise_ratio(expected, found, data_range=255))
-
-
-def ssim(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the structural similarity, over windows that lie inside; of colours the mean of the channels."""
-    from skimage.metrics import structural_similarity
-
-    axis = None if found.ndim == 2 else 2
-    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
-    return float(structural_similarity(expected.astype(np.float64), found.astype(np.float64), channel_axis=axis, **options))
 
 
 def load_lpips() -> Distance | None:
@@ -135,7 +107,7 @@ def evaluate(
     upscaler: Upscaler,
     high: Path,
     low: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     distance: Distance | None = None,
 ) -> list[Score]:
     """Score a model on a folder of images.
@@ -163,7 +135,7 @@ def evaluate(
         If a folder holds no images, or a pair doesn't fit.
     """
     needs("evaluate")
-    paths = _images(high)
+    paths = find_originals([high], recursive=False)
     scores = []
     for i, path in enumerate(paths):
         truth, small = _pair(path, low, upscaler.model.scale)
@@ -175,56 +147,13 @@ def evaluate(
     return scores
 
 
-def mean(scores: list[Score]) -> Score:
-    """Return the mean of each figure, over the images that have it."""
-    names = [f.name for f in fields(Score) if f.name != "image"]
-    values: dict[str, Any] = {}
-    for name in names:
-        known = [value for s in scores if (value := getattr(s, name)) is not None]
-        values[name] = fmean(known) if known else None
-    return Score("mean", **values)
-
-
-def check_scores(path: Path) -> None:
-    """Raise an `ImageError` unless figures can be written under such a name."""
-    if path.suffix not in (".csv", ".json"):
-        raise ImageError(f"figures are written as .csv or .json, not {path.name!r}.")
-
-
-def write_scores(path: Path, scores: list[Score]) -> None:
-    """Write images and mean as CSV or JSON, by the suffix.
-
-    Raises
-    ------
-    ImageError
-        If the suffix is another.
-    """
-    check_scores(path)
-    total = mean(scores)
-    rows = [{k: v for k, v in asdict(s).items() if getattr(total, k) is not None} for s in [*scores, total]]
-    with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
-        if path.suffix == ".json":
-            json.dump(rows, file, indent=1)
-        else:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-
-
-def _images(folder: Path) -> list[Path]:
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in readable_suffixes()) if folder.is_dir() else []
-    if not paths:
-        raise ImageError(f"there are no images in the folder {str(folder)!r}.")
-    return paths
-
-
 def _pair(path: Path, low: Path | None, scale: int) -> tuple[np.ndarray, np.ndarray]:
     truth = _pixels(path)
     height, width = truth.shape[0] // scale, truth.shape[1] // scale
     truth = truth[: height * scale, : width * scale]
     if low is None:
         return truth, imresize(truth, (height, width))
-    match = next((p for p in _images(low) if p.stem in _low_names(path.stem, scale)), None)
+    match = next((p for p in find_originals([low], recursive=False) if p.stem in _low_names(path.stem, scale)), None)
     if match is None:
         raise ImageError(f"{str(low)!r} has no reduction of {path.name!r}; it would be called {path.stem}x{scale} or alike.")
     small = _pixels(match)

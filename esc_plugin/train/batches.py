@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ..arrays.bicubic import mirrored
 from .images import Images
-from .pairs.registry import PairMaker
+from .pairs.maker import PairMaker
 
 
 class Batches(Dataset[tuple[Tensor, Tensor]]):
@@ -56,13 +57,9 @@ def patch_of(image: np.ndarray, top: int, left: int, size: int, margin: int) -> 
     edge = size + 2 * margin
     if min(starts) >= 0 and starts[0] + edge <= height and starts[1] + edge <= width:
         return image[starts[0] : starts[0] + edge, starts[1] : starts[1] + edge]
-    rows, columns = (_mirrored(start, edge, length) for start, length in zip(starts, (height, width), strict=True))
-    return image[rows[:, None], columns]
-
-
-def _mirrored(start: int, count: int, length: int) -> np.ndarray:
-    index = np.arange(start, start + count) % (2 * length)
-    return np.where(index < length, index, 2 * length - 1 - index)
+    rows, columns = (np.arange(start, start + edge) for start in starts)
+    beyond: np.ndarray = image[mirrored(rows, height)[:, None], mirrored(columns, width)]
+    return beyond
 
 
 def turned(image: Tensor, turns: int, flip: bool) -> Tensor:

@@ -22,17 +22,18 @@ from ..weights.model import Model, read_model
 from .batches import Batches
 from .folder import CHECKPOINT
 from .log import Log, draw_curve
-from .measure import Found, measure_folder, measure_pairs, sample_picture
 from .recipe import Recipe
 from .training import Training
+from .validation import Figures, measure_folder, measure_pairs, sample_picture
 
 #: Iterations between two rows of the log.
 LOG_EVERY = 50
-#: Hears after each iteration which share of the training is done, 0 to 1, and the figures of the log if there are new ones.
-Told = Callable[[float, dict[str, float]], None]
+#: ``report(share, row)``, called after each iteration: how much of the training is done, 0 to 1, and the new row of the log,
+#: by its columns; empty if there is none.
+Report = Callable[[float, dict[str, float]], None]
 
 
-class Keeper(lightning.Callback):
+class TrainingCallback(lightning.Callback):
     """Counts iterations and writes what is due after each.
 
     Parameters
@@ -46,8 +47,8 @@ class Keeper(lightning.Callback):
         For sample pictures, and to measure where the field has no protocol; always the same ones.
     benchmark : Path, optional
         A folder to measure by the protocol.
-    told : callable, optional
-        See `Told`.
+    report : callable, optional
+        See `Report`.
 
     Attributes
     ----------
@@ -62,10 +63,10 @@ class Keeper(lightning.Callback):
         card: dict[str, Any],
         pairs: Batches,
         benchmark: Path | None = None,
-        told: Told | None = None,
+        report: Report | None = None,
     ) -> None:
         self.folder, self.recipe, self.card, self.pairs, self.benchmark = folder, recipe, card, pairs, benchmark
-        self.told = told or (lambda progress, row: None)
+        self.report = report or (lambda share, row: None)
         self.stopped_by: int | None = None
         self._signal = 0
         self._sums: dict[str, torch.Tensor] = {}
@@ -101,8 +102,8 @@ class Keeper(lightning.Callback):
         due = number % self.recipe.validation.every == 0 and not module.ends_soon
         validate = due or (last and self.stopped_by is None)
         if trainer.is_global_zero:
-            tells = validate or last or number % LOG_EVERY == 0
-            self.told(module.progress, self._report(trainer, module, validate) if tells else {})
+            logs = validate or last or number % LOG_EVERY == 0
+            self.report(module.progress, self._log_row(trainer, module, validate) if logs else {})
         if last or number % self.recipe.checkpoint_every == 0:
             self._save(trainer)
 
@@ -128,7 +129,7 @@ class Keeper(lightning.Callback):
             self._sums[name] = self._sums.get(name, 0) + value.detach().float()
         self._summed += 1
 
-    def _report(self, trainer: lightning.Trainer, module: Training, validate: bool) -> dict[str, float]:
+    def _log_row(self, trainer: lightning.Trainer, module: Training, validate: bool) -> dict[str, float]:
         row = {name: float(value) / self._summed for name, value in self._sums.items()}
         self._sums, self._summed = {}, 0
         if not isfinite(row["loss"]):  # before it reaches the model that is there, or the checkpoint
@@ -147,7 +148,7 @@ class Keeper(lightning.Callback):
             logger.log_metrics({k: v for k, v in row.items() if k != "iteration"}, step=module.iteration)
         return row
 
-    def export(self, module: Training) -> Found | None:
+    def export(self, module: Training) -> Figures | None:
         """Measure the averaged weights, draw samples, and write the model with its card."""
         model = self._model(module)
         (self.folder / "samples").mkdir(exist_ok=True)
@@ -167,7 +168,7 @@ class Keeper(lightning.Callback):
         network = network.to(module.device).eval().requires_grad_(False)
         return Model(network, network.config, self.folder.name, "esc-sr train", "", dict(self.card))
 
-    def _measure(self, model: Model, device: torch.device) -> Found | None:
+    def _measure(self, model: Model, device: torch.device) -> Figures | None:
         if self.benchmark:
             return measure_folder(model, self.benchmark, str(device))
         return measure_pairs(model.network, self.pairs, device) if self.recipe.validation.folder else None

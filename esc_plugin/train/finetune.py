@@ -6,41 +6,33 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import tifffile
 import torch
 
+from ..batch.find import find_originals
 from ..catalog.load import load_model
 from ..device import choose_device
 from ..errors import EscError, ImageError
+from ..measure.scores import mean, write_scores
 from ..network import ESC
 from ..progress import Progress
 from ..weights.model import Model
-from .callback import Told, write_model
-from .clock import Clock, check_minutes
+from .callback import Report, write_model
+from .clock import Clock
 from .folder import CACHE, CHECKPOINT, FINETUNED, check_folder, named
-from .held_out import HeldOut, Score, draw_scores, mean, write_scores
-from .images import Images, find_training_images, open_images, read_planes
+from .held_out import HeldOut, HeldOutScore, draw_scores
+from .images import Images, open_images
 from .pairs.registry import make_maker
 from .recipe import Data, Optimizer, Recipe, Schedule
 from .run import Machines, train
+from .split import split
+from .wish import KINDS, Outcome, Wish
 
+__all__ = ["Outcome", "Wish", "finetune"]
 
-class Kind(NamedTuple):
-    """How small images are made of large ones, what the result is for, and how much there is to learn."""
-
-    pairs: str
-    purpose: str
-    rate: float
-
-
-KINDS = {"microscopy": Kind("microscopy", "microscopy", 1.0), "photo": Kind("bicubic", "clean photo", 0.2)}
-#: Of so many files or more, one in `ONE_IN` is held out whole; of fewer, this share of each.
-WHOLE_FILES, ONE_IN, SHARE = 5, 5, 0.25
 #: Low-resolution pixels: of a training patch, of a held-out crop, and the least of both.
 PATCH, CROP, LEAST = 48, 128, 16
 #: Of the time, the share that the first measuring takes at most.
@@ -49,90 +41,6 @@ MEASURING = 1 / 8
 SLOWER, DRAWN, WRITING = 1.25, 4, 3
 #: The highest learning rate, and the paper's 5e-4 for 64 channels as their product.
 RATE, RATE_BY_WIDTH = 1e-3, 0.032
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What to do.
-
-    Attributes
-    ----------
-    init : str
-        The model to start from, as `load_model` takes it.
-    kind : {"microscopy", "photo"}
-        How small images are made of large ones: by a microscope's forward model, or by bicubic reduction.
-    minutes : float
-        For everything: reading the images, measuring before, training, measuring after.
-    iterations : int
-        Instead of minutes, if not 0.
-    options : dict
-        Of the pair maker, such as ``{"photons": (20, 200)}``.
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ...
-    keep : bool
-        Write a model that got better even if bicubic interpolation is better still.
-
-    Raises
-    ------
-    EscError
-        If the kind is none of them, or the time is no time.
-    """
-
-    init: str
-    kind: str = "microscopy"
-    minutes: float = 10
-    iterations: int = 0
-    options: dict[str, Any] | None = None
-    device: str = "auto"
-    keep: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what can't be done."""
-        if self.kind not in KINDS:
-            raise EscError(f"the kind must be one of {', '.join(KINDS)}, not {self.kind!r}.")
-        check_minutes(self.minutes)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of it.
-
-    Attributes
-    ----------
-    weights : Path, optional
-        The file; ``None`` if nothing was written, because of `problem`.
-    scores : list of Score
-        By held-out image.
-    iterations : int
-        Done.
-    interrupted : bool
-        Whether it was stopped before its time.
-    """
-
-    weights: Path | None
-    scores: list[Score]
-    iterations: int
-    interrupted: bool
-
-    def rows(self) -> list[Score]:
-        """Return the scores and their mean."""
-        return [*self.scores, mean(self.scores)]
-
-    @property
-    def problem(self) -> str:
-        """Why it is no success, as a clause: no better than before, or than bicubic interpolation. Empty if it is one."""
-        found, after = mean(self.scores), f"after {self.iterations:,} iterations"
-        if not found.after > found.before:  # NaN is no gain either
-            return f"{after} it is no better than before: {found.after:.2f} dB, before {found.before:.2f}"
-        if not found.after > found.bicubic:
-            return f"{after} bicubic interpolation is still better: {found.bicubic:.2f} dB, the model {found.after:.2f}"
-        return ""
-
-    @property
-    def gained(self) -> bool:
-        """Whether the model is better than before."""
-        found = mean(self.scores)
-        return found.after > found.before
 
 
 def finetune(images: Sequence[str | Path], wish: Wish, output: Path, progress: Progress | None = None) -> Outcome:
@@ -160,7 +68,7 @@ def finetune(images: Sequence[str | Path], wish: Wish, output: Path, progress: P
     """
     clock, output = Clock(0 if wish.iterations else wish.minutes, progress), named(output)
     check_folder(output, FINETUNED)
-    paths = list(dict.fromkeys(path.resolve() for path in find_training_images(images)))
+    paths = list(dict.fromkeys(path.resolve() for path in find_originals(images)))
     choose_device(wish.device)
     model = load_model(wish.init)
     make_maker(KINDS[wish.kind].pairs, model.scale, LEAST, wish.options or {})  # its options, before images are read
@@ -204,9 +112,9 @@ def _measure_last(held_out: HeldOut, network: ESC, clock: Clock, before: list[fl
     return held_out.measure(network, len(before), seconds=clock.left - drawing, tell=clock.part(0.95, 1))
 
 
-def _write(scores: list[Score], held_out: HeldOut, model: Model, made: Model, work: Path, output: Path) -> Path:
+def _write(scores: list[HeldOutScore], held_out: HeldOut, model: Model, made: Model, work: Path, output: Path) -> Path:
     """Write all files elsewhere on the disk, then move them: a full disk leaves nothing at the named place."""
-    write_scores(scores, work / "held-out.csv")
+    write_scores(work / "held-out.csv", scores, digits=3)
     draw_scores(scores, (model.name, made.name), work / "held-out.png")
     held_out.draw({model.name: model.network, made.name: made.network}, work / "example.png")
     made.network.cpu()
@@ -230,31 +138,6 @@ def _beside(output: Path) -> Iterator[Path]:
         raise EscError(f"can't write into {str(output.parent)!r}: {error.strerror}.") from None
     with work as folder:
         yield Path(folder) / "training" / output.name
-
-
-def split(paths: Sequence[Path], parts: Path) -> tuple[list[Path], list[Path]]:
-    """Return files to train on and files to measure with; of few files, pieces that are written into the folder `parts`."""
-    if len(paths) >= WHOLE_FILES:
-        chosen = set(np.random.default_rng(0).permutation(len(paths))[: len(paths) // ONE_IN].tolist())
-        return [p for i, p in enumerate(paths) if i not in chosen], [p for i, p in enumerate(paths) if i in chosen]
-    pieces = [piece for number, path in enumerate(paths) for piece in _cut(path, number, parts)]
-    return [seen for seen, _ in pieces], [unseen for _, unseen in pieces]
-
-
-def _cut(path: Path, number: int, parts: Path) -> list[tuple[Path, Path]]:
-    """Cut each plane in two across its longer side; of a stack always at the same place, since its planes are alike."""
-    pieces = []
-    for plane_number, plane in enumerate(read_planes(path)):
-        axis = int(plane.shape[1] >= plane.shape[0])
-        halves = np.split(plane, [round(plane.shape[axis] * (1 - SHARE))], axis)
-        name = f"{path.stem}-{number}-{plane_number}.tif"
-        written = parts / "seen" / name, parts / "held-out" / name
-        for half, target in zip(halves, written, strict=True):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            gray = half.shape[2] == 1
-            tifffile.imwrite(target, half[..., 0] if gray else half, photometric="minisblack" if gray else "rgb")
-        pieces.append(written)
-    return pieces
 
 
 def _fitting(images: Images, scale: int, wanted: int) -> int:
@@ -311,10 +194,10 @@ def _precision(device: torch.device) -> str:
     return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 
-def _train(recipe: Recipe, folder: Path, device: str, told: Told) -> bool:
+def _train(recipe: Recipe, folder: Path, device: str, report: Report) -> bool:
     """Train; tell whether it was stopped, with something learned."""
     try:
-        train(recipe, folder, machines=Machines(device), told=told)
+        train(recipe, folder, machines=Machines(device), report=report)
     except KeyboardInterrupt:
         if not (folder / CHECKPOINT).is_file():
             raise
@@ -331,7 +214,7 @@ def _averaged(checkpoint: Path, model: Model) -> tuple[ESC, int]:
     return network.eval().requires_grad_(False), stored["esc"]["iteration"]
 
 
-def _card(model: Model, wish: Wish, scores: list[Score], work: str) -> dict[str, Any]:
+def _card(model: Model, wish: Wish, scores: list[HeldOutScore], work: str) -> dict[str, Any]:
     found = mean(scores)
     figures = f"mean PSNR {found.after:.2f} dB; before {found.before:.2f}, bicubic {found.bicubic:.2f}"
     figures += "" if found.after > found.bicubic else ": bicubic interpolation is better"

@@ -52,7 +52,8 @@ class Discriminator(nn.Module):
             x = F.leaky_relu(layer(x), 0.2) + skip
         for layer in self.last:
             x = F.leaky_relu(layer(x), 0.2)
-        return self.verdict(x)
+        verdict: Tensor = self.verdict(x)
+        return verdict
 
 
 def _normed(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
@@ -104,12 +105,13 @@ def vgg19_layers(pretrained: bool) -> nn.Sequential:
     except ImportError:
         raise EscError("the perceptual loss needs torchvision; install it with: pip install torchvision") from None
     try:
-        return vgg19(weights=VGG19_Weights.IMAGENET1K_V1 if pretrained else None).features
+        features: nn.Sequential = vgg19(weights=VGG19_Weights.IMAGENET1K_V1 if pretrained else None).features
     except OSError as error:  # URLError and time-outs are such
         raise EscError(
             f"the weights of VGG19 can't be downloaded ({error}); "
             f"put {VGG19_Weights.IMAGENET1K_V1.url} into {torch.hub.get_dir()}/checkpoints, or set loss.perceptual to 0."
         ) from None
+    return features
 
 
 class GanTraining(Training):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from statistics import fmean
@@ -15,19 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays.bicubic import enlarge
 from ..disk import replacing
+from ..measure.scores import NEGLIGIBLE, decibels, mean, mean_square, psnr
 from ..network import ESC
 from .batches import patch_of
 from .images import Images
-from .measure import bicubic, mean_square, psnr
-from .pairs.registry import PairMaker
+from .pairs.maker import PairMaker
 
 #: Crops of each image, and of all of them at most; always the same ones.
 CROPS, MOST_CROPS = 4, 32
 
 
 @dataclass(frozen=True)
-class Score:
+class HeldOutScore:
     """PSNR in dB on the crops of one image, or the mean of several; the peak is the largest value of the file's levels."""
 
     image: str
@@ -87,20 +87,20 @@ class HeldOut:
                 break
         return errors
 
-    def scores(self, before: list[float], after: list[float]) -> list[Score]:
+    def scores(self, before: list[float], after: list[float]) -> list[HeldOutScore]:
         """Put what `measure` found of two networks beside bicubic interpolation, on the crops that both have seen."""
-        smooth = [mean_square(bicubic(low, (high.shape[1], high.shape[2])), high) for low, high in self.pairs]
+        smooth = [mean_square(enlarge(low, (high.shape[1], high.shape[2])), high) for low, high in self.pairs]
         rows = list(zip(self.names, smooth, before, after, strict=False))
         scores = []
         for name in dict.fromkeys(name for name, *_ in rows):
             columns = zip(*[errors for other, *errors in rows if other == name], strict=True)
-            scores.append(Score(name, *(psnr(fmean(column)) for column in columns)))
+            scores.append(HeldOutScore(name, *(decibels(max(fmean(column), NEGLIGIBLE)) for column in columns)))
         return scores
 
     @torch.no_grad()
     def _upscaled(self, network: ESC, low: Tensor, high: Tensor) -> Tensor:
         network = network.to(self.device).eval()
-        found = network(low.expand(3, -1, -1)[None].to(self.device), (high.shape[1], high.shape[2]))[0].cpu()
+        found: Tensor = network(low.expand(3, -1, -1)[None].to(self.device), (high.shape[1], high.shape[2]))[0].cpu()
         found = found.mean(0, keepdim=True) if high.shape[0] == 1 else found  # as `Upscaler` does with gray
         return found.clamp(0, 1)
 
@@ -110,14 +110,14 @@ class HeldOut:
 
         number = max(range(len(self.pairs)), key=lambda i: float(self.pairs[i][1].std()))
         low, high = self.pairs[number]
-        panels = {"as recorded": low, "bicubic": bicubic(low, (high.shape[1], high.shape[2]))}
+        panels = {"as recorded": low, "bicubic": enlarge(low, (high.shape[1], high.shape[2]))}
         for name, network in networks.items():
             panels[name] = self._upscaled(network, low, high)
         panels["original"] = high
         values = np.quantile(high.numpy(), (0.01, 0.995))  # the same for all
         figure = Figure(figsize=(3.2 * len(panels), 3.6), layout="constrained")
         for axis, (name, image) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-            note = "" if image is low or image is high else f"  {psnr(mean_square(image, high)):.1f} dB"
+            note = "" if image is low or image is high else f"  {psnr(image, high, peak=1):.1f} dB"
             shown = ((image.numpy() - values[0]) / max(values[1] - values[0], 1e-6)).clip(0, 1)
             axis.imshow(shown.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axis.set_title(name + note)
@@ -125,22 +125,7 @@ class HeldOut:
         save(figure, target)
 
 
-def mean(scores: list[Score]) -> Score:
-    """Return the mean of each figure."""
-    names = [f.name for f in fields(Score) if f.name != "image"]
-    return Score("mean", **{name: fmean(getattr(s, name) for s in scores) for name in names})
-
-
-def write_scores(scores: list[Score], target: Path) -> None:
-    """Write the images and their mean as CSV."""
-    with replacing(target) as beside, beside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Score)])
-        writer.writeheader()
-        for score in [*scores, mean(scores)]:
-            writer.writerow({k: v if isinstance(v, str) else round(v, 3) for k, v in asdict(score).items()})
-
-
-def draw_scores(scores: list[Score], names: tuple[str, str], target: Path) -> None:
+def draw_scores(scores: list[HeldOutScore], names: tuple[str, str], target: Path) -> None:
     """Draw the PSNR of each image: bicubic, before and after, by the `names` of the two models."""
     from matplotlib.figure import Figure
 

@@ -16,7 +16,6 @@ from ..arrays.levels import measure_levels
 from ..disk import replacing, write_text
 from ..errors import ImageError
 from ..files import read_picture
-from ..files.formats import readable_suffixes
 from ..progress import Progress
 from .folder import TAG, TAG_NAME
 
@@ -31,7 +30,7 @@ class Entry:
     dtype: str
 
 
-class Images(Sequence[np.ndarray]):
+class Images:
     """Planes (H, W, c), c = 1 or 3, uint8 or uint16, whose whole range is what a network sees as 0..1.
 
     They stay in a file that is mapped into memory, so that many processes share them.
@@ -44,7 +43,7 @@ class Images(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, number):
+    def __getitem__(self, number: int) -> np.ndarray:
         """Return a plane, a view of the file."""
         entry = self.entries[number]
         if self._bytes is None:
@@ -58,30 +57,6 @@ class Images(Sequence[np.ndarray]):
 
     def __setstate__(self, state: tuple[Path, list[Entry]]) -> None:
         self.__init__(*state)  # type: ignore[misc]
-
-
-def find_training_images(folders: Sequence[str | Path]) -> list[Path]:
-    """Return the image files below folders, in a fixed order; a file stands for itself.
-
-    Raises
-    ------
-    ImageError
-        If a folder doesn't exist or holds no images.
-    """
-    found: list[Path] = []
-    for folder in map(Path, folders):
-        if folder.is_file():
-            found.append(folder)
-            continue
-        if not folder.is_dir():
-            raise ImageError(f"there is no folder {str(folder)!r}.")
-        inside = sorted(
-            p for p in folder.rglob("*") if p.suffix.lower() in readable_suffixes() and not p.name.startswith(".")
-        )
-        if not inside:
-            raise ImageError(f"there are no images in the folder {str(folder)!r}.")
-        found += inside
-    return found
 
 
 def open_images(paths: Sequence[Path], cache: Path, smallest: int, progress: Progress | None = None) -> Images:

@@ -6,20 +6,22 @@ The defaults are the published training of ESC x2 (arXiv 2503.06671).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
-from math import isfinite
+from dataclasses import dataclass, field
+from math import cos, pi
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
 from ..errors import EscError
 from ..strict_yaml import parse_yaml, read_yaml
 from ..texts import quoted
+from ..typed_yaml import FieldError, Rule, build, check_rules, one_of
 
 FOLDER = Path(__file__).with_name("recipes")
-PRECISIONS = ("float32", "bfloat16", "float16")
-SCHEDULES = ("multi-step", "one-cycle")
+ABOVE_0 = Rule("must be above 0", lambda number: number > 0)
+#: A time that is no number is refused by `clock.check_minutes`, which says more.
+NOT_BELOW_0 = Rule("must not be below 0", lambda number: not number < 0)
+Count = Annotated[int, ABOVE_0]
+Share = Annotated[float, Rule("must be from 0 to 1", lambda number: 0 <= number <= 1)]
 
 
 class RecipeError(EscError):
@@ -49,9 +51,9 @@ class Data:
     folders: tuple[str, ...] = ()
     pairs: str = "bicubic"
     options: dict[str, Any] = field(default_factory=dict)
-    patch: int = 64
-    batch: int = 64
-    workers: int = 4
+    patch: Count = 64
+    batch: Count = 64
+    workers: Annotated[int, NOT_BELOW_0] = 4
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class Loss:
 class Optimizer:
     """AdamW: peak learning rate, betas, decoupled weight decay; `clip` is the largest norm of the gradient, 0 for none."""
 
-    lr: float = 5e-4
-    betas: tuple[float, ...] = (0.9, 0.9)
+    lr: Annotated[float, ABOVE_0] = 5e-4
+    betas: Annotated[tuple[Share, ...], Rule("must be two numbers", lambda betas: len(betas) == 2)] = (0.9, 0.9)
     weight_decay: float = 0.0
     clip: float = 0.0
 
@@ -93,11 +95,20 @@ class Schedule:
         Of a cosine: the last learning rate, as a share of the peak.
     """
 
-    kind: str = "multi-step"
-    warmup: float = 0.04
-    milestones: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95, 0.98)
+    kind: Annotated[str, one_of("multi-step", "one-cycle")] = "multi-step"
+    warmup: Share = 0.04
+    milestones: tuple[Share, ...] = (0.5, 0.8, 0.9, 0.95, 0.98)
     factor: float = 0.5
-    last: float = 0.01
+    last: Share = 0.01
+
+    def rate(self, progress: float) -> float:
+        """Return the learning rate, as a share of its peak, where a share of the training is done, 0 to 1."""
+        if progress < self.warmup:
+            return progress / self.warmup
+        if self.kind == "multi-step":
+            return self.factor ** sum(progress >= milestone for milestone in self.milestones)
+        done = (progress - self.warmup) / ((1 - self.warmup) or 1)
+        return self.last + (1 - self.last) * (1 + cos(pi * min(done, 1))) / 2
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,7 @@ class Validation:
     """A folder of true images that are never trained on, and after how many iterations they are measured."""
 
     folder: str = ""
-    every: int = 5000
+    every: Count = 5000
 
 
 @dataclass(frozen=True)
@@ -148,61 +159,29 @@ class Recipe:
     """
 
     model: str | dict[str, Any] = ""
-    scale: int = 2
+    scale: Count = 2
     init: str = ""
     data: Data = Data()
     loss: Loss = Loss()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
-    iterations: int = 500_000
-    minutes: float = 0.0
-    ema: float = 0.999
-    precision: str = "float32"
+    iterations: Count = 500_000
+    minutes: Annotated[float, NOT_BELOW_0] = 0.0
+    ema: Share = 0.999
+    precision: Annotated[str, one_of("float32", "bfloat16", "float16")] = "float32"
     validation: Validation = Validation()
-    checkpoint_every: int = 1000
+    checkpoint_every: Count = 1000
     card: Card = Card()
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense before anything is read."""
-        for name, number in _positive(self).items():
-            if number <= 0:
-                raise RecipeError(f"{name}: {quoted(number)} must be above 0.")
-        for name, number in {"minutes": self.minutes, "data.workers": self.data.workers}.items():
-            if number < 0:
-                raise RecipeError(f"{name}: {quoted(number)} must not be below 0.")
-        for name, number in _shares(self).items():
-            if not 0 <= number <= 1:
-                raise RecipeError(f"{name}: {quoted(number)} must be from 0 to 1.")
-        for name, value, known in (
-            ("precision", self.precision, PRECISIONS),
-            ("schedule.kind", self.schedule.kind, SCHEDULES),
-        ):
-            if value not in known:
-                raise RecipeError(f"{name}: {quoted(value)} is not one of {', '.join(known)}.")
-        if len(self.optimizer.betas) != 2:
-            raise RecipeError(f"optimizer.betas: {quoted(list(self.optimizer.betas))} must be two numbers.")
+        try:
+            check_rules(self)
+        except FieldError as error:
+            raise RecipeError(str(error)) from None
         if not self.model and not self.init:
             raise RecipeError("model: missing; name one such as ESC-lt, or give `init` to go on from a model.")
-
-
-def _positive(recipe: Recipe) -> dict[str, float]:
-    return {
-        "scale": recipe.scale,
-        "iterations": recipe.iterations,
-        "data.patch": recipe.data.patch,
-        "data.batch": recipe.data.batch,
-        "optimizer.lr": recipe.optimizer.lr,
-        "validation.every": recipe.validation.every,
-        "checkpoint_every": recipe.checkpoint_every,
-    }
-
-
-def _shares(recipe: Recipe) -> dict[str, float]:
-    schedule = recipe.schedule
-    milestones = {f"schedule.milestones[{i}]": value for i, value in enumerate(schedule.milestones)}
-    betas = {f"optimizer.betas[{i}]": value for i, value in enumerate(recipe.optimizer.betas)}
-    return {"ema": recipe.ema, "schedule.warmup": schedule.warmup, "schedule.last": schedule.last} | milestones | betas
 
 
 def recipe_names() -> list[str]:
@@ -239,8 +218,8 @@ def read_recipe(source: str | Path, changes: Mapping[str, Any] | None = None) ->
     for name, value in (changes or {}).items():
         _put(values, name.split("."), value)
     try:
-        return _build(Recipe, values, "")
-    except RecipeError as error:
+        return build(Recipe, values)
+    except (FieldError, RecipeError) as error:
         raise RecipeError(f"recipe {str(source)!r}, {error}") from None
 
 
@@ -262,53 +241,3 @@ def _put(values: dict[str, Any], names: list[str], value: Any) -> None:
         values[name] = dict(below) if isinstance(below, dict) else {}
         values = values[name]
     values[last] = value
-
-
-def _build(cls: Any, values: Any, at: str) -> Any:
-    """Make a dataclass of a mapping; every entry is checked against the field's type."""
-    if not isinstance(values, dict):
-        raise RecipeError(f"{at}: {quoted(values)} is no mapping of entries to values.")
-    kinds = get_type_hints(cls)
-    known = [f.name for f in fields(cls)]
-    for name in values:
-        if name not in known:
-            close = get_close_matches(_join("", name), known, 1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise RecipeError(f"{_join(at, name)}: unknown; {hint}known are {', '.join(known)}.")
-    return cls(**{name: _value(kinds[name], value, _join(at, name)) for name, value in values.items()})
-
-
-def _join(at: str, name: Any) -> str:
-    short = quoted(name).strip("'")
-    return f"{at}.{short}" if at else short
-
-
-def _value(kind: Any, value: Any, at: str) -> Any:
-    if is_dataclass(kind):
-        return _build(kind, value, at)
-    if get_origin(kind) in (Union, UnionType):
-        kind = next((k for k in get_args(kind) if isinstance(value, get_origin(k) or k)), get_args(kind)[0])
-    if get_origin(kind) is tuple:
-        items = value if isinstance(value, list) else [value]
-        return tuple(_value(get_args(kind)[0], item, f"{at}[{i}]") for i, item in enumerate(items))
-    if get_origin(kind) is dict and isinstance(value, dict):
-        return dict(value)
-    if kind is bool or isinstance(value, bool):
-        fits = kind is type(value)
-    elif kind is float:
-        value, fits = _number(value)
-    else:
-        fits = isinstance(value, get_origin(kind) or kind)
-    if fits:
-        return kind(value)
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    raise RecipeError(f"{at}: {quoted(value)} is not {names.get(kind, 'a mapping')}.")
-
-
-def _number(value: Any) -> tuple[Any, bool]:
-    """Return a finite number, and whether it is one; YAML 1.1 reads 1e-4 as text."""
-    try:
-        number = float(value)
-    except (OverflowError, TypeError, ValueError):
-        return value, False
-    return (number, True) if isfinite(number) else (value, False)

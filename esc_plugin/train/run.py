@@ -14,17 +14,19 @@ from typing import Any
 import torch
 import yaml
 
+from ..batch.find import find_originals
 from ..disk import write_text
 from ..errors import EscError
+from ..network import ESC
 from ..weights.convert import file_name
 from ..weights.model import Model
 from .recipe import Recipe, RecipeError
 
 try:
     import lightning
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.pytorch.loggers import TensorBoardLogger
     from lightning.pytorch.utilities import rank_zero_only
-    from lightning.pytorch.utilities.exceptions import MisconfigurationException
 except RuntimeError as error:  # a torchvision that was built for another torch, which Lightning looks at
     raise EscError(f"Lightning can't be imported ({error}); reinstall torch and torchvision together.") from None
 
@@ -32,13 +34,15 @@ from torch.utils.data import DataLoader
 
 from ..progress import Progress
 from .batches import Batches, From
-from .callback import Keeper, Told
+from .callback import Report, TrainingCallback
 from .clock import check_minutes
 from .first_network import start_network
 from .folder import CACHE, CHECKPOINT, TRAINED, check_folder, is_ours, named
-from .images import Images, find_training_images, open_images
-from .pairs.registry import PairMaker, make_maker
-from .training import Training, make_training
+from .gan import GanTraining
+from .images import Images, open_images
+from .pairs.maker import PairMaker
+from .pairs.registry import make_maker
+from .training import Training
 
 LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 #: May differ when a training goes on; all else would make it another one.
@@ -61,7 +65,7 @@ def train(
     machines: Machines = Machines(),  # frozen
     resume: bool = False,
     progress: Progress | None = None,
-    told: Told | None = None,
+    report: Report | None = None,
 ) -> Path:
     """Train a model, or go on with it if `output` holds a checkpoint.
 
@@ -75,8 +79,8 @@ def train(
         Raise if there is nothing to go on with.
     progress : callable, optional
         ``progress(done, total)``, in images, while they are decoded.
-    told : callable, optional
-        ``told(share, figures)`` after each iteration, see `keep.Told`.
+    report : callable, optional
+        ``report(share, row)`` after each iteration: how much is done, 0 to 1, and the row of the log if there is a new one.
 
     Returns
     -------
@@ -105,13 +109,18 @@ def train(
         card = asdict(recipe.card) | {"license": recipe.card.license or "unknown"}
         card["family"] = card["family"] or _family(recipe, init)
         pairs = Batches(held_out or images, maker, 1, seed=1)
-        keeper = Keeper(output, recipe, card, pairs, _benchmark(recipe, held_out), told)
-        trainer.callbacks.append(keeper)  # type: ignore[attr-defined]
+        callback = TrainingCallback(output, recipe, card, pairs, _benchmark(recipe, held_out), report)
+        trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         write_recipe(recipe, output)
         _fit(trainer, module, _loader(images, maker, recipe, module, trainer), checkpoint)
-    if keeper.stopped_by is not None:
+    if callback.stopped_by is not None:
         raise KeyboardInterrupt  # the command line says so, and ends with its exit code
     return output / file_name(output.name)
+
+
+def make_training(network: ESC, recipe: Recipe) -> Training:
+    """Return the training that a recipe's loss asks for."""
+    return (GanTraining if recipe.loss.gan or recipe.loss.perceptual else Training)(network, recipe)
 
 
 def _fit(trainer: lightning.Trainer, module: Training, loader: DataLoader[Any], checkpoint: Path | None) -> None:
@@ -149,16 +158,16 @@ def _same(name: str, value: Any, stored: dict[str, Any]) -> bool:
     before = stored["recipe"].get(name)
     if name == "data":  # who makes the pairs doesn't change them
         value, before = ({k: v for k, v in d.items() if k != "workers"} for d in (value, before))
-    return value == before
+    return bool(value == before)
 
 
 def _find(recipe: Recipe) -> tuple[list[Path], list[Path]]:
     """Find the images to train on and those to measure with."""
     if not recipe.data.folders:
         raise RecipeError("data.folders: missing; name folders of images with --data.")
-    paths, held_out = find_training_images(recipe.data.folders), []
+    paths, held_out = find_originals(recipe.data.folders), []
     if recipe.validation.folder:
-        held_out = find_training_images([recipe.validation.folder])
+        held_out = find_originals([recipe.validation.folder])
         if both := {path.resolve() for path in paths} & {path.resolve() for path in held_out}:
             raise RecipeError(f"validation.folder: {str(min(both))!r} is trained on too; measure on other images.")
     return paths, held_out

@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ..arrays.filters import sharpen
 from ..network import ESC
-from .pairs.real import sharpen
 from .recipe import Recipe
-from .schedule import rate
 
 #: Low- and high-resolution patches, (B, 3, h, w) and (B, 3, H, W), float32 in 0..1.
 Batch = tuple[Tensor, Tensor]
@@ -54,7 +53,8 @@ class Training(lightning.LightningModule):
         super().__init__()
         self.recipe = recipe
         self.network = network.train().requires_grad_(True)
-        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)).requires_grad_(False)
+        average: Any = get_ema_multi_avg_fn  # it says nothing of its types
+        self.average = AveragedModel(network, multi_avg_fn=average(recipe.ema)).requires_grad_(False)
         self.iteration = 0
         self.losses: dict[str, Tensor] = {}
         self.started = time.monotonic()
@@ -63,7 +63,8 @@ class Training(lightning.LightningModule):
 
     def forward(self, low: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, 3, h, w) -> (B, 3, *size), not clipped."""
-        return self.network(low.to(memory_format=torch.channels_last), size)
+        found: Tensor = self.network(low.to(memory_format=torch.channels_last), size)
+        return found
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """Return the loss of a batch."""
@@ -113,7 +114,7 @@ class Training(lightning.LightningModule):
         """Of the iteration to come."""
         # Taken in its middle: the first of a warm-up would do nothing at a rate of 0.
         half = 0 if self.recipe.minutes else 0.5 / self.recipe.iterations
-        return self.recipe.optimizer.lr * rate(self.recipe.schedule, min(self.progress + half, 1.0))
+        return self.recipe.optimizer.lr * self.recipe.schedule.rate(min(self.progress + half, 1.0))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient."""
@@ -163,12 +164,3 @@ class Training(lightning.LightningModule):
         """Take it back."""
         self.iteration = checkpoint["esc"]["iteration"]
         self._seconds = self._seconds_before = checkpoint["esc"]["seconds"]
-
-
-def make_training(network: ESC, recipe: Recipe) -> Training:
-    """Return the training that a recipe's loss asks for."""
-    if recipe.loss.gan or recipe.loss.perceptual:
-        from .gan import GanTraining
-
-        return GanTraining(network, recipe)
-    return Training(network, recipe)

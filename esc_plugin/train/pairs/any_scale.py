@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from ...arrays.bicubic import imresize
-from .registry import PairMaker, to_tensor
+from .maker import PairMaker, to_tensor
 
 
 class AnyScale(PairMaker):

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .real import Range, convolve, crop
-from .registry import PairMaker, to_tensor
+from ...arrays.filters import gaussian_blur
+from .maker import PairMaker, Range, crop, to_tensor
 
 #: Low-resolution pixels that are recorded around a patch, so that blur finds what lies there.
 BORDER = 2
@@ -63,7 +63,7 @@ class Exposure:
         Tensor
             (C, h, w).
         """
-        x = F.avg_pool2d(point_spread(self.sample(high), self.sigma), scale)
+        x = F.avg_pool2d(gaussian_blur(self.sample(high), self.sigma, ceil(4 * self.sigma)), scale)
         electrons = rng.poisson(x.clamp(min=0).double().numpy() * self.photons).astype(np.float64)
         electrons += rng.normal(0, self.read_noise, electrons.shape)
         return torch.from_numpy((electrons / self.photons).astype(np.float32))
@@ -157,13 +157,3 @@ class Microscopy(PairMaker):
             hr = hr[..., :1]
         low, target = self.microscope.pair(to_tensor(hr), self.scale, rng, np.iinfo(hr.dtype).max)
         return crop(low, BORDER), crop(target, self.margin)
-
-
-def point_spread(x: Tensor, sigma: float) -> Tensor:
-    """Blur (C, H, W) by a Gaussian of a standard deviation in pixels; borders are mirrored."""
-    if sigma <= 0:
-        return x
-    axis = torch.arange(-ceil(4 * sigma), ceil(4 * sigma) + 1, dtype=torch.float64) / sigma
-    taps = torch.exp(-(axis**2) / 2)
-    taps = (taps / taps.sum()).to(x.dtype)
-    return convolve(convolve(x, taps[:, None]), taps[None, :])

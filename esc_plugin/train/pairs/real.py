@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from .registry import PairMaker, to_tensor
-
-Range = tuple[float, float]
+from ...arrays.filters import blur_kernel, convolve, sharpen, sinc_kernel
+from .maker import PairMaker, Range, crop, to_tensor
 
 #: Kinds of blur kernel: the form, and whether its two axes differ.
 KERNELS = tuple((form, aniso) for form in ("gaussian", "generalized", "plateau") for aniso in (False, True))
@@ -191,63 +190,6 @@ class Real(PairMaker):
         return crop(self.degradation.degrade(high, self.scale, rng), BORDER), crop(high, self.margin)
 
 
-def crop(x: Tensor, border: int) -> Tensor:
-    """Return (C, H, W) without `border` pixels on each side."""
-    return x[:, border : x.shape[1] - border, border : x.shape[2] - border]
-
-
-def blur_kernel(size: int, sigma: Range, angle: float, beta: float = 1.0, plateau: bool = False) -> Tensor:
-    """Return a blur kernel (size, size), which sums to one.
-
-    Parameters
-    ----------
-    sigma : tuple of float
-        Standard deviations along the two axes, in pixels, before they are turned.
-    angle : float
-        In radians.
-    beta : float
-        Exponent of the squared distance; 1 is the Gaussian.
-    plateau : bool
-        1 / (1 + distance) instead of exp(-distance / 2).
-    """
-    y, x = _grid(size)
-    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    distance = ((along / sigma[0]) ** 2 + (across / sigma[1]) ** 2) ** beta
-    kernel = 1 / (1 + distance) if plateau else torch.exp(-distance / 2)
-    return (kernel / kernel.sum()).float()
-
-
-def sinc_kernel(size: int, cutoff: float) -> Tensor:
-    """Return the circular low-pass kernel (size, size) with a cut-off in radians per pixel; it rings, and sums to one."""
-    y, x = _grid(size)
-    radius = torch.hypot(x, y)
-    kernel = torch.special.bessel_j1(cutoff * radius) / (2 * pi * radius.clamp(min=1e-9)) * cutoff
-    kernel[size // 2, size // 2] = cutoff**2 / (4 * pi)
-    return (kernel / kernel.sum()).float()
-
-
-def _grid(size: int) -> tuple[Tensor, Tensor]:
-    axis = torch.arange(size, dtype=torch.float64) - size // 2
-    return axis[:, None].expand(size, size), axis.expand(size, size)
-
-
-def convolve(x: Tensor, kernel: Tensor) -> Tensor:
-    """Filter each channel of (..., C, H, W) with a kernel of odd edges; borders are mirrored, however small the image."""
-    x = mirror(x, kernel.shape[0] // 2, kernel.shape[1] // 2)
-    channels = x.shape[-3]
-    return F.conv2d(x, kernel.expand(channels, 1, *kernel.shape), groups=channels)
-
-
-def mirror(x: Tensor, rows: int, columns: int) -> Tensor:
-    """Pad (..., H, W) by reflection, more than once if need be, which torch's own padding refuses."""
-    return x[..., _mirrored(x.shape[-2], rows), :][..., _mirrored(x.shape[-1], columns)]
-
-
-def _mirrored(length: int, pad: int) -> Tensor:
-    at = torch.arange(-pad, length + pad) % max(2 * length - 2, 1)
-    return torch.where(at < length, at, 2 * length - 2 - at)
-
-
 def factor(stage: Round, rng: np.random.Generator) -> float:
     """Draw a factor to resize by."""
     kind = rng.choice(3, p=stage.resize_probs)
@@ -284,8 +226,9 @@ def gaussian_noise(x: Tensor, sigma: float, rng: np.random.Generator) -> Tensor:
 def poisson_noise(x: Tensor, rng: np.random.Generator) -> Tensor:
     """Return what photons add to x in 0..1, with as many at white as x has levels, rounded up to a power of two."""
     x = (x.clamp(0, 1) * 255).round() / 255
-    photons = 2 ** int(np.ceil(np.log2(len(torch.unique(x)))))
-    return torch.from_numpy(rng.poisson(x.numpy() * photons).astype(np.float32)) / photons - x
+    photons: int = 2 ** int(np.ceil(np.log2(len(torch.unique(x)))))
+    counted = torch.from_numpy(rng.poisson(x.numpy() * photons).astype(np.float32))
+    return counted / photons - x
 
 
 def quality(stage: Round, rng: np.random.Generator) -> int:
@@ -300,35 +243,3 @@ def jpeg(x: Tensor, quality: int) -> Tensor:
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling="4:2:0")
     with Image.open(file) as image:
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-
-
-def sharpen(x: Tensor, weight: float = 0.5, radius: int = 25, threshold: float = 10 / 255) -> Tensor:
-    """Sharpen by unsharp masking, as Real-ESRGAN sharpens its targets.
-
-    Parameters
-    ----------
-    x : Tensor
-        (B, C, H, W) in 0..1.
-    weight : float
-        How much of the difference to the blurred image is added.
-    radius : int
-        Of the blur, in pixels.
-    threshold : float
-        Differences below this one are left alone, softly.
-
-    Returns
-    -------
-    Tensor
-        The same shape, in 0..1.
-    """
-    sigma = 0.3 * (radius - 1) + 0.8  # OpenCV's, for a kernel of that radius
-    axis = torch.arange(-radius, radius + 1, device=x.device) / sigma
-    taps = torch.exp(-(axis**2) / 2)
-    taps = (taps / taps.sum()).to(x.dtype)
-
-    def blur(y: Tensor) -> Tensor:
-        return convolve(convolve(y, taps[:, None]), taps[None, :])
-
-    difference = x - blur(x)
-    mask = blur((difference.abs() > threshold).to(x.dtype))
-    return torch.lerp(x, (x + weight * difference).clamp(0, 1), mask)

@@ -1,0 +1,103 @@
+"""How alike two images are, in figures; means of figures, and files of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from math import inf, log10
+from pathlib import Path
+from statistics import fmean
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..disk import replacing
+from ..errors import ImageError
+
+#: A mean squared error, for a peak of 1, that counts as none where figures are averaged: 120 dB are as good as equal.
+NEGLIGIBLE = 1e-12
+#: A dataclass of figures: its field ``image`` says of which, all others are numbers, or ``None`` where one wasn't measured.
+ScoreT = TypeVar("ScoreT", bound=Any)
+
+
+def luma(image: np.ndarray) -> np.ndarray:
+    """Return Y (H, W) in 16..235, float64, of RGB (H, W, 3) uint8. A single channel is Y already."""
+    if image.ndim == 2:
+        return image.astype(np.float64)
+    weighted: np.ndarray = image.astype(np.float64) @ np.array([65.481, 128.553, 24.966])
+    return 16 + weighted / 255
+
+
+def mean_square(found: ArrayLike, expected: ArrayLike) -> float:
+    """Return the mean squared difference of two arrays of one shape, or of two tensors on the CPU."""
+    return float(np.mean((np.asarray(found, np.float64) - np.asarray(expected, np.float64)) ** 2))
+
+
+def psnr(found: ArrayLike, expected: ArrayLike, peak: float = 255) -> float:
+    """Return the peak signal-to-noise ratio in dB, see `decibels`."""
+    return decibels(mean_square(found, expected), peak)
+
+
+def decibels(error: float, peak: float = 1) -> float:
+    """Return the PSNR in dB of a mean squared error; infinite for none."""
+    return inf if error == 0 else -10 * log10(error / peak**2)
+
+
+def ssim(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the structural similarity, over windows that lie inside; of colours the mean of the channels."""
+    from skimage.metrics import structural_similarity
+
+    compute: Any = structural_similarity  # it says nothing of its types
+    axis = None if found.ndim == 2 else 2
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    return float(compute(expected.astype(np.float64), found.astype(np.float64), channel_axis=axis, **options))
+
+
+def mean(scores: Sequence[ScoreT]) -> ScoreT:
+    """Return the mean of each figure, over the images that have it; its ``image`` is ``"mean"``."""
+    values: dict[str, Any] = {"image": "mean"}
+    for name in (f.name for f in fields(scores[0]) if f.name != "image"):
+        known = [value for score in scores if (value := getattr(score, name)) is not None]
+        values[name] = fmean(known) if known else None
+    return replace(scores[0], **values)
+
+
+def check_scores(path: Path) -> None:
+    """Raise an `ImageError` unless figures can be written under such a name."""
+    if path.suffix not in (".csv", ".json"):
+        raise ImageError(f"figures are written as .csv or .json, not {path.name!r}.")
+
+
+def write_scores(path: Path, scores: Sequence[ScoreT], digits: int | None = None) -> None:
+    """Write images and mean as CSV or JSON, by the suffix, without figures that no image has.
+
+    Parameters
+    ----------
+    scores : sequence of dataclass
+        One or more.
+    digits : int, optional
+        To round to, after the point.
+
+    Raises
+    ------
+    ImageError
+        If the suffix is another.
+    """
+    check_scores(path)
+    total = mean(scores)
+    names = [f.name for f in fields(total) if getattr(total, f.name) is not None]
+    rows = [{name: _rounded(getattr(score, name), digits) for name in names} for score in [*scores, total]]
+    with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        if path.suffix == ".json":
+            json.dump(rows, file, indent=1)
+        else:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _rounded(value: Any, digits: int | None) -> Any:
+    return round(value, digits) if digits is not None and isinstance(value, float) else value
