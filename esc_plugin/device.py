@@ -1,16 +1,36 @@
-"""Where and in what precision to compute."""
+"""Where and in what precision to compute, and the memory that may be had there.
+
+Importing this loads no torch: what is checked before a run, and readers of images, ask only for names and free memory.
+
+A container, a batch job or a shell may allow less memory than the machine has. Whoever takes more is killed without a
+word, so every limit that can be read is heeded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+import psutil
 
 from .errors import EscError
-from .memory import free_host_bytes, total_host_bytes
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+if TYPE_CHECKING:
+    import torch
+
+#: Names of torch's data types that a network can run in.
+PRECISIONS = ("float32", "bfloat16", "float16")
+#: Where ``/proc`` and the control groups are.
+ROOT = Path("/")
+#: Names of files: of limits, of what is used, and of a line of ``memory.stat``.
+Files = tuple[tuple[str, ...], str, str]
+#: The files of a control group that hold its limits, what it uses, and the name of the part of that which the kernel gives
+#: back on demand (file pages that were read once).
+V2: Files = (("memory.max", "memory.high"), "memory.current", "inactive_file")
+V1: Files = (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file")
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -21,6 +41,8 @@ def choose_device(device: str | torch.device) -> torch.device:
     EscError
         If this torch can't use it.
     """
+    import torch
+
     if device == "auto":
         mps = torch.backends.mps.is_available()
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
@@ -52,10 +74,13 @@ def choose_dtype(precision: str, device: torch.device, harmless: str = "", bits:
     EscError
         If there is no such precision.
     """
+    import torch
+
     if precision != "auto":
         if not isinstance(precision, str) or precision not in PRECISIONS:
             raise EscError(f"unknown precision {precision!r}; known are auto, {', '.join(PRECISIONS)}.")
-        return PRECISIONS[precision]
+        dtype: torch.dtype = getattr(torch, precision)
+        return dtype
     if harmless != "bfloat16" or bits > 8 or device.type != "cpu":
         return torch.float32
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
@@ -70,6 +95,8 @@ def precision_name(dtype: torch.dtype) -> str:
 def free_bytes(device: torch.device) -> int:
     """Return the memory that can be had on a device now, in bytes."""
     if device.type == "cuda":
+        import torch
+
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(device)[0]
     return free_host_bytes()  # of Apple's and other shared memories too
@@ -78,6 +105,8 @@ def free_bytes(device: torch.device) -> int:
 def total_bytes(device: torch.device) -> int:
     """Return the memory that a device has for this process, in bytes."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.get_device_properties(device).total_memory
     return total_host_bytes()
 
@@ -85,8 +114,99 @@ def total_bytes(device: torch.device) -> int:
 @contextmanager
 def without_autocast(device: torch.device) -> Iterator[None]:
     """Compute in the precision of the tensors, whatever `torch.autocast` is active around it."""
+    import torch
+
     with ExitStack() as stack:
         for kind in {"cpu", device.type}:
             if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         yield
+
+
+def free_host_bytes(root: Path = ROOT) -> int:
+    """Return the host memory that this process can still have, in bytes.
+
+    Parameters
+    ----------
+    root : Path
+        Where ``/proc`` and the control groups are looked for.
+    """
+    return max(min([psutil.virtual_memory().available, *(limit - used for limit, used in _limits(root))]), 0)
+
+
+def total_host_bytes(root: Path = ROOT) -> int:
+    """Return the host memory that this process could have if nothing were used, in bytes."""
+    return min([psutil.virtual_memory().total, *(limit for limit, _ in _limits(root))])
+
+
+def _limits(root: Path) -> Iterator[tuple[int, int]]:
+    """Yield each limit and what is used of it."""
+    with suppress(OSError, ValueError):  # a system without control groups, or with files of another kind
+        yield from _group_limits(root)
+    own = psutil.Process().memory_info()
+    if (job := _job_limit(os.environ)) is not None:
+        yield job, own.rss
+    if (space := _address_space()) is not None:
+        yield space, own.vms
+
+
+def _group_limits(root: Path) -> Iterator[tuple[int, int]]:
+    for line in (root / "proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            kind, files = "cgroup2", V2
+        elif "memory" in controllers.split(","):
+            kind, files = "cgroup", V1
+        else:
+            continue
+        for group in _groups(root, kind, path):
+            yield from _limits_of(group, *files)
+
+
+def _groups(root: Path, kind: str, path: str) -> Iterator[Path]:
+    """Yield the folder of a control group and those of the groups around it, as far as they are mounted."""
+    for line in (root / "proc/self/mountinfo").read_text().splitlines():
+        mount, _, about = line.partition(" - ")
+        filesystem, _, options = about.split(" ", 2)
+        if filesystem != kind or (kind == "cgroup" and "memory" not in options.split(",")):
+            continue
+        _, _, _, top, point, *_ = mount.split(" ")
+        # In a container the group's own folder may be what is mounted, and the path be one that only the host knows.
+        inside = os.path.relpath(path, top)
+        inside = "." if inside.startswith("..") else inside
+        folder = root / point.replace("\\040", " ").lstrip("/")
+        yield from (folder / part for part in (Path(inside), *Path(inside).parents))
+
+
+def _limits_of(group: Path, limits: tuple[str, ...], usage: str, reclaimable: str) -> Iterator[tuple[int, int]]:
+    stated = [text for name in limits if (text := _read(group / name)).isdigit()]  # or "max"
+    if not stated or not (used := _read(group / usage)).isdigit():
+        return
+    statistics = dict(line.split(" ", 1) for line in _read(group / "memory.stat").splitlines())
+    for limit in stated:
+        yield int(limit), max(int(used) - int(statistics.get(reclaimable, 0)), 0)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _job_limit(environ: Mapping[str, str]) -> int | None:
+    """Return what Slurm gives a job on this node, whether or not control groups enforce it."""
+    node, cpu = (environ.get(f"SLURM_MEM_PER_{what}", "") for what in ("NODE", "CPU"))
+    cpus = environ.get("SLURM_CPUS_ON_NODE") or environ.get("SLURM_CPUS_PER_TASK") or "1"
+    if node.isdigit() and int(node):  # 0 is all that the node has
+        return int(node) * 2**20
+    return int(cpu) * int(cpus) * 2**20 if cpu.isdigit() and int(cpu) and cpus.isdigit() else None
+
+
+def _address_space() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit

@@ -13,9 +13,9 @@ import numpy as np
 
 from esc_plugin import ImageError, __version__
 from esc_plugin.arrays.pyramid import with_levels
+from esc_plugin.device import free_host_bytes
 from esc_plugin.files.ome_axes import Axes
 from esc_plugin.files.ome_zarr import new_image
-from esc_plugin.memory import free_host_bytes
 from esc_plugin.progress import Cancel, Progress, stop_if_asked
 
 from .geometry import Grid, Region, central_part, finest, lengths

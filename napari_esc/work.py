@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from esc_plugin.memory import free_host_bytes
+from esc_plugin.device import free_host_bytes
 from esc_plugin.progress import Cancel, Progress
 
 from .engines import Engine, engine_for

@@ -15,8 +15,7 @@ from PIL import Image
 
 from esc_plugin import cli
 from esc_plugin.batch.jobs import Wish, check_source
-from esc_plugin.cli import options, study, train, upscale
-from esc_plugin.device import PRECISIONS
+from esc_plugin.cli import study, train, upscale
 from esc_plugin.export.onnx import OPSETS
 from esc_plugin.inspection.report import SUFFIXES
 
@@ -145,7 +144,6 @@ def test_without_its_extra_the_command_line_says_what_to_install(missing: str) -
 
 def test_what_is_checked_early_is_what_holds_later(picture: Path, tmp_path: Path) -> None:
     """The checks that need no torch must know what the modules with torch know."""
-    assert ("auto", *PRECISIONS) == options.PRECISIONS
     assert (OPSETS[0], OPSETS[-1]) == study.OPSETS
     assert study.REPORTS == SUFFIXES
     if finetuning := pytest.importorskip("esc_plugin.train.finetune"):

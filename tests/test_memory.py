@@ -12,11 +12,10 @@ import psutil
 import pytest
 import torch
 
-from esc_plugin import memory
-from esc_plugin.device import free_bytes, total_bytes
+from esc_plugin import device
+from esc_plugin.device import free_bytes, free_host_bytes, total_bytes, total_host_bytes
 from esc_plugin.errors import ImageError
 from esc_plugin.files.picture import check_size, empty_array
-from esc_plugin.memory import free_host_bytes, total_host_bytes
 
 from .small import random_upscaler
 
@@ -31,7 +30,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=AVAILABLE, total=TOTAL))
     own = SimpleNamespace(rss=100 * MIB, vms=300 * MIB)
     monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: own))
-    monkeypatch.setattr(memory, "_address_space", lambda: None)
+    monkeypatch.setattr(device, "_address_space", lambda: None)
     for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_ON_NODE", "SLURM_CPUS_PER_TASK"):
         monkeypatch.delenv(name, raising=False)
 
@@ -139,7 +138,7 @@ def test_a_limited_address_space() -> None:
     resource = pytest.importorskip("resource", reason="Windows has no such limits")
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
-        "from esc_plugin.memory import free_host_bytes, total_host_bytes\n"
+        "from esc_plugin.device import free_host_bytes, total_host_bytes\n"
         "print(total_host_bytes() <= 2**31 and 2**29 < free_host_bytes() < 2**31)"
     )
     if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
@@ -152,7 +151,7 @@ def test_a_limited_address_space() -> None:
 
 def test_every_part_of_the_program_heeds_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
-    monkeypatch.setattr(memory, "_limits", lambda root: iter([(300 * MIB, 100 * MIB)]))
+    monkeypatch.setattr(device, "_limits", lambda root: iter([(300 * MIB, 100 * MIB)]))
     assert (free_bytes(cpu), total_bytes(cpu)) == (200 * MIB, 300 * MIB)
     assert random_upscaler().plan(1500, 1500).device_bytes <= 160 * MIB
     with pytest.raises(ImageError, match=r"0\.2 GiB are free"):

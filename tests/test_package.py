@@ -13,7 +13,14 @@ import pytest
 import esc_plugin
 
 ROOT = Path(__file__).parents[1]
-LIGHT = ["esc_plugin", "esc_plugin.errors", "esc_plugin.weights", "esc_plugin.catalog.menu", "napari_esc"]
+LIGHT = [
+    "esc_plugin",
+    "esc_plugin.errors",
+    "esc_plugin.device",
+    "esc_plugin.weights",
+    "esc_plugin.catalog.menu",
+    "napari_esc",
+]
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ..device import PRECISIONS
 from ..errors import EscError, ImageError
 from ..texts import check_path, parse_bytes, quoted
 
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 DEVICE = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?")
 #: Edges in pixels of what is looked at as a whole.
 LARGEST_EDGE = 65_536
@@ -117,7 +117,7 @@ WindowSize = Annotated[
     int | None, typer.Option(callback=within(1, 1024), help="Of an ESC-RIB, whose file doesn't always tell it.")
 ]
 Device = Annotated[str, typer.Option(callback=known_device, help="auto, cpu, cuda, cuda:1, mps.")]
-Precision = Annotated[str, typer.Option(callback=one_of(*PRECISIONS), help=f"{', '.join(PRECISIONS)}.")]
+Precision = Annotated[str, typer.Option(callback=one_of("auto", *PRECISIONS), help=f"{', '.join(('auto', *PRECISIONS))}.")]
 Memory = Annotated[
     int | None,
     typer.Option(parser=parse_bytes, metavar="SIZE", help="Most memory to use, such as 4GB. The result is the same."),

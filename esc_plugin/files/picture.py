@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..device import free_host_bytes
 from ..errors import ImageError
-from ..memory import free_host_bytes
 from . import xmp as packets
 from .tiff_notes import TiffNotes
 

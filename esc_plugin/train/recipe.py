@@ -11,6 +11,7 @@ from math import cos, pi
 from pathlib import Path
 from typing import Annotated, Any
 
+from ..device import PRECISIONS
 from ..errors import EscError
 from ..strict_yaml import parse_yaml, read_yaml
 from ..texts import quoted
@@ -168,7 +169,7 @@ class Recipe:
     iterations: Count = 500_000
     minutes: Annotated[float, NOT_BELOW_0] = 0.0
     ema: Share = 0.999
-    precision: Annotated[str, one_of("float32", "bfloat16", "float16")] = "float32"
+    precision: Annotated[str, one_of(*PRECISIONS)] = "float32"
     validation: Validation = Validation()
     checkpoint_every: Count = 1000
     card: Card = Card()
