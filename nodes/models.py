@@ -9,8 +9,10 @@ from typing import Protocol
 
 from ..esc_plugin.catalog import hub
 from ..esc_plugin.catalog.fetch import fetch
+from ..esc_plugin.catalog.hub_names import parse_source
 from ..esc_plugin.catalog.load import load_model
-from ..esc_plugin.catalog.menu import SUFFIXES, CatalogEntry, list_models
+from ..esc_plugin.catalog.manifest import SUFFIXES, CatalogEntry
+from ..esc_plugin.catalog.menu import list_models
 from ..esc_plugin.disk import file_sha256
 from ..esc_plugin.errors import CheckpointError, EscError, HubError
 from ..esc_plugin.progress import Cancel, Progress
@@ -79,7 +81,7 @@ def load(choice: str, hub_id: str, shelf: Shelf, *, progress: Progress | None = 
 
 def _from_hub(hub_id: str, folder: Path, progress: Progress | None, cancel: Cancel | None) -> Model:
     """Load a model of the Hub, and keep its file as ``org/repo/file`` in a folder, where all other nodes find it too."""
-    parts = hub.parse_source(hub_id)
+    parts = parse_source(hub_id)
     if parts is None:
         raise HubError(f"{hub_id!r} names no model of the Hugging Face Hub; write org/repo or org/repo/file.safetensors.")
     path, commit = hub.download(*parts, progress=progress, cancel=cancel)

@@ -11,12 +11,14 @@ import pytest
 import yaml
 
 import esc_plugin
-from esc_plugin.catalog import downloads as store
 from esc_plugin.catalog.load import load_model
+from esc_plugin.catalog.lookup import look_up
 from esc_plugin.catalog.manifest import PURPOSES
 from esc_plugin.catalog.menu import bundled_path, find_model, list_models, models_folder
+from esc_plugin.catalog.record import RECORD, read_record
+from esc_plugin.catalog.verify import verify
 from esc_plugin.disk import file_sha256
-from esc_plugin.errors import EscError, HubError
+from esc_plugin.errors import CheckpointError, EscError, HubError
 
 ROOT = Path(esc_plugin.__file__).parents[1]
 
@@ -102,6 +104,28 @@ def test_names_are_found_however_they_are_written():
     assert find_model("esc-real") is None
     with pytest.raises(HubError, match="did you mean esc-real-x4"):
         load_model("esc-real-x4")
+
+
+def test_an_empty_name_is_no_model(tmp_path, monkeypatch):
+    """The bundled entries name no file for a download, which is not to be taken for their name."""
+    assert find_model("") is None
+    monkeypatch.chdir(tmp_path)  # which an empty path would mean
+    (tmp_path / "mine.safetensors").write_bytes(bundled_path(find_model("esc-nano-x2")).read_bytes())
+    for ask in (load_model, look_up):
+        with pytest.raises(HubError, match="a model must be a name"):
+            ask("")
+
+
+def test_a_name_means_the_same_before_and_while_it_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ESC-NANO-X2").mkdir()
+    assert look_up("esc-nano-x2").name == load_model("esc-nano-x2").name == "esc-nano-x2"
+    with pytest.raises(HubError, match="has no weights file"):
+        load_model("ESC-NANO-X2")  # a folder of that name comes before an entry that is only like it
+    assert look_up("ESC-NANO-X2").name == ""
+    for ask in (load_model, look_up):
+        with pytest.raises(CheckpointError, match=r"there is no weights file 'none\.pth'"):
+            ask("none.pth")
 
 
 # ------------------------------------------------------------------ the user's
@@ -223,7 +247,7 @@ def test_verify(folder):
     digest = hashlib.sha256(content).hexdigest()
     entries = [MINE | {"name": name, "path": f"{name}.safetensors", "sha256": digest} for name in ("good", "bad", "gone")]
     offer(folder, *entries)
-    rows = {row["name"]: row for row in store.verify()}
+    rows = {row["name"]: row for row in verify()}
     found = {name: rows[name]["status"] for name in ("esc-nano-x2", "good", "bad", "gone", "loose", "esc-x2")}
     assert found == {
         "esc-nano-x2": "ok",
@@ -238,15 +262,15 @@ def test_verify(folder):
 
 
 def test_a_damaged_record_is_an_error_and_not_forgotten(folder):
-    (folder / store.RECORD).write_text("[")
+    (folder / RECORD).write_text("[")
     (folder / "ESC_DIV2K_X2.pth").write_bytes(b"x")
     with pytest.raises(EscError, match=r"esc-downloads\.json.*delete it to forget"):
         load_model("esc-x2")
 
 
 def test_records_written_at_the_same_time_are_all_kept(folder):
-    program = "import sys; from pathlib import Path; from esc_plugin.catalog.downloads import note\n"
+    program = "import sys; from pathlib import Path; from esc_plugin.catalog.record import note\n"
     program += "for i in range(10): note(Path(sys.argv[1]) / f'{sys.argv[2]}{i}', sha256='0')"
     jobs = [subprocess.Popen([sys.executable, "-c", program, str(folder), name], cwd=ROOT) for name in "ab"]
     assert [job.wait() for job in jobs] == [0, 0]
-    assert len(store.read_record(folder)) == 20
+    assert len(read_record(folder)) == 20

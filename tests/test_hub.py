@@ -19,13 +19,17 @@ import torch
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from safetensors.torch import save
 
-from esc_plugin.catalog import hub
-from esc_plugin.catalog.downloads import RECORD, read_record, verify
+from esc_plugin.catalog import hub_progress
 from esc_plugin.catalog.fetch import fetch
+from esc_plugin.catalog.hub_names import parse_source
 from esc_plugin.catalog.load import load_model
-from esc_plugin.catalog.menu import CatalogEntry, find_model, list_models
+from esc_plugin.catalog.manifest import CatalogEntry
+from esc_plugin.catalog.menu import find_model, list_models
+from esc_plugin.catalog.record import RECORD, read_record
+from esc_plugin.catalog.verify import verify
 from esc_plugin.errors import Cancelled, CheckpointError, HubError
 from esc_plugin.network import ESC, EscConfig
+from esc_plugin.texts import quoted
 
 from .confined import run_confined
 from .hub_server import HubServer
@@ -245,11 +249,11 @@ def test_what_is_too_large_for_a_model_is_not_downloaded(server, monkeypatch):
     if "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
         pytest.skip("this client can't be stopped")
     server.repo("org/repo", {"esc.safetensors": A})
-    monkeypatch.setattr(hub, "MAX_BYTES", len(A) - 1)
+    monkeypatch.setattr(hub_progress, "MAX_BYTES", len(A) - 1)
     for options in ({}, {"cancel": lambda: False}):
         with one_sentence("'org/repo/esc.safetensors' is larger than"):
             load_model("org/repo", **options)
-    monkeypatch.setattr(hub, "MAX_BYTES", len(A))
+    monkeypatch.setattr(hub_progress, "MAX_BYTES", len(A))
     assert is_model(load_model("org/repo"), 1)
 
 
@@ -400,7 +404,7 @@ def test_environment_variables_are_the_clients(server, tmp_path):
     ],
 )
 def test_what_names_a_repository(source, parts):
-    assert hub.parse_source(source) == parts
+    assert parse_source(source) == parts
 
 
 # ------------------------------------------------------------------ the catalogue's downloads
@@ -643,7 +647,7 @@ def test_only_valid_addresses_of_https_are_followed(server, offer, location, tmp
 def test_addresses_that_only_look_valid(server, offer):
     for location in ("https://..invalid/x", f"https://{'a' * 70}.invalid/x", "https://\xff.invalid/x"):
         server.raw["x.pth"] = leading_to(location)
-        with one_sentence(repr(location)):
+        with one_sentence(quoted(location)):
             fetch(offer(url=f"{server.url}/raw/x.pth"))
 
 
@@ -738,7 +742,7 @@ def test_a_byte_that_came_is_seen_at_once(server, offer):
 
 FETCH = """
 import sys
-from esc_plugin.catalog.menu import CatalogEntry
+from esc_plugin.catalog.manifest import CatalogEntry
 from esc_plugin.catalog.fetch import fetch
 fetch(CatalogEntry("other", 2, "", url=sys.argv[1], file="other.pth"), sys.argv[2])
 """
@@ -817,7 +821,7 @@ def test_a_folder_that_takes_nothing(server, offer, tmp_path, monkeypatch):
 FULL = """
 import sys
 from esc_plugin.errors import HubError
-from esc_plugin.catalog.menu import CatalogEntry
+from esc_plugin.catalog.manifest import CatalogEntry
 from esc_plugin.catalog.fetch import fetch
 try:
     fetch(CatalogEntry("mine", 2, "", **dict(part.split("=") for part in sys.argv[2:])), sys.argv[1])

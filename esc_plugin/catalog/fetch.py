@@ -14,26 +14,30 @@ from filelock import FileLock
 from ..disk import file_sha256
 from ..errors import CheckpointError, HubError, WrongFileError
 from ..progress import Cancel, Progress
+from ..weights.limits import MAX_BYTES
 from . import hub
 from .downloads import (
-    AGAIN,
-    MAX_BYTES,
-    Local,
+    DOWNLOAD_AGAIN,
+    LocalFile,
+    converted,
     find_local,
-    folder_lock,
     hub_address,
     hub_copy,
     known_sha256,
-    note,
     noted_source,
 )
-from .menu import CatalogEntry, models_folder
+from .manifest import CatalogEntry
+from .menu import models_folder
+from .record import folder_lock, note
 
 log = logging.getLogger(__name__)
 
-#: Of folders of unfinished downloads.
+#: Begins the names of folders with unfinished downloads.
 PREFIX = ".download-"
+#: In such a folder, a file that is locked as long as the process that downloads is alive.
 LOCK = ".lock"
+#: What to do about a download that is another file than expected.
+NOT_KEPT = "It was not kept. Try again later; if it stays so, don't use it, and ask the people behind {}."
 
 
 def fetch(
@@ -86,7 +90,7 @@ def fetch_local(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     offline: bool = False,
-) -> Local:
+) -> LocalFile:
     """Do what `fetch` does, and say also which sha256 the file must have."""
     place = Path(folder).expanduser() if folder else None
     if found := find_local(entry, place):
@@ -105,7 +109,7 @@ def fetch_local(
 
 def _from_hub(
     entry: CatalogEntry, folder: Path | None, progress: Progress | None, cancel: Cancel | None, offline: bool
-) -> Local:
+) -> LocalFile:
     path, _ = hub.download(entry.hub, entry.file, entry.revision or None, offline=offline, progress=progress, cancel=cancel)
     local = hub.in_cache(path, entry.sha256)
     if folder is None:
@@ -119,33 +123,34 @@ def _from_hub(
         shutil.copyfile(path, work / target.name)
         (work / target.name).replace(target)
     note(target, sha256=sha256, url=hub_address(entry))
-    return Local(target, sha256, AGAIN)
+    return LocalFile(target, sha256, DOWNLOAD_AGAIN)
 
 
-def _from_url(entry: CatalogEntry, folder: Path, progress: Progress | None, cancel: Cancel | None) -> Local:
+def _from_url(entry: CatalogEntry, folder: Path, progress: Progress | None, cancel: Cancel | None) -> LocalFile:
+    """Download a file, and keep it as safetensors once its hash is right and it opens."""
     expected = entry.sha256 or noted_source(entry, folder)
+    target = converted(entry, folder)
     with _workplace(folder) as work:
-        came = work / entry.file
-        _get(entry, came, progress, cancel, folder)
-        sha256 = file_sha256(came)
+        received = work / entry.file
+        _get(entry, received, progress, cancel, folder)
+        sha256 = file_sha256(received)
         if expected and sha256 != expected:
-            remedy = (
-                f"It was not kept. Try again later; if it stays so, don't use it, and ask the people behind {entry.url}."
-            )
-            raise WrongFileError(entry.url, sha256, expected, remedy)
-        from ..weights.convert import convert  # reads the file, so it needs torch
-
-        target = folder / f"{came.stem}.safetensors"
-        try:
-            kept = convert(came, work / "converted.safetensors", source=entry.url, window_size=entry.window_size or None)
-            kept.replace(target)
-        except CheckpointError as error:  # the file is gone by the time that anybody reads this
-            raise CheckpointError(str(error).replace(repr(str(came)), repr(entry.url))) from None
+            raise WrongFileError(entry.url, sha256, expected, NOT_KEPT.format(entry.url))
+        _convert(entry, received, work / "converted.safetensors").replace(target)
         kept_sha256 = file_sha256(target)
         note(target, sha256=kept_sha256, url=entry.url, source_sha256=sha256)
     if not expected:
         log.warning("first download of %s: its sha256 is %s, noted and checked from now on", entry.file, sha256)
-    return Local(target, kept_sha256, AGAIN)
+    return LocalFile(target, kept_sha256, DOWNLOAD_AGAIN)
+
+
+def _convert(entry: CatalogEntry, received: Path, target: Path) -> Path:
+    from ..weights.convert import convert  # reads the file, so it needs torch
+
+    try:
+        return convert(received, target, source=entry.url, window_size=entry.window_size or None)
+    except CheckpointError as error:  # the file is gone by the time that anybody reads this
+        raise CheckpointError(str(error).replace(repr(str(received)), repr(entry.url))) from None
 
 
 @contextmanager

@@ -5,59 +5,22 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, TypeVar
 
 from ..errors import EscError, HubError
 from ..progress import Cancel, Progress, stop_if_asked
-from .downloads import MAX_BYTES, Local
+from .downloads import LocalFile
 from .hub_errors import BrokenError, UnreachableError, explain
-from .menu import SUFFIXES, CatalogEntry
+from .hub_progress import reporting
+from .manifest import SUFFIXES, CatalogEntry
+from .model_files import choose_weights, read_config
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[^\\:@]+))?(?:@(?P<revision>[\w./-]+))?")
-
-
-#: Of a page of the Hub, after the host.
-PAGE = re.compile(r"/(?P<repo>[^/]+/[^/]+)(?:/(?:blob|resolve|tree)/(?P<revision>[^/]+)(?:/(?P<file>.+?))?)?/?")
-
-
-def parse_source(source: str) -> tuple[str, str, str | None] | None:
-    """Split ``"org/repo"``, ``"org/repo/file"`` or either with ``"@revision"``, or the address of a page of the Hub.
-
-    Returns
-    -------
-    tuple of repository, file (or empty) and revision (or None); None if it is none of them
-    """
-    source = _of_page(source) if source.lower().startswith(("https://", "http://")) else source
-    match = SOURCE.fullmatch(source.removeprefix("hf://"))
-    if not match or source.startswith((".", "~")):
-        return None
-    repo, file = match["repo"], match["file"] or ""
-    # Two parts that end like a weights file are a path; three are a file of a repository.
-    weights = Path(file or repo).suffix.lower() in SUFFIXES
-    return (repo, file, match["revision"]) if weights == bool(file) else None
-
-
-def _of_page(address: str) -> str:
-    """Return ``"org/repo/file@revision"`` for the address of a page of the Hub, and other addresses as they are."""
-    from huggingface_hub import constants
-
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return address
-    page = PAGE.fullmatch(parts.path)
-    if not page or parts.netloc.lower() not in ("huggingface.co", "hf.co", urlsplit(constants.ENDPOINT).netloc):
-        return address
-    file, revision = unquote(page["file"] or ""), unquote(page["revision"] or "")
-    return page["repo"] + (f"/{file}" if file else "") + (f"@{revision}" if revision else "")
+T = TypeVar("T")
 
 
 def download(
@@ -105,7 +68,7 @@ def download(
         names = []
     file = file or choose_weights(names, repo)
     stop_if_asked(cancel)
-    options = _reporting(f"{repo}/{file}", progress, cancel)
+    options = reporting(f"{repo}/{file}", progress, cancel)
     path = _persist(repo, file, revision, offline, **options)
     if progress and not options:  # an old client can't report
         progress(path.stat().st_size, path.stat().st_size)
@@ -123,15 +86,15 @@ def _persist(repo: str, file: str, revision: str | None, offline: bool, **option
 
 
 def stated_config(repo: str, commit: str, *, offline: bool = False) -> dict[str, Any]:
-    """Return ``config.json`` of a repository at a commit, or nothing where there is none."""
+    """Return the configuration that a repository states at a commit, or nothing where there is none."""
     try:
-        content = json.loads(_ask(_download, repo, "config.json", commit, offline).read_text(encoding="utf-8"))
-    except (HubError, OSError, ValueError, RecursionError):
+        path = _ask(_download, repo, "config.json", commit, offline)
+    except HubError:
         return {}
-    return content if isinstance(content, dict) else {}
+    return read_config(path)
 
 
-def cached(entry: CatalogEntry) -> Local | None:
+def cached(entry: CatalogEntry) -> LocalFile | None:
     """Return an entry's file if it lies in the Hub's cache."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -139,29 +102,10 @@ def cached(entry: CatalogEntry) -> Local | None:
     return in_cache(Path(found), entry.sha256) if isinstance(found, str) else None
 
 
-def in_cache(path: Path, sha256: str) -> Local:
+def in_cache(path: Path, sha256: str) -> LocalFile:
     """Return a file of the Hub's cache; what is to be deleted if it is wrong is more than the link that `path` often is."""
     repo = next((folder.parent for folder in path.parents if folder.name == "snapshots"), path)
-    return Local(path, sha256, f"Delete {str(repo)!r}; then it is downloaded again.")
-
-
-def choose_weights(files: list[str], where: str) -> str:
-    """Return the one weights file among several files, safetensors before others.
-
-    Raises
-    ------
-    HubError
-        If there is none, or there are several of the best kind; the text lists them.
-    """
-    for kinds in (SUFFIXES[:1], SUFFIXES[1:]):
-        found = sorted(name for name in files if Path(name).suffix.lower() in kinds)
-        if len(found) == 1 or "model.safetensors" in found:
-            return found[0] if len(found) == 1 else "model.safetensors"
-        if found:
-            raise HubError(
-                f"{where!r} has {len(found)} weights files; choose one: {', '.join(f'{where}/{n}' for n in found[:6])}."
-            )
-    raise HubError(f"{where!r} has no weights file ({', '.join(SUFFIXES)}) among its {len(files)} files.")
+    return LocalFile(path, sha256, f"Delete {str(repo)!r}; then it is downloaded again.")
 
 
 def _download(repo: str, file: str, revision: str | None, offline: bool, **options: Any) -> Path:
@@ -219,39 +163,7 @@ def offline_by_environment() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _reporting(what: str, progress: Progress | None, cancel: Cancel | None) -> dict[str, Any]:
-    """Return the option that makes the client report to `progress`, and stop at what can't be a model, where it has one."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils import tqdm
-
-    if "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
-        return {}
-
-    class Reporter(tqdm):
-        """Hands on what the client would draw."""
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self.done = int(kwargs.get("initial") or 0)
-            self.size = int(kwargs.get("total") or 0)
-            super().__init__(*args, **(kwargs | ({"disable": True} if progress or cancel else {})))
-            self.check_size()
-
-        def update(self, n: float | None = 1) -> None:
-            super().update(n)
-            self.done += int(n or 0)
-            self.check_size()
-            if progress:
-                progress(self.done, max(self.done, self.size))
-            stop_if_asked(cancel)
-
-        def check_size(self) -> None:
-            if max(self.done, self.size) > MAX_BYTES:
-                raise HubError(f"{what!r} is larger than {MAX_BYTES:,} bytes; no model is.")
-
-    return {"tqdm_class": Reporter}
-
-
-def _ask(call: Callable[..., Any], repo: str, file: str, revision: str | None, offline: bool, **options: Any) -> Any:
+def _ask(call: Callable[..., T], repo: str, file: str, revision: str | None, offline: bool, **options: Any) -> T:
     """Call the client; whatever goes wrong becomes one sentence."""
     try:
         return call(repo, file, revision, offline, **options)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +14,14 @@ from ..network import ESC
 from ..progress import Cancel, Progress
 from ..weights.model import Model, read_model
 from . import hub
-from .downloads import AGAIN, read_record
+from .downloads import DOWNLOAD_AGAIN
 from .fetch import fetch_local
-from .lookup import kind_of, unknown
-from .menu import SUFFIXES, CatalogEntry, find_model, list_models
+from .hub_names import HubFile
+from .lookup import resolve
+from .manifest import CatalogEntry
+from .menu import list_models
+from .model_files import choose_weights, read_config
+from .record import read_record
 
 
 def load_model(
@@ -62,25 +64,16 @@ def load_model(
     Cancelled
         If `cancel` returned True.
     """
-    if not isinstance(source, str | os.PathLike) or not str(source).strip():
-        raise HubError(f"a model must be a name, a path or org/repo, such as 'esc-nano-x2', not {source!r}.")
-    text = str(source)
-    entry = find_model(text)
-    kind = None if entry and entry.name == text else kind_of(Path(source))
-    if kind == "folder":
-        return _from_folder(Path(source), window_size)
-    if kind == "file":
-        return _from_file(Path(source), window_size)
-    if entry:
-        if revision and not entry.hub:
-            raise HubError(f"{text!r} comes from no repository, so it has no revision {revision!r}; leave that out.")
-        entry = replace(entry, revision=revision, sha256="") if revision else entry
-        return _from_catalog(entry, window_size, offline=offline, progress=progress, cancel=cancel)
-    if isinstance(source, str) and (parts := hub.parse_source(text)):
-        return _from_hub(*parts[:2], revision or parts[2], window_size, offline=offline, progress=progress, cancel=cancel)
-    if Path(text).suffix.lower() in SUFFIXES:
-        return read_model(source)  # which says that there is no such file
-    raise HubError(unknown(text))
+    found = resolve(source)
+    if isinstance(found, Path):
+        return (_from_folder if found.is_dir() else _from_file)(found, window_size)
+    if isinstance(found, HubFile):
+        found = found._replace(revision=revision or found.revision)
+        return _from_hub(found, window_size, offline=offline, progress=progress, cancel=cancel)
+    if revision and not found.hub:
+        raise HubError(f"{str(source)!r} comes from no repository, so it has no revision {revision!r}; leave that out.")
+    entry = replace(found, revision=revision, sha256="") if revision else found
+    return _from_catalog(entry, window_size, offline=offline, progress=progress, cancel=cancel)
 
 
 def known_card(network: ESC) -> dict[str, Any]:
@@ -113,34 +106,27 @@ def _from_catalog(entry: CatalogEntry, window_size: int | None, **options: Any) 
     )
 
 
-def _from_hub(repo: str, file: str, revision: str | None, window_size: int | None, **options: Any) -> Model:
-    path, commit = hub.download(repo, file, revision, **options)
+def _from_hub(wanted: HubFile, window_size: int | None, *, offline: bool, **options: Any) -> Model:
+    path, commit = hub.download(*wanted, offline=offline, **options)
+    file = wanted.file or path.as_posix().rpartition(f"/{commit}/")[2]
     return read_model(
         path,
-        source=f"{repo}/{file or path.as_posix().rpartition(f'/{commit}/')[2]}@{commit}",
+        source=f"{wanted.repo}/{file}@{commit}",
         window_size=window_size,
-        hint=lambda: hub.stated_config(repo, commit, offline=options["offline"]),
+        hint=lambda: hub.stated_config(wanted.repo, commit, offline=offline),
     )
 
 
 def _from_folder(folder: Path, window_size: int | None) -> Model:
     """Open what `Model.save_pretrained` wrote, or a clone of a repository."""
-    file = hub.choose_weights([path.name for path in folder.iterdir() if path.is_file()], str(folder))
-
-    def stated() -> dict[str, Any]:
-        try:
-            content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return content if isinstance(content, dict) else {}
-
-    return _from_file(folder / file, window_size, hint=stated)
+    file = choose_weights([path.name for path in folder.iterdir() if path.is_file()], str(folder))
+    return _from_file(folder / file, window_size, hint=lambda: read_config(folder / "config.json"))
 
 
 def _from_file(path: Path, window_size: int | None, **options: Any) -> Model:
     """Open a file; if we downloaded it, it must still be what it was. One that the catalogue knows brings its card."""
     noted = read_record(path.parent).get(path.name, {})
-    model = read_model(path, sha256=noted.get("sha256"), remedy=AGAIN, window_size=window_size, **options)
+    model = read_model(path, sha256=noted.get("sha256"), remedy=DOWNLOAD_AGAIN, window_size=window_size, **options)
     known = [model.sha256, noted.get("source_sha256")]
     entry = next((entry for entry in list_models() if entry.sha256 and entry.sha256 in known), None)
     return replace(model, card=model.card | entry.card) if entry else model

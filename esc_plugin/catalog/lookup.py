@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from ..errors import CheckpointError, HubError
-from . import hub
-from .menu import SUFFIXES, find_model, list_models
+from .hub_names import HubFile, parse_source
+from .manifest import SUFFIXES, CatalogEntry
+from .menu import find_model, list_models
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,32 @@ class Known:
 
 
 def look_up(source: str) -> Known:
-    """Check that a name means a model, as `load_model` would.
+    """Return what is known about a model by its name alone.
+
+    Raises
+    ------
+    CheckpointError, HubError
+        If there is no such model, see `resolve`.
+    """
+    found = resolve(source)
+    if isinstance(found, CatalogEntry):
+        return Known(found.name, found.scale)
+    return Known(found.stem) if isinstance(found, Path) and found.is_file() else Known()
+
+
+def resolve(source: str | Path) -> Path | CatalogEntry | HubFile:
+    """Return what a name means.
 
     Parameters
     ----------
-    source : str
+    source : str or Path
         See `load_model`.
+
+    Returns
+    -------
+    Path, CatalogEntry or HubFile
+        A file or folder that is there, else a model on offer, else a file of the Hub. A model's exact name goes before a
+        file of that name.
 
     Raises
     ------
@@ -34,32 +56,31 @@ def look_up(source: str) -> Known:
     HubError
         If there is no such model; the text names those that are alike.
     """
-    if not source:
-        raise HubError("the name of a model is empty.")
-    entry = find_model(source)
-    kind = None if entry and entry.name == source else kind_of(Path(source))
-    if kind == "file":
-        return Known(Path(source).stem)
-    if kind == "folder":
-        return Known()
+    if not isinstance(source, str | os.PathLike) or not str(source).strip():
+        raise HubError(f"a model must be a name, a path or org/repo, such as 'esc-nano-x2', not {source!r}.")
+    text = str(source)
+    entry = find_model(text)
+    if entry and entry.name == text:
+        return entry
+    if _is_there(Path(source)):
+        return Path(source)
     if entry:
-        return Known(entry.name, entry.scale)
-    if hub.parse_source(source):
-        return Known()
-    if Path(source).suffix.lower() in SUFFIXES:
-        raise CheckpointError(f"there is no weights file {source!r}.")
-    raise HubError(unknown(source))
+        return entry
+    if isinstance(source, str) and (file := parse_source(text)):
+        return file
+    if Path(text).suffix.lower() in SUFFIXES:
+        raise CheckpointError(f"there is no weights file {text!r}.")
+    raise HubError(_unknown(text))
 
 
-def kind_of(path: Path) -> str | None:
-    """Return "folder" or "file"; None where there is neither."""
+def _is_there(path: Path) -> bool:
     try:
-        return "folder" if path.is_dir() else "file" if path.is_file() else None
+        return path.is_dir() or path.is_file()
     except (OSError, ValueError):  # what a user types may be no path at all
-        return None
+        return False
 
 
-def unknown(text: str) -> str:
+def _unknown(text: str) -> str:
     """Say that there is no such model, and what is alike."""
     if text.startswith(("http://", "https://")):
         return f"{text!r} is an address; download the file and give its path, or name a Hub model as 'org/repo'."

@@ -14,13 +14,12 @@ from ..errors import EscError
 from ..strict_yaml import read_yaml
 from ..texts import quoted
 from ..typed_yaml import FieldError, Rule, build, one_of
+from ..weights.limits import MAX_WINDOW
 
 PURPOSES = ("clean photo", "real photo", "microscopy")
 #: Of files that may hold a network, the preferred first.
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 MANIFEST = "manifest.yaml"
-#: Of attention, in pixels; published are up to 64. The bias of larger ones may take more memory than a machine has.
-MAX_WINDOW = 128
 #: Where the file comes from; an entry has exactly one of them.
 SOURCES = ("bundled", "hub", "url", "path")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

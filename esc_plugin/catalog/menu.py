@@ -8,7 +8,8 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from .manifest import MANIFEST, SUFFIXES, CatalogEntry, read_manifest
+from .manifest import MANIFEST, CatalogEntry, read_manifest
+from .model_files import weights_in
 
 
 def list_models() -> list[CatalogEntry]:
@@ -32,6 +33,8 @@ def list_models() -> list[CatalogEntry]:
 
 def find_model(name: str) -> CatalogEntry | None:
     """Return the entry of that name, or whose file has that name with or without suffix; None if there is none."""
+    if not name:  # which is the file's name of entries that have none
+        return None
     entries = list_models()
     wanted = name.lower()
     for same in (
@@ -54,15 +57,6 @@ def models_folder() -> Path:
 def bundled_path(entry: CatalogEntry) -> Path:
     """Return where a bundled file lies."""
     return Path(str(files(__package__) / "bundled" / entry.bundled))
-
-
-def weights_in(folder: Path) -> list[Path]:
-    """Return the weights files in a folder, sorted by name; one per stem, the preferred kind."""
-    if not folder.is_dir():
-        return []
-    found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith(".")]
-    found.sort(key=lambda p: (p.stem.lower(), SUFFIXES.index(p.suffix.lower())))
-    return [p for i, p in enumerate(found) if i == 0 or p.stem.lower() != found[i - 1].stem.lower()]
 
 
 def _loose(path: Path) -> CatalogEntry:

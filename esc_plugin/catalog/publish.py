@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from importlib.resources import files
 from pathlib import Path
@@ -11,16 +10,12 @@ from typing import Any
 from ..disk import write_text
 from ..errors import CheckpointError, HubError
 from ..weights.model import Model, config_json
-from . import hub
 from .hub_errors import explain
+from .hub_names import HubFile, parse_source
 from .load import load_model
 
 PAPER = "https://arxiv.org/abs/2503.06671"
-HEADER = {
-    "library_name": "esc-plugin",
-    "pipeline_tag": "image-to-image",
-    "tags": ["super-resolution", "image-upscaling", "ESC"],
-}
+TAGS = ["super-resolution", "image-upscaling", "ESC"]
 
 
 def publish(
@@ -67,7 +62,7 @@ def publish(
     HubError
         If the Hub refuses it; the text says why.
     """
-    if hub.parse_source(repo) != (repo, "", None):
+    if parse_source(repo) != HubFile(repo):
         raise HubError(f"{repo!r} is no name of a repository; one looks like 'org/repo'.")
     folder = None if dry_run is None else Path(dry_run)
     if folder is not None and folder.is_dir() and any(folder.iterdir()):
@@ -91,27 +86,41 @@ def write_repository(model: Model, repo: str, folder: Path) -> Path:
 
 
 def model_card(model: Model, repo: str, file: str) -> str:
-    """Return the ``README.md`` of a model's repository."""
+    """Return the ``README.md`` of a model's repository.
+
+    Parameters
+    ----------
+    repo : str
+        ``"org/repo"``.
+    file : str
+        Name of the weights file there.
+    """
     card = model.card
-    header: dict[str, Any] = {"license": str(card["license"]).lower()} | HEADER
-    if card.get("base_model"):
-        header["base_model"] = card["base_model"]
-    # JSON is YAML, and quotes whatever needs it.
-    lines = [f"{key}: {json.dumps(value)}" for key, value in header.items()]
-    scale = "by any factor" if model.config.any_scale else f"{model.scale} times"
-    title, family = repo.partition("/")[2], card.get("family") or "ESC"
     template = files(__package__).joinpath("model_card.md").read_text(encoding="utf-8")
     text = template.format(
-        title=title,
-        family=family,
-        scale=scale,
+        title=repo.partition("/")[2],
+        family=card.get("family") or "ESC",
+        scale="by any factor" if model.config.any_scale else f"{model.scale} times",
         paper=PAPER,
         table="\n".join(_facts(model)),
         figures=_figures(card.get("figures", {}), card.get("ssim", {}), model.scale),
         repo=repo,
         file=file,
     )
-    return "---\n" + "\n".join(lines) + "\n---\n\n" + text
+    return f"---\n{_header(card)}\n---\n\n{text}"
+
+
+def _header(card: dict[str, Any]) -> str:
+    """Return what the Hub itself reads of a card, as YAML."""
+    from huggingface_hub import ModelCardData
+
+    return ModelCardData(
+        license=str(card["license"]).lower(),
+        base_model=card.get("base_model") or None,
+        library_name="esc-plugin",
+        pipeline_tag="image-to-image",
+        tags=TAGS,
+    ).to_yaml()
 
 
 def _facts(model: Model) -> list[str]:
@@ -152,6 +161,6 @@ def _upload(folder: Path, repo: str, private: bool) -> str:
     try:
         api.create_repo(repo, private=private, exist_ok=True)
         commit = api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Publish an ESC model")
-    except Exception as error:  # see hub._ask
+    except Exception as error:  # see hub.py
         raise explain(error, repo, "", None, offline=False) from None
     return str(getattr(commit, "commit_url", commit))

@@ -16,7 +16,7 @@ from . import options as opt
 from .terminal import complain, console, download_bar, plain, say
 
 if TYPE_CHECKING:
-    from ..catalog.menu import CatalogEntry
+    from ..catalog.manifest import CatalogEntry
     from ..weights.model import Model
 
 COLORS = {"ok": "green", "mismatch": "bold red", "absent": "dim", "unknown": "yellow"}
@@ -66,7 +66,7 @@ def where(entry: CatalogEntry) -> str:
 
 def verify_models(as_json: bool) -> None:
     """Print the state of each model's file; exit with 1 if one is not what it should be."""
-    from ..catalog.downloads import verify
+    from ..catalog.verify import verify
 
     rows = verify()
     bad = [row for row in rows if row["status"] == "mismatch"]

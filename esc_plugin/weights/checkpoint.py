@@ -16,8 +16,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ..catalog.downloads import MAX_BYTES
 from ..errors import CheckpointError
+from .limits import MAX_BYTES
 from .pickle_check import check_pytorch_file
 
 #: Under which keys trainers keep the parameters, best first: an average over the training beats its last state.

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..catalog.manifest import MAX_WINDOW
 from ..errors import CheckpointError, WrongFileError
 from ..network import ESC, EscConfig
 from .checkpoint import read_checkpoint
 from .detect import detect
 from .dialects import to_canonical
+from .limits import MAX_WINDOW
 
 logger = logging.getLogger(__name__)
 

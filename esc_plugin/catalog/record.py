@@ -1,0 +1,54 @@
+"""What is known about the files of a models folder, noted beside them in ``esc-downloads.json``. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ..disk import write_text
+from ..errors import EscError
+
+#: Name of the file. It holds, by file name, ``sha256`` of the file, ``url`` that it came from, and ``source_sha256`` of
+#: what came from there if we converted it.
+RECORD = "esc-downloads.json"
+
+
+def read_record(folder: Path) -> dict[str, dict[str, str]]:
+    """Return what was noted about the files of a folder, by file name.
+
+    Raises
+    ------
+    EscError
+        If the record can't be read: its hashes are there to be checked.
+    """
+    path = folder / RECORD
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise EscError(f"can't read {str(path)!r} ({error}); delete it to forget what was downloaded.") from None
+    if not _is_record(content):
+        raise EscError(f"{str(path)!r} is not a record of downloads; delete it to forget what was downloaded.")
+    record: dict[str, dict[str, str]] = content
+    return record
+
+
+def _is_record(content: Any) -> bool:
+    files = content.values() if isinstance(content, dict) else [None]
+    return all(isinstance(facts, dict) and all(isinstance(fact, str) for fact in facts.values()) for facts in files)
+
+
+def folder_lock(folder: Path) -> FileLock:
+    """Return the lock of what all processes share in a folder: its record, and which downloads are unfinished."""
+    return FileLock(folder / f".{RECORD}.lock")
+
+
+def note(path: Path, **facts: str) -> None:
+    """Write down what is known about a file, beside it."""
+    with folder_lock(path.parent):
+        record = read_record(path.parent) | {path.name: facts}
+        write_text(path.parent / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
