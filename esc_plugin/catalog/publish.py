@@ -9,7 +9,8 @@ from typing import Any
 
 from ..disk import write_text
 from ..errors import CheckpointError, HubError
-from ..weights.model import Model, config_json
+from ..weights.model import Model
+from ..weights.write import config_json
 from .hub_errors import explain
 from .hub_names import HubFile, parse_source
 from .load import load_model

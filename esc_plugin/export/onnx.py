@@ -21,7 +21,8 @@ from ..network.conv_attention import DYNAMIC_SIZE, ConvAttn
 from ..network.esc import Block
 from ..network.layers import Crop
 from ..version import __version__
-from ..weights.model import Model, config_json
+from ..weights.model import Model
+from ..weights.write import config_json
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -17,7 +17,6 @@ from ..catalog.publish import model_card
 from ..disk import replacing, write_text
 from ..errors import EscError
 from ..network import ESC
-from ..weights.convert import save_model
 from ..weights.model import Model, read_model
 from .batches import Batches
 from .folder import CHECKPOINT
@@ -191,7 +190,7 @@ class TrainingCallback(lightning.Callback):
 
 def write_model(model: Model, folder: Path) -> Path:
     """Write weights, ``config.json`` and the card, in place of those that are there; return the first."""
-    weights = save_model(model, folder, force=True)
+    weights = model.save_pretrained(folder, force=True)
     card = model_card(read_model(weights, card=model.card), f"YOU/{model.name}", weights.name)
     write_text(folder / "README.md", card)
     return weights

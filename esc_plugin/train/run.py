@@ -18,8 +18,8 @@ from ..batch.find import find_originals
 from ..disk import write_text
 from ..errors import EscError
 from ..network import ESC
-from ..weights.convert import file_name
 from ..weights.model import Model
+from ..weights.write import file_name
 from .recipe import Recipe, RecipeError
 
 try:

@@ -1,25 +1,16 @@
-"""Write safetensors files that say what they hold and where it came from."""
+"""Any weights file as safetensors."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
-
-from ..disk import check_free, identities, replacing, write_text
+from ..disk import check_free, identities
 from ..errors import CheckpointError
-from ..network import EscConfig
-from ..version import __version__
 from .checkpoint import CONFIG_KEY, read_checkpoint
-from .dialects import to_canonical, to_dialect
-from .model import DESCRIBED, Model, config_json, configure, stated_window
-
-REPLACE = "--overwrite (force=True)"
-CONVERTER = f"esc-plugin {__version__}"
+from .dialects import to_canonical
+from .model import configure, stated_window
+from .write import DESCRIBED, REPLACE, config_json, write_weights
 
 
 def convert(
@@ -71,33 +62,5 @@ def convert(
     about = json.loads(config_json(config))
     if config.position == "rib" and stated_window(window_size, checkpoint.config) is None:
         del about["window_size"]
-    _write(target, state, config, known | origin | {CONFIG_KEY: json.dumps(about, sort_keys=True)})
+    write_weights(target, state, config, known | origin | {CONFIG_KEY: json.dumps(about, sort_keys=True)})
     return target
-
-
-def file_name(model_name: str) -> str:
-    """Return what the weights file of a model is called: its name, without what other systems or the Hub refuse."""
-    return (re.sub(r"[^\w.-]+", "-", model_name).strip(".-") or "model") + ".safetensors"
-
-
-def save_model(model: Model, folder: Path, *, force: bool = False) -> Path:
-    """Do the work of `Model.save_pretrained`."""
-    target = folder / file_name(model.name)
-    for path in (target, folder / "config.json"):
-        check_free(path, overwrite=force, how=REPLACE)
-    known = {key: value for key, value in model.card.items() if key in DESCRIBED and isinstance(value, str)}
-    origin = {"source": model.source, "source_sha256": model.sha256, CONFIG_KEY: config_json(model.config)}
-    _write(target, model.network.state_dict(), model.config, origin | known)
-    write_text(folder / "config.json", config_json(model.config) + "\n")
-    return target
-
-
-def _write(target: Path, state: dict[str, Tensor], config: EscConfig, known: dict[str, str]) -> None:
-    metadata = known | {"format": "pt", "converter": CONVERTER}
-    # Parameters may share memory, which safetensors refuses.
-    tensors = {name: value.detach().clone().contiguous() for name, value in to_dialect(state, config).items()}
-    with replacing(target) as beside:
-        try:
-            save_file(tensors, beside, metadata=metadata)
-        except SafetensorError as error:  # a full disk, for one
-            raise CheckpointError(f"can't write {str(target)!r}: {error}.") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..disk import check_free, write_text
 from ..errors import CheckpointError, WrongFileError
 from ..network import ESC, EscConfig
-from .checkpoint import read_checkpoint
+from .checkpoint import CONFIG_KEY, read_checkpoint
 from .detect import detect
 from .dialects import to_canonical
 from .limits import MAX_WINDOW
+from .write import DESCRIBED, REPLACE, config_json, file_name, write_weights
 
 logger = logging.getLogger(__name__)
 
@@ -25,18 +26,6 @@ logger = logging.getLogger(__name__)
 UNKNOWN_WINDOW = (
     "nothing states the window size of this ESC-RIB, %d is assumed; if it was trained with another, the result is wrong: "
     "state it with window_size= in Python, --window-size on the command line."
-)
-#: What a safetensors file may say about itself for people.
-DESCRIBED = (
-    "family",
-    "purpose",
-    "license",
-    "license_note",
-    "training",
-    "base_model",
-    "source",
-    "source_sha256",
-    "converter",
 )
 
 
@@ -89,9 +78,15 @@ class Model:
         EscError
             If the files are there already, or can't be written.
         """
-        from .convert import save_model
-
-        return save_model(self, Path(folder), force=force)
+        target, config = Path(folder) / file_name(self.name), Path(folder) / "config.json"
+        for path in (target, config):
+            check_free(path, overwrite=force, how=REPLACE)
+        known = {key: value for key, value in self.card.items() if key in DESCRIBED and isinstance(value, str)}
+        stated = config_json(self.config)
+        origin = {"source": self.source, "source_sha256": self.sha256, CONFIG_KEY: stated}
+        write_weights(target, self.network.state_dict(), self.config, origin | known)
+        write_text(config, stated + "\n")
+        return target
 
     @property
     def scale(self) -> int:
@@ -221,8 +216,3 @@ def read_model(
 def looks_like_rib(state: dict[str, Tensor]) -> bool:
     """Tell whether parameters are those of an ESC-RIB, which don't tell the size of its windows."""
     return any(key.endswith("attn.to_hidden") for key in state)
-
-
-def config_json(config: EscConfig) -> str:
-    """Return a configuration as it is stored: in safetensors metadata and ``config.json``, always with its windows' size."""
-    return json.dumps(config.to_dict() | {"window_size": config.window_size}, sort_keys=True)
