@@ -92,3 +92,8 @@ def bytes_words(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1024
     return f"{count:.3g} TB"
+
+
+def mebibytes(count: float) -> str:
+    """Return a number of bytes as whole MiB, so that several stand in one unit below each other."""
+    return f"{count / 2**20:,.0f} MiB"

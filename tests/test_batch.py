@@ -129,11 +129,11 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:
     picture(jobs[0].source), picture(jobs[3].source)
     jobs[1].source.write_bytes(b"no image")
     seen: list[float] = []
-    summary = Batch(NEAREST).run(jobs, progress=lambda i, share: seen.append(i + share))
+    summary = Batch(NEAREST).run(jobs, progress=lambda done, total: seen.append(done / total))
     assert summary.done == [jobs[0], jobs[3]]
     assert [job for job, _ in summary.failed] == jobs[1:3]
     assert seen == sorted(seen)
-    assert seen[-1] == 4
+    assert seen[-1] == 1
     assert tree(tmp_path / "out") == ["a.png", "c.png"]
 
 

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from esc_plugin import cli
-from esc_plugin.batch.jobs import Wish, check_source
+from esc_plugin.batch.checks import check_source
+from esc_plugin.batch.jobs import Wish
 from esc_plugin.cli import study, train, upscale
 from esc_plugin.export.onnx import OPSETS
 from esc_plugin.inspection.report import SUFFIXES

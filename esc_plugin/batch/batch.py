@@ -15,12 +15,13 @@ from ..disk import check_free, identities
 from ..errors import Cancelled, EscError, ImageError
 from ..files import Picture, check_target, empty_array, read_picture, write_picture
 from ..files.picture import MAX_PIXELS
-from ..provenance import provenance_of
+from ..progress import Progress, part_of
 from .jobs import Job, Wish
+from .record import record_of_result
 from .refused import refusals
 
 if TYPE_CHECKING:  # with torch, which the checks before it do without
-    from ..progress import Cancel, Progress
+    from ..progress import Cancel
     from ..upscaler import Upscaler
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,13 @@ class Summary:
     skipped: list[Job] = field(default_factory=list)
     failed: list[tuple[Job, str]] = field(default_factory=list)
 
+    def add(self, job: Job, result: Picture | str | None) -> None:
+        """Sort in a job by its result: what was written, an error's text, or ``None`` if it was skipped."""
+        if isinstance(result, str):
+            self.failed.append((job, result))
+        else:
+            (self.skipped if result is None else self.done).append(job)
+
 
 @dataclass
 class Batch:
@@ -44,11 +52,13 @@ class Batch:
     upscaler : Upscaler
         What upscales.
     wish : Wish
-        How large.
+        How large the results shall be.
     options : dict
         Passed to `Upscaler.__call__`: intensity, alpha, axes, ...
-    quality, max_pixels
-        See `write_picture` and `read_picture`.
+    quality : int, optional
+        Of JPEG, WebP and AVIF, from 1 to 100.
+    max_pixels : int
+        A file that claims to have more is refused.
     overwrite, skip_existing : bool
         What to do about a target that exists; by default it is an error. What a run reads is never replaced by it.
     """
@@ -64,7 +74,7 @@ class Batch:
     def run(
         self,
         jobs: Sequence[Job],
-        progress: Callable[[int, float], None] | None = None,
+        progress: Progress | None = None,
         cancel: Cancel | None = None,
         report: Callable[[Job, Picture | str | None], None] | None = None,
     ) -> Summary:
@@ -72,10 +82,8 @@ class Batch:
 
         Parameters
         ----------
-        progress : callable, optional
-            ``progress(i, share)``: how much of job `i` is done, 0..1.
-        cancel : callable, optional
-            See `Upscaler.stream`.
+        progress, cancel : callable, optional
+            ``progress(done, total)`` of the whole batch, and ``cancel() -> bool``.
         report : callable, optional
             ``report(job, result)`` after each: what was written, an error's text, or ``None`` if it was skipped.
 
@@ -84,24 +92,16 @@ class Batch:
         Cancelled
             If `cancel` returned ``True``. What was finished stays.
         """
-        summary, report = Summary(), report or (lambda *_: None)
-        refused = refusals(jobs, self.overwrite)
+        summary, refused = Summary(), refusals(jobs, self.overwrite)
         for i, job in enumerate(jobs):
-            if self.skip_existing and job.target.exists():
-                summary.skipped.append(job)
-                report(job, None)
-                continue
-            share: Progress | None = None
-            if progress:
-                share = lambda done, total, i=i: progress(i, done / max(total, 1))  # noqa: E731
-            result = refused.get(job) or self._result(job, share, cancel)
-            if isinstance(result, str):
-                summary.failed.append((job, result))
-            else:
-                summary.done.append(job)
-            report(job, result)
-            if progress:
-                progress(i, 1.0)  # whatever it came to
+            share, result = part_of(progress, i, len(jobs)), None
+            if not (self.skip_existing and job.target.exists()):
+                result = refused.get(job) or self._result(job, share, cancel)
+            summary.add(job, result)
+            if report:
+                report(job, result)
+            if share:
+                share(1, 1)  # whatever it came to
         return summary
 
     def _result(self, job: Job, progress: Progress | None, cancel: Cancel | None) -> Picture | str:
@@ -126,29 +126,39 @@ class Batch:
         """
         check_free(job.target, inputs=identities(job.source), overwrite=self.overwrite)
         picture = read_picture(job.source, self.max_pixels)
-        options, pixels = dict(self.options), picture.pixels
         try:
-            layout = layout_of(pixels, options.pop("axes", None) or picture.axes)
-            picture.axes = layout.axes
-            size = self.wish.size(layout.height, layout.width, self.upscaler.model.scale)
-            shape = layout.resized(*size)
-            check_target(job.target, picture, shape)
-            _make_folder(job.target.parent)
-            limit = self.upscaler.memory_limit if self.upscaler.device.type == "cpu" else None
-            out = empty_array(shape, pixels.dtype.newbyteorder("="), limit)
-            wanted, nan = options.pop("intensity", "auto"), options.get("nan", "error")
-            levels = measure_levels(pixels, layout, wanted, nan, cancel)
-            self.upscaler(
-                pixels, axes=layout.axes, size=size, intensity=levels, out=out, progress=progress, cancel=cancel, **options
-            )
+            result = self._upscaled(picture, job.target, progress, cancel)
         except ImageError as error:
             raise ImageError(f"{str(job.source)!r}: {error}") from None
         except MemoryError:
             raise ImageError(f"{str(job.source)!r}: there is no memory for it.") from None
-        result = picture.enlarged(out)
-        result.provenance = provenance_of(self.upscaler, pixels, size, levels, options)
         write_picture(job.target, result, self.quality)
         return result
+
+    def _upscaled(self, picture: Picture, target: Path, progress: Progress | None, cancel: Cancel | None) -> Picture:
+        """Return the larger picture, with a record of how it was made.
+
+        Its pixels have the axes of the picture, (TZCYX) for example, and another Y and X. What `target` can't hold is an
+        error before the work.
+        """
+        options, pixels, upscaler = dict(self.options), picture.pixels, self.upscaler
+        layout = layout_of(pixels, options.pop("axes", None) or picture.axes)
+        picture.axes = layout.axes
+        size = self.wish.size(layout.height, layout.width, upscaler.model.scale)
+        shape = layout.resized(*size)
+        check_target(target, picture, shape)
+        _make_folder(target.parent)
+        out = empty_array(shape, pixels.dtype.newbyteorder("="), self._host_limit())
+        levels = measure_levels(pixels, layout, options.pop("intensity", "auto"), options.get("nan", "error"), cancel)
+        given = options | {"axes": layout.axes, "size": size, "intensity": levels, "out": out}
+        upscaler(pixels, progress=progress, cancel=cancel, **given)
+        result = picture.enlarged(out)
+        result.provenance = record_of_result(upscaler, pixels, size, levels, options)
+        return result
+
+    def _host_limit(self) -> int | None:
+        """Return the bytes that results in host memory must leave room in, or None for all that is free."""
+        return self.upscaler.memory_limit if self.upscaler.device.type == "cpu" else None
 
 
 def _make_folder(folder: Path) -> None:

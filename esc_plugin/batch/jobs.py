@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,10 @@ from ..disk import name_key
 from ..errors import ImageError
 from ..files.formats import (
     DEFAULT,
-    recognised,
-    suffixes_where,
-    unlike_any,
     with_suffix,
     writable_suffixes,
     written_as,
 )
-from ..texts import check_path
 from .find import FoundImage
 
 #: What a template may name; ``from`` is the image's own suffix, ``ext`` that of the result.
@@ -157,39 +152,3 @@ def _check_pattern(pattern: str) -> None:
         raise ImageError(f"the template {pattern!r} names {sorted(unknown)}; known are {', '.join(FIELDS)}.")
     if any(form or conversion for _, _, form, conversion in parts):
         raise ImageError(f"the template {pattern!r} may only name fields, such as {{stem}}, nothing with ':' or '!'.")
-
-
-def check_exact(jobs: Sequence[Job]) -> None:
-    """Raise an `ImageError` if the averages that a result shall keep would be lost by its file's compression."""
-    for job in jobs:
-        form = written_as(job.target)
-        if form and not form.exact:
-            exact = " or ".join(suffixes_where(lambda form: form.exact)).replace(".", "")
-            raise ImageError(
-                f"{form.name} would lose the averages that consistency keeps; write {exact}, not {job.target.name!r}."
-            )
-
-
-def check_source(path: Path) -> None:
-    """Raise an `ImageError` unless there is a file that starts like an image; nothing is decoded."""
-    try:
-        check_path(path)
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ImageError(f"{str(path)!r} is no file.")
-        found = recognised(path)
-    except FileNotFoundError:
-        raise ImageError(f"there is no file {str(path)!r}.") from None
-    except OSError as error:
-        raise ImageError(f"can't read {str(path)!r}: {error.strerror or error}.") from None
-    if found is None:
-        raise ImageError(unlike_any(path))
-
-
-def check_place(path: Path) -> None:
-    """Raise an `ImageError` unless a file of that name could be made: its folder is there, or can be made."""
-    check_path(path)
-    folder = next(parent for parent in (*path.parents, Path()) if parent.exists())
-    if not folder.is_dir():
-        raise ImageError(f"can't write {str(path)!r}: {str(folder)!r} is no folder.")
-    if not os.access(folder, os.W_OK):
-        raise ImageError(f"may not write into the folder {str(folder)!r}.")

@@ -27,7 +27,7 @@ def check(
 ) -> None:
     """Compare an upscaled image, averaged down, with the image it was made of."""
     from ..arrays.consistency import check_agreement
-    from ..batch.jobs import check_source
+    from ..batch.checks import check_source
     from ..files import read_picture
 
     for path in (image, upscaled):
@@ -62,7 +62,7 @@ def compare(
     overwrite: opt.Overwrite = False,
 ) -> None:
     """Draw bicubic and model side by side."""
-    from ..batch.jobs import check_source
+    from ..batch.checks import check_source
     from ..catalog.lookup import look_up
     from ..files import made_by
     from ..files.formats import writable_suffixes

@@ -75,7 +75,7 @@ def check_images(folder: Path) -> None:
 
 def check_folder(folder: Path) -> None:
     """Raise an `EscError` unless results can go into a folder, which is there or can be made."""
-    from ..batch.jobs import check_place
+    from ..batch.checks import check_place
 
     check_place(folder / "result")
 
@@ -87,7 +87,7 @@ def check_output(
 
     For the rest see `check_free`.
     """
-    from ..batch.jobs import check_place
+    from ..batch.checks import check_place
     from ..disk import check_free, identities
 
     if path.suffix.lower() not in suffixes:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ..errors import EscError, needs
-from ..texts import quoted
+from ..errors import needs
 from . import options as opt
 from .models import open_model
+from .parse import parse_place
 from .terminal import errors, plain, progress_bar, say
 
 #: The first and the last version of ONNX's operators that can be written, see `esc_plugin.export.onnx`.
@@ -77,7 +77,7 @@ def inspect(
 ) -> None:
     """Look inside a model: its kernels, how alike its layers are, and how far a pixel sees."""
     needs("inspect")
-    from ..batch.jobs import check_source
+    from ..batch.checks import check_source
 
     opt.check_output(output, REPORTS, image, model, overwrite=overwrite, ours=is_own_report)
     check_source(image)
@@ -109,18 +109,3 @@ def is_own_report(path: Path) -> bool:
     from ..inspection import is_report
 
     return is_report(path)
-
-
-def parse_place(text: str) -> tuple[int, int]:
-    """Read "X,Y".
-
-    Raises
-    ------
-    EscError
-        If it is no such thing.
-    """
-    try:
-        column, row = (int(part) for part in text.split(","))
-    except ValueError:
-        raise EscError(f"can't read {quoted(text)} as a pixel; write X,Y, such as 120,80.") from None
-    return column, row

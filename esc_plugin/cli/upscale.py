@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from ..errors import EscError, ImageError
-from ..texts import quoted
 from . import options as opt
 from .models import open_model
-from .terminal import complain, console, plain, progress_bar, say
+from .parse import parse_intensity, parse_wish
+from .plan import show_plans
+from .report import Report
+from .terminal import complain, progress_bar
 
 if TYPE_CHECKING:  # torch takes a second to import; commands that need it import what they use
     from ..batch.batch import Batch
     from ..batch.jobs import Job, Wish
-    from ..engine import Plan
-    from ..files import Picture
     from ..upscaler import Upscaler
 
 
@@ -74,22 +71,15 @@ def upscale(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say how each result was made.")] = False,
 ) -> None:
     """Upscale images: files, folders, patterns. Everything that a file carries is kept."""
+    from ..batch.checks import check_exact, check_intensity
     from ..batch.find import find_images
-    from ..batch.jobs import Wish, check_exact, plan_jobs
+    from ..batch.jobs import Wish, plan_jobs
     from ..batch.refused import split_results
     from ..catalog.lookup import look_up
 
     # All that can be known without torch comes first: it takes longer to start than to say that there is no file.
     wish, levels = parse_wish(scale, width, height, fit), parse_intensity(intensity)
     check_intensity(levels)
-    options = {
-        "intensity": levels,
-        "nan": nan,
-        "alpha": alpha,
-        "axes": axes,
-        "linear_light": linear_light,
-        "consistency": consistency,
-    }
     source = default_model(wish) if model is None else model
     found, known = find_images(images, recursive), look_up(source)
     suffix = f".{form.lower().lstrip('.')}" if form else None
@@ -107,10 +97,18 @@ def upscale(
     ready = sift(jobs, report, bool(named) and not plan, overwrite, skip_existing)
     if not ready:
         sys.exit(report.finish())
-    loaded = load_upscaler(source, window_size, device, precision, memory)
 
     from ..batch.batch import Batch
 
+    loaded = load_upscaler(source, window_size, device, precision, memory)
+    options = {
+        "intensity": levels,
+        "nan": nan,
+        "alpha": alpha,
+        "axes": axes,
+        "linear_light": linear_light,
+        "consistency": consistency,
+    }
     batch = Batch(loaded, wish, options, quality, round(megapixels * 1e6), overwrite, skip_existing)
     targets = {job.source: job for job in jobs_for(loaded.model.name, loaded.model.scale)}
     ready = [targets[job.source] for job in ready]
@@ -125,52 +123,6 @@ def default_model(wish: Wish) -> str:
     """Return the name of the bundled model that fits a wish."""
     small = wish.width is wish.height is None and (wish.scale is None or wish.scale <= 2)
     return "esc-nano-x2" if small else "esc-nano-x4"
-
-
-def load_upscaler(model: str, window_size: int | None, device: str, precision: str, memory: int | None) -> Upscaler:
-    """Load a model onto a device."""
-    from ..upscaler import Upscaler
-
-    loaded = open_model(model, window_size=window_size)
-    return Upscaler(loaded, device=device, precision=precision, memory_limit=memory)
-
-
-@dataclass
-class Report:
-    """Says what became of each file, and counts.
-
-    Attributes
-    ----------
-    verbose : bool
-        Whether to say how each result was made, too.
-    """
-
-    verbose: bool = False
-    done: int = 0
-    skipped: int = 0
-    failed: int = 0
-
-    def __call__(self, job: Job, result: Picture | str | None) -> None:
-        """Print what was written, an error's text, or that there was nothing to do."""
-        if isinstance(result, str):
-            self.failed += 1
-            complain("error", result, "bold red")
-        elif result is None:
-            self.skipped += 1
-            say(f"{plain(job.target)} exists, skipped")
-        else:
-            self.done += 1
-            say(f"{plain(job.source)} -> {plain(job.target)}  {result.size[1]} x {result.size[0]}")
-            if self.verbose and result.provenance:
-                say("  " + plain(", ".join(f"{key} {value}" for key, value in result.provenance.items())))
-            for note in result.notes:
-                complain("note", f"{job.source}: {note}")
-
-    def finish(self) -> int:
-        """Print the counts of several files, and return the exit code."""
-        if self.done + self.skipped + self.failed > 1:
-            say(f"{self.done} upscaled, {self.skipped} skipped, {self.failed} failed")
-        return 1 if self.failed else 0
 
 
 def leave_out_results(jobs: list[Job], results: list[Job]) -> list[Job]:
@@ -197,7 +149,7 @@ def sift(jobs: list[Job], report: Report, targets: bool, overwrite: bool, skip_e
     targets : bool
         Whether to look at where the results go, too.
     """
-    from ..batch.jobs import check_place, check_source
+    from ..batch.checks import check_place, check_source
     from ..batch.refused import refusals
 
     refused = refusals(jobs, overwrite) if targets else {}
@@ -219,86 +171,15 @@ def sift(jobs: list[Job], report: Report, targets: bool, overwrite: bool, skip_e
     return ready
 
 
+def load_upscaler(model: str, window_size: int | None, device: str, precision: str, memory: int | None) -> Upscaler:
+    """Load a model onto a device."""
+    from ..upscaler import Upscaler
+
+    loaded = open_model(model, window_size=window_size)
+    return Upscaler(loaded, device=device, precision=precision, memory_limit=memory)
+
+
 def run_batch(batch: Batch, jobs: list[Job], report: Report) -> None:
-    """Upscale files."""
+    """Upscale files, and show how far it is."""
     with progress_bar(f"{len(jobs)} images" if len(jobs) > 1 else jobs[0].source.name) as progress:
-        batch.run(jobs, lambda i, share: progress(round(1000 * (i + share)), 1000 * len(jobs)), report=report)
-
-
-def parse_wish(scale: float | None, width: int | None, height: int | None, fit: str | None) -> Wish:
-    """Read the size that is wanted.
-
-    Raises
-    ------
-    ImageError
-        If it is none, or there are two.
-    """
-    from ..batch.jobs import Wish
-
-    if fit is None:
-        return Wish(scale, width, height)
-    if width is not None or height is not None:
-        raise ImageError("ask for either --fit or --width and --height, not both.")
-    sides = fit.lower().split("x")
-    if len(sides) != 2 or not all(re.fullmatch(r"\s*[0-9]{1,10}\s*", side) for side in sides):
-        raise ImageError(f"can't read {quoted(fit)} as a size; write width x height, such as 3840x2160.")
-    return Wish(scale, int(sides[0]), int(sides[1]))
-
-
-def parse_intensity(text: str) -> str | list[tuple[float, float]]:
-    """Read a word such as "auto" or "percentile:1,99", or "LOW,HIGH", or such pairs for each channel, "0,4095;0,900".
-
-    Raises
-    ------
-    ImageError
-        If it is no such thing.
-    """
-    if "," not in text or text[:1].isalpha():
-        return text
-    try:
-        return [(float(low), float(high)) for low, high in (pair.split(",") for pair in text.split(";"))]
-    except ValueError:
-        raise ImageError(f"can't read {quoted(text)} as intensities; write LOW,HIGH, such as 0,4095.") from None
-
-
-def check_intensity(intensity: str | list[tuple[float, float]]) -> None:
-    """Raise an `ImageError` for what no image could have, by asking it of one with a pixel for each pair."""
-    import numpy as np
-
-    from ..arrays.layout import layout_of
-    from ..arrays.levels import measure_levels
-
-    pixels = np.zeros((1 if isinstance(intensity, str) else len(intensity), 1, 1), np.uint16)
-    measure_levels(pixels, layout_of(pixels, "CYX"), intensity)
-
-
-def show_plans(batch: Batch, jobs: list[Job]) -> None:
-    """Print how each image would be worked on."""
-    from ..files import read_picture
-    from ..upscaler import bits_of
-
-    for job in jobs:
-        picture = read_picture(job.source, batch.max_pixels)
-        height, width = picture.size
-        say(f"{plain(job.source)}  {width} x {height}")
-        show_plan(batch.upscaler, height, width, bits_of(picture.pixels))
-
-
-def show_plan(upscaler: Upscaler, height: int, width: int, bits: int) -> None:
-    """Print how an image would be worked on, and about how long."""
-    from ..device import precision_name
-    from ..measure.duration import measure_rate, work
-    from ..texts import seconds_text
-
-    need = upscaler.need(height, width, bits=bits)
-    plan: Plan = upscaler.plan(height, width, bits=bits)
-    table = Table(box=None, show_header=False)
-    table.add_row("precision", precision_name(upscaler.dtype_for(bits)))
-    table.add_row("feature maps", ", ".join(f"{name} on {home}" for name, home in plan.storage.items()))
-    table.add_row("chunks of work", f"{need.chunks(plan.work):,}, of up to {plan.work / 2**20:.0f} MiB")
-    table.add_row(f"peak on {upscaler.device}", f"{plan.device_bytes / 2**20:,.0f} MiB")
-    table.add_row("peak in host memory", f"{plan.host_bytes / 2**20:,.0f} MiB")
-    table.add_row("temporary files", f"{plan.disk_bytes / 2**20:,.0f} MiB")
-    output = need.geometry.output
-    table.add_row("time", seconds_text(work(upscaler, (height, width), output) / measure_rate(upscaler, bits)))
-    console.print(table)
+        batch.run(jobs, progress, report=report)

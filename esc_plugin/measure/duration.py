@@ -36,3 +36,8 @@ def measure_rate(upscaler: Upscaler, bits: int = 32) -> float:
     start = time.perf_counter()
     output = upscaler.run(image, bits=bits).shape
     return work(upscaler, (edge, edge), (output[2], output[3])) / (time.perf_counter() - start)
+
+
+def seconds_for(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int], bits: int = 32) -> float:
+    """Return about how long it takes to bring a plane from one height and width to another, measured on a small one."""
+    return work(upscaler, size, target) / measure_rate(upscaler, bits)

@@ -1,0 +1,41 @@
+"""How a result was made, as the record that its file carries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..provenance import record_of_command
+
+if TYPE_CHECKING:
+    from ..arrays.levels import Levels
+    from ..upscaler import Upscaler
+
+
+def record_of_result(
+    upscaler: Upscaler, image: Any, size: tuple[int, int], levels: Sequence[Levels], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the record of an upscaled image; call it afterwards, when the precision is what was really used.
+
+    Parameters
+    ----------
+    image : array
+        What was upscaled; its values' type decides the precision.
+    size : tuple of int
+        Height and width of the result in pixels.
+    levels : sequence of Levels
+        By channel.
+    options : dict
+        What else `Upscaler.__call__` was given.
+    """
+    model = upscaler.model
+    facts = {"model": model.name, "sha256": model.sha256, "source": _public(model.source), "model_scale": model.scale}
+    facts |= {"size": list(size), "precision": upscaler.precision_for(image), "levels": [list(pair.pair) for pair in levels]}
+    return record_of_command("upscale", **facts, **{key: value for key, value in options.items() if value is not None})
+
+
+def _public(source: str) -> str:
+    """Leave out the folder of a file: results are shown to others."""
+    path = Path(source)
+    return path.name if path.is_absolute() or path.exists() else source

@@ -1,0 +1,63 @@
+"""What options say that hold more than one value: sizes, intensities, places."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..errors import EscError, ImageError
+from ..texts import quoted
+
+if TYPE_CHECKING:
+    from ..batch.jobs import Wish
+
+
+def parse_wish(scale: float | None, width: int | None, height: int | None, fit: str | None) -> Wish:
+    """Read the size that is wanted.
+
+    Raises
+    ------
+    ImageError
+        If it is none, or there are two.
+    """
+    from ..batch.jobs import Wish
+
+    if fit is None:
+        return Wish(scale, width, height)
+    if width is not None or height is not None:
+        raise ImageError("ask for either --fit or --width and --height, not both.")
+    sides = fit.lower().split("x")
+    if len(sides) != 2 or not all(re.fullmatch(r"\s*[0-9]{1,10}\s*", side) for side in sides):
+        raise ImageError(f"can't read {quoted(fit)} as a size; write width x height, such as 3840x2160.")
+    return Wish(scale, int(sides[0]), int(sides[1]))
+
+
+def parse_intensity(text: str) -> str | list[tuple[float, float]]:
+    """Read a word such as "auto" or "percentile:1,99", or "LOW,HIGH", or such pairs for each channel, "0,4095;0,900".
+
+    Raises
+    ------
+    ImageError
+        If it is no such thing.
+    """
+    if "," not in text or text[:1].isalpha():
+        return text
+    try:
+        return [(float(low), float(high)) for low, high in (pair.split(",") for pair in text.split(";"))]
+    except ValueError:
+        raise ImageError(f"can't read {quoted(text)} as intensities; write LOW,HIGH, such as 0,4095.") from None
+
+
+def parse_place(text: str) -> tuple[int, int]:
+    """Read "X,Y".
+
+    Raises
+    ------
+    EscError
+        If it is no such thing.
+    """
+    try:
+        column, row = (int(part) for part in text.split(","))
+    except ValueError:
+        raise EscError(f"can't read {quoted(text)} as a pixel; write X,Y, such as 120,80.") from None
+    return column, row

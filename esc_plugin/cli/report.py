@@ -1,0 +1,50 @@
+"""What a user is told about each file of ``esc-sr upscale``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .terminal import complain, plain, say
+
+if TYPE_CHECKING:
+    from ..batch.jobs import Job
+    from ..files import Picture
+
+
+@dataclass
+class Report:
+    """Says what became of each file, and counts.
+
+    Attributes
+    ----------
+    verbose : bool
+        Whether to say how each result was made, too.
+    """
+
+    verbose: bool = False
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+    def __call__(self, job: Job, result: Picture | str | None) -> None:
+        """Print what was written, an error's text, or that there was nothing to do."""
+        if isinstance(result, str):
+            self.failed += 1
+            complain("error", result, "bold red")
+        elif result is None:
+            self.skipped += 1
+            say(f"{plain(job.target)} exists, skipped")
+        else:
+            self.done += 1
+            say(f"{plain(job.source)} -> {plain(job.target)}  {result.size[1]} x {result.size[0]}")
+            if self.verbose and result.provenance:
+                say("  " + plain(", ".join(f"{key} {value}" for key, value in result.provenance.items())))
+            for note in result.notes:
+                complain("note", f"{job.source}: {note}")
+
+    def finish(self) -> int:
+        """Print the counts of several files, and return the exit code."""
+        if self.done + self.skipped + self.failed > 1:
+            say(f"{self.done} upscaled, {self.skipped} skipped, {self.failed} failed")
+        return 1 if self.failed else 0
