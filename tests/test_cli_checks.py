@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
@@ -20,32 +19,8 @@ from esc_plugin.cli import study, train, upscale
 from esc_plugin.export.onnx import OPSETS
 from esc_plugin.inspection.report import SUFFIXES
 
+from .commands import run_commands
 from .small import random_upscaler
-
-#: Runs the command line with each of several lists of arguments, in a Python that has no torch, and says what came of it.
-WITHOUT_TORCH = r"""
-import contextlib, io, json, sys
-sys.modules |= dict.fromkeys(json.loads(sys.argv[1]))
-from esc_plugin.cli import main
-results = []
-for arguments in json.loads(sys.argv[2]):
-    sys.argv = ["esc-sr", *arguments]
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main()
-        except SystemExit as done:
-            code = done.code
-    results.append([code, out.getvalue() + err.getvalue()])
-print(json.dumps(results))
-"""
-
-
-def without(missing: list[str], *runs: list[str]) -> list[tuple[int | str, str]]:
-    """Run the command line where some packages can't be imported."""
-    command = [sys.executable, "-c", WITHOUT_TORCH, json.dumps(missing), json.dumps(runs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
-    return [tuple(result) for result in json.loads(done.stdout)]
 
 
 @pytest.fixture
@@ -128,7 +103,7 @@ def test_what_is_known_without_torch_is_said_without_it(picture: Path, tmp_path:
     runs = [[next((str(p) for n, p in places.items() if a == f"{{{n}}}"), a) for a in case] for case in cases]
     runs = [[a.replace("{text}", str(text)) for a in run] for run in runs]
     before = sorted(tmp_path.iterdir())
-    for run, wanted, (code, said) in zip(runs, cases.values(), without(["torch"], *runs), strict=True):
+    for run, wanted, (code, said) in zip(runs, cases.values(), run_commands(*runs, missing=["torch"]), strict=True):
         assert any(part in " ".join(said.split()) for part in wanted.split("|")), (run, said)
         assert code == (0 if "skipped" in wanted else 1), (run, said)
         assert len(said.splitlines()) == 1, (run, said)
@@ -137,7 +112,7 @@ def test_what_is_known_without_torch_is_said_without_it(picture: Path, tmp_path:
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_its_extra_the_command_line_says_what_to_install(missing: str) -> None:
-    ((code, said),) = without([missing], ["models"])
+    ((code, said),) = run_commands(["models"], missing=[missing])
     assert "esc-plugin[cli]" in f"{code}{said}"
     assert missing in f"{code}{said}"
     assert "Traceback" not in f"{code}{said}"

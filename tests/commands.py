@@ -1,0 +1,47 @@
+"""The command line in a process of its own: many commands in one, since starting torch takes longer than most of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}
+#: Runs the command line with each of several lists of arguments, where some packages can't be imported.
+PROGRAM = r"""
+import contextlib, io, json, sys, traceback
+sys.modules |= dict.fromkeys(json.loads(sys.argv[1]))
+from esc_plugin.cli import main
+results = []
+for arguments in json.loads(sys.argv[2]):
+    sys.argv = ["esc-sr", *arguments]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as done:
+            code = done.code or 0
+        except BaseException:
+            code = 1
+            traceback.print_exc()
+    results.append([code, out.getvalue() + err.getvalue()])
+print(json.dumps(results))
+"""
+
+
+def run_commands(*runs: Sequence[object], missing: Sequence[str] = ()) -> list[tuple[int | str, str]]:
+    """Run ``esc-sr`` with each list of arguments, in one process, and return exit codes and what was said.
+
+    Parameters
+    ----------
+    missing : sequence of str
+        Packages that can't be imported there.
+    """
+    arguments = [[str(argument) for argument in run] for run in runs]
+    command = [sys.executable, "-c", PROGRAM, json.dumps(list(missing)), json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=ENVIRONMENT)
+    return [(code, said) for code, said in json.loads(done.stdout.splitlines()[-1])]
