@@ -15,10 +15,10 @@ from .errors import EscError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path in the folder of `path` to write to; what is there in the end takes its place.
+    """Give another path in the folder of `path`; the file that is written there replaces `path` at the end.
 
-    After an error, or if the machine stops, `path` is what it was. The folder is made if need be. The new file has the
-    suffix of `path` and the rights of any new file.
+    After an error, or if the machine stops, `path` is what it was. The folder is made if need be. The other path has the
+    suffix of `path`, and the file the rights of any new file.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def check_free(
     ours : callable, optional
         ``ours(path) -> bool``: whether what is there is of this program's own making and easily made again.
     how : str
-        How the user says so.
+        What the user must give to say so, for the error.
     """
     path = Path(path)
     try:

@@ -9,8 +9,9 @@ EXTRAS = {
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "inspect": ("matplotlib",),
 }
-#: How to get what has no extra of its own, and packages whose names aren't those of their modules.
+#: What to install where one package is all that an extra adds.
 INSTALL = {"evaluate": "scikit-image"}
+#: Packages whose names aren't those of their modules.
 PACKAGES = {"skimage": "scikit-image"}
 
 
@@ -34,6 +35,24 @@ class Cancelled(EscError):  # noqa: N818  # it is no error of anybody
     """The caller asked to stop."""
 
 
+class WrongFileError(CheckpointError, HubError):
+    """A file is not the one that it should be: a matter of the file, and of where it came from.
+
+    Parameters
+    ----------
+    what : str
+        Path or address of the file.
+    found, expected : str
+        Its sha256, and the one that it should have.
+    remedy : str
+        Sentences that say what to do; may be empty.
+    """
+
+    def __init__(self, what: str, found: str, expected: str, remedy: str) -> None:
+        text = f"{what!r} is not the file that it should be: its sha256 is {found}, {expected} was expected. {remedy}"
+        super().__init__(text.strip())
+
+
 def needs(extra: str) -> None:
     """Raise an `EscError` unless the packages of an extra are there; none is imported, so this costs nothing.
 
@@ -46,11 +65,3 @@ def needs(extra: str) -> None:
     if missing:
         name, wanted = PACKAGES.get(missing[0], missing[0]), INSTALL.get(extra, f"esc-plugin[{extra}]")
         raise EscError(f"{extra!r} needs the package {name!r}; install it with: pip install '{wanted}'")
-
-
-class WrongFileError(CheckpointError, HubError):
-    """A file is not the one that it should be: a matter of the file, and of where it came from."""
-
-    def __init__(self, what: str, found: str, expected: str, remedy: str) -> None:
-        text = f"{what!r} is not the file that it should be: its sha256 is {found}, {expected} was expected. {remedy}"
-        super().__init__(text.strip())

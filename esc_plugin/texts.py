@@ -10,8 +10,9 @@ from pathlib import Path
 from .errors import EscError
 
 UNITS = {"": 1, "B": 1, "K": 2**10, "KB": 2**10, "M": 2**20, "MB": 2**20, "G": 2**30, "GB": 2**30}
-#: Unicode's categories: control, format, surrogate.
+#: Unicode's categories of what can't be printed: control, format, surrogate.
 UNPRINTABLE = ("Cc", "Cf", "Cs")
+#: Characters of the category "format" that words of some languages need.
 JOINERS = "\u200c\u200d"
 #: A plain number below it was hardly meant as bytes.
 LEAST_BYTES = 2**20
@@ -20,7 +21,7 @@ MOST_BYTES = 2**50
 
 _short = reprlib.Repr()
 _short.maxlevel = 2
-_short.maxstring = _short.maxlong = _short.maxother = 200
+_short.maxstring = _short.maxlong = _short.maxother = 80
 
 
 def quoted(value: object) -> str:
@@ -53,9 +54,10 @@ def parse_bytes(text: str) -> int:
 
 
 def printable(text: str) -> str:
-    """Return a text whose control characters are written as escapes, as `repr` does it.
+    """Return a text in which escapes stand for what can't be printed, as in `repr`.
 
-    So are what turns the direction of writing, and bytes of a file's name that are no text. Joiners are part of words.
+    That is: control characters, what turns the direction of writing, and bytes of a file's name that are no text. Joiners
+    are part of words and stay.
     """
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in UNPRINTABLE and c not in JOINERS else c for c in text)
 

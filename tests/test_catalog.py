@@ -57,7 +57,6 @@ def test_every_released_file_is_on_offer():
         assert entry.license == "MIT"
         assert "none of their own" in entry.license_note
         assert find_model(f"{stem}.pth") is entry
-    assert len(stems) + 2 == len(list_models())
 
 
 def test_each_entry_says_what_a_user_needs():
@@ -78,18 +77,18 @@ def test_each_entry_says_what_a_user_needs():
 
 
 def test_real_models_are_filed_as_such():
-    filed = {entry.name: entry.purpose for entry in list_models()}
+    filed = {entry.name: entry.purpose for entry in list_models() if "dslisleedh" in entry.url}
     assert filed == {name: "real photo" if "-real-" in name else "clean photo" for name in filed}
     assert sum("-real-" in name for name in filed) == 3
 
 
 def test_bundled_files_are_what_the_manifest_says():
     bundled = [entry for entry in list_models() if entry.bundled]
-    assert [entry.name for entry in bundled] == ["esc-nano-x2", "esc-nano-x4"]
+    assert {"esc-nano-x2", "esc-nano-x4"} <= {entry.name for entry in bundled}
     for entry in bundled:
         assert file_sha256(bundled_path(entry)) == entry.sha256
         model = load_model(entry.name, offline=True)
-        assert (model.scale, model.name, model.card["license"]) == (entry.scale, entry.name, "MIT")
+        assert (model.scale, model.name, model.card["license"]) == (entry.scale, entry.name, entry.license)
 
 
 def test_the_catalogue_needs_no_torch():
@@ -164,6 +163,16 @@ def test_a_changed_manifest_is_read_again(folder):
     assert find_model("mine").scale == 3
     (folder / "manifest.yaml").unlink()
     assert find_model("mine") is None
+
+
+def test_the_entry_of_the_guide(folder):
+    """The one in CONTRIBUTING.md is whole, but for a hash that it can't know."""
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("### A model")[2]
+    (entry,) = yaml.safe_load(guide.partition("```yaml")[2].partition("```")[0])
+    offer(folder, entry | {"sha256": "0" * 64})
+    found = find_model(entry["name"])
+    assert (found.scale, found.source) == (entry["scale"], "hub")
+    assert found.figures["nuclei"] > found.figures["nuclei bicubic"]
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,13 @@ from ..progress import Cancel, Progress, stop_if_asked
 from ..texts import quoted
 from .manifest import is_safe
 
-#: Of silence.
+#: Seconds of silence after which a server is given up.
 TIMEOUT_S = 30
-#: Of a whole download, since a server may send a byte now and then for ever.
+#: Seconds that a whole download may take, since a server may send a byte now and then for ever.
 LONGEST_S = 3600
+#: The most redirections that are followed.
 REDIRECTIONS = 10
+#: Bytes that are read at once.
 BLOCK = 2**16
 #: A compressed answer may unfold to a thousand times its size, and weights don't get smaller.
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "esc-plugin"}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..catalog.manifest import CatalogEntry
     from ..weights.model import Model
 
+#: How the states of `esc_plugin.catalog.verify` are shown.
 COLORS = {"ok": "green", "mismatch": "bold red", "absent": "dim", "unknown": "yellow"}
 
 

@@ -21,6 +21,9 @@ from .upscale import upscale
 #: Exit code of a fault of this program's own (EX_SOFTWARE of sysexits.h).
 INTERNAL = 70
 
+#: In the order of ``esc-sr --help``.
+COMMANDS = (upscale, check, compare, evaluate, models, info, convert, publish, train, finetune, export, inspect)
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
@@ -29,7 +32,7 @@ def about() -> None:
     """Upscale images with ESC networks: the same pixels in any memory."""
 
 
-for command in (upscale, check, compare, evaluate, models, info, convert, publish, train, finetune, export, inspect):
+for command in COMMANDS:
     app.command()(command)
 
 
