@@ -117,7 +117,7 @@ def test_what_it_leaves(photos: Path, tmp_path: Path, shared_val: Path) -> None:
     card = (folder / "README.md").read_text()
     assert f"| val | {score.psnr_y:.2f} | {score.ssim_y:.4f} |" in card
     assert "4 iterations of 2 patches of 12 pixels (bicubic)" in card
-    assert 'license: "mit"' in card
+    assert "license: mit" in card
 
 
 def test_16_bit_images_are_measured_on_pairs(photos: Path, tmp_path: Path) -> None:
