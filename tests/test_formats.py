@@ -14,8 +14,8 @@ from PIL import Image, PngImagePlugin
 
 from esc_plugin import ImageError
 from esc_plugin.batch.batch import Batch
-from esc_plugin.batch.find import find_images
 from esc_plugin.batch.checks import check_exact, check_source
+from esc_plugin.batch.find import find_images
 from esc_plugin.batch.jobs import Job, plan_jobs
 from esc_plugin.files import Picture, check_target, read_picture, read_provenance, write_picture
 from esc_plugin.files.format import HEAD_BYTES, Format
