@@ -210,13 +210,26 @@ def test_other_scales_and_a_folder_of_results_inside(tmp_path: Path, monkeypatch
 
 
 def test_only_our_results_count_as_such(tmp_path: Path) -> None:
-    """Neither a name alone nor a record alone makes a result."""
+    """A name alone makes no result; a record does, whatever the name, while the image that it names is there."""
     picture(tmp_path / "a.png"), picture(tmp_path / "a_x2.png"), picture(tmp_path / "ab.png")
     Batch(NEAREST).upscale_file(Job(tmp_path / "a.png", tmp_path / "photo.png"))
     Batch(NEAREST).upscale_file(Job(tmp_path / "ab.png", tmp_path / "ab_x2.png"))
     images, results = split_results(plan_jobs(find_images([tmp_path]), None, "nearest", "2"))
-    assert [job.source.name for job in results] == ["ab_x2.png"]
-    assert len(images) == 4
+    assert [job.source.name for job in results] == ["ab_x2.png", "photo.png"]
+    assert [job.source.name for job in images] == ["a.png", "a_x2.png", "ab.png"]
+    (tmp_path / "a.png").unlink()
+    assert len(split_results(plan_jobs(find_images([tmp_path]), None, "nearest", "2"))[1]) == 1
+
+
+def test_a_pattern_that_the_shell_expands_takes_no_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(tmp_path / "a.png"), picture(tmp_path / "b.tif")
+    assert run("upscale", tmp_path, monkeypatch=monkeypatch) == 0
+    once = tree(tmp_path)
+    assert run("upscale", *sorted(tmp_path.iterdir()), "--skip-existing", monkeypatch=monkeypatch) == 0
+    assert tree(tmp_path) == once
+    assert "2 results of earlier runs are left out" in capsys.readouterr().err
 
 
 def test_originals_are_no_results_of_ours(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ class Batch:
         check_free(job.target, inputs=identities(job.source), overwrite=self.overwrite)
         picture = read_picture(job.source, self.max_pixels)
         try:
-            result = self._upscaled(picture, job.target, progress, cancel)
+            result = self._upscaled(picture, job, progress, cancel)
         except ImageError as error:
             raise ImageError(f"{str(job.source)!r}: {error}") from None
         except MemoryError:
@@ -135,10 +135,10 @@ class Batch:
         write_picture(job.target, result, self.quality)
         return result
 
-    def _upscaled(self, picture: Picture, target: Path, progress: Progress | None, cancel: Cancel | None) -> Picture:
+    def _upscaled(self, picture: Picture, job: Job, progress: Progress | None, cancel: Cancel | None) -> Picture:
         """Return the larger picture, with a record of how it was made.
 
-        Its pixels have the axes of the picture, (TZCYX) for example, and another Y and X. What `target` can't hold is an
+        Its pixels have the axes of the picture, (TZCYX) for example, and another Y and X. What the target can't hold is an
         error before the work.
         """
         options, pixels, upscaler = dict(self.options), picture.pixels, self.upscaler
@@ -146,14 +146,14 @@ class Batch:
         picture.axes = layout.axes
         size = self.wish.size(layout.height, layout.width, upscaler.model.scale)
         shape = layout.resized(*size)
-        check_target(target, picture, shape)
-        _make_folder(target.parent)
+        check_target(job.target, picture, shape)
+        _make_folder(job.target.parent)
         out = empty_array(shape, pixels.dtype.newbyteorder("="), self._host_limit())
         levels = measure_levels(pixels, layout, options.pop("intensity", "auto"), options.get("nan", "error"), cancel)
         given = options | {"axes": layout.axes, "size": size, "intensity": levels, "out": out}
         upscaler(pixels, progress=progress, cancel=cancel, **given)
         result = picture.enlarged(out)
-        result.provenance = record_of_result(upscaler, pixels, size, levels, options)
+        result.provenance = record_of_result(upscaler, pixels, size, levels, options, job.source.name)
         return result
 
     def _host_limit(self) -> int | None:

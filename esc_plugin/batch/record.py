@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def record_of_result(
-    upscaler: Upscaler, image: Any, size: tuple[int, int], levels: Sequence[Levels], options: dict[str, Any]
+    upscaler: Upscaler,
+    image: Any,
+    size: tuple[int, int],
+    levels: Sequence[Levels],
+    options: dict[str, Any],
+    name: str | None = None,
 ) -> dict[str, Any]:
     """Return the record of an upscaled image; call it afterwards, when the precision is what was really used.
 
@@ -28,11 +33,16 @@ def record_of_result(
         By channel.
     options : dict
         What else `Upscaler.__call__` was given.
+    name : str, optional
+        Of the image's file, without its folder.
     """
     model = upscaler.model
     facts = {"model": model.name, "sha256": model.sha256, "source": _public(model.source), "model_scale": model.scale}
     facts |= {"size": list(size), "precision": upscaler.precision_for(image), "levels": [list(pair.pair) for pair in levels]}
-    return record_of_command("upscale", **facts, **{key: value for key, value in options.items() if value is not None})
+    if model.config.position == "rib":
+        facts["window_size"] = model.config.window_size  # no parameter tells it, and another one gives another picture
+    known = {"image": name} | facts | options
+    return record_of_command("upscale", **{key: value for key, value in known.items() if value is not None})
 
 
 def _public(source: str) -> str:

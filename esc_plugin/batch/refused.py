@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -10,44 +9,32 @@ from typing import Any
 
 from ..disk import check_free, identities, name_key
 from ..errors import EscError
-from ..files import made_by
-from ..files.formats import bare_stem
+from ..files import read_provenance
 from .jobs import Job
 
 
 def split_results(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-    """Return the jobs of images, and those of results of earlier runs that were met in folders and patterns.
+    """Return the jobs of images, and those of results of earlier runs.
 
-    A result is known by two things: its name, which is that of a target of this run or begins with the name of another image
-    (``a_x2.png`` where there is an ``a.png``), and a record inside. A file that the user named is never one.
+    A result has a record inside, which names the image that it was made of, and that image is there: beside it, if folders
+    or patterns were searched, or else in the same call, as when a shell has expanded a pattern. So a result that is named on
+    its own is an image like others.
     """
-    targets = {name_key(job.target) for job in jobs}
-    stems = {_stem(job.source) for job in jobs}
-    beside = {folder: _stems_in(folder) for folder in {job.source.parent for job in jobs if job.searched}}
+    named = {job.source.name for job in jobs}
+    folders = {job.source.parent for job in jobs if job.searched}
+    beside = {folder: {path.name for path in folder.iterdir()} for folder in folders}
     images: list[Job] = []
     results: list[Job] = []
     for job in jobs:
-        known = job.searched and _is_result(job.source, targets, stems | beside[job.source.parent])
-        (results if known else images).append(job)
+        originals = named | beside[job.source.parent] if job.searched else named
+        (results if _made_of(job.source) in originals - {job.source.name} else images).append(job)
     return images, results
 
 
-def _is_result(path: Path, targets: Collection[str], stems: set[str]) -> bool:
-    named_so = name_key(path) in targets or not stems.isdisjoint(_beginnings(_stem(path)))
-    return named_so and made_by("upscale")(path)
-
-
-def _stem(path: Path) -> str:
-    return bare_stem(path).casefold()
-
-
-def _stems_in(folder: Path) -> set[str]:
-    return {_stem(path) for path in folder.iterdir()}
-
-
-def _beginnings(stem: str) -> set[str]:
-    """Return what a name may have been made of: "a_b" and "a" of "a_b_x2"."""
-    return {stem[: found.start()] for found in re.finditer(r"[\W_]", stem)}
+def _made_of(path: Path) -> str | None:
+    """Return the name of the image that a result was made of; None for other files."""
+    image = read_provenance(path).get("image")
+    return image if isinstance(image, str) else None
 
 
 def refusals(jobs: Sequence[Job], overwrite: bool = False) -> dict[Job, str]:

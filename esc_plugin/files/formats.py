@@ -62,9 +62,3 @@ def unlike_any(path: Path) -> str:
     """Return the line that tells a user that a file starts like none of the formats."""
     names = ", ".join(form.name for form in FORMATS)
     return f"{str(path)!r} is no image that can be read: it starts like none of {names}."
-
-
-def bare_stem(path: Path) -> str:
-    """Return a file's name without its suffix, both of them where they belong together: "a" of ``a.ome.tif``."""
-    form = written_as(path)
-    return form.split_stem(path.stem)[0] if form else path.stem

@@ -79,14 +79,17 @@ def check_chain(tif: tifffile.TiffFile) -> int:
 
 
 def check_claim(tif: tifffile.TiffFile, pages: int) -> None:
-    """Raise an `ImageError` if OME-XML claims more planes than the file, or the files of a set, can hold.
+    """Raise an `ImageError` if OME-XML claims several images, or more planes than the file, or the set, can hold.
 
     A list of all of them is made before the first is looked at.
     """
     if not tif.is_ome:
         return
     text = tif.ome_metadata or ""
-    claimed = sum(prod(int(size) for size in sizes) for sizes in _claims(text))
+    images = list(_claims(text))
+    if len(images) > 1:
+        raise ImageError(f"its OME-XML holds {len(images)} images; only files with one can be upscaled.")
+    claimed = sum(prod(int(size) for size in sizes) for sizes in images)
     # A page may hold several channels, as samples. Of a set of files, each names the others.
     held = MAX_PAGES if "FileName" in text else pages * tif.pages.first.samplesperpixel
     if claimed > held:
