@@ -9,8 +9,6 @@ EXTRAS = {
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "inspect": ("matplotlib",),
 }
-#: What to install where one package is all that an extra adds.
-INSTALL = {"evaluate": "scikit-image"}
 #: Packages whose names aren't those of their modules.
 PACKAGES = {"skimage": "scikit-image"}
 
@@ -63,5 +61,5 @@ def needs(extra: str) -> None:
     """
     missing = [name for name in EXTRAS[extra] if find_spec(name) is None]
     if missing:
-        name, wanted = PACKAGES.get(missing[0], missing[0]), INSTALL.get(extra, f"esc-plugin[{extra}]")
-        raise EscError(f"{extra!r} needs the package {name!r}; install it with: pip install '{wanted}'")
+        names = " ".join(PACKAGES.get(name, name) for name in missing)
+        raise EscError(f"{extra!r} needs packages that aren't installed; install them with: pip install {names}")

@@ -115,7 +115,7 @@ def test_what_is_known_without_torch_is_said_without_it(picture: Path, tmp_path:
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_its_extra_the_command_line_says_what_to_install(missing: str) -> None:
     ((code, said),) = run_commands(["models"], missing=[missing])
-    assert "esc-plugin[cli]" in f"{code}{said}"
+    assert "pip install typer rich" in f"{code}{said}"
     assert missing in f"{code}{said}"
     assert "Traceback" not in f"{code}{said}"
 

@@ -155,9 +155,7 @@ def test_a_file_that_disagrees_is_not_kept(classic, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(
-        EscError, match=rf"needs the package '{package}'; install it with: pip install 'esc-plugin\[export\]'"
-    ):
+    with pytest.raises(EscError, match=rf"install them with: pip install {package}$"):
         export_onnx(random_model(CLASSIC), tmp_path / "a.onnx")
 
 

@@ -340,4 +340,4 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         assert message in capsys.readouterr().err.replace("\n", " ")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert run(monkeypatch, "mine", source, "-o", target) == 1
-    assert "pip install 'esc-plugin[inspect]'" in capsys.readouterr().err.replace("\n", " ")
+    assert "pip install matplotlib" in capsys.readouterr().err.replace("\n", " ")

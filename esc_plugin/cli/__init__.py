@@ -16,7 +16,7 @@ def main() -> None:
         # Without its extra there is nothing to print with.
         if (error.name or "").partition(".")[0] not in ("typer", "rich", "click"):
             raise
-        sys.exit(f'error: the command line needs {error.name}; install it with: pip install "esc-plugin[cli]"')
+        sys.exit(f"error: the command line needs {error.name}; install it with: pip install typer rich imagecodecs")
     run()
 
 

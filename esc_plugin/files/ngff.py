@@ -50,8 +50,8 @@ def check_version(version: str) -> None:
         import yaozarrs  # noqa: F401
         import zarr  # noqa: F401
     except ImportError as error:
-        needed = "zarr 3 (and Python 3.11) and yaozarrs"
-        raise ImageError(f"OME-Zarr files need {needed}: pip install 'esc-plugin[zarr]' ({error}).") from None
+        needed = "zarr 3 (so Python 3.11) and yaozarrs; install them with: pip install zarr yaozarrs numcodecs"
+        raise ImageError(f"OME-Zarr files need {needed} ({error}).") from None
 
 
 def new_group(path: Path, version: str) -> zarr.Group:

@@ -122,7 +122,7 @@ def require_imagecodecs() -> Any:
     try:
         import imagecodecs
     except ImportError:
-        raise ImageError("PNG with 16 bits per colour needs imagecodecs: pip install 'esc-plugin[files]'.") from None
+        raise ImageError("PNG with 16 bits per colour needs imagecodecs; install it with: pip install imagecodecs") from None
     return imagecodecs
 
 
