@@ -20,7 +20,7 @@ from esc_plugin.arrays.layout import DTYPES, layout_of
 from esc_plugin.arrays.levels import measure_levels
 from esc_plugin.arrays.planes import PlaneSource
 from esc_plugin.arrays.resample import Resampler, fit_size, to_gamma, to_linear
-from esc_plugin.network.program import Region
+from esc_plugin.network.grid import Region
 
 from .small import nearest_upscaler, random_upscaler
 

@@ -26,7 +26,8 @@ from esc_plugin.engine.run import out_of_memory
 from esc_plugin.errors import Cancelled, EscError
 from esc_plugin.network import ESC, EscConfig, released, window_attention
 from esc_plugin.network.attention import makes_scores
-from esc_plugin.network.program import Region, Step
+from esc_plugin.network.grid import Region
+from esc_plugin.network.program import Step
 from esc_plugin.upscaler import Upscaler
 from esc_plugin.weights.model import read_model
 
@@ -68,7 +69,7 @@ def test_every_family_is_exact_in_chunks(shared, case: Golden) -> None:
     def check(size: tuple[int, int], batch: int, work: int, storage: list[str], zoom: float) -> None:
         image = torch.rand(batch, 3, *size)
         target = None
-        if network.config.any_scale:
+        if network.any_scale:
             target = (max(round(size[0] * zoom), 1), max(round(size[1] * zoom * 0.8), 1))
         found, expected = run(network, image, plan_of(work, storage), target), network(image, target)
         assert float((found - expected).abs().max() / spread) < 5e-5

@@ -98,7 +98,7 @@ def model_card(model: Model, repo: str, file: str) -> str:
         header["base_model"] = card["base_model"]
     # JSON is YAML, and quotes whatever needs it.
     lines = [f"{key}: {json.dumps(value)}" for key, value in header.items()]
-    scale = "by any factor" if model.config.any_scale else f"{model.scale} times"
+    scale = "by any factor" if model.any_scale else f"{model.scale} times"
     title, family = repo.partition("/")[2], card.get("family") or "ESC"
     template = files(__package__).joinpath("model_card.md").read_text(encoding="utf-8")
     text = template.format(

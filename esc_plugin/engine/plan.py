@@ -12,7 +12,8 @@ import torch
 
 from ..device import free_bytes
 from ..errors import EscError
-from ..network.program import Geometry, Program, Region, Step
+from ..network.grid import Geometry, Region
+from ..network.program import Program, Step
 from .maps import Storage
 
 #: What the values of one chunk may take by default. On a CPU a chunk should stay in the caches and be done in a fraction of
@@ -97,7 +98,7 @@ class Need:
         grown = region.grow(halo, grid)
         # A part of a window is filled up to a whole one.
         height, width = (-(-n // step.multiple) * step.multiple for n in (grown.height, grown.width))
-        return int(height * width * step.width * self.itemsize * self.batch) + step.held * self.batch
+        return int(height * width * step.values_per_pixel * self.itemsize * self.batch) + step.held * self.batch
 
 
 def make_plan(need: Need, device: torch.device, memory_limit: int | None = None) -> Plan:
@@ -162,7 +163,7 @@ def _check_disk(plan: Plan) -> None:
 def regions(step: Step, grid: tuple[int, int], work: int, itemsize: int, batch: int = 1) -> Iterator[Region]:
     """Partition the feature grid for a step, in reading order, into chunks whose values take about `work` bytes."""
     halo = max(step.reads.values())
-    shape = _chunk_shape(int(work / (step.width * itemsize * batch)), halo, step.multiple, grid)
+    shape = _chunk_shape(int(work / (step.values_per_pixel * itemsize * batch)), halo, step.multiple, grid)
     rows, columns = (list(_spans(*axis, step.multiple)) for axis in zip(grid, shape, strict=True))
     yield from (Region(top, left, bottom, right) for top, bottom in rows for left, right in columns)
 

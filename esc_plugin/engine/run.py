@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..device import without_autocast
 from ..errors import EscError
-from ..network.program import Chunk, Geometry, Program, Region, Step
+from ..network.grid import Geometry, Region
+from ..network.program import Chunk, Program, Step
 from ..progress import Cancel, Progress, stop_if_asked
 from .maps import FileMap, Sink, Source, TensorMap, make_map
 from .plan import LEAST_WORK_BYTES, Plan, regions

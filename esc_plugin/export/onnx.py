@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ..disk import replacing
 from ..errors import EscError, needs
 from ..network import ESC, EscConfig
+from ..network.block import Block
 from ..network.conv_attention import DYNAMIC_SIZE, ConvAttn
-from ..network.esc import Block
 from ..network.layers import Crop
 from ..version import __version__
 from ..weights.model import Model, config_json
@@ -171,7 +171,7 @@ def compare_with_torch(path: Path, network: ESC, shapes: list[tuple[int, ...]]) 
 
 
 def _refuse(model: Model, path: Path, opset: int, size: tuple[int, int] | None) -> None:
-    if model.config.any_scale:
+    if model.any_scale:
         raise EscError(f"{model.name!r} renders any scale (LTE); only networks of a fixed scale can be exported.")
     if path.suffix.lower() != ".onnx":
         raise EscError(f"{str(path)!r} must end in .onnx.")
