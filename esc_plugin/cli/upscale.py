@@ -295,7 +295,7 @@ def show_plan(upscaler: Upscaler, height: int, width: int, bits: int) -> None:
     table = Table(box=None, show_header=False)
     table.add_row("precision", precision_name(upscaler.dtype_for(bits)))
     table.add_row("feature maps", ", ".join(f"{name} on {home}" for name, home in plan.storage.items()))
-    table.add_row("chunks of work", f"{need.chunks(plan.work):,}, of up to {plan.work / 2**20:.0f} MiB")
+    table.add_row("chunks of work", f"{need.chunks(plan.chunk_bytes):,}, of up to {plan.chunk_bytes / 2**20:.0f} MiB")
     table.add_row(f"peak on {upscaler.device}", f"{plan.device_bytes / 2**20:,.0f} MiB")
     table.add_row("peak in host memory", f"{plan.host_bytes / 2**20:,.0f} MiB")
     table.add_row("temporary files", f"{plan.disk_bytes / 2**20:,.0f} MiB")
