@@ -22,7 +22,7 @@ from torch import Tensor
 from esc_plugin.arrays.planes import TensorImage
 from esc_plugin.catalog.load import load_model
 from esc_plugin.engine import Plan, Run
-from esc_plugin.engine.plan import LEAST_WORK_BYTES, regions
+from esc_plugin.engine.plan import LEAST_CHUNK_BYTES, regions
 from esc_plugin.network import ESC
 
 TILE, OVERLAP = 512, 32
@@ -47,12 +47,12 @@ def chunked(network: ESC, image: Tensor) -> tuple[Tensor, Tensor]:
     geometry = network.geometry(*image.shape[-2:])
     program = network.program(geometry)
     out = torch.empty(1, 3, *geometry.output)
-    plan = Plan(dict.fromkeys(program.channels, "device"), LEAST_WORK_BYTES)
+    plan = Plan(dict.fromkeys(program.channels, "device"), LEAST_CHUNK_BYTES)
     Run(program, geometry, plan, TensorImage(image), TensorImage(out), torch.device("cpu"), torch.float32).execute()
     borders = torch.zeros(geometry.grid, dtype=torch.bool)
     for step in program.steps:
         if step.multiple > 1 or step.writes == "output":
-            for region in regions(step, geometry.grid, LEAST_WORK_BYTES, 4):
+            for region in regions(step, geometry.grid, LEAST_CHUNK_BYTES, 4):
                 mark(borders, region.top, region.left)
     return out, borders
 

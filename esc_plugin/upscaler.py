@@ -233,7 +233,7 @@ class Upscaler:
         A network for any scale renders the target itself. Another one runs until nothing is too small, then a Lanczos filter
         shrinks what it made, in linear light if wanted. What doesn't grow is only filtered. For the rest see `stream`.
         """
-        any_scale = self.model.config.any_scale
+        any_scale = self.model.any_scale
         runs = runs_needed(size, target, self.model.scale, any_scale)
         if not runs:
             resize(source, sink, size, target, linear_light)

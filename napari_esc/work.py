@@ -80,10 +80,10 @@ def estimate_work(task: Task) -> Callable[[Progress, Cancel], Estimate]:
         chosen = task.settings
         engine = engine_for(chosen.model, chosen.device, chosen.memory_limit, offline=True)
         model = engine.upscaler.model
-        natural = task.target if model.config.any_scale else None
+        natural = task.target if model.any_scale else None
         plan = engine.upscaler.plan(*task.size, natural, bits=bits_of(task.image))
         seconds = engine.seconds(task.image, task.size, task.target) * task.planes
-        return Estimate(seconds, plan.device_bytes, engine.device_words(), model.scale, model.config.any_scale, model.card)
+        return Estimate(seconds, plan.device_bytes, engine.device_words(), model.scale, model.any_scale, model.card)
 
     return work
 

@@ -25,7 +25,7 @@ def small_config(scale: int = 2, head: str = "classic") -> EscConfig:
         proj_hidden=32,
         conv_hidden=20,
         scale=scale,
-        head=head,  # type: ignore[arg-type]
+        head=head,
         **({"mid_dim": 16, "mlp_hidden": (16,)} if head == "lte" else {}),
     )
 

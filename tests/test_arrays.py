@@ -20,7 +20,7 @@ from esc_plugin.arrays.layout import DTYPES, layout_of
 from esc_plugin.arrays.levels import measure_levels
 from esc_plugin.arrays.planes import PlaneSource
 from esc_plugin.arrays.resample import Resampler, fit_size, to_gamma, to_linear
-from esc_plugin.network.program import Region
+from esc_plugin.network.grid import Region
 
 from .small import nearest_upscaler, random_upscaler
 
@@ -206,7 +206,7 @@ def test_memory_mapped_files(tmp_path: Path) -> None:
 
 
 def test_no_float_copy_of_the_image_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("esc_plugin.engine.plan.CPU_WORK_BYTES", 4 * 2**20)
+    monkeypatch.setattr("esc_plugin.engine.plan.CPU_CHUNK_BYTES", 4 * 2**20)
     image = np.zeros((600, 600, 3), np.uint8)
     out = np.empty((1200, 1200, 3), np.uint8)
     tracemalloc.start()  # NumPy's arrays; torch's are the plan's business

@@ -21,12 +21,13 @@ from torch import Tensor
 from esc_plugin.arrays.planes import TensorImage
 from esc_plugin.catalog.load import load_model
 from esc_plugin.engine import Need, Plan, Run, make_plan
-from esc_plugin.engine.plan import LEAST_WORK_BYTES, RESERVE_BYTES, regions
+from esc_plugin.engine.plan import LEAST_CHUNK_BYTES, RESERVE_BYTES, regions
 from esc_plugin.engine.run import out_of_memory
 from esc_plugin.errors import Cancelled, EscError
 from esc_plugin.network import ESC, EscConfig, released, window_attention
 from esc_plugin.network.attention import makes_scores
-from esc_plugin.network.program import Region, Step
+from esc_plugin.network.grid import Region
+from esc_plugin.network.program import Step
 from esc_plugin.upscaler import Upscaler
 from esc_plugin.weights.model import read_model
 
@@ -46,9 +47,9 @@ def run(network: ESC, image: Tensor, plan: Plan, size: tuple[int, int] | None = 
     return out
 
 
-def plan_of(work: int, storage: str | list[str] = "device") -> Plan:
+def plan_of(chunk_bytes: int, storage: str | list[str] = "device") -> Plan:
     homes = [storage] * 4 if isinstance(storage, str) else storage
-    return Plan(dict(zip(("feat", "a", "b", "c"), homes, strict=True)), work)
+    return Plan(dict(zip(("feat", "a", "b", "c"), homes, strict=True)), chunk_bytes)
 
 
 @pytest.mark.parametrize("case", golden_cases(), ids=lambda case: case.name)
@@ -65,12 +66,12 @@ def test_every_family_is_exact_in_chunks(shared, case: Golden) -> None:
         st.lists(STORAGE, min_size=4, max_size=4),
         st.floats(0.6, 5),
     )
-    def check(size: tuple[int, int], batch: int, work: int, storage: list[str], zoom: float) -> None:
+    def check(size: tuple[int, int], batch: int, chunk_bytes: int, storage: list[str], zoom: float) -> None:
         image = torch.rand(batch, 3, *size)
         target = None
-        if network.config.any_scale:
+        if network.any_scale:
             target = (max(round(size[0] * zoom), 1), max(round(size[1] * zoom * 0.8), 1))
-        found, expected = run(network, image, plan_of(work, storage), target), network(image, target)
+        found, expected = run(network, image, plan_of(chunk_bytes, storage), target), network(image, target)
         assert float((found - expected).abs().max() / spread) < 5e-5
 
     check()
@@ -79,11 +80,11 @@ def test_every_family_is_exact_in_chunks(shared, case: Golden) -> None:
 @pytest.mark.slow
 @settings(max_examples=12)
 @given(st.tuples(st.integers(100, 200), st.integers(100, 200)), st.sampled_from([10**6, 4 * 10**6]), st.booleans())
-def test_larger_images_in_small_chunks(size: tuple[int, int], work: int, half: bool) -> None:
+def test_larger_images_in_small_chunks(size: tuple[int, int], chunk_bytes: int, half: bool) -> None:
     network = load_model("esc-nano-x2").network
     network = network.to(torch.bfloat16) if half else network
     image = torch.rand(1, 3, *size)
-    assert relative_error(run(network, image, plan_of(work)), network(image)) < (2e-2 if half else 5e-5)
+    assert relative_error(run(network, image, plan_of(chunk_bytes)), network(image)) < (2e-2 if half else 5e-5)
 
 
 @given(
@@ -92,10 +93,12 @@ def test_larger_images_in_small_chunks(size: tuple[int, int], work: int, half: b
     st.integers(0, 7),
     st.integers(10, 10**6),
 )
-def test_chunks_are_a_partition_on_the_window_grid(grid: tuple[int, int], multiple: int, halo: int, work: int) -> None:
+def test_chunks_are_a_partition_on_the_window_grid(
+    grid: tuple[int, int], multiple: int, halo: int, chunk_bytes: int
+) -> None:
     step = Step("s", {"x": halo}, "y", lambda *_: None, multiple=multiple)  # type: ignore[arg-type, return-value]
     covered = torch.zeros(grid, dtype=torch.int)
-    for region in regions(step, grid, work, 4):
+    for region in regions(step, grid, chunk_bytes, 4):
         covered[region.top : region.bottom, region.left : region.right] += 1
         assert region.top % multiple == 0
         assert region.left % multiple == 0
@@ -203,7 +206,13 @@ def test_a_plan_keeps_its_limit_and_uses_it(side: int, limit: int) -> None:
     assert in_memory + plan.disk_bytes == sum(need.map_bytes(name) for name in plan.storage)
     moved = [need.map_bytes(name) for name, home in plan.storage.items() if home == "disk"]
     if moved:  # one map fewer on disk would not have fitted
-        assert plan.device_bytes - need.chunk_bytes(plan.work) + need.chunk_bytes(LEAST_WORK_BYTES) + moved[0] > limit
+        assert (
+            plan.device_bytes
+            - need.largest_chunk_bytes(plan.chunk_bytes)
+            + need.largest_chunk_bytes(LEAST_CHUNK_BYTES)
+            + moved[0]
+            > limit
+        )
 
 
 def test_a_plan_that_cannot_be_says_what_it_would_take() -> None:
@@ -272,8 +281,8 @@ def test_a_bias_is_made_once_at_the_first_run() -> None:
 def test_a_window_counts_as_a_whole_however_small_the_image() -> None:
     config = replace(TINY, window_size=128)
     window = 128 * 128 * 12 * config.dim * 4
-    assert need_of(8, config).chunk_bytes(LEAST_WORK_BYTES) >= window
-    assert need_of(128 + 5, config).chunk_bytes(LEAST_WORK_BYTES) >= 4 * window  # the rest joins its neighbour
+    assert need_of(8, config).largest_chunk_bytes(LEAST_CHUNK_BYTES) >= window
+    assert need_of(128 + 5, config).largest_chunk_bytes(LEAST_CHUNK_BYTES) >= 4 * window  # the rest joins its neighbour
 
 
 @pytest.mark.parametrize(("kind", "depth", "expected"), [("cpu", 1, 0), ("cuda", 16, 0), ("cuda", 12, 1), ("mps", 16, 1)])
@@ -282,7 +291,9 @@ def test_scores_are_counted_where_a_device_makes_them(monkeypatch, kind: str, de
     config = replace(TINY, window_size=64)
     monkeypatch.setattr(window_attention, "makes_scores", lambda *_: makes_scores(torch.device(kind), depth))
     scores = config.num_heads * 64**4 * 4
-    assert (need_of(8, config).chunk_bytes(LEAST_WORK_BYTES) >= scores + 2 * scores) == bool(expected)  # and the bias
+    assert (need_of(8, config).largest_chunk_bytes(LEAST_CHUNK_BYTES) >= scores + 2 * scores) == bool(
+        expected
+    )  # and the bias
 
 
 def test_no_memory_for_a_bias_is_one_sentence(monkeypatch) -> None:

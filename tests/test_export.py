@@ -13,10 +13,11 @@ import torch
 
 from esc_plugin import EscError, Model, cli
 from esc_plugin.export import onnx as export
-from esc_plugin.export.onnx import PortableConvAttn, compare_with_torch, export_onnx, portable
+from esc_plugin.export.onnx import compare_with_torch, export_onnx
+from esc_plugin.export.portable import PortableConvAttn, portable
 from esc_plugin.network import ESC, EscConfig
+from esc_plugin.network.block import Block
 from esc_plugin.network.conv_attention import ConvAttn
-from esc_plugin.network.esc import Block
 from esc_plugin.weights.model import read_model
 
 from .small import small_config
@@ -116,9 +117,11 @@ def test_another_operator_set(tmp_path: Path) -> None:
     assert onnx.load(exported.path).opset_import[0].version == 23
 
 
-@pytest.mark.parametrize("kernel", ["full", "separable"])
-def test_the_portable_layer_computes_the_same(kernel: str) -> None:
-    network = random_model(replace(CLASSIC, large_kernel=kernel)).network  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "config", [CLASSIC, replace(CLASSIC, large_kernel="separable", head="bicubic")], ids=lambda config: config.head
+)
+def test_the_portable_layer_computes_the_same(config: EscConfig) -> None:
+    network = random_model(config).network
     copy, image = portable(network), torch.rand(3, 3, 11, 19)
     assert any(isinstance(module, PortableConvAttn) for module in copy.modules())
     assert not any(isinstance(module, PortableConvAttn) for module in network.modules())

@@ -26,7 +26,8 @@ from esc_plugin.inspection.record import recording
 from esc_plugin.inspection.similarity import linear_cka, similarity_matrix
 from esc_plugin.inspection.study import Study, busiest
 from esc_plugin.network import ESC, EscConfig
-from esc_plugin.network.program import Chunk, Region
+from esc_plugin.network.grid import Region
+from esc_plugin.network.program import Chunk
 
 from .small import small_config
 

@@ -19,7 +19,7 @@ from esc_plugin.arrays.consistency import check_agreement
 from esc_plugin.arrays.interpolate import interpolated
 from esc_plugin.arrays.layout import layout_of
 from esc_plugin.arrays.levels import Levels, measure_levels
-from esc_plugin.network.program import Region
+from esc_plugin.network.grid import Region
 
 from .small import nearest_upscaler, random_upscaler
 

@@ -26,7 +26,7 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def output_size(model: Model, expected: torch.Tensor) -> tuple[int, int] | None:
-    return (expected.shape[2], expected.shape[3]) if model.config.any_scale else None
+    return (expected.shape[2], expected.shape[3]) if model.any_scale else None
 
 
 def load(case: Golden) -> Model:
@@ -142,9 +142,19 @@ def test_the_mean_over_d4_is_symmetric() -> None:
         ({"dim": 10, "num_heads": 4}, "num_heads"),
         ({"pdim": 100}, "pdim"),
         ({"kernel_size": 4}, "kernel_size"),
+        ({"head": "magic"}, "head='magic' is not one of bicubic, classic"),
+        ({"unshuffle": 2}, "unshuffle=2 is impossible for head='classic'"),
         ({"head": "uni", "uni_method": "magic"}, "magic"),
+        ({"head": "lte", "mid_dim": 7}, "mid_dim=7 is not an even number"),
+        ({"head": "dysample", "dysample_kernel": 2}, "kernel of 2"),
+        # What a file could not tell from another network:
+        ({"head": "bicubic"}, "would be taken for head='classic'"),
+        ({"large_kernel": "separable"}, "would be taken for head='bicubic'"),
+        ({"head": "real", "scale": 2}, "4 times larger"),
+        ({"head": "neosr", "scale": 3}, "scale=3 is impossible for head='neosr'"),
+        ({"head": "dysample", "dysample_kernel": 1, "mid_dim": 8}, "mid_dim=8 must be 0"),
     ],
 )
 def test_impossible_configurations_are_refused(values: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        EscConfig(**values)
+    with pytest.raises(ValueError, match=message), torch.device("meta"):
+        ESC(EscConfig(**values))

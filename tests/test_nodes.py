@@ -206,7 +206,7 @@ def tight(host: Comfy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave nothing for the runtime and little for a chunk, so that small images can be short of memory too."""
     plan = host.inside("esc_plugin.engine.plan")
     monkeypatch.setattr(plan, "RESERVE_BYTES", 0)
-    monkeypatch.setattr(plan, "LEAST_WORK_BYTES", 2**18)
+    monkeypatch.setattr(plan, "LEAST_CHUNK_BYTES", 2**18)
 
 
 @pytest.mark.usefixtures("tight")

@@ -23,13 +23,15 @@ from esc_plugin.errors import EscError, ImageError
 from esc_plugin.network import ESC, EscConfig
 from esc_plugin.network import biased_attention as attention
 from esc_plugin.network.config import released
+from esc_plugin.network.heads.sub_pixel import rescale_subpixels
 from esc_plugin.train.batches import Batches, From, patch_of
-from esc_plugin.train.first_network import rescale_subpixels, start_network
+from esc_plugin.train.first_network import start_network
 from esc_plugin.train.images import open_images, read_planes
 from esc_plugin.train.pairs.classic import Bicubic
 from esc_plugin.train.pairs.registry import MAKERS, make_maker
 from esc_plugin.train.recipe import Recipe, RecipeError, Schedule, parse_change, read_recipe, recipe_names
 from esc_plugin.upscaler import Upscaler
+from esc_plugin.weights.model import Model
 
 from .small import small_config
 
@@ -161,6 +163,19 @@ def test_another_scale_interpolates_the_grid_of_sub_pixels(target: int) -> None:
         rows = grid[0] + at[:, None] * (grid[1] - grid[0])
         expected = rows[:, :1] + at[None, :] * (rows[:, 1:] - rows[:, :1])
         torch.testing.assert_close(found[channel], expected)
+
+
+def test_a_scale_that_the_head_has_not_is_one_line(tmp_path: Path) -> None:
+    config = replace(small_config(), head="neosr", conv_norms=True)
+    Model(ESC(config).eval(), config, "doubling", "test", "").save_pretrained(tmp_path)
+    recipe = replace(read_recipe("nano"), model="", init=str(tmp_path / "doubling.safetensors"), scale=3)
+    with pytest.raises(RecipeError, match="is for scale 2, which a head like its can't take to 3"):
+        start_network(recipe)
+
+
+def test_a_head_that_cannot_be_is_one_line() -> None:
+    with pytest.raises(RecipeError, match=r"model: head='magic' is not one of bicubic"):
+        start_network(replace(read_recipe("nano"), model={"like": "ESC-nano", "head": "magic"}))
 
 
 def test_another_scale_shows_nearly_the_same_picture() -> None:

@@ -7,7 +7,7 @@ from math import ceil
 
 import numpy as np
 
-from ..network.program import Region
+from ..network.grid import Region
 
 
 def interpolated(

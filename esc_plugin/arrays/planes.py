@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..network.program import Region
+from ..network.grid import Region
 from .interpolate import interpolated
 from .levels import Levels
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..engine import Sink, Source
-from ..network.program import Region
+from ..network.grid import Region
 from .sizes import LARGEST_SCALE, Size, fit_size, runs_needed, target_size
 
 __all__ = ["LARGEST_SCALE", "Resampler", "Size", "fit_size", "resize", "runs_needed", "target_size", "to_gamma", "to_linear"]

@@ -101,7 +101,7 @@ def model_card(model: Model, repo: str, file: str) -> str:
     text = template.format(
         title=repo.partition("/")[2],
         family=card.get("family") or "ESC",
-        scale="by any factor" if model.config.any_scale else f"{model.scale} times",
+        scale="by any factor" if model.any_scale else f"{model.scale} times",
         paper=PAPER,
         table="\n".join(_facts(model)),
         figures=_figures(card.get("figures", {}), card.get("ssim", {}), model.scale),

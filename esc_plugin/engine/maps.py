@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from ..network.program import Region
+from ..network.grid import Region
 
 Storage = Literal["device", "host", "disk"]
 

@@ -12,18 +12,19 @@ import torch
 
 from ..device import free_bytes
 from ..errors import EscError
-from ..network.program import Geometry, Program, Region, Step
+from ..network.grid import Geometry, Region
+from ..network.program import Program, Step
 from .maps import Storage
 
 #: What the values of one chunk may take by default. On a CPU a chunk should stay in the caches and be done in a fraction of
 #: a second (twice as much in 16 bits, where the arithmetic takes a quarter of the time); other devices want to be filled.
-CPU_WORK_BYTES = 12 * 2**20
-DEVICE_WORK_BYTES = 2 * 2**30
+CPU_CHUNK_BYTES = 12 * 2**20
+DEVICE_CHUNK_BYTES = 2 * 2**30
 #: The least that a chunk is given; below it, windows and halos are all there is.
-LEAST_WORK_BYTES = 4 * 2**20
+LEAST_CHUNK_BYTES = 4 * 2**20
 #: A chunk of whole rows is one run of memory, nothing has to be gathered. It is taken while it is this many halos high, so
 #: that the neighbours' rows which it reads again stay few.
-FLATTEST = 8
+LEAST_BAND_HALOS = 8
 #: What the runtime itself takes beyond tensors: threads, kernels, allocator slack.
 RESERVE_BYTES = 128 * 2**20
 #: Of what is free, how much is taken unless a limit is given.
@@ -40,14 +41,14 @@ class Plan:
     ----------
     storage : mapping of str to {"device", "host", "disk"}
         The home of each feature map.
-    work : int
+    chunk_bytes : int
         Bytes that the values of one chunk may take on the device.
     device_bytes, host_bytes, disk_bytes : int
-        Predicted peak, above what the process had before. On a CPU the device is the host, and `host_bytes` is 0.
+        Predicted peak in bytes, above what the process had before. On a CPU the device is the host, and `host_bytes` is 0.
     """
 
     storage: Mapping[str, Storage]
-    work: int
+    chunk_bytes: int
     device_bytes: int = 0
     host_bytes: int = 0
     disk_bytes: int = 0
@@ -59,14 +60,18 @@ class Need:
 
     Attributes
     ----------
-    program, geometry, batch
-        Of the run.
+    program : Program
+        The steps, with what each takes per feature pixel.
+    geometry : Geometry
+        The grids, in pixels.
+    batch : int
+        Images at once.
     itemsize : int
         Bytes of a feature value.
     caller_bytes : int
-        What the caller holds in host memory for it: the output array, if it isn't a file.
+        Bytes that the caller holds in host memory for the run: the output array, if it isn't a file.
     network_bytes : int
-        Parameters on the device, and what is kept beside them: attention biases.
+        Bytes of the parameters on the device, and of what is kept beside them: attention biases.
     """
 
     program: Program
@@ -77,27 +82,27 @@ class Need:
     network_bytes: int = 0
 
     def map_bytes(self, name: str) -> int:
-        """Size of a whole feature map."""
+        """Return the bytes of a whole feature map."""
         height, width = self.geometry.grid
         return self.batch * height * width * self.program.channels[name] * self.itemsize
 
-    def chunk_bytes(self, work: int) -> int:
-        """Largest size of what one chunk really takes under `work`, with what its step holds."""
-        return max(self._step_bytes(step, work) for step in self.program.steps)
+    def largest_chunk_bytes(self, chunk_bytes: int) -> int:
+        """Return the most bytes that a chunk planned with `chunk_bytes` really takes, with what its step holds."""
+        return max(self._step_bytes(step, chunk_bytes) for step in self.program.steps)
 
-    def chunks(self, work: int) -> int:
-        """Return how many chunks the run is under `work`."""
+    def chunks(self, chunk_bytes: int) -> int:
+        """Return how many chunks the run has if one may take `chunk_bytes`."""
         grid = self.geometry.grid
-        return sum(1 for step in self.program.steps for _ in regions(step, grid, work, self.itemsize, self.batch))
+        return sum(1 for step in self.program.steps for _ in regions(step, grid, chunk_bytes, self.itemsize, self.batch))
 
-    def _step_bytes(self, step: Step, work: int) -> int:
+    def _step_bytes(self, step: Step, chunk_bytes: int) -> int:
         halo = max(step.reads.values())
         grid = self.geometry.grid
-        region = max(regions(step, grid, work, self.itemsize, self.batch), key=lambda r: r.height * r.width)
+        region = max(regions(step, grid, chunk_bytes, self.itemsize, self.batch), key=lambda r: r.height * r.width)
         grown = region.grow(halo, grid)
         # A part of a window is filled up to a whole one.
         height, width = (-(-n // step.multiple) * step.multiple for n in (grown.height, grown.width))
-        return int(height * width * step.width * self.itemsize * self.batch) + step.held * self.batch
+        return int(height * width * step.values_per_pixel * self.itemsize * self.batch) + step.held * self.batch
 
 
 def make_plan(need: Need, device: torch.device, memory_limit: int | None = None) -> Plan:
@@ -117,7 +122,7 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
     budget = memory_limit if memory_limit is not None else int(free_bytes(device) * SHARE_OF_FREE)
     host_budget = budget if on_host else int(free_bytes(torch.device("cpu")) * SHARE_OF_FREE)
     fixed = RESERVE_BYTES + need.network_bytes + (need.caller_bytes if on_host else 0)
-    best_work = CPU_WORK_BYTES * (4 // need.itemsize) if on_host else DEVICE_WORK_BYTES
+    best_bytes = CPU_CHUNK_BYTES * (4 // need.itemsize) if on_host else DEVICE_CHUNK_BYTES
     names = [name for name in OUT_FIRST if name in need.program.channels]
     plan = Plan({}, 0)
     # Smaller chunks cost less time than a map further away, so they are tried first at every distance.
@@ -125,13 +130,13 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
         resident = sum(need.map_bytes(name) for name in names if storage[name] == "device")
         host = 0 if on_host else need.caller_bytes + sum(need.map_bytes(n) for n in names if storage[n] == "host")
         disk = sum(need.map_bytes(name) for name in names if storage[name] == "disk")
-        work = best_work
-        while work >= LEAST_WORK_BYTES:
-            plan = Plan(storage, work, fixed + resident + need.chunk_bytes(work), host, disk)
+        chunk_bytes = best_bytes
+        while chunk_bytes >= LEAST_CHUNK_BYTES:
+            plan = Plan(storage, chunk_bytes, fixed + resident + need.largest_chunk_bytes(chunk_bytes), host, disk)
             if plan.device_bytes <= budget:
                 _check_disk(plan)
                 return plan
-            work //= 2
+            chunk_bytes //= 2
     raise EscError(
         f"the image needs at least {plan.device_bytes / 2**30:.2f} GiB of memory on {device}, of which "
         f"{budget / 2**30:.2f} GiB may be used; close other programs or raise the memory limit."
@@ -159,10 +164,10 @@ def _check_disk(plan: Plan) -> None:
         )
 
 
-def regions(step: Step, grid: tuple[int, int], work: int, itemsize: int, batch: int = 1) -> Iterator[Region]:
-    """Partition the feature grid for a step, in reading order, into chunks whose values take about `work` bytes."""
+def regions(step: Step, grid: tuple[int, int], chunk_bytes: int, itemsize: int, batch: int = 1) -> Iterator[Region]:
+    """Partition the feature grid for a step, in reading order, into chunks whose values take about `chunk_bytes`."""
     halo = max(step.reads.values())
-    shape = _chunk_shape(int(work / (step.width * itemsize * batch)), halo, step.multiple, grid)
+    shape = _chunk_shape(int(chunk_bytes / (step.values_per_pixel * itemsize * batch)), halo, step.multiple, grid)
     rows, columns = (list(_spans(*axis, step.multiple)) for axis in zip(grid, shape, strict=True))
     yield from (Region(top, left, bottom, right) for top, bottom in rows for left, right in columns)
 
@@ -170,7 +175,7 @@ def regions(step: Step, grid: tuple[int, int], work: int, itemsize: int, batch: 
 def _chunk_shape(pixels: int, halo: int, multiple: int, grid: tuple[int, int]) -> tuple[int, int]:
     """Fit a rectangle of about `pixels`, halo included, into the grid: whole rows, or a square where those get too flat."""
     rows = pixels // (grid[1] + 2 * halo) - 2 * halo
-    if rows >= max(multiple, FLATTEST * halo):
+    if rows >= max(multiple, LEAST_BAND_HALOS * halo):
         return rows // multiple * multiple, grid[1]
     edge = max((isqrt(pixels) - 2 * halo) // multiple * multiple, multiple)
     return edge, edge

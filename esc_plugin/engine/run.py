@@ -13,16 +13,17 @@ from torch import Tensor
 
 from ..device import without_autocast
 from ..errors import EscError
-from ..network.program import Chunk, Geometry, Program, Region, Step
+from ..network.grid import Geometry, Region
+from ..network.program import Chunk, Program, Step
 from ..progress import Cancel, Progress, stop_if_asked
 from .maps import FileMap, Sink, Source, TensorMap, make_map
-from .plan import LEAST_WORK_BYTES, Plan, regions
+from .plan import LEAST_CHUNK_BYTES, Plan, regions
 
 logger = logging.getLogger(__name__)
 
 
-#: Units of work are this many multiplications, so that totals are numbers a person can read.
-WORK_UNIT = 1e6
+#: Progress counts in units of this many multiplications, so that totals are numbers a person can read.
+COST_UNIT = 1e6
 
 
 class NotFiniteError(ArithmeticError):
@@ -36,15 +37,18 @@ class Run:
     Attributes
     ----------
     program, geometry, plan
-        What to compute, on which grids, in what memory.
+        What to compute, on which grids (in pixels), in what memory (in bytes).
     source, sink
-        Where the image comes from and the output goes to.
+        Where the image (B, 3, h, w) in 0..1 comes from and the output (B, 3, h', w'), float32 and not clipped, goes to,
+        region by region.
     device, dtype
         Where and in what precision feature maps are computed.
     batch : int
-        Images at once.
-    progress, cancel : callable, optional
-        See `Progress` and `Cancel`.
+        Images at once, B.
+    progress : callable, optional
+        ``progress(done, total)`` after each chunk, in millions of multiplications.
+    cancel : callable, optional
+        ``cancel() -> bool``, asked after each chunk; ``True`` stops the run.
     """
 
     program: Program
@@ -59,7 +63,7 @@ class Run:
     cancel: Cancel | None = None
     _maps: dict[str, TensorMap | FileMap] = field(default_factory=dict, repr=False)
     _done: float = 0.0
-    _work: int = 0
+    _chunk_bytes: int = 0
 
     def execute(self) -> None:
         """Fill the sink.
@@ -73,7 +77,7 @@ class Run:
         NotFiniteError
             If the last features overflow in a precision shorter than float32.
         """
-        self._work = self.plan.work
+        self._chunk_bytes = self.plan.chunk_bytes
         try:
             with torch.inference_mode(), without_autocast(self.device):
                 mean = None
@@ -89,7 +93,7 @@ class Run:
         # Apple's devices have no float64; sums of a chunk are exact enough in float32 everywhere.
         exact = torch.float32 if self.device.type == "mps" else torch.float64
         total = torch.zeros(self.batch, step.mean, dtype=exact, device=self.device)
-        for region in regions(step, self.geometry.grid, self._work, self.dtype.itemsize, self.batch):
+        for region in regions(step, self.geometry.grid, self._chunk_bytes, self.dtype.itemsize, self.batch):
             for part, out in self._compute(step, region, value):
                 if step is self.program.steps[-2] and self.dtype != torch.float32 and not out.isfinite().all():
                     raise NotFiniteError
@@ -130,9 +134,9 @@ class Run:
 
     def _shrink(self) -> None:
         """After running out of memory: free what is cached, and plan smaller from here on."""
-        if self._work == self.plan.work:
+        if self._chunk_bytes == self.plan.chunk_bytes:
             logger.warning("%s is out of memory; going on with smaller pieces, the result is the same.", self.device)
-        self._work = max(self._work // 2, LEAST_WORK_BYTES)
+        self._chunk_bytes = max(self._chunk_bytes // 2, LEAST_CHUNK_BYTES)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -169,12 +173,12 @@ class Run:
                 f"{where} has no {size} for a feature map; lower the memory limit, then it goes elsewhere."
             ) from None
 
-    def _advance(self, work: float) -> None:
-        self._done += work
+    def _advance(self, cost: float) -> None:
+        self._done += cost
         if self.progress:
             height, width = self.geometry.grid
             total = self.program.cost * height * width
-            self.progress(min(round(self._done / WORK_UNIT), round(total / WORK_UNIT)), round(total / WORK_UNIT))
+            self.progress(min(round(self._done / COST_UNIT), round(total / COST_UNIT)), round(total / COST_UNIT))
         stop_if_asked(self.cancel)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..arrays.filters import gaussian_blur
-from ..network.program import Region
+from ..network.grid import Region
 from ..progress import stop_if_asked
 
 #: Of the blur that the path starts from, in pixels: the authors' choice.

@@ -11,8 +11,8 @@ from typing import cast
 from torch import Tensor, nn
 
 from ..network import ESC
+from ..network.block import Block
 from ..network.conv_attention import ConvAttn
-from ..network.esc import Block
 
 
 @dataclass
@@ -36,7 +36,7 @@ def recording(network: ESC) -> Iterator[Recording]:
     """Record everything that passes while the context is open."""
     record = Recording()
 
-    def keep(store: dict[str, Tensor], name: str, module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    def keep(store: dict[str, Tensor], name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         store[name] = output.detach().clone()  # the network may add to it in place
 
     handles = []

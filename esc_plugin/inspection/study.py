@@ -14,7 +14,7 @@ from ..arrays.layout import layout_of
 from ..arrays.levels import measure_levels
 from ..errors import EscError, ImageError
 from ..network.conv_attention import d4_mean
-from ..network.program import Region
+from ..network.grid import Region
 from ..weights.model import Model
 from .attribution import Attribution, attribute, edges_in
 from .record import recording

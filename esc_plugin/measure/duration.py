@@ -19,7 +19,7 @@ PROBE_CPU, PROBE_DEVICE = 96, 512
 def work(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int]) -> float:
     """Return the multiplications that bring a plane from one height and width to another."""
     network, scale = upscaler.model.network, upscaler.model.scale
-    any_scale = network.config.any_scale
+    any_scale = network.any_scale
     total = 0.0
     for _ in range(runs_needed(size, target, scale, any_scale)):
         geometry = network.geometry(*size, target if any_scale else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +62,8 @@ def attend(qkv: Tensor, bias: Bias) -> Tensor:
     if on_cpu and dtype == torch.bfloat16:
         out = openvino_attention.attend(q, k, v, matrix)
     elif on_cpu and matrix.requires_grad and torch.is_grad_enabled():
-        out = BiasedAttention.apply(q, k, v, matrix)
+        apply: Any = BiasedAttention.apply  # torch declares no types here
+        out = apply(q, k, v, matrix)
     else:
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=matrix[None].to(dtype))
     return out.to(qkv.dtype)

@@ -5,24 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-#: Heads that learn the image skip (`skip.*`), that is, the real-world models.
-DEEP_SKIP_HEADS = ("real", "neosr", "dysample", "uni")
-
-#: The methods of a "UniUpsample" head in the order of the index that its `MetaUpsample` stores.
-UNI_METHODS = (
-    "conv",
-    "pixelshuffledirect",
-    "pixelshuffle",
-    "nearest+conv",
-    "dysample",
-    "transpose+conv",  # from version 3 on
-    "lda",  # known, not supported
-    "pa_up",
-)
-
-#: Groups of channels that dynamic sampling moves alike.
-DYSAMPLE_GROUPS = 4
-
 #: What every network has.
 POSITIVE = ("dim", "pdim", "n_blocks", "conv_blocks", "window_size", "num_heads", "scale", "proj_hidden", "conv_hidden")
 
@@ -54,14 +36,15 @@ class EscConfig:
         Relative position table, FlashBias factors, or ESC-RIB's implicit bias with gated output.
     position_rank, rib_hidden, rib_freqs : int
         Rank of the factors; width and number of frequencies of RIB's coordinate network. 0 where unused.
-    head : {"classic", "bicubic", "real", "neosr", "dysample", "uni", "lte"}
-        From features to pixels, see `esc_plugin.network.heads.registry`.
+    head : str
+        What makes pixels of features: a name in `esc_plugin.network.heads.registry`. Which of the fields below it reads,
+        and what they may be, its own file says.
     uni_method, uni_version : str, int
-        Which of `UNI_METHODS`, and the version of the module that wrote it. Empty and 0 unless ``head="uni"``.
+        The method of a "uni" head, and the version of the module that wrote it. Empty and 0 for others.
     mid_dim : int
-        Inner channels of a "uni" head; of an "lte" head, the number of Fourier coefficients.
+        Inner channels of the head; of an "lte" head, the number of Fourier coefficients.
     mlp_hidden : tuple of int
-        Hidden widths of LTE's pixel network.
+        Hidden widths of the head's network of linear layers.
     dysample_kernel : int
         Edge of the convolution after dynamic sampling, 0 where there is none.
     unshuffle : int
@@ -85,7 +68,7 @@ class EscConfig:
     position_rank: int = 0
     rib_hidden: int = 0
     rib_freqs: int = 0
-    head: Literal["classic", "bicubic", "real", "neosr", "dysample", "uni", "lte"] = "classic"
+    head: str = "classic"
     uni_method: str = ""
     uni_version: int = 0
     mid_dim: int = 0
@@ -94,7 +77,7 @@ class EscConfig:
     unshuffle: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what can't be built or can't run, so that no layer has to fail for it."""
+        """Refuse what can't be built or can't run, so that no layer has to fail for it. Heads have checks of their own."""
         for name in POSITIVE:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r} is not a number from 1 on.")
@@ -107,36 +90,11 @@ class EscConfig:
             raise ValueError(f"rib_freqs={self.rib_freqs!r} is not a number from 0 on.")
         if self.kernel_size % 2 == 0 or self.kernel_size < 3:
             raise ValueError(f"kernel_size={self.kernel_size!r} is not an odd number from 3 on.")
-        if self.unshuffle > 1 and not self.deep_skip:
-            raise ValueError(f"unshuffle={self.unshuffle!r} is impossible for head={self.head!r}, which adds the image.")
-        self._check_head()
-
-    def _check_head(self) -> None:
-        if self.head == "uni" and self.uni_method not in UNI_METHODS:
-            raise ValueError(f"uni_method={self.uni_method!r} is not one of {', '.join(UNI_METHODS)}.")
-        if self.head == "lte" and (self.mid_dim < 2 or self.mid_dim % 2):
-            raise ValueError(f"mid_dim={self.mid_dim!r} is not an even number from 2 on.")
-        sampled = self.mid_dim or self.dim
-        if self.dysample_kernel and (sampled % DYSAMPLE_GROUPS or self.dysample_kernel % 2 == 0):
-            kernel = self.dysample_kernel
-            raise ValueError(
-                f"{sampled!r} channels can't be sampled in {DYSAMPLE_GROUPS} groups with a kernel of {kernel!r}."
-            )
 
     @property
     def head_scale(self) -> int:
         """Output pixels per feature pixel."""
         return self.scale * self.unshuffle
-
-    @property
-    def deep_skip(self) -> bool:
-        """Whether the image reaches the features through a learned branch."""
-        return self.head in DEEP_SKIP_HEADS
-
-    @property
-    def any_scale(self) -> bool:
-        """Whether the network renders any real scale."""
-        return self.head == "lte"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that differ from the defaults, as JSON-friendly values, and always the scale."""

@@ -61,7 +61,7 @@ class ConvAttn(nn.Module):
         self.cost = config.dim**2 + config.pdim * (
             taps + config.pdim if config.large_kernel == "separable" else taps * config.pdim
         )
-        self.width = 4 * config.dim + 2 * config.pdim
+        self.values_per_pixel = 4 * config.dim + 2 * config.pdim
         # `kernel` works in float32: the product with the diagonal, the sum, and what is made of it.
         self.held = 12 * taps * config.pdim * (1 if config.large_kernel == "separable" else config.pdim)
 
@@ -100,4 +100,5 @@ class ConvAttn(nn.Module):
         mixed = crop(mixed.view(batch, self.pdim, *mixed.shape[-2:]))
         # Joined as (B, h, w, C): a slice of channels is not recognised as channels_last, and the result would not be either.
         joined = torch.cat([mixed.permute(0, 2, 3, 1), rest.permute(0, 2, 3, 1)], -1)
-        return self.aggr(joined.permute(0, 3, 1, 2))
+        out: Tensor = self.aggr(joined.permute(0, 3, 1, 2))
+        return out

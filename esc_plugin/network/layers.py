@@ -46,7 +46,8 @@ def conv_gelu(conv: nn.Conv2d, x: Tensor) -> Tensor:
         return F.gelu(conv(x))
     x = x.contiguous(memory_format=torch.channels_last)
     size = (conv.padding, conv.stride, conv.dilation, conv.groups)
-    return torch.ops.mkldnn._convolution_pointwise(x, conv.weight, conv.bias, *size, "gelu", [], "none")
+    out: Tensor = torch.ops.mkldnn._convolution_pointwise(x, conv.weight, conv.bias, *size, "gelu", [], "none")
+    return out
 
 
 @cache
@@ -68,12 +69,13 @@ class ConvFFN(nn.Module):
         self.dwc = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.aggr = nn.Conv2d(hidden, dim, 1)
         self.cost = 2 * dim * hidden + 9 * hidden
-        self.width = 2 * dim + 3 * hidden
+        self.values_per_pixel = 2 * dim + 3 * hidden
 
     def forward(self, x: Tensor, crop: Crop) -> Tensor:
         """(B, C, h, w) with a halo of 1 -> (B, C, h', w') without."""
         x = conv_gelu(self.proj, x)
-        return self.aggr(crop(conv_gelu(self.dwc, x).add_(x)))
+        out: Tensor = self.aggr(crop(conv_gelu(self.dwc, x).add_(x)))
+        return out
 
 
 def reflect_pad(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,7 +45,7 @@ class WindowAttention(nn.Module):
         self.cost = 4 * dim**2 + 2 * w * w * (dim + n * self.rank)
 
     @property
-    def width(self) -> float:
+    def values_per_pixel(self) -> float:
         """About how many values per pixel live at once in `forward`."""
         n, dim = self.num_heads, self.to_out.in_channels
         scores = n * self.window_size**2 if makes_scores(self.to_qkv.weight.device, dim // n + self.rank) else 0
@@ -92,12 +95,13 @@ class WindowAttention(nn.Module):
             self._kept = self._make_bias()
         return self._kept
 
-    def _apply(self, fn, recurse=True):  # torch declares no types here
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> WindowAttention:
         """Move or cast the kept bias along with the parameters."""
-        module = super()._apply(fn, recurse)
+        apply: Any = super()._apply  # torch declares no types here
+        apply(fn, recurse)
         if self._kept is not None:
             self._kept = Bias(*(fn(t) if t is not None else None for t in self._kept))
-        return module
+        return self
 
     def _make_bias(self) -> Bias:
         if self.position == "table":

@@ -6,12 +6,12 @@ from dataclasses import fields, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..catalog.load import load_model
 from ..network import ESC, EscConfig
 from ..network.config import released
+from ..network.heads.registry import HEADS, head_kind
 from ..weights.model import Model
 from .recipe import Recipe, RecipeError
 
@@ -32,10 +32,11 @@ def start_network(recipe: Recipe) -> tuple[ESC, Model | None]:
     """
     init = load_model(recipe.init) if recipe.init else None
     config = _config(recipe, init)
+    if init:
+        _check_same(config, init)
     torch.manual_seed(recipe.seed)
     network = ESC(config)
     if init:
-        _check_same(config, init)
         state = init.network.state_dict()
         network.load_state_dict({k: _rescaled(k, v, init.config, config) for k, v in state.items()})
     return network, init
@@ -52,9 +53,11 @@ def _config(recipe: Recipe, init: Model | None) -> EscConfig:
         raise RecipeError(f"model.{unknown[0]}: unknown; known are like, {', '.join(known)}.")
     try:
         family = _family(like, recipe.scale)
-        return EscConfig.from_dict(family.to_dict() | values)
+        config = EscConfig.from_dict(family.to_dict() | values)
+        head_kind(config)
     except (ValueError, TypeError) as error:
         raise RecipeError(f"model: {error}") from None
+    return config
 
 
 def _family(name: str, scale: int) -> EscConfig:
@@ -70,7 +73,7 @@ def _family(name: str, scale: int) -> EscConfig:
 
 def _check_same(config: EscConfig, init: Model) -> None:
     scaled = replace(init.config, scale=config.scale)
-    if scaled == config and (init.scale == config.scale or config.head in ("classic", "bicubic", "lte")):
+    if scaled == config and (init.scale == config.scale or HEADS[config.head].rescale):
         return
     if scaled == config:
         raise RecipeError(
@@ -85,27 +88,7 @@ def _check_same(config: EscConfig, init: Model) -> None:
 
 
 def _rescaled(name: str, value: Tensor, source: EscConfig, target: EscConfig) -> Tensor:
-    if source.scale == target.scale or not name.startswith("to_img.") or target.head not in ("classic", "bicubic"):
+    rescale = HEADS[target.head].rescale
+    if rescale is None or source.scale == target.scale or not name.startswith("to_img."):
         return value
-    return rescale_subpixels(value, source.scale, target.scale)
-
-
-def rescale_subpixels(value: Tensor, source: int, target: int) -> Tensor:
-    """Take the last convolution to another scale, by bilinear interpolation over its grid of sub-pixels.
-
-    Parameters
-    ----------
-    value : Tensor
-        Weight (3 source^2, C, k, k) or bias (3 source^2,) of a convolution before a pixel shuffle.
-    source, target : int
-        Scales.
-
-    Returns
-    -------
-    Tensor
-        The same for `target`.
-    """
-    rest: Any = value.shape[1:]
-    grid = value.reshape(3, source, source, -1).permute(0, 3, 1, 2)  # (3, C k k, source, source)
-    grid = F.interpolate(grid, (target, target), mode="bilinear", align_corners=False)
-    return grid.permute(0, 2, 3, 1).reshape(3 * target**2, *rest)
+    return rescale(value, source.head_scale, target.head_scale)

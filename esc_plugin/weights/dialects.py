@@ -7,56 +7,47 @@ on the way in (`to_canonical`) and back on the way out (`to_dialect`), so that t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from torch import Tensor
 
 from ..network import EscConfig
+from ..network.heads.registry import HEADS
+from ..network.state_dict import Dialect, KeyCondition, State
 
-#: A dialect is a list of (its prefix pattern, our prefix), applied to the first that matches.
-Names = tuple[tuple[str, str], ...]
-
-FP: Names = (("blocks.{i}.pconvs.{j}.plk.proj.", "blocks.{i}.pconvs.{j}.plk.dwc_proj."),)
-RIB: Names = (("upsampler.up_conv.", "to_img."), ("last.0.", "ln_last."), ("last.1.", "last."))
-LTE: Names = (
-    ("encoder.", ""),
-    ("coef.", "to_img.coef."),
-    ("freq.", "to_img.freq."),
-    ("phase.", "to_img.phase."),
-    ("imnet.", "to_img.imnet."),
+#: Of whole networks; those of heads stand with the heads.
+FP = Dialect(
+    KeyCondition.has_all("lk_spatial"),
+    (("blocks.{i}.pconvs.{j}.plk.proj.", "blocks.{i}.pconvs.{j}.plk.dwc_proj."),),
 )
-DYSAMPLE: Names = tuple((f"to_img.{part}", f"to_img.0.{part}") for part in ("offset.", "scope.", "end_conv.", "init_pos"))
+RIB = Dialect(
+    KeyCondition.has_all("upsampler.up_conv.weight"),
+    (("upsampler.up_conv.", "to_img."), ("last.0.", "ln_last."), ("last.1.", "last.")),
+)
 
 
-def to_canonical(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_canonical(state: State) -> dict[str, Tensor]:
     """Rename the parameters of any dialect to ours. Unknown names stay as they are."""
-    if "encoder.proj.weight" in state and "coef.weight" in state:
-        return _rename(state, LTE)
-    names: Names = ()
-    if "lk_spatial" in state:
-        names += FP
-    if "upsampler.up_conv.weight" in state:
-        names += RIB
-    if "to_img.offset.weight" in state:
-        names += DYSAMPLE
-    return _rename(state, names)
+    heads = [kind.dialect for kind in HEADS.values() if kind.dialect]
+    return _rename(state, [pair for dialect in (*heads, FP, RIB) if dialect.keys.holds(state) for pair in dialect.names])
 
 
-def to_dialect(state: Mapping[str, Tensor], config: EscConfig) -> dict[str, Tensor]:
+def to_dialect(state: State, config: EscConfig) -> dict[str, Tensor]:
     """Rename our parameters to those of the program that trains this member of the family."""
-    names: Names = ()
-    if config.head == "lte":
-        names = tuple(sorted(LTE, key=lambda pair: -len(pair[1])))
-    elif config.large_kernel == "separable":
-        names = FP
-    elif config.position == "rib" and config.last_norm:
-        names = RIB
-    elif config.head == "dysample":
-        names = DYSAMPLE
-    return _rename(state, tuple((ours, theirs) for theirs, ours in names))
+    dialect = HEADS[config.head].dialect or _network_dialect(config)
+    if dialect is None:
+        return dict(state)
+    back = [(ours, theirs) for theirs, ours in dialect.names]
+    return _rename(state, sorted(back, key=lambda pair: -len(pair[0])))  # an empty prefix fits all
 
 
-def _rename(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
+def _network_dialect(config: EscConfig) -> Dialect | None:
+    if config.large_kernel == "separable":
+        return FP
+    return RIB if config.position == "rib" and config.last_norm else None
+
+
+def _rename(state: State, names: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
     patterns = [(_pattern(old), new) for old, new in names]
 
     def renamed(key: str) -> str:

@@ -93,6 +93,11 @@ class Model:
         """Output pixels per input pixel; of a network for any scale, the largest that it was trained for."""
         return self.config.scale
 
+    @property
+    def any_scale(self) -> bool:
+        """Whether it renders any real scale, and not only `scale`."""
+        return self.network.any_scale
+
 
 def configure(state: dict[str, Tensor], window_size: int | None = None, hint: dict[str, Any] | None = None) -> EscConfig:
     """Return the configuration of a network in canonical names.

@@ -48,7 +48,7 @@ class _Storage(NamedTuple):
     elements: int
 
 
-class _Dict(dict):
+class _Dict(dict[Any, Any]):
     """Stands for a dictionary that takes its items only one by one, so that their keys are checked."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class _Reader(pickle._Unpickler):
         return _Storage(elements)
 
     @staticmethod
-    def _tensor(storage: _Storage, offset: int, size: tuple, stride: tuple, *_: Any) -> str:
+    def _tensor(storage: _Storage, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...], *_: Any) -> str:
         whole = (offset, *size, *stride)
         if not isinstance(storage, _Storage) or len(size) != len(stride) or len(size) > 8:
             raise ValueError("one of its tensors is malformed")

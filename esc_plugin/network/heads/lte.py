@@ -11,11 +11,15 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise, product
 from math import pi
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..config import EscConfig
 from ..program import Chunk
+from ..state_dict import Dialect, KeyCondition, State, numbered, shape_of
+from .head import Head, HeadKind
 
 #: The trainers never saw a scale above this one; from here on the stated size of an output pixel stays what they saw.
 TRAINED_SCALE = 4
@@ -32,11 +36,12 @@ class PixelNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
-        return self.layers(x)
+        out: Tensor = self.layers(x)
+        return out
 
 
-class LteHead(nn.Module):
-    """See the module. Its image is in -1..1, as in the authors' training."""
+class LteHead(Head):
+    """Four predictions of each output pixel, mixed, and the bilinear image."""
 
     halo, image_halo = 2, 2  # one for the 3x3 convolutions, one for the neighbour
 
@@ -46,13 +51,12 @@ class LteHead(nn.Module):
         self.freq = nn.Conv2d(dim, hidden, 3, padding=1)
         self.phase = nn.Linear(2, hidden // 2, bias=False)
         self.imnet = PixelNetwork(hidden, mlp_hidden, 3)
-        # Per feature pixel at the trained scale; the planner knows the real one by `output_pixels`.
         layers = sum(layer.weight.numel() for layer in self.imnet.layers if isinstance(layer, nn.Linear))
-        self.width, self.cost = 3 * hidden, 18 * dim * hidden
-        self.pixel_width, self.pixel_cost = 6 * hidden, 4 * (layers + hidden)
+        self.values_per_pixel, self.cost = 3 * hidden, 18 * dim * hidden
+        self.values_per_output_pixel, self.cost_per_output_pixel = 6 * hidden, 4 * (layers + hidden)
 
     def forward(self, chunk: Chunk, features: Tensor, image: Tensor) -> Tensor:
-        """See `esc_plugin.network.heads.registry`; the output is (B, 3, h, w) of the chunk's output region."""
+        """(B, C, h, w) and the image (B, 3, h, w), both with a halo of 2 -> (B, 3, h', w') of the output region."""
         out, grid = chunk.geometry.output_region(chunk.region), chunk.geometry.grid
         origin = chunk.region.grow(self.halo, grid)
         axes = [
@@ -75,7 +79,8 @@ class LteHead(nn.Module):
         angle = angle + freq[..., 1::2] * x.distance[corner_x][None, :, None].to(freq.dtype)
         angle = pi * (angle + self.phase(torch.stack([y.cell, x.cell]).to(freq.dtype)))
         waves = torch.cat([torch.cos(angle), torch.sin(angle)], -1)
-        return self.imnet(coef * waves).permute(0, 3, 1, 2)
+        prediction: Tensor = self.imnet(coef * waves)
+        return prediction.permute(0, 3, 1, 2)  # (B, 3, h, w)
 
 
 class _Axis:
@@ -104,3 +109,40 @@ class _Axis:
 def _bilinear(image: Tensor, y: _Axis, x: _Axis) -> Tensor:
     rows = torch.lerp(image[:, :, y.index[0]], image[:, :, y.index[1]], y.fraction[:, None].to(image.dtype))
     return torch.lerp(rows[..., x.index[0]], rows[..., x.index[1]], x.fraction.to(image.dtype))
+
+
+def _read(state: State) -> dict[str, Any]:
+    layers = [shape_of(state, key, 2) for key in numbered(state, "to_img.imnet.layers.{}.weight", step=2)]
+    mlp_hidden = tuple(outputs for outputs, _ in layers[:-1])
+    return {"scale": TRAINED_SCALE, "mid_dim": shape_of(state, "to_img.coef.weight", 4)[0], "mlp_hidden": mlp_hidden}
+
+
+def _check(config: EscConfig) -> None:
+    if config.mid_dim < 2 or config.mid_dim % 2:
+        raise ValueError(f"mid_dim={config.mid_dim!r} is not an even number from 2 on.")
+
+
+def _unchanged(value: Tensor, source: int, target: int) -> Tensor:
+    return value
+
+
+LTE = HeadKind(
+    name="lte",
+    keys=KeyCondition.has_all("to_img.imnet.layers.0.weight"),
+    read=_read,
+    make=lambda config: LteHead(config.dim, config.mid_dim, config.mlp_hidden),
+    check=_check,
+    any_scale=True,
+    value_range=(-1.0, 1.0),
+    rescale=_unchanged,
+    dialect=Dialect(
+        KeyCondition.has_all("encoder.proj.weight", "coef.weight"),
+        (
+            ("encoder.", ""),
+            ("coef.", "to_img.coef."),
+            ("freq.", "to_img.freq."),
+            ("phase.", "to_img.phase."),
+            ("imnet.", "to_img.imnet."),
+        ),
+    ),
+)
