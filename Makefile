@@ -16,6 +16,7 @@ test: .venv-test/done  ## everything that runs without a display
 	.venv-test/bin/ruff format --check .
 	.venv-test/bin/ruff check .
 	.venv-test/bin/mypy
+	.venv-test/bin/lint-imports
 	.venv-test/bin/pytest tests --ignore tests/napari
 
 test-napari: .venv-napari/done  ## the napari plugin, in a real napari: needs a display, or Xvfb and the libraries in .ci/run
