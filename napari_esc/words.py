@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..esc_plugin.texts import bytes_words
+from esc_plugin.texts import bytes_words, seconds_text
+
 from .geometry import finest, unit_names, whole_region
 from .work import LARGE_BYTES, LONG_SECONDS, Estimate
 
@@ -34,8 +35,6 @@ def estimate_words(task: Task, estimate: Estimate | None) -> str:
     """Return what a task will make and take; with a warning where that is much."""
     text = f"Result: {size_words(task)}"
     if estimate:
-        from esc_plugin.texts import seconds_text
-
         text += (
             f"<br>About {seconds_text(estimate.seconds)} and {bytes_words(estimate.memory)} of memory on {estimate.device}."
         )
@@ -47,15 +46,11 @@ def estimate_words(task: Task, estimate: Estimate | None) -> str:
 
 def left_words(done: int, total: int, seconds: float) -> str:
     """Return how far a run is, as the text of a progress bar, from the seconds that it has taken so far."""
-    from esc_plugin.texts import seconds_text
-
     return f"%p %, {seconds_text(seconds * (total - done) / done)} left" if done and seconds > 2 else "%p %"
 
 
 def result_words(task: Task, result: Result, preview: bool) -> str:
     """Return what became of a task."""
-    from esc_plugin.texts import seconds_text
-
     text = f"{'Preview' if preview else 'Done'}: {size_words(task)} in {seconds_text(result.seconds)}."
     if result.agreement:
         bias, rms, mean = result.agreement

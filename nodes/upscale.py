@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..esc_plugin.arrays.resample import Size, fit_size, target_size
+from ..esc_plugin.arrays.sizes import Size, fit_size, target_size
 from ..esc_plugin.device import PRECISIONS
 from ..esc_plugin.errors import EscError
 from ..esc_plugin.progress import Progress, part_of
