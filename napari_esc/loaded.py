@@ -1,89 +1,98 @@
-"""Models ready to run, kept between runs, and how long they take. It imports torch, so no window waits for it."""
+"""The model that was loaded last, and how fast it is. Torch is imported when one is loaded, for which no window waits."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from esc_plugin.progress import Cancel, Progress
+
 if TYPE_CHECKING:
-    from esc_plugin import Model, Upscaler
+    from esc_plugin import Upscaler
+
+#: Seconds that a run must last for its speed to be believed.
+LEAST_SECONDS = 1.0
 
 
-@dataclass
-class Engine:
+@dataclass(frozen=True)
+class LoadedModel:
     """A model on a device.
 
     Attributes
     ----------
+    name, device : str
+        As the user named them.
     upscaler : Upscaler
         What runs.
     rates : dict of str to float
-        Units of work (see `work`) per second, by precision, as far as they are known.
+        Multiplications per second, by precision, as far as they are known.
     """
 
+    name: str
+    device: str
     upscaler: Upscaler
     rates: dict[str, float] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def work(self, size: tuple[int, int], target: tuple[int, int]) -> float:
-        """Return the multiplications that it takes to bring a plane from one height and width to another."""
-        from esc_plugin.measure.duration import work
-
-        return work(self.upscaler, size, target)
+    _measuring: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def seconds(self, image: Any, size: tuple[int, int], target: tuple[int, int]) -> float:
-        """Predict how long a plane of an image takes; the first time a small one is run to see."""
+        """Predict how long it takes to bring a plane of an image from `size` to `target`, height and width.
+
+        The first time, a small plane is run to see.
+        """
         from esc_plugin.measure.duration import measure_rate
         from esc_plugin.upscaler import bits_of
 
         precision = self.upscaler.precision_for(image)
-        with self.lock:
+        with self._measuring:
             if precision not in self.rates:
                 self.rates[precision] = measure_rate(self.upscaler, bits_of(image))
-        return self.work(size, target) / self.rates[precision]
+        return self._multiplications(size, target) / self.rates[precision]
 
-    def learn(self, image: Any, work: float, seconds: float) -> None:
-        """Take over what a real run has shown, unless it was too short to tell."""
-        if seconds > 1 and work:
-            self.rates[self.upscaler.precision_for(image)] = work / seconds
+    def learn(self, image: Any, size: tuple[int, int], target: tuple[int, int], planes: int, seconds: float) -> None:
+        """Take over the speed that a real run has shown, unless it was too short to tell."""
+        if seconds > LEAST_SECONDS and (done := self._multiplications(size, target) * planes):
+            self.rates[self.upscaler.precision_for(image)] = done / seconds
 
-    def device_words(self) -> str:
+    def device_text(self) -> str:
         """Return what it runs on, for people."""
         import torch
 
         device = self.upscaler.device
         if device.type == "cuda":
-            return torch.cuda.get_device_name(device)
+            return str(torch.cuda.get_device_name(device))
         if device.type == "mps":
             return "Apple GPU"
         threads = torch.get_num_threads()
         return f"CPU, {threads} thread{'s' * (threads > 1)}"
 
+    def _multiplications(self, size: tuple[int, int], target: tuple[int, int]) -> float:
+        from esc_plugin.measure.duration import work
+
+        return work(self.upscaler, size, target)
+
 
 _lock = threading.Lock()
-_models: dict[str, Model] = {}
-_engines: dict[tuple[str, str, int], Engine] = {}
+_last: LoadedModel | None = None
 
 
-def engine_for(
+def load_on_device(
     model: str,
     device: str = "auto",
     memory_limit: int | None = None,
     *,
     offline: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
-) -> Engine:
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> LoadedModel:
     """Return a model on a device; the last one is kept, so that asking again costs nothing.
 
     Parameters
     ----------
     model : str
-        See `esc_plugin.load_model`.
+        A name on offer, a path or a repository of the Hub, see `esc_plugin.load_model`.
     device : str
-        See `esc_plugin.Upscaler`.
+        ``"auto"`` or a torch device.
     memory_limit : int, optional
         In bytes.
     offline : bool
@@ -96,20 +105,18 @@ def engine_for(
     EscError
         If the model or the device can't be had.
     """
+    global _last  # what is kept is one thing
     from esc_plugin import Upscaler, load_model
 
-    key = (model, device, memory_limit or 0)
     with _lock:
-        if key not in _engines:
-            if model not in _models:
-                loaded = load_model(model, offline=offline, progress=progress, cancel=cancel)
-                _models.clear()
-                _models[model] = loaded
-            engine = Engine(Upscaler(_models[model], device=device, memory_limit=memory_limit))
-            # The speed doesn't depend on the memory limit by much.
-            for (m, d, _), kept in _engines.items():
-                if (m, d) == (model, device):
-                    engine.rates = kept.rates
-            _engines.clear()
-            _engines[key] = engine
-        return _engines[key]
+        last = _last
+        if last is None or last.name != model:
+            loaded = load_model(model, offline=offline, progress=progress, cancel=cancel)
+            last = LoadedModel(model, device, Upscaler(loaded, device=device, memory_limit=memory_limit))
+        elif last.device != device:
+            last = LoadedModel(model, device, Upscaler(last.upscaler.model, device=device, memory_limit=memory_limit))
+        elif last.upscaler.memory_limit != memory_limit:
+            # The speed doesn't depend on the limit by much.
+            last = replace(last, upscaler=last.upscaler.with_memory_limit(memory_limit))
+        _last = last
+        return last
