@@ -111,7 +111,9 @@ class Estimator(QObject):
         self._runner = Runner(self)
         self._runner.finished.connect(self._finished)
         self._runner.failed.connect(self._failed)
-        self._pause = QTimer(self, singleShot=True, interval=PAUSE)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE)
         self._pause.timeout.connect(self.begin)
 
     def begin_soon(self) -> None:

@@ -89,7 +89,7 @@ def _filaments(rng: np.random.Generator, centres: np.ndarray, shape: tuple[int, 
             heading += bend + rng.normal(0, 0.06, fibres)
             position += np.stack([rise, 0.6 * np.sin(heading), 0.6 * np.cos(heading)])
     light = ndimage.gaussian_filter(light, BLUR)
-    return np.clip(light / np.quantile(light, 0.997), 0, 1.6)
+    return np.asarray(np.clip(light / np.quantile(light, 0.997), 0, 1.6))
 
 
 def _camera(rng: np.random.Generator, light: np.ndarray, photons: float) -> np.ndarray:
