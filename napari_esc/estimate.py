@@ -63,7 +63,7 @@ def estimate_work(task: Task) -> Callable[[Progress, Cancel], Estimate]:
         model = loaded.upscaler.model
         natural = task.target if model.any_scale else None
         plan = loaded.upscaler.plan(*task.size, natural, bits=bits_of(task.image))
-        seconds = loaded.seconds(task.image, task.size, task.target) * task.planes
+        seconds = loaded.speed.seconds(loaded.upscaler, task.image, task.size, task.target) * task.planes
         return Estimate(seconds, plan.device_bytes, loaded.device_text(), model.scale, model.card)
 
     return work

@@ -78,7 +78,7 @@ def preview_work(task: Task) -> Callable[[Progress, Cancel], tuple[Task, Result]
 
     def work(progress: Progress, cancel: Cancel) -> tuple[Task, Result]:
         model = _load(task, progress, cancel)
-        seconds = model.seconds(task.image, task.size, task.target)
+        seconds = model.speed.seconds(model.upscaler, task.image, task.size, task.target)
         share = min(1.0, PREVIEW_SECONDS / max(seconds, 1e-9))
         part = task.central(int(task.size[0] * task.size[1] * share))
         return part, run_task(part, model, progress, cancel)
@@ -121,7 +121,7 @@ def run_task(task: Task, model: LoadedModel, progress: Progress | None = None, c
     make = _to_disk if task.settings.store else _in_memory
     data, record, compared = make(task, image, upscale, cancel)
     seconds = time.perf_counter() - start
-    model.learn(task.image, task.size, task.target, task.planes, seconds)
+    model.speed.learn(model.upscaler, task.image, task.size, task.target, task.planes, seconds)
     return Result(data, task.metadata | {"esc": record}, seconds, *compared)
 
 
