@@ -224,3 +224,9 @@ def test_large_results_are_pyramids(nearest: str, monkeypatch: pytest.MonkeyPatc
 def test_a_factor_below_0_is_refused(nearest: str) -> None:
     with pytest.raises(ImageError, match=r"above 0 and at most 64, not -2\.0"):
         Task.of(Image(pixels(8, 8)), (slice(0, 8), slice(0, 8)), Settings(nearest, (-2.0, 2.0)))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_a_type_that_cannot_be_upscaled_is_refused_with_the_task(dtype: Any, nearest: str) -> None:
+    with pytest.raises(ImageError, match=f"can't be {np.dtype(dtype)}"):
+        Task.of(Image(np.zeros((8, 8), dtype), contrast_limits=(0, 1)), (slice(0, 8),) * 2, Settings(nearest, (2.0, 2.0)))
