@@ -37,12 +37,10 @@ HOLDING = {
 }
 #: Methods of arrays and tensors that compute.
 METHODS = {"mean", "std", "var", "median", "quantile", "cumsum", "dot", "matmul", "einsum", "conv2d", "interpolate", "clamp"}
-#: Image formats on their way from a door to the core.
-LEAVING = ("store.py", "writer.py")
 
 
 def door_files() -> list[Path]:
-    return [path for door in DOORS for path in sorted((ROOT / door).rglob("*.py")) if path.name not in LEAVING]
+    return [path for door in DOORS for path in sorted((ROOT / door).rglob("*.py"))]
 
 
 def arithmetic(text: str) -> list[str]:
