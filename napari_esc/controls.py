@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
+    QFrame,
     QGroupBox,
     QHBoxLayout,
     QLabel,
@@ -40,15 +41,14 @@ class LayerBox(QComboBox):
     def fill(self, layers: Iterable[Any]) -> None:
         """List the images among layers. What was chosen stays so; else the first one is that is a source."""
         before = self.layer
-        self.blockSignals(True)
-        self.clear()
         self.layers = [layer for layer in layers if isinstance(layer, Image)]
-        self.addItems([layer.name for layer in self.layers])
         # Compared by ==, because the viewer that a plugin gets may hand out a layer behind another proxy each time.
         kept = [i for i, layer in enumerate(self.layers) if layer == before]
         sources = [i for i, layer in enumerate(self.layers) if is_source(layer)]
-        self.setCurrentIndex([*kept, *sources, -1][0])
-        self.blockSignals(False)
+        with QSignalBlocker(self):
+            self.clear()
+            self.addItems([layer.name for layer in self.layers])
+            self.setCurrentIndex([*kept, *sources, -1][0])
 
     def follow(self, active: Any) -> None:
         """Choose the active layer if it is listed and a source."""
@@ -85,19 +85,22 @@ def small_label() -> QLabel:
     return label
 
 
-def titled_group(title: str, rows: list[tuple[str, QWidget]]) -> QGroupBox:
-    """Return a titled group of named controls; those without a name take the whole width."""
-    group = QGroupBox(title)
-    layout = QFormLayout(group)
-    layout.setContentsMargins(8, 4, 8, 6)
-    layout.setVerticalSpacing(4)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    for name, widget in rows:
+class TitledGroup(QGroupBox):
+    """A titled group of named controls."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(title)
+        self._rows = QFormLayout(self)
+        self._rows.setContentsMargins(8, 4, 8, 6)
+        self._rows.setVerticalSpacing(4)
+        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+
+    def add(self, name: str, widget: QWidget) -> None:
+        """Add a control; one without a name takes the whole width."""
         if name:
-            layout.addRow(name, widget)
+            self._rows.addRow(name, widget)
         else:
-            layout.addRow(widget)
-    return group
+            self._rows.addRow(widget)
 
 
 def side_by_side(*widgets: QWidget) -> QWidget:
@@ -108,6 +111,19 @@ def side_by_side(*widgets: QWidget) -> QWidget:
     for widget in widgets:
         layout.addWidget(widget)
     return row
+
+
+def dismissible_note(text: str, dismissed: Callable[[], None]) -> QFrame:
+    """Return a framed text with a button that hides it and calls `dismissed`."""
+    note, label, button = QFrame(), QLabel(text), QPushButton("Got it")
+    note.setFrameShape(QFrame.Shape.StyledPanel)
+    label.setWordWrap(True)
+    row = QHBoxLayout(note)
+    row.addWidget(label, 1)
+    row.addWidget(button)
+    button.clicked.connect(note.hide)
+    button.clicked.connect(dismissed)
+    return note
 
 
 def path_row(browse: Callable[[], None]) -> tuple[QLineEdit, QWidget]:

@@ -16,6 +16,8 @@ import numpy as np
 
 from esc_plugin import ImageError
 
+from .source import finest
+
 if TYPE_CHECKING:
     from napari.layers import Image
 
@@ -117,16 +119,6 @@ def central_part(region: Region, pixels: int) -> Region:
     rows, columns = lengths(region)[-2:]
     shrink = min(1.0, (pixels / (rows * columns)) ** 0.5)
     return (*region[:-2], *(_middle(part, shrink) for part in region[-2:]))
-
-
-def finest(layer: Image) -> Any:
-    """Return the data of a layer at full resolution; nothing is computed or loaded."""
-    return layer.data[0] if layer.multiscale else layer.data
-
-
-def unit_names(layer: Image) -> list[str]:
-    """Return the units of the axes as words, such as ``"micrometer"``; napari before 0.6 knew none."""
-    return [str(unit) for unit in getattr(layer, "units", ()) or ["pixel"] * layer.ndim]
 
 
 def _check_view(viewer: Any, layer: Image) -> None:

@@ -1,4 +1,4 @@
-"""From a source layer and an upscaled array to a new layer with the source's identity."""
+"""From a result to new layers in the viewer, with the identity of their source."""
 
 from __future__ import annotations
 
@@ -6,39 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .geometry import whole_region
+
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from .job import Result, Task
+    from .task import Task
+    from .work import Result
 
-#: What is said in pixels of the source, or belongs to its own life in the viewer, and so isn't handed on.
-NOT_COPIED = (
-    "name",
-    "metadata",
-    "scale",
-    "translate",
-    "visible",
-    "plane",
-    "experimental_clipping_planes",
-    "multiscale",
-    "locked_data_level",
-    "custom_interpolation_kernel_2d",
-    "cache",
-)
-#: Of a difference layer: what places it. Its values and colours are its own.
+#: What places a difference layer. Its values and colours are its own.
 PLACED_BY = ("rotate", "shear", "affine", "units", "axis_labels")
+#: Red where the input is brighter than the averaged result, blue where it is darker.
+BLUE_WHITE_RED = [[0.13, 0.4, 0.67, 1], [0.97, 0.97, 0.97, 1], [0.7, 0.09, 0.17, 1]]
 
 
-def copied(layer: Image) -> dict[str, Any]:
-    """Return every property of a layer that its upscaled version keeps, as keyword arguments of `napari.layers.Image`."""
-    state = dict(layer.as_layer_data_tuple()[1])
-    return {key: value for key, value in state.items() if key not in NOT_COPIED}
-
-
-def factor_text(size: tuple[int, int], target: tuple[int, int]) -> str:
-    """Return the enlargement of a plane as users write it: ``"x2"``, or ``"x2 x3"`` where height and width differ."""
-    rows, columns = (new / old for old, new in zip(size, target, strict=True))
-    return f"x{columns:.4g}" if abs(rows - columns) < 0.005 * rows else f"x{rows:.4g} x{columns:.4g}"
+def add_result(viewer: Any, task: Task, result: Result) -> Image:
+    """Add a result to the viewer, and its difference if there is one."""
+    layer = viewer.add_layer(result_layer(task, result))
+    if result.difference is not None:
+        viewer.add_layer(difference_layer(task, result)).visible = False
+        viewer.layers.selection.active = layer
+    return layer
 
 
 def result_layer(task: Task, result: Result) -> Image:
@@ -66,8 +54,6 @@ def difference_layer(task: Task, result: Result) -> Image:
 
     assert result.difference is not None
     largest = float(np.nanmax(np.abs(result.difference), initial=0)) or 1.0
-    # Red where the input is brighter than the averaged result, blue where it is darker.
-    colors = Colormap([[0.13, 0.4, 0.67, 1], [0.97, 0.97, 0.97, 1], [0.7, 0.09, 0.17, 1]], name="blue-white-red")
     return Image(
         result.difference,
         **{key: task.state[key] for key in PLACED_BY if key in task.state},
@@ -75,6 +61,14 @@ def difference_layer(task: Task, result: Result) -> Image:
         name=f"{task.title} difference",
         metadata=result.metadata,
         rgb=False,
-        colormap=colors,
+        colormap=Colormap(BLUE_WHITE_RED, name="blue-white-red"),
         contrast_limits=(-largest, largest),
     )
+
+
+def hide_if_added_up(source: Image | None, task: Task) -> bool:
+    """Hide the source of a whole result if the light of both would add up, and tell whether that was so."""
+    if source is None or task.state["blending"] != "additive" or task.region != whole_region(source):
+        return False
+    source.visible = False
+    return True

@@ -10,8 +10,8 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..esc_plugin.device import PRECISIONS
 from ..esc_plugin.errors import EscError
-from . import models
-from .host import ComfyHost, ModelFolders, attach_patcher
+from .host import ComfyHost, ComfyModelFolders, attach_patcher
+from .models import load_choice, model_choices
 from .upscale import MODEL_SCALE, TARGETS, Request, upscale
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """See `io.ComfyNode`."""
+        """Name the node, its inputs and its outputs."""
         return schema(
             node_id="ESC_LoadModel",
             display_name="Load ESC Model",
@@ -46,7 +46,7 @@ class LoadModel(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=models.choices(ModelFolders().files()),
+                    options=model_choices(ComfyModelFolders().files()),
                     tooltip=(
                         "Models on offer come first; those that are not here yet are downloaded into models/upscale_models. "
                         "Your own ESC files follow, in any format their trainers write."
@@ -70,13 +70,13 @@ class LoadModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: str, hub_id: str = "") -> io.NodeOutput:
-        """See `.models.load`."""
+        """Load the model that was chosen in the menu or named on the Hub, and describe it for the wire."""
         try:
             from .spandrel_support import describe
         except BROKEN_IMPORT as error:
             raise EscError(f"an upscale model needs spandrel, which can't be imported: {error}") from None
-        with ComfyHost().download() as (progress, cancel):
-            loaded = models.load(model, hub_id, ModelFolders(), progress=progress, cancel=cancel)
+        with ComfyHost().download_callbacks() as (progress, cancel):
+            loaded = load_choice(model, hub_id, ComfyModelFolders(), progress=progress, cancel=cancel)
         return io.NodeOutput(attach_patcher(describe(loaded.network)))
 
 
@@ -85,7 +85,7 @@ class UpscaleImage(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """See `io.ComfyNode`."""
+        """Name the node, its inputs and its outputs."""
         return schema(
             node_id="ESC_UpscaleImage",
             display_name="Upscale Image (ESC)",
@@ -165,7 +165,7 @@ class UpscaleImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, upscale_model: Any, image: Any, **request: Any) -> io.NodeOutput:
-        """See `.upscale.upscale`."""
+        """Upscale a batch (B, H, W, 3 or 4) in 0..1 as the widgets say."""
         return io.NodeOutput(upscale(upscale_model, image, Request(**request), ComfyHost()))
 
 
@@ -173,7 +173,7 @@ class EscExtension(ComfyExtension):
     """All nodes of this pack."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        """See `ComfyExtension`."""
+        """Return the nodes."""
         return [LoadModel, UpscaleImage]
 
 

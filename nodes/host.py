@@ -17,7 +17,7 @@ import torch
 from comfy.cli_args import LatentPreviewMethod, args
 from torch import Tensor
 
-from ..esc_plugin.device import choose_dtype as chosen_dtype
+from ..esc_plugin.device import choose_dtype
 from ..esc_plugin.errors import Cancelled
 from ..esc_plugin.progress import Cancel, Progress
 
@@ -32,13 +32,13 @@ TILE_COST = 384
 
 
 class ComfyHost:
-    """See `Host` in `.upscale`."""
+    """What the upscale node needs of ComfyUI: devices, memory, progress and tiles; a `Host` of `.upscale`."""
 
     def device(self) -> torch.device:
         """Return the device that ComfyUI runs models on."""
-        return mm.get_torch_device()
+        return torch.device(mm.get_torch_device())
 
-    def check(self) -> None:
+    def raise_if_cancelled(self) -> None:
         """Raise ComfyUI's own exception if the user has pressed Cancel. It may be no `Exception`; nobody should catch it."""
         mm.throw_exception_if_processing_interrupted()
 
@@ -49,7 +49,7 @@ class ComfyHost:
 
         def tell(done: int, total: int) -> None:
             nonlocal next_told, next_shown
-            self.check()
+            self.raise_if_cancelled()
             now, shown = time.monotonic(), None
             if now < next_told and done < total:
                 return
@@ -61,7 +61,7 @@ class ComfyHost:
         return tell
 
     @contextmanager
-    def download(self) -> Iterator[tuple[Progress, Cancel]]:
+    def download_callbacks(self) -> Iterator[tuple[Progress, Cancel]]:
         """Give a progress callback and a cancel callback for a download.
 
         ComfyUI's exception for Cancel must not be raised inside of other people's downloaders, which may take it for a
@@ -93,45 +93,50 @@ class ComfyHost:
         judge = getattr(mm, "is_oom", None)
         return bool(judge(error)) if judge else isinstance(error, mm.OOM_EXCEPTION)
 
-    def free(self) -> None:
+    def free_cached(self) -> None:
         """Give back what is cached on the device."""
         mm.soft_empty_cache()
 
-    def tiled(self, descriptor: Any, image: Tensor, precision: str, memory_limit: int | None, progress: Progress) -> Tensor:
+    def upscale_in_tiles(
+        self, descriptor: Any, image: Tensor, precision: str, memory_limit: int | None, progress: Progress
+    ) -> Tensor:
         """Upscale (1, 3, H, W) with any model as ComfyUI's own node does, in smaller tiles where memory is short."""
         tile = LARGEST_TILE
         while memory_limit and tile > SMALLEST_TILE and self._tile_bytes(descriptor, image, tile) > memory_limit:
             tile //= 2
-        dtype, own = choose_dtype(descriptor, precision), descriptor.dtype
+        dtype, own = dtype_for(descriptor, precision), descriptor.dtype
         self.reserve(descriptor, self._tile_bytes(descriptor, image, tile))
         try:
             descriptor.to(dtype)
             while True:
                 try:
-                    return self._tiles(descriptor, image.to(self.device(), dtype), tile, progress)
+                    return self._run_tiles(descriptor, image.to(self.device(), dtype), tile, progress)
                 except Exception as error:
                     if tile // 2 < SMALLEST_TILE or not self.is_out_of_memory(error):
                         raise
                 tile //= 2
                 logger.warning("out of memory; going on with tiles of %d pixels.", tile)
-                self.free()
+                self.free_cached()
         finally:
             descriptor.to(own)
 
-    def _tiles(self, descriptor: Any, image: Tensor, tile: int, progress: Progress) -> Tensor:
+    def _run_tiles(self, descriptor: Any, image: Tensor, tile: int, progress: Progress) -> Tensor:
         height, width = image.shape[2:]
         total = comfy.utils.get_tiled_scale_steps(width, height, tile_x=tile, tile_y=tile, overlap=OVERLAP)
         done = 0
 
-        def one(part: Tensor) -> Tensor:
+        def run_tile(part: Tensor) -> Tensor:
             nonlocal done
-            out = descriptor(part).float()
+            out: Tensor = descriptor(part).float()
             done += 1
             progress(min(done, total), total)
             return out
 
         scale = descriptor.scale
-        return comfy.utils.tiled_scale(image, one, tile_x=tile, tile_y=tile, overlap=OVERLAP, upscale_amount=scale)
+        whole: Tensor = comfy.utils.tiled_scale(
+            image, run_tile, tile_x=tile, tile_y=tile, overlap=OVERLAP, upscale_amount=scale
+        )
+        return whole
 
     def _tile_bytes(self, descriptor: Any, image: Tensor, tile: int) -> int:
         height, width = (min(length, tile) for length in image.shape[2:])
@@ -147,27 +152,28 @@ def attach_patcher(descriptor: Any) -> Any:
     return descriptor
 
 
-def choose_dtype(descriptor: Any, precision: str) -> torch.dtype:
+def dtype_for(descriptor: Any, precision: str) -> torch.dtype:
     """Return the precision that the user wants, or float32 where the model can't do it."""
-    dtype = chosen_dtype(precision, mm.get_torch_device())
+    dtype = choose_dtype(precision, mm.get_torch_device())
     able = {torch.float16: descriptor.supports_half, torch.bfloat16: descriptor.supports_bfloat16}.get(dtype, True)
     if not able:
         logger.warning("this model can't work in %s; going on in float32.", precision)
     return dtype if able else torch.float32
 
 
-class ModelFolders:
-    """ComfyUI's upscale model folders, those of ``extra_model_paths.yaml`` included; see `Shelf` in `.models`."""
+class ComfyModelFolders:
+    """ComfyUI's upscale model folders, those of ``extra_model_paths.yaml`` included; `ModelFolders` of `.models`."""
 
     KIND = "upscale_models"
 
     def files(self) -> list[str]:
         """Return the names of all files, as ComfyUI's menus show them."""
-        return folder_paths.get_filename_list(self.KIND)
+        return list(folder_paths.get_filename_list(self.KIND))
 
     def path(self, name: str) -> str | None:
         """Return where a file is, or None if it is gone."""
-        return folder_paths.get_full_path(self.KIND, name)
+        path: str | None = folder_paths.get_full_path(self.KIND, name)
+        return path
 
     def folder(self) -> Path:
         """Return where downloads go: the first folder, which is the user's default."""

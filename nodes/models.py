@@ -1,4 +1,4 @@
-"""What the model menu offers and how a choice becomes a network: testable without ComfyUI."""
+"""What the model menu offers, and how a choice becomes a network. It runs without ComfyUI."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ..esc_plugin.weights.model import Model, read_model
 logger = logging.getLogger(__name__)
 
 
-class Shelf(Protocol):
-    """Where the host keeps its users' model files."""
+class ModelFolders(Protocol):
+    """The folders in which a host keeps its users' models."""
 
     def files(self) -> list[str]:
         """Return the names of the files in all model folders, as users see them."""
@@ -34,7 +34,7 @@ class Shelf(Protocol):
         """Return where downloads go."""
 
 
-def choices(files: Iterable[str]) -> list[str]:
+def model_choices(files: Iterable[str]) -> list[str]:
     """Return the menu: the models on offer, then the files that are there."""
     try:
         offered = [entry.name for entry in list_models()]
@@ -45,17 +45,21 @@ def choices(files: Iterable[str]) -> list[str]:
     return offered + [name for name in files if Path(name).suffix.lower() in SUFFIXES]
 
 
-def load(choice: str, hub_id: str, shelf: Shelf, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Model:
+def load_choice(
+    choice: str, hub_id: str, folders: ModelFolders, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Model:
     """Load what the user chose; what isn't there yet is downloaded.
 
     Parameters
     ----------
     choice : str
-        One of `choices`.
+        One of `model_choices`.
     hub_id : str
         Of the Hugging Face Hub, ``org/repo`` or ``org/repo/file``; if it isn't empty, it counts and `choice` doesn't.
+    folders : ModelFolders
+        Where the files of `model_choices` are, and downloads go.
     progress, cancel : callable, optional
-        Of a download, see `fetch`.
+        Of a download: told ``(done, total)`` in bytes, and asked whether to stop.
 
     Raises
     ------
@@ -65,10 +69,10 @@ def load(choice: str, hub_id: str, shelf: Shelf, *, progress: Progress | None = 
         If `cancel` returned True.
     """
     if hub_id.strip():
-        return _from_hub(hub_id.strip(), shelf.folder(), progress, cancel)
+        return _from_hub(hub_id.strip(), folders.folder(), progress, cancel)
     if entry := next((entry for entry in list_models() if entry.name == choice), None):
-        return load_model(fetch(entry, shelf.folder(), progress=progress, cancel=cancel))
-    path = shelf.path(choice)
+        return load_model(fetch(entry, folders.folder(), progress=progress, cancel=cancel))
+    path = folders.path(choice)
     if path is None:
         raise EscError(
             f"there is no model {choice!r}; press R to read the model folders again, then choose one of the menu."
@@ -87,8 +91,8 @@ def _from_hub(hub_id: str, folder: Path, progress: Progress | None, cancel: Canc
     path, commit = hub.download(*parts, progress=progress, cancel=cancel)
     file = path.as_posix().rpartition(f"/{commit}/")[2]
     own = folder / parts[0]
-    if (kept := own / path.name).is_file() and file_sha256(kept) != file_sha256(path):
-        kept.unlink()  # an older version
+    if (older := own / path.name).is_file() and file_sha256(older) != file_sha256(path):
+        older.unlink()
     kept = fetch(CatalogEntry(path.stem, 0, "", hub=parts[0], revision=commit, file=file), own)
     source = f"{parts[0]}/{file}@{commit}"
     return read_model(kept, name=path.stem, source=source, hint=lambda: hub.stated_config(parts[0], commit))

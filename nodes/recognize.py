@@ -47,7 +47,7 @@ def model_of(descriptor: Any) -> Model | None:
     if not looks_like_esc(state):
         return None
     # The parameters of an ESC-RIB network don't tell its windows.
-    config = getattr(descriptor.model, "config", None)
+    config: Any = getattr(descriptor.model, "config", None)
     window_size = config.window_size if getattr(config, "position", None) == "rib" else None
     check_finite(state, "upscale_model")  # merged or patched by other nodes, say
     network = build_network(state, window_size)

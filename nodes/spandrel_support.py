@@ -67,4 +67,5 @@ def tags(config: EscConfig) -> list[str]:
 
 def _call(network: ESC, image: Tensor) -> Tensor:
     # The network's output is float32 whatever its own precision; callers of a descriptor expect theirs.
-    return network(image).to(image.dtype)
+    output: Tensor = network(image)
+    return output.to(image.dtype)

@@ -1,4 +1,4 @@
-"""What the upscale node does, given a host: testable without ComfyUI."""
+"""What the upscale node does, given a host. It runs without ComfyUI."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..esc_plugin.arrays.resample import Size, fit_size, target_size
+from ..esc_plugin.arrays.sizes import Size, fit_size, target_size
 from ..esc_plugin.device import PRECISIONS
 from ..esc_plugin.errors import EscError
 from ..esc_plugin.progress import Progress, part_of
@@ -36,13 +36,15 @@ class Host(Protocol):
     def reserve(self, descriptor: Any, memory: int) -> None:
         """Make room for `memory` bytes on the device and put the descriptor's module there."""
 
-    def tiled(self, descriptor: Any, image: Tensor, precision: str, memory_limit: int | None, progress: Progress) -> Tensor:
+    def upscale_in_tiles(
+        self, descriptor: Any, image: Tensor, precision: str, memory_limit: int | None, progress: Progress
+    ) -> Tensor:
         """Upscale (1, 3, H, W) in overlapping tiles with any model; float32 on the CPU."""
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Tell whether that is what an error means."""
 
-    def free(self) -> None:
+    def free_cached(self) -> None:
         """Give back what is cached."""
 
     def progress(self, picture: Callable[[], Any] | None = None) -> Progress:
@@ -128,16 +130,16 @@ def _exactly(upscaler: Upscaler, descriptor: Any, images: Tensor, size: Size | N
     for attempt in range(RETRIES + 1):
         memory = wanted_bytes(upscaler, images)
         host.reserve(descriptor, memory)
-        view = _View()
-        progress = host.progress(view.picture)
+        unfinished = UnfinishedResult()
+        progress = host.progress(unfinished.picture)
         try:
-            return upscale_images(upscaler, images, size=size, progress=progress, watch=view.look_at)
+            return upscale_images(upscaler, images, size=size, progress=progress, watch=unfinished.watch)
         except Exception as error:
             if attempt == RETRIES or not host.is_out_of_memory(error):
                 raise
         # Only here the error is gone, and with it what its traceback held.
         logger.warning("out of memory with %.2f GiB planned; going on with half of it.", memory / 2**30)
-        host.free()
+        host.free_cached()
         upscaler = upscaler.with_memory_limit(memory // 2)
     raise AssertionError("unreachable")
 
@@ -153,19 +155,19 @@ def _in_tiles(descriptor: Any, images: Tensor, size: Size | None, request: Reque
     def render(i: int, image: Tensor) -> Tensor:
         planes, part = image.permute(2, 0, 1)[None].float(), part_of(progress, i, len(images))
         assert part
-        return host.tiled(descriptor, planes, request.precision, request.limit_bytes, part)[0].permute(1, 2, 0)
+        return host.upscale_in_tiles(descriptor, planes, request.precision, request.limit_bytes, part)[0].permute(1, 2, 0)
 
     return render_images(images, size, render)
 
 
-class _View:
-    """A picture of the result as far as it is done."""
+class UnfinishedResult:
+    """The image at work and its result as far as that is done, for a quick look meanwhile."""
 
     def __init__(self) -> None:
         self.images: tuple[Tensor, Tensor] | None = None
 
-    def look_at(self, image: Tensor, result: Tensor) -> None:
-        """Turn to another image."""
+    def watch(self, image: Tensor, result: Tensor) -> None:
+        """Turn to another image: (H, W, C), and its result, which is filled in piece by piece."""
         self.images = image, result
 
     def picture(self) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esc_plugin import ImageError
-from esc_plugin.arrays.consistency import average, check_agreement, project
+from esc_plugin.arrays.consistency import average, check_agreement, difference, project
 from esc_plugin.arrays.sizes import fit_size, target_size
 
 from .small import random_upscaler
@@ -164,3 +164,32 @@ def test_a_broken_factor_can_not_be_projected() -> None:
     arrays: Any = np.zeros((7, 8)), np.zeros((4, 4))
     with pytest.raises(ImageError, match="whole factor"):
         project(*arrays)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((12, 10), "YX"), ((3, 12, 10), "CYX"), ((10, 2, 12), "XTY"), ((12, 10, 4), "YXS")]
+)
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_difference_is_input_minus_averages(shape: tuple[int, ...], axes: str, factor: int) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 1000, shape).astype(np.uint16)
+    large = image.repeat(factor, axes.index("Y")).repeat(factor, axes.index("X"))
+    large = large + rng.integers(0, 9, large.shape).astype(np.uint16)
+    shown, found = difference(image, large, axes)
+    blocks = [(length, factor) if letter in "YX" else (length,) for letter, length in zip(axes, shape, strict=True)]
+    within = tuple(np.cumsum([len(block) for block in blocks])[[axes.index("Y"), axes.index("X")]] - 1)
+    expected = image - large.reshape([n for block in blocks for n in block]).mean(within)
+    colours = expected[..., :3].mean(-1) if "S" in axes else expected
+    assert shown.dtype == np.float32
+    np.testing.assert_allclose(shown, colours, rtol=0, atol=1e-4)
+    np.testing.assert_allclose([found.bias, found.rms], [-expected.mean(), np.sqrt((expected**2).mean())])
+    assert found.mean == pytest.approx(image.mean())
+
+
+def test_a_difference_where_there_is_no_value_has_none() -> None:
+    image = np.ones((4, 4), np.float32)
+    image[1, 2] = np.nan
+    shown, found = difference(image, image.repeat(2, 0).repeat(2, 1))
+    assert np.isnan(shown[1, 2])
+    assert np.nansum(np.abs(shown)) == 0
+    assert (found.bias, found.rms, found.mean) == (0, 0, 1)

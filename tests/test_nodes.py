@@ -183,7 +183,7 @@ def test_what_the_hub_has_not(hub_id: str, said: str, hub: HubServer, host: Comf
 def test_a_damaged_list_of_models_costs_no_node(host: Comfy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "manifest.yaml").write_text("models: [{name: 5}]")
     monkeypatch.setenv("ESC_MODELS_DIR", str(tmp_path))
-    assert host.inside("nodes.models").choices(host.files) == ["mine.safetensors"]
+    assert host.inside("nodes.models").model_choices(host.files) == ["mine.safetensors"]
 
 
 # ---- upscaling

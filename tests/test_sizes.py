@@ -12,7 +12,7 @@ from esc_plugin.arrays.sizes import fit_size, target_size
 from esc_plugin.batch.jobs import Wish
 
 
-@pytest.mark.parametrize("scale", [0, 0.0, -1, 65, float("nan"), float("inf"), "2", None, [2], 1e400])
+@pytest.mark.parametrize("scale", [0, 0.0, -1, 65, float("nan"), float("inf"), "2", None, [2], 1e400, (2, 0), (-1.0, 2)])
 def test_no_scale(scale: Any) -> None:
     with pytest.raises(ImageError, match="scale must be above 0 and at most 64"):
         target_size(4, 4, scale)
@@ -35,4 +35,5 @@ def test_a_wish_of_nothing_is_no_wish_for_the_default() -> None:
 
 def test_numbers_of_other_libraries_are_numbers() -> None:
     assert target_size(4, 6, np.float32(1.5)) == (6, 9)
+    assert target_size(4, 6, (np.float32(1.5), 3)) == (6, 18)
     assert fit_size(4, 6, np.int64(8), None) == (8, 12)

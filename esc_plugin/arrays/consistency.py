@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ImageError
 from ..progress import stop_if_asked
-from .layout import layout_of
+from .layout import Layout, layout_of
 
 #: Output values that are corrected at a time.
 BAND_VALUES = 2**19
@@ -30,7 +30,7 @@ class Agreement:
     Attributes
     ----------
     channel : int
-        Which entry of C or S.
+        Which entry of C or S; 0 where all are counted together.
     bias : float
         Mean of the averages minus mean of the input.
     rms, worst : float
@@ -61,22 +61,67 @@ def check_agreement(image: Any, upscaled: Any, axes: str | None = None) -> list[
     ImageError
         If the second can't be an upscaled version of the first: other axes, smaller, or of other proportions.
     """
-    layout = layout_of(image, axes)
-    large = layout_of(upscaled, layout.axes)
-    if large.shape != layout.resized(large.height, large.width):
-        raise ImageError(f"shape {large.shape} is no upscaled version of {layout.shape}, axes {layout.axes!r}.")
-    _check_factor((layout.height, layout.width), (large.height, large.width))
+    layout, large = _layouts(image, upscaled, axes)
     channel = "C" if "C" in layout.axes else "S"
     found: dict[int, _Tally] = {}
     for index in layout.planes():
         plane, other = layout.plane(image, index), large.plane(upscaled, index)
         if channel == "C" or plane.ndim == 2:
             place = int(index[layout.axes.index("C")]) if channel == "C" else 0  # type: ignore[arg-type]
-            found.setdefault(place, _Tally()).add(plane, other)
+            found.setdefault(place, _Tally()).add(plane, excess(plane, other))
             continue
         for sample in range(plane.shape[2]):
-            found.setdefault(sample, _Tally()).add(plane[..., sample], other[..., sample])
+            values = plane[..., sample]
+            found.setdefault(sample, _Tally()).add(values, excess(values, other[..., sample]))
     return [tally.result(place) for place, tally in sorted(found.items())]
+
+
+def difference(image: Any, upscaled: Any, axes: str | None = None) -> tuple[np.ndarray, Agreement]:
+    """Subtract the averages of `upscaled` from `image`, for a look at what has changed where, and count it all together.
+
+    Parameters
+    ----------
+    image, upscaled, axes
+        See `check_agreement`. They are read plane by plane.
+
+    Returns
+    -------
+    difference : numpy.ndarray
+        float32, with the axes of `image` but S: colours as their mean, without transparency.
+    agreement : Agreement
+        Of all values, those of transparency too.
+
+    Raises
+    ------
+    ImageError
+        See `check_agreement`.
+    """
+    layout, large = _layouts(image, upscaled, axes)
+    kept = [axis for axis, letter in enumerate(layout.axes) if letter != "S"]
+    flat = Layout(tuple(layout.shape[axis] for axis in kept), layout.axes.replace("S", ""))
+    out, tally = np.empty(flat.shape, np.float32), _Tally()
+    colours = layout.samples - layout.alpha
+    for index, place in zip(layout.planes(), flat.planes(), strict=True):
+        plane = layout.plane(image, index)
+        differs = excess(plane, large.plane(upscaled, index))
+        tally.add(plane, differs)
+        flat.plane(out, place)[...] = -differs if differs.ndim == 2 else -differs[..., :colours].mean(-1)
+    return out, tally.result(0)
+
+
+def excess(plane: np.ndarray, upscaled: np.ndarray) -> np.ndarray:
+    """Return the averages of an upscaled plane (Y, X[, S]) minus the plane itself, in float64."""
+    return average(upscaled, plane.shape[:2]) - plane.astype(np.float64)
+
+
+def _layouts(image: Any, upscaled: Any, axes: str | None) -> tuple[Layout, Layout]:
+    """Return the axes of both, or raise an `ImageError` unless one is an upscaled version of the other."""
+    layout = layout_of(image, axes)
+    large = layout_of(upscaled, layout.axes)
+    if large.shape != layout.resized(large.height, large.width):
+        raise ImageError(f"shape {large.shape} is no upscaled version of {layout.shape}, axes {layout.axes!r}.")
+    _check_factor((layout.height, layout.width), (large.height, large.width))
+    return layout, large
 
 
 def _check_factor(size: tuple[int, int], large: tuple[int, int]) -> None:
@@ -95,16 +140,15 @@ class _Tally:
     def __init__(self) -> None:
         self.count, self.input, self.sum, self.squares, self.worst = 0, 0.0, 0.0, 0.0, 0.0
 
-    def add(self, plane: np.ndarray, upscaled: np.ndarray) -> None:
-        values = plane.reshape(*plane.shape[:2], -1).astype(np.float64)
-        difference = average(upscaled, plane.shape[:2]).reshape(values.shape) - values
-        usable = np.isfinite(difference)
-        difference, values = difference[usable], values[usable]
-        self.count += difference.size
-        self.input += float(values.sum())
-        self.sum += float(difference.sum())
-        self.squares += float(np.square(difference).sum())
-        self.worst = max(self.worst, float(np.abs(difference).max(initial=0)))
+    def add(self, plane: np.ndarray, differs: np.ndarray) -> None:
+        """Count a plane and what `excess` says of it, where that is finite."""
+        usable = np.isfinite(differs)
+        differs, values = differs[usable], plane[usable]
+        self.count += differs.size
+        self.input += float(values.sum(dtype=np.float64))
+        self.sum += float(differs.sum())
+        self.squares += float(np.square(differs).sum())
+        self.worst = max(self.worst, float(np.abs(differs).max(initial=0)))
 
     def result(self, channel: int) -> Agreement:
         n = max(self.count, 1)

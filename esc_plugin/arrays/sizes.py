@@ -20,17 +20,26 @@ LARGEST_SIDE = 2**31 - 1
 Size = tuple[int, int]
 
 
-def target_size(height: int, width: int, scale: float) -> Size:
+def target_size(height: int, width: int, scale: float | tuple[float, float]) -> Size:
     """Return height and width of an image that is enlarged by `scale`, at least one pixel each.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the image.
+    scale : float, or pair of float
+        One factor for both, or one down and one across.
 
     Raises
     ------
     ImageError
-        If `scale` is no number in 0..64.
+        If a factor is no number in 0..64.
     """
-    if not (isinstance(scale, Real) and 0 < scale <= LARGEST_SCALE):
-        raise ImageError(f"scale must be above 0 and at most {LARGEST_SCALE}, not {scale!r:.20}.")
-    return max(round(height * scale), 1), max(round(width * scale), 1)
+    down, across = scale if isinstance(scale, tuple) else (scale, scale)
+    for factor in (down, across):
+        if not (isinstance(factor, Real) and 0 < factor <= LARGEST_SCALE):
+            raise ImageError(f"scale must be above 0 and at most {LARGEST_SCALE}, not {factor!r:.20}.")
+    return max(round(height * down), 1), max(round(width * across), 1)
 
 
 def fit_size(height: int, width: int, box_height: int | None, box_width: int | None) -> Size:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
 from ..arrays.resample import runs_needed
-
-if TYPE_CHECKING:
-    from ..upscaler import Upscaler
+from ..upscaler import Upscaler, bits_of
 
 #: Edge of the image on which the speed is measured. A GPU needs a large one to be busy.
 PROBE_CPU, PROBE_DEVICE = 96, 512
+#: Seconds that a run must last for its speed to be believed.
+LEAST_SECONDS = 1.0
 
 
 def work(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int]) -> float:
@@ -41,3 +42,29 @@ def measure_rate(upscaler: Upscaler, bits: int = 32) -> float:
 def seconds_for(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int], bits: int = 32) -> float:
     """Return about how long it takes to bring a plane from one height and width to another, measured on a small one."""
     return work(upscaler, size, target) / measure_rate(upscaler, bits)
+
+
+class Speed:
+    """How fast an upscaler is, by precision: seen on a small image the first time it is asked, and then from real runs.
+
+    Threads may share it.
+    """
+
+    def __init__(self) -> None:
+        self.rates: dict[str, float] = {}  # multiplications per second, by precision
+        self._measuring = threading.Lock()
+
+    def seconds(self, upscaler: Upscaler, image: Any, size: tuple[int, int], target: tuple[int, int]) -> float:
+        """Predict how long it takes to bring a plane of an image from `size` to `target`, height and width."""
+        precision = upscaler.precision_for(image)
+        with self._measuring:
+            if precision not in self.rates:
+                self.rates[precision] = measure_rate(upscaler, bits_of(image))
+        return work(upscaler, size, target) / self.rates[precision]
+
+    def learn(
+        self, upscaler: Upscaler, image: Any, size: tuple[int, int], target: tuple[int, int], planes: int, seconds: float
+    ) -> None:
+        """Take over what a run of so many planes has shown, unless it was too short to tell."""
+        if seconds > LEAST_SECONDS and (done := work(upscaler, size, target) * planes):
+            self.rates[upscaler.precision_for(image)] = done / seconds

@@ -10,10 +10,11 @@ import pytest
 from napari.layers import Image
 
 from esc_plugin import ImageError
-from napari_esc.engines import engine_for
 from napari_esc.geometry import lengths, visible_region, whole_region
-from napari_esc.job import Settings, Task
 from napari_esc.layers import result_layer
+from napari_esc.loaded import load_on_device
+from napari_esc.task import Settings, Task
+from napari_esc.work import run_task
 
 from .layers_to_try import kinds, pixels
 
@@ -39,7 +40,7 @@ def picture(viewer: Any, qtbot: Any) -> np.ndarray:
 
 def result_of(layer: Image, region: Any, model: str) -> Image:
     task = Task.of(layer, region, Settings(model, (2.0, 2.0), device="cpu"))
-    return result_layer(task, task.run(engine_for(model, "cpu")))
+    return result_layer(task, run_task(task, load_on_device(model, "cpu")))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "NaN" not in kind])

@@ -46,7 +46,7 @@ def use(state):
     widget.upscale_work = slow if state == "running" else quick
     began.clear(), ended.clear()
     if state != "idle":
-        QTest.mouseClick(panel.run_button, Qt.MouseButton.LeftButton)
+        QTest.mouseClick(panel.run_bar.run_button, Qt.MouseButton.LeftButton)
     wait_for({"idle": lambda: True, "running": began.is_set, "has run": lambda: not panel.runner.busy}[state])
 
 def close():

@@ -18,10 +18,12 @@ from napari.layers import Image
 
 from esc_plugin import Cancelled, ImageError
 from esc_plugin.files import read_provenance
-from napari_esc.engines import engine_for
-from napari_esc.geometry import finest, whole_region
-from napari_esc.job import Settings, Task
+from napari_esc.geometry import whole_region
 from napari_esc.layers import result_layer
+from napari_esc.loaded import load_on_device
+from napari_esc.source import finest
+from napari_esc.task import Settings, Task
+from napari_esc.work import run_task
 from napari_esc.writer import write_ome_tiff, write_ome_zarr
 
 from .layers_to_try import kinds, pixels
@@ -111,7 +113,7 @@ def test_ome_zarr_sorts_its_axes(tmp_path: Path) -> None:
 def test_a_saved_result_says_how_it_was_made(name: str, nearest: str, tmp_path: Path) -> None:
     source = Image(pixels(16, 16))
     task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "b.ome.zarr"))
-    layer = result_layer(task, task.run(engine_for(nearest, "cpu")))
+    layer = result_layer(task, run_task(task, load_on_device(nearest, "cpu")))
     data, attributes, _ = layer.as_layer_data_tuple()
     (write_ome_zarr if name.endswith("zarr") else write_ome_tiff)(str(tmp_path / name), data, attributes)
     assert layer.metadata["esc"]["software"].startswith("esc-plugin ")
@@ -147,14 +149,14 @@ def test_a_result_on_disk_is_the_one_in_memory(
     kind: str, large_planes: bool, nearest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if large_planes:
-        monkeypatch.setattr("napari_esc.job.SHARE_OF_MEMORY", 0)
+        monkeypatch.setattr("napari_esc.work.SHARE_OF_MEMORY", 0)
     data, properties = KINDS[kind]
     source = Image(data, **properties)
     store = tmp_path / "result.ome.zarr"
     plain = Settings(nearest, (2.0, 2.0), device="cpu", difference=True)
-    engine, region = engine_for(nearest, "cpu"), whole_region(source)
+    engine, region = load_on_device(nearest, "cpu"), whole_region(source)
     task = Task.of(source, region, replace(plain, store=store))
-    result, in_memory = task.run(engine), Task.of(source, region, plain).run(engine)
+    result, in_memory = run_task(task, engine), run_task(Task.of(source, region, plain), engine)
     layer = result_layer(task, result)
     assert not isinstance(layer.data, np.ndarray)  # shown lazily
     np.testing.assert_array_equal(np.asarray(layer.data), in_memory.data)
@@ -168,7 +170,7 @@ def test_a_result_on_disk_is_the_one_in_memory(
 def test_a_large_result_on_disk_is_a_pyramid(nearest: str, tmp_path: Path) -> None:
     source = Image(pixels(700, 300))
     task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr"))
-    layer = result_layer(task, task.run(engine_for(nearest, "cpu")))
+    layer = result_layer(task, run_task(task, load_on_device(nearest, "cpu")))
     assert [level.shape for level in layer.data] == [(1400, 600), (700, 300)]
     np.testing.assert_array_equal(np.asarray(layer.data[1]), source.data)
 
@@ -179,25 +181,25 @@ def test_a_cancelled_result_leaves_no_file(
 ) -> None:
     """Whenever it is cancelled: while it is computed, compared, moved or made smaller."""
     if large_planes:
-        monkeypatch.setattr("napari_esc.job.SHARE_OF_MEMORY", 0)
+        monkeypatch.setattr("napari_esc.work.SHARE_OF_MEMORY", 0)
     monkeypatch.setattr("esc_plugin.arrays.pyramid.SMALLEST_LEVEL", 8)
     source = Image(pixels(2, 16, 16))
     settings = Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr", difference=True)
-    task, engine = Task.of(source, whole_region(source), settings), engine_for(nearest, "cpu")
+    task, engine = Task.of(source, whole_region(source), settings), load_on_device(nearest, "cpu")
     asked = [0]
 
     def cancel_at(count: int) -> bool:
         asked[0] += 1
         return asked[0] == count
 
-    task.run(engine, cancel=lambda: cancel_at(-1))
+    run_task(task, engine, cancel=lambda: cancel_at(-1))
     total, asked[0] = asked[0], 0
     (tmp_path / "a.ome.zarr").rename(tmp_path / "whole")
     assert total > 15
     for count in range(1, total + 1):
         asked[0] = 0
         with pytest.raises(Cancelled):
-            task.run(engine, cancel=lambda at=count: cancel_at(at))
+            run_task(task, engine, cancel=lambda at=count: cancel_at(at))
         assert [path.name for path in tmp_path.iterdir()] == ["whole"], count
 
 
@@ -208,7 +210,7 @@ def test_what_the_disk_has_no_room_for_is_refused_first(
     source = Image(pixels(16, 16))
     task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr"))
     with pytest.raises(ImageError, match=r"needs up to 2.54e-06 GB, and .* has 9.31e-07 GB left; choose another folder"):
-        task.run(engine_for(nearest, "cpu"))
+        run_task(task, load_on_device(nearest, "cpu"))
     with pytest.raises(ImageError, match="needs up to"):
         saved(write_ome_zarr, tmp_path / "a.ome.zarr", pixels(32, 32))
     assert not list(tmp_path.iterdir())
@@ -220,18 +222,20 @@ from pathlib import Path
 import numpy as np
 from napari.layers import Image
 from esc_plugin import ImageError
-from napari_esc import job
-from napari_esc.engines import engine_for
+from napari_esc import work
 from napari_esc.geometry import whole_region
+from napari_esc.loaded import load_on_device
+from napari_esc.task import Settings, Task
 from napari_esc.writer import write_ome_zarr
 
 weights, folder, share = sys.argv[1:]
-job.SHARE_OF_MEMORY = float(share)
+work.SHARE_OF_MEMORY = float(share)
 source = Image(np.random.default_rng(0).integers(0, 60_000, (2, 300, 300), np.uint16))
-settings = job.Settings(weights, (2.0, 2.0), device="cpu", store=Path(folder) / "a.ome.zarr")
-task, engine = job.Task.of(source, whole_region(source), settings), engine_for(weights, "cpu")
+settings = Settings(weights, (2.0, 2.0), device="cpu", store=Path(folder) / "a.ome.zarr")
+task, engine = Task.of(source, whole_region(source), settings), load_on_device(weights, "cpu")
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-for fill in (lambda: task.run(engine), lambda: write_ome_zarr(str(settings.store), *source.as_layer_data_tuple()[:2])):
+given = str(settings.store), *source.as_layer_data_tuple()[:2]
+for fill in (lambda: work.run_task(task, engine), lambda: write_ome_zarr(*given)):
     try:
         fill()
     except ImageError as error:
@@ -268,5 +272,5 @@ def test_a_layer_that_cannot_be_read_is_one_line(nearest: str) -> None:
     source = Image(lazy, contrast_limits=(0, 1))
     task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu"))
     away.append(True)
-    with pytest.raises(ImageError, match=r"^can't read the layer: the share went away\.$"):
-        task.run(engine_for(nearest, "cpu"))
+    with pytest.raises(ImageError, match=r"^can't read the image: the share went away\.$"):
+        run_task(task, load_on_device(nearest, "cpu"))

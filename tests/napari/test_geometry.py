@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image
 
+from esc_plugin.arrays.sizes import target_size
 from napari_esc.geometry import Grid, central_part, lengths, whole_region
-from napari_esc.job import target_shape
 
 
 def outer_corners(layer: Image, region: tuple[slice, ...]) -> np.ndarray:
@@ -49,7 +49,8 @@ def test_a_result_has_the_outer_corners_of_its_region(data: st.DataObject, ndim:
     layer = Image(np.zeros(shape, np.uint8), **data.draw(transforms(ndim)))
     starts = [data.draw(st.integers(0, n - 1)) for n in shape]
     region = tuple(slice(a, data.draw(st.integers(a + 1, n))) for a, n in zip(starts, shape, strict=True))
-    new = target_shape(region, factor)
+    before = lengths(region)
+    new = (*before[:-2], *target_size(before[-2], before[-1], factor))
     same = {"rotate": layer.rotate, "shear": layer.shear, "affine": layer.affine}
     result = Image(np.zeros(new, np.uint8), **same, **Grid.of(layer).placement(region, new))
     np.testing.assert_allclose(outer_corners(result, whole_region(result)), outer_corners(layer, region), rtol=0, atol=1e-9)

@@ -67,7 +67,8 @@ def test_nothing_but_work_imports_torch() -> None:
 def test_the_sample_is_calibrated_and_16_bit() -> None:
     from napari.layers import Image
 
-    from napari_esc.sample import VOXEL, fluorescence_stack
+    from esc_plugin.arrays.synthetic import VOXEL
+    from napari_esc.sample import fluorescence_stack
 
     first, again = fluorescence_stack(planes=4, edge=96), fluorescence_stack(planes=4, edge=96)
     assert [meta["name"] for _, meta, _ in first] == ["nuclei", "filaments"]
@@ -98,28 +99,28 @@ def test_settings_live_on_napari_s_page(npe2pm: Any) -> None:
 
     if not hasattr(pages, "get_plugin_settings"):
         pytest.skip("this napari has no page for settings of plugins")
-    from napari_esc import settings
+    from napari_esc import preferences
 
     npe2pm.register(PluginManifest.from_distribution("esc-plugin"))
     try:
         pages._PLUGIN_SETTINGS.clear()
-        assert settings.get_setting("device") == "auto"
-        settings.set_setting("memory_gb", 3.5)
+        assert preferences.preference("device") == "auto"
+        preferences.set_preference("memory_gb", 3.5)
         assert pages.get_plugin_settings("esc-plugin").compute.memory_gb == 3.5
-        assert settings.get_setting("memory_gb") == 3.5
+        assert preferences.preference("memory_gb") == 3.5
     finally:
         pages._PLUGIN_SETTINGS.clear()
 
 
 def test_settings_live_in_a_file_where_napari_has_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_esc import settings
+    from napari_esc import preferences
 
-    monkeypatch.setattr(settings, "_page", lambda section: None)
-    monkeypatch.setattr(settings, "settings_file", lambda: tmp_path / "new" / "napari.json")
-    assert settings.get_setting("show_note") is True
-    settings.set_setting("show_note", False)
-    settings.set_setting("memory_gb", 2)
-    assert settings.get_setting("show_note") is False
-    assert settings.get_setting("memory_gb") == 2
+    monkeypatch.setattr(preferences, "_page", lambda section: None)
+    monkeypatch.setattr(preferences, "preferences_file", lambda: tmp_path / "new" / "napari.json")
+    assert preferences.preference("show_note") is True
+    preferences.set_preference("show_note", False)
+    preferences.set_preference("memory_gb", 2)
+    assert preferences.preference("show_note") is False
+    assert preferences.preference("memory_gb") == 2
     (tmp_path / "new" / "napari.json").write_text('{"device": 7, "show_note": false')
-    assert settings.get_setting("device") == "auto"
+    assert preferences.preference("device") == "auto"

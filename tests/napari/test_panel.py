@@ -14,13 +14,13 @@ import pytest
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from esc_plugin import Cancelled, EscError
 from napari_esc import widget as panel_module
-from napari_esc.form import FILE
 from napari_esc.geometry import whole_region
-from napari_esc.settings import set_setting
+from napari_esc.model_group import FILE
+from napari_esc.preferences import set_preference
 from napari_esc.widget import EscWidget
 
 from .layers_to_try import kinds, pixels
@@ -48,8 +48,8 @@ def open_panel(viewer: Any, qtbot: Any, nearest: str) -> Callable[..., EscWidget
     def opened(model: str = nearest) -> EscWidget:
         panel = EscWidget(viewer)
         viewer.window.add_dock_widget(panel)
-        panel.form.model_box.setCurrentIndex(panel.form.model_box.findData(FILE))
-        panel.form.source_edit.setText(model)
+        panel.form.models.model_box.setCurrentIndex(panel.form.models.model_box.findData(FILE))
+        panel.form.models.source_edit.setText(model)
         choose(panel.form.region_box, "whole")
         return panel
 
@@ -66,7 +66,7 @@ def finish(panel: EscWidget, qtbot: Any) -> None:
 
 
 def run(panel: EscWidget, qtbot: Any) -> None:
-    panel.run_button.click()
+    panel.run_bar.run_button.click()
     assert panel.runner.busy
     finish(panel, qtbot)
 
@@ -100,7 +100,7 @@ def test_run_adds_a_layer_and_keeps_the_source(viewer: Any, qtbot: Any, open_pan
     assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]"]
     np.testing.assert_array_equal(source.data, data)
     np.testing.assert_array_equal(viewer.layers[1].data, data.repeat(2, 1).repeat(2, 2))
-    assert panel.result_label.text().startswith("Done: 2 x 40 x 48")
+    assert panel.run_bar.result_label.text().startswith("Done: 2 x 40 x 48")
     # A second run starts from the source again, not from the result.
     run(panel, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]", "cells [x2] [1]"]
@@ -122,9 +122,9 @@ def test_the_current_plane_is_where_the_sliders_stand(viewer: Any, qtbot: Any, o
 def test_the_pixel_size_can_be_the_target(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(20, 20), scale=(0.4, 0.2), units=("um", "um"))
     panel = open_panel()
-    choose(panel.form.factor_kind, "size")
-    assert panel.form.factor_spin.suffix() == " micrometer"
-    panel.form.factor_spin.setValue(0.1)
+    choose(panel.form.result.factor_kind, "size")
+    assert panel.form.result.factor_spin.suffix() == " micrometer"
+    panel.form.result.factor_spin.setValue(0.1)
     run(panel, qtbot)
     np.testing.assert_allclose(viewer.layers[-1].scale, (0.1, 0.1))
     assert viewer.layers[-1].data.shape == (80, 40)
@@ -133,12 +133,12 @@ def test_the_pixel_size_can_be_the_target(viewer: Any, qtbot: Any, open_panel: A
 def test_the_estimate_comes_before_the_run(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(3, 30, 40))
     panel = open_panel()
-    qtbot.waitUntil(lambda: "About" in panel.estimate_label.text(), timeout=30_000)
-    text = panel.estimate_label.text()
+    qtbot.waitUntil(lambda: "About" in panel.run_bar.estimate_label.text(), timeout=30_000)
+    text = panel.run_bar.estimate_label.text()
     assert text.startswith("Result: 3 x 60 x 80, 28.1 KB")
     assert "on CPU, " in text or "GPU" in text or "NVIDIA" in text
-    panel.form.factor_spin.setValue(4)
-    qtbot.waitUntil(lambda: "3 x 120 x 160" in panel.estimate_label.text(), timeout=10_000)
+    panel.form.result.factor_spin.setValue(4)
+    qtbot.waitUntil(lambda: "3 x 120 x 160" in panel.run_bar.estimate_label.text(), timeout=10_000)
 
 
 def test_a_result_larger_than_memory_needs_a_file(
@@ -148,24 +148,24 @@ def test_a_result_larger_than_memory_needs_a_file(
 
     viewer.add_image(da.zeros((40_000, 2000, 2000), chunks=(100, 200, 200), dtype="u2"), contrast_limits=(0, 1))
     panel = open_panel()
-    qtbot.waitUntil(lambda: "too large for memory" in panel.estimate_label.text(), timeout=10_000)
-    assert not panel.run_button.isEnabled()
+    qtbot.waitUntil(lambda: "too large for memory" in panel.run_bar.estimate_label.text(), timeout=10_000)
+    assert not panel.run_bar.run_button.isEnabled()
     disk = SimpleNamespace(free=10**9)
     monkeypatch.setattr("esc_plugin.files.room.shutil.disk_usage", lambda folder: disk)
-    panel.form.store_edit.setText(str(tmp_path / "a.ome.zarr"))
+    panel.form.result.store_edit.setText(str(tmp_path / "a.ome.zarr"))
     panel.form.changed.emit()
-    qtbot.waitUntil(lambda: "has 0.931 GB left" in panel.estimate_label.text(), timeout=10_000)
-    assert not panel.run_button.isEnabled()
+    qtbot.waitUntil(lambda: "has 0.931 GB left" in panel.run_bar.estimate_label.text(), timeout=10_000)
+    assert not panel.run_bar.run_button.isEnabled()
     disk.free = 10**13
     panel.form.changed.emit()
-    qtbot.waitUntil(lambda: "Large." in panel.estimate_label.text(), timeout=10_000)
-    assert panel.run_button.isEnabled()
+    qtbot.waitUntil(lambda: "Large." in panel.run_bar.estimate_label.text(), timeout=10_000)
+    assert panel.run_bar.run_button.isEnabled()
 
 
 def test_a_result_can_go_to_a_file(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
     source = viewer.add_image(pixels(2, 20, 24))
     panel = open_panel()
-    panel.form.store_edit.setText(str(tmp_path / "a.ome.zarr"))
+    panel.form.result.store_edit.setText(str(tmp_path / "a.ome.zarr"))
     run(panel, qtbot)
     np.testing.assert_array_equal(np.asarray(viewer.layers[-1].data), source.data.repeat(2, 1).repeat(2, 2))
     assert (tmp_path / "a.ome.zarr" / "0").is_dir()
@@ -174,11 +174,11 @@ def test_a_result_can_go_to_a_file(viewer: Any, qtbot: Any, open_panel: Any, tmp
 def test_the_difference_is_a_layer_and_two_numbers(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(20, 20), name="cells")
     panel = open_panel()
-    panel.form.difference_check.setChecked(True)
+    panel.form.result.difference_check.setChecked(True)
     run(panel, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]", "cells [x2] difference"]
     assert not viewer.layers[-1].data.any()
-    assert "bias +0, RMS 0" in panel.result_label.text()
+    assert "bias +0, RMS 0" in panel.run_bar.result_label.text()
 
 
 def test_a_preview_is_replaced_and_then_gives_way(make_napari_viewer: Any, qtbot: Any, open_panel: Any) -> None:
@@ -186,21 +186,21 @@ def test_a_preview_is_replaced_and_then_gives_way(make_napari_viewer: Any, qtbot
     source = viewer.add_image(pixels(64, 64), name="cells")
     panel = EscWidget(viewer)
     viewer.window.add_dock_widget(panel)
-    choose(panel.form.model_box, "esc-nano-x2")
+    choose(panel.form.models.model_box, "esc-nano-x2")
     choose(panel.form.region_box, "whole")
     qtbot.wait(100)
     for _ in range(2):
-        panel.preview_button.click()
+        panel.run_bar.preview_button.click()
         finish(panel, qtbot)
         assert [layer.name for layer in viewer.layers] == ["cells", "cells preview"]
-        assert panel.layer is source
+        assert panel.form.layer is source
         assert viewer.layers.selection.active is source
     # The estimate follows the view.
     choose(panel.form.region_box, "visible")
     viewer.reset_view()  # the panel has taken some of the canvas
-    qtbot.waitUntil(lambda: "Result: 128 x 128" in panel.estimate_label.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "Result: 128 x 128" in panel.run_bar.estimate_label.text(), timeout=20_000)
     getattr(viewer, "scene", viewer).camera.zoom *= 8
-    qtbot.waitUntil(lambda: "Result: 128 x 128" not in panel.estimate_label.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "Result: 128 x 128" not in panel.run_bar.estimate_label.text(), timeout=20_000)
     choose(panel.form.region_box, "whole")
     run(panel, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]"]
@@ -212,35 +212,35 @@ def test_cancel_stops_soon_and_leaves_nothing(
     """With a real network at work on a real image, and a file half written."""
     viewer.add_image(pixels(3, 900, 900), name="cells")
     panel = open_panel()
-    choose(panel.form.model_box, "esc-nano-x2")
-    panel.form.store_edit.setText(str(tmp_path / "a.ome.zarr"))
-    panel.run_button.click()
-    qtbot.waitUntil(lambda: panel.bar.value() > 0, timeout=60_000)
+    choose(panel.form.models.model_box, "esc-nano-x2")
+    panel.form.result.store_edit.setText(str(tmp_path / "a.ome.zarr"))
+    panel.run_bar.run_button.click()
+    qtbot.waitUntil(lambda: panel.run_bar.bar.value() > 0, timeout=60_000)
     threads = QThreadPool.globalInstance()
     start = time.perf_counter()
-    panel.cancel_button.click()
+    panel.run_bar.cancel_button.click()
     qtbot.waitUntil(lambda: not panel.runner.busy, timeout=10_000)
     assert threads.waitForDone(2000)
     assert time.perf_counter() - start < 2
     assert [layer.name for layer in viewer.layers] == ["cells"]
     assert not list(tmp_path.iterdir())
-    assert panel.result_label.text() == "Cancelled; nothing was added."
-    assert panel.run_button.isVisibleTo(panel)
+    assert panel.run_bar.result_label.text() == "Cancelled; nothing was added."
+    assert panel.run_bar.run_button.isVisibleTo(panel)
     assert not messages
 
 
 def test_the_window_answers_while_a_network_runs(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(600, 600))
     panel = open_panel()
-    choose(panel.form.model_box, "esc-nano-x2")
-    panel.run_button.click()
-    qtbot.waitUntil(lambda: panel.bar.value() > 0, timeout=60_000)
+    choose(panel.form.models.model_box, "esc-nano-x2")
+    panel.run_bar.run_button.click()
+    qtbot.waitUntil(lambda: panel.run_bar.bar.value() > 0, timeout=60_000)
     late = []
     for _ in range(20):
         start = time.perf_counter()
         qtbot.wait(20)
         late.append(time.perf_counter() - start - 0.02)
-    panel.cancel_button.click()
+    panel.run_bar.cancel_button.click()
     finish(panel, qtbot)
     assert np.median(late) < 0.2
 
@@ -250,8 +250,8 @@ def test_napari_s_list_of_activities_cancels_too(viewer: Any, qtbot: Any, open_p
     monkeypatch.setattr(panel_module, "upscale_work", slow)
     viewer.add_image(pixels(20, 20), name="cells")
     panel = open_panel()
-    panel.run_button.click()
-    qtbot.waitUntil(lambda: panel.bar.value() > 0, timeout=10_000)
+    panel.run_bar.run_button.click()
+    qtbot.waitUntil(lambda: panel.run_bar.bar.value() > 0, timeout=10_000)
     activity = panel.runner._activity
     assert activity.total == 3000
     activity.cancel()
@@ -274,11 +274,11 @@ def test_the_end_may_come_while_progress_is_shown(viewer: Any, qtbot: Any, open_
         return work
 
     monkeypatch.setattr(panel_module, "upscale_work", soon)
-    panel.run_button.click()
+    panel.run_bar.run_button.click()
     time.sleep(0.4)  # the end is queued behind the progress
     finish(panel, qtbot)
     assert panel.runner._activity is None
-    assert panel.run_button.isVisibleTo(panel)
+    assert panel.run_bar.run_button.isVisibleTo(panel)
 
 
 def test_a_source_whose_light_would_add_up_is_hidden(viewer: Any, qtbot: Any, open_panel: Any) -> None:
@@ -288,7 +288,7 @@ def test_a_source_whose_light_would_add_up_is_hidden(viewer: Any, qtbot: Any, op
     run(panel, qtbot)
     assert not viewer.layers["light"].visible
     assert viewer.layers["light [x2]"].visible
-    assert "hidden" in panel.result_label.text()
+    assert "hidden" in panel.run_bar.result_label.text()
     viewer.layers.selection.active = viewer.layers["plain"]
     run(panel, qtbot)
     assert viewer.layers["plain"].visible
@@ -326,21 +326,21 @@ def test_an_error_is_one_message(
     assert len(messages) == 1
     assert told in messages[0]
     assert [layer.name for layer in viewer.layers] == ["cells"]
-    assert panel.run_button.isVisibleTo(panel)
+    assert panel.run_bar.run_button.isVisibleTo(panel)
 
 
 def test_what_is_missing_is_said(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
     panel = open_panel(model="")
-    panel._estimate()
-    assert panel.estimate_label.text() == "Open an image to upscale."
-    assert not panel.run_button.isEnabled()
+    panel.estimator.begin()
+    assert panel.run_bar.estimate_label.text() == "Open an image to upscale."
+    assert not panel.run_bar.run_button.isEnabled()
     viewer.add_image(pixels(20, 20))
-    panel._estimate()
-    assert "Name a model" in panel.estimate_label.text()
-    panel.form.source_edit.setText(str(tmp_path / "none.pth"))
-    panel._estimate()
-    qtbot.waitUntil(lambda: "none.pth" in panel.estimate_label.text(), timeout=20_000)
-    assert not panel.run_button.isEnabled()
+    panel.estimator.begin()
+    assert "Name a model" in panel.run_bar.estimate_label.text()
+    panel.form.models.source_edit.setText(str(tmp_path / "none.pth"))
+    panel.estimator.begin()
+    qtbot.waitUntil(lambda: "none.pth" in panel.run_bar.estimate_label.text(), timeout=20_000)
+    assert not panel.run_bar.run_button.isEnabled()
 
 
 def test_a_file_tells_its_factor(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
@@ -348,99 +348,99 @@ def test_a_file_tells_its_factor(viewer: Any, qtbot: Any, open_panel: Any, tmp_p
 
     viewer.add_image(pixels(20, 20))
     panel = open_panel(make_nearest(tmp_path / "three.safetensors", scale=3))
-    qtbot.waitUntil(lambda: panel.form.factor_spin.value() == 3, timeout=20_000)
-    assert panel.form.card_label.text() == "It doesn't say what it was trained on."
+    qtbot.waitUntil(lambda: panel.form.result.factor_spin.value() == 3, timeout=20_000)
+    assert panel.form.models.card_label.text() == "It doesn't say what it was trained on."
 
 
 def test_models_are_listed_by_purpose(viewer: Any, open_panel: Any) -> None:
     from esc_plugin import list_models
 
     panel = open_panel()
-    choose(panel.form.purpose_box, "clean photo")
-    listed = [panel.form.model_box.itemData(i) for i in range(panel.form.model_box.count())]
+    choose(panel.form.models.purpose_box, "clean photo")
+    listed = [panel.form.models.model_box.itemData(i) for i in range(panel.form.models.model_box.count())]
     assert listed[:-2] == [entry.name for entry in list_models() if entry.purpose in ("clean photo", "")]
-    choose(panel.form.model_box, "esc-nano-x4")
-    assert panel.form.factor == (4, 4)
-    assert "Trained" in panel.form.card_label.text()
+    choose(panel.form.models.model_box, "esc-nano-x4")
+    assert panel.form.result.factor == (4, 4)
+    assert "Trained" in panel.form.models.card_label.text()
 
 
 def test_local_averages_need_a_whole_factor(viewer: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(20, 20), scale=(0.3, 0.3))
     panel = open_panel()
-    check = panel.form.consistency_check
+    check = panel.form.result.consistency_check
     check.setChecked(True)
-    panel.form.factor_spin.setValue(2.5)
+    panel.form.result.factor_spin.setValue(2.5)
     assert not check.isEnabled()
     assert check.text() == "Local averages aren't kept: the factor isn't whole"
     assert not panel.task().settings.consistency
-    panel.form.factor_spin.setValue(3)
+    panel.form.result.factor_spin.setValue(3)
     assert check.isEnabled()
     assert check.text() == "Keep local averages"
     assert panel.task().settings.consistency
-    choose(panel.form.factor_kind, "size")
-    panel.form.factor_spin.setValue(0.1)  # 0.3 / 0.1 is 2.9999999999999996
+    choose(panel.form.result.factor_kind, "size")
+    panel.form.result.factor_spin.setValue(0.1)  # 0.3 / 0.1 is 2.9999999999999996
     assert panel.task().settings.consistency
     viewer.add_image(pixels(20, 20), scale=(0.25, 0.25))  # for which that pixel size is no whole factor
     assert not check.isEnabled()
 
 
 def test_the_note_is_shown_until_it_is_dismissed(viewer: Any, open_panel: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    from napari_esc import settings
+    from napari_esc import preferences
 
-    monkeypatch.setattr(settings, "_page", lambda section: None)
-    monkeypatch.setattr(settings, "settings_file", lambda: tmp_path / "napari.json")
+    monkeypatch.setattr(preferences, "_page", lambda section: None)
+    monkeypatch.setattr(preferences, "preferences_file", lambda: tmp_path / "napari.json")
     first = open_panel()
     assert first.note.isVisibleTo(first)
-    first.note.findChild(panel_module.QPushButton).click()
+    first.note.findChild(QPushButton).click()
     assert not first.note.isVisibleTo(first)
     second = open_panel()
     assert not second.note.isVisibleTo(second)
-    set_setting("show_note", True)
+    set_preference("show_note", True)
 
 
 def test_the_layer_list_is_followed(viewer: Any, open_panel: Any) -> None:
     panel = open_panel()
-    assert panel.layer is None
+    assert panel.form.layer is None
     viewer.add_image(pixels(9, 9), name="first")
     viewer.add_image(pixels(9, 9, 3, dtype="uint8", high=256), rgb=True, name="second")
     viewer.add_labels(pixels(9, 9, high=5).astype(int))
-    assert panel.layer.name == "second"
+    assert panel.form.layer.name == "second"
     viewer.layers.selection.active = viewer.layers["first"]
-    assert panel.layer.name == "first"
+    assert panel.form.layer.name == "first"
     viewer.layers.remove("first")
-    assert panel.layer.name == "second"
+    assert panel.form.layer.name == "second"
     assert panel.form.image_info.text() == "9 x 9 RGB, uint8, pixel 1 px"
 
 
 def test_results_are_never_chosen_by_themselves(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     source = viewer.add_image(pixels(20, 20), name="cells")
     panel = open_panel()
-    panel.form.difference_check.setChecked(True)
+    panel.form.result.difference_check.setChecked(True)
     run(panel, qtbot)
     names = [layer.name for layer in viewer.layers]
     assert names == ["cells", "cells [x2]", "cells [x2] difference"]
     labels = viewer.add_labels(np.zeros((20, 20), int))
-    assert panel.layer == source
+    assert panel.form.layer == source
     viewer.layers.selection.active = viewer.layers["cells [x2]"]
-    assert panel.layer == source
+    assert panel.form.layer == source
     viewer.layers.remove(labels)
-    assert panel.layer == source
+    assert panel.form.layer == source
     viewer.layers.move(0, 3)
-    assert panel.layer == source
+    assert panel.form.layer == source
     viewer.layers.selection.active = viewer.layers["cells [x2]"]
     second = open_panel()
-    assert second.layer == source
+    assert second.form.layer == source
     # A person may choose a result, and it stays chosen.
-    second.layers.setCurrentIndex(second.layers.findText("cells [x2]"))
-    assert second.layer.name == "cells [x2]"
+    second.form.layer_box.setCurrentIndex(second.form.layer_box.findText("cells [x2]"))
+    assert second.form.layer.name == "cells [x2]"
     viewer.add_labels(np.zeros((20, 20), int))
-    assert second.layer.name == "cells [x2]"
+    assert second.form.layer.name == "cells [x2]"
     # Without a source, nothing is chosen.
     viewer.layers.remove(source)
-    assert panel.layer is None
-    panel._estimate()
-    assert panel.estimate_label.text() == "Choose an image."
-    assert not panel.run_button.isEnabled()
+    assert panel.form.layer is None
+    panel.estimator.begin()
+    assert panel.run_bar.estimate_label.text() == "Choose an image."
+    assert not panel.run_bar.run_button.isEnabled()
 
 
 def test_renaming_a_layer_chooses_no_other(viewer: Any, open_panel: Any) -> None:
@@ -449,22 +449,20 @@ def test_renaming_a_layer_chooses_no_other(viewer: Any, open_panel: Any) -> None
     panel = open_panel()
     second.name = "renamed"
     viewer.add_labels(np.zeros((9, 9), int))
-    assert panel.layer == second
-    assert panel.layers.currentText() == "renamed"
+    assert panel.form.layer == second
+    assert panel.form.layer_box.currentText() == "renamed"
 
 
-@pytest.mark.parametrize(
-    ("browse", "chosen", "shown"), [("_browse_store", "a", "a.ome.zarr"), ("_browse_weights", "w.pth", "w.pth")]
-)
+@pytest.mark.parametrize(("group", "chosen", "shown"), [("result", "a", "a.ome.zarr"), ("models", "w.pth", "w.pth")])
 def test_a_file_is_chosen_without_waiting(
-    browse: str, chosen: str, shown: str, viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path
+    group: str, chosen: str, shown: str, viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path
 ) -> None:
     """The panel may be closed while the dialog is open."""
     panel = open_panel()
-    getattr(panel.form, browse)()
+    getattr(panel.form, group)._browse()
     (dialog,) = panel.findChildren(QFileDialog)
     dialog.fileSelected.emit(str(tmp_path / chosen))
-    edit = panel.form.store_edit if browse == "_browse_store" else panel.form.source_edit
+    edit = panel.form.result.store_edit if group == "result" else panel.form.models.source_edit
     assert edit.text() == str(tmp_path / shown)
     viewer.window.remove_dock_widget(panel)
     qtbot.waitUntil(lambda: not isalive(panel), timeout=5000)
@@ -477,7 +475,7 @@ def test_a_file_is_chosen_without_waiting(
 def test_a_target_is_an_absolute_path(name: str, meant: Path, viewer: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(9, 9))
     panel = open_panel()
-    panel.form.store_edit.setText(name)
+    panel.form.result.store_edit.setText(name)
     assert panel.task().settings.store == meant
 
 
@@ -503,7 +501,7 @@ def test_a_panel_that_is_deleted_with_its_window_takes_its_work_along(
     window, panel = QWidget(), EscWidget(viewer)
     QVBoxLayout(window).addWidget(panel)
     choose(panel.form.region_box, "whole")
-    panel.run_button.click()
+    panel.run_bar.run_button.click()
     qtbot.waitUntil(slow.began.is_set, timeout=10_000)
     window.deleteLater()
     qtbot.waitUntil(slow.ended.is_set, timeout=5000)
@@ -516,14 +514,14 @@ def test_hiding_the_panel_ends_nothing(viewer: Any, qtbot: Any, open_panel: Any,
     monkeypatch.setattr(panel_module, "upscale_work", slow)
     viewer.add_image(pixels(20, 20))
     panel = open_panel()
-    panel.run_button.click()
+    panel.run_bar.run_button.click()
     qtbot.waitUntil(slow.began.is_set, timeout=10_000)
     panel.parent().title.hide_button.click()
     panel.parent().setFloating(True)
     qtbot.wait(300)
     assert panel.runner.busy
     assert not slow.ended.is_set()
-    panel.cancel_button.click()
+    panel.run_bar.cancel_button.click()
     finish(panel, qtbot)
 
 
@@ -534,22 +532,22 @@ def test_the_same_job_runs_once_at_a_time(
     monkeypatch.setattr(panel_module, "upscale_work", slow)
     viewer.add_image(pixels(20, 20))
     first, second = open_panel(), open_panel()
-    QTest.mouseDClick(first.run_button, Qt.MouseButton.LeftButton)
+    QTest.mouseDClick(first.run_bar.run_button, Qt.MouseButton.LeftButton)
     first.run()
-    second.run_button.click()
+    second.run_bar.run_button.click()
     assert first.runner.busy
     assert not second.runner.busy
-    assert second.run_button.isVisibleTo(second)
+    assert second.run_bar.run_button.isVisibleTo(second)
     assert messages == ["This is being upscaled already, with the same settings."]
-    choose(second.form.intensity_box, "range")  # another job
-    second.run_button.click()
+    choose(second.form.result.intensity_box, "range")  # another job
+    second.run_bar.run_button.click()
     assert second.runner.busy
     for panel in (first, second):
-        panel.cancel_button.click()
+        panel.run_bar.cancel_button.click()
         finish(panel, qtbot)
-    second.run_button.click()
+    second.run_bar.run_button.click()
     assert second.runner.busy
-    second.cancel_button.click()
+    second.run_bar.cancel_button.click()
     finish(second, qtbot)
 
 

@@ -10,10 +10,12 @@ import pytest
 from napari.layers import Image
 
 from esc_plugin import Cancelled, ImageError, __version__
-from napari_esc.engines import engine_for
-from napari_esc.geometry import finest, whole_region
-from napari_esc.job import Settings, Task
-from napari_esc.layers import NOT_COPIED, copied, difference_layer, result_layer
+from napari_esc.geometry import whole_region
+from napari_esc.layers import difference_layer, result_layer
+from napari_esc.loaded import load_on_device
+from napari_esc.source import NOT_COPIED, copied, finest
+from napari_esc.task import Settings, Task
+from napari_esc.work import run_task
 
 from .layers_to_try import kinds, pixels
 from .test_geometry import outer_corners
@@ -25,7 +27,7 @@ def upscaled(layer: Image, model: str, region: Any = None, **choices: Any) -> tu
     # Lowest to highest, so that a network that repeats pixels repeats them all.
     settings = Settings(model, **{"factor": (2.0, 2.0), "device": "cpu", "intensity": "minmax", **choices})
     task = Task.of(layer, region or whole_region(layer), settings)
-    result = task.run(engine_for(model, "cpu"))
+    result = run_task(task, load_on_device(model, "cpu"))
     return task, result, result_layer(task, result)
 
 
@@ -145,7 +147,7 @@ def test_the_source_may_change_while_the_work_goes_on(nearest: str) -> None:
     source = Image(pixels(16, 16), name="a", scale=(2, 2), colormap="magma")
     task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu"))
     source.name, source.scale, source.colormap, source.data = "b", (9, 9), "gray", pixels(3, 3)
-    layer = result_layer(task, task.run(engine_for(nearest, "cpu")))
+    layer = result_layer(task, run_task(task, load_on_device(nearest, "cpu")))
     assert (layer.name, layer.colormap.name, layer.data.shape) == ("a [x2]", "magma", (32, 32))
     np.testing.assert_allclose(layer.scale, (1, 1))
 
@@ -155,7 +157,7 @@ def test_a_difference_is_measured_and_placed(nearest: str) -> None:
     region = (slice(1, 3), slice(2, 10), slice(0, 16))
     task, result, _ = upscaled(source, nearest, region, difference=True)
     assert result.agreement is not None
-    assert result.agreement[:2] == (0, 0)  # repeated pixels average to what they were
+    assert (result.agreement.bias, result.agreement.rms) == (0, 0)  # repeated pixels average to what they were
     layer = difference_layer(task, result)
     assert layer.data.shape == (2, 8, 16)
     assert not layer.data.any()
@@ -168,17 +170,17 @@ def test_a_difference_is_input_minus_averaged_result() -> None:
     _, result, _ = upscaled(source, "esc-nano-x2", difference=True)
     averaged = result.data.reshape(24, 2, 24, 2).mean((1, 3))
     np.testing.assert_allclose(result.difference, source.data - averaged, atol=1e-3)
-    bias, rms, mean = result.agreement
+    found = result.agreement
     np.testing.assert_allclose(
-        [bias, rms], [-result.difference.mean(), np.sqrt(np.square(result.difference).mean())], rtol=1e-4
+        [found.bias, found.rms], [-result.difference.mean(), np.sqrt(np.square(result.difference).mean())], rtol=1e-4
     )
-    assert mean == pytest.approx(source.data.mean())
+    assert found.mean == pytest.approx(source.data.mean())
 
 
 def test_local_averages_are_kept_on_request() -> None:
     source = Image(pixels(20, 20))
     _, result, _ = upscaled(source, "esc-nano-x2", consistency=True, difference=True)
-    assert result.agreement[:2] == (0, 0)
+    assert (result.agreement.bias, result.agreement.rms) == (0, 0)
 
 
 def test_a_lazy_layer_is_read_plane_by_plane(nearest: str) -> None:
@@ -202,7 +204,7 @@ def test_cancel_stops_before_the_next_plane(nearest: str) -> None:
     source = Image(pixels(5, 8, 8))
     task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu"))
     with pytest.raises(Cancelled):
-        task.run(engine_for(nearest, "cpu"), cancel=lambda: True)
+        run_task(task, load_on_device(nearest, "cpu"), cancel=lambda: True)
 
 
 def test_large_results_are_pyramids(nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,5 +222,11 @@ def test_large_results_are_pyramids(nearest: str, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_factor_below_0_is_refused(nearest: str) -> None:
-    with pytest.raises(ImageError, match="above 0, not -2"):
-        _ = Task.of(Image(pixels(8, 8)), (slice(0, 8), slice(0, 8)), Settings(nearest, (-2.0, 2.0))).shape
+    with pytest.raises(ImageError, match=r"above 0 and at most 64, not -2\.0"):
+        Task.of(Image(pixels(8, 8)), (slice(0, 8), slice(0, 8)), Settings(nearest, (-2.0, 2.0)))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_a_type_that_cannot_be_upscaled_is_refused_with_the_task(dtype: Any, nearest: str) -> None:
+    with pytest.raises(ImageError, match=f"can't be {np.dtype(dtype)}"):
+        Task.of(Image(np.zeros((8, 8), dtype), contrast_limits=(0, 1)), (slice(0, 8),) * 2, Settings(nearest, (2.0, 2.0)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, ClassVar
 
 from napari.qt.threading import GeneratorWorker, create_worker
@@ -14,6 +14,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
 
 from esc_plugin import Cancelled, EscError
+from esc_plugin.progress import Cancel, Progress
 
 #: Seconds between two reports of how far the work is.
 PAUSE = 0.1
@@ -21,13 +22,17 @@ PAUSE = 0.1
 # Napari waits for its threads when the window is closed by hand. A script that simply ends would take Qt from under them.
 atexit.register(GeneratorWorker.await_workers, 10_000)
 
-Work = Callable[[Callable[[int, int], None], Callable[[], bool]], Any]
+Work = Callable[[Progress, Cancel], Any]
 
 
-def steps(work: Work, worker_of: Callable[[], Any], runner: weakref.ref[Runner]) -> Iterator[Any]:
-    """Do the work in a thread, as the generator of a worker that yields ``(done, total)``.
+#: What work returned, and the error that ended it.
+Outcome = tuple[Any, Exception | None]
 
-    It returns the result and the error. The error isn't raised: a worker that raises a RuntimeError never ends.
+
+def steps(work: Work, worker_of: Callable[[], Any], runner: weakref.ref[Runner]) -> Generator[None, None, Outcome]:
+    """Do the work in a thread, as the generator of a worker that tells ``(done, total)``.
+
+    It returns an error instead of raising it: a worker that raises a RuntimeError never ends.
     """
     worker, told = worker_of(), 0.0
 
@@ -40,8 +45,9 @@ def steps(work: Work, worker_of: Callable[[], Any], runner: weakref.ref[Runner])
     def cancel() -> bool:
         # A window that is closed deletes what is in it, and tells nobody.
         owner = runner()
-        return worker.abort_requested or owner is None or not isalive(owner)
+        return bool(worker.abort_requested) or owner is None or not isalive(owner)
 
+    outcome: Outcome
     try:
         outcome = work(tell, cancel), None
     except Exception as error:  # whatever it is, the window's thread shows it
@@ -57,7 +63,7 @@ class Runner(QObject):
     Parameters
     ----------
     parent : QObject
-        With it the work ends.
+        Once it is deleted, the work stops.
     """
 
     progressed = Signal(int, int)
@@ -65,14 +71,14 @@ class Runner(QObject):
     failed = Signal(object)
     cancelled = Signal()
 
-    #: What is being worked on, by anybody; see `start`.
-    _jobs: ClassVar[list[Any]] = []
+    #: What is being worked on, by any runner; see `start`.
+    _identities: ClassVar[list[Any]] = []
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._worker: Any = None
-        self._outcome: tuple[Any, Exception | None] | None = None
-        self._job: Any = None
+        self._outcome: Outcome | None = None
+        self._identity: Any = None
         self._activity: cancelable_progress | None = None
 
     @property
@@ -80,7 +86,7 @@ class Runner(QObject):
         """Whether work is going on."""
         return self._worker is not None
 
-    def start(self, work: Work, title: str = "", job: Any = None) -> None:
+    def start(self, work: Work, title: str = "", identity: Any = None) -> None:
         """Begin.
 
         Parameters
@@ -89,23 +95,23 @@ class Runner(QObject):
             ``work(progress, cancel) -> result``; it touches neither viewer nor widgets.
         title : str
             Of the line in napari's activity list; without one there is none.
-        job : object, optional
-            What the work is; the same isn't done twice at a time.
+        identity : object, optional
+            Equal for work that would make the same, which isn't done twice at a time.
 
         Raises
         ------
         RuntimeError
             If work is going on.
         EscError
-            If somebody else is at the same job.
+            If the same is being worked on already.
         """
         if self.busy:
             raise RuntimeError("one piece of work at a time.")
-        if job is not None and job in self._jobs:
+        if identity is not None and identity in self._identities:
             raise EscError("this is being upscaled already, with the same settings.")
-        worker = self._worker = create_worker(steps, work, lambda: worker, weakref.ref(self), _ignore_errors=True)
-        self._job = job
-        self._jobs.append(job)
+        worker: Any = create_worker(steps, work, lambda: worker, weakref.ref(self), _ignore_errors=True)
+        self._worker, self._identity = worker, identity
+        self._identities.append(identity)
         worker.yielded.connect(self._look)
         worker.returned.connect(self._returned)
         worker.finished.connect(self._end)
@@ -145,7 +151,7 @@ class Runner(QObject):
         # Last, because it lets Qt work on its events, and the end of the work may be one of them.
         activity.update(done - activity.n)
 
-    def _returned(self, outcome: tuple[Any, Exception | None]) -> None:
+    def _returned(self, outcome: Outcome) -> None:
         self._outcome = outcome
 
     def _end(self) -> None:
@@ -165,8 +171,8 @@ class Runner(QObject):
         """Be free for other work."""
         if not self.busy:
             return
-        self._jobs.remove(self._job)
+        self._identities.remove(self._identity)
         activity, self._activity = self._activity, None
-        self._worker = self._outcome = self._job = None
+        self._worker = self._outcome = self._identity = None
         if activity is not None:
             activity.close()

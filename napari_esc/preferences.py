@@ -10,7 +10,7 @@ from typing import Any
 
 from platformdirs import user_config_path
 
-#: Section and default of each setting; the sections are those of napari.yaml.
+#: Section and default of each preference; the sections are those of napari.yaml.
 DEFAULTS: dict[str, tuple[str, Any]] = {
     "device": ("compute", "auto"),
     "memory_gb": ("compute", 0.0),
@@ -19,8 +19,8 @@ DEFAULTS: dict[str, tuple[str, Any]] = {
 }
 
 
-def get_setting(name: str) -> Any:
-    """Return a setting: a word, a number or a switch, as in `DEFAULTS`."""
+def preference(name: str) -> Any:
+    """Return a preference: a word, a number or a switch, as in `DEFAULTS`."""
     section, default = DEFAULTS[name]
     if (page := _page(section)) is not None:
         return getattr(page, name)
@@ -29,13 +29,13 @@ def get_setting(name: str) -> Any:
     return value if isinstance(value, type(default)) or isinstance(value, int) is isinstance(default, float) else default
 
 
-def set_setting(name: str, value: Any) -> None:
-    """Change a setting, for this session and those to come."""
+def set_preference(name: str, value: Any) -> None:
+    """Change a preference, for this session and those to come."""
     if (page := _page(DEFAULTS[name][0])) is not None:
         setattr(page, name, value)
         return
-    path = settings_file()
-    with suppress(OSError):  # a setting isn't worth an error: it then lasts as long as the session doesn't ask again
+    path = preferences_file()
+    with suppress(OSError):  # a preference isn't worth an error: it then lasts as long as the session doesn't ask again
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{os.getpid()}")
         beside.write_text(json.dumps(_read_file() | {name: value}, indent=1), encoding="utf-8")
@@ -44,12 +44,17 @@ def set_setting(name: str, value: Any) -> None:
 
 def use_models_folder() -> None:
     """Let the catalogue look into the folder that the user has set."""
-    if folder := get_setting("models_folder"):
+    if folder := preference("models_folder"):
         os.environ["ESC_MODELS_DIR"] = folder
 
 
-def settings_file() -> Path:
-    """Return where the settings are kept for a napari without a page for them."""
+def memory_limit() -> int | None:
+    """Return the most memory that a run may use, in bytes; ``None`` for most of what is free."""
+    return int(preference("memory_gb") * 2**30) or None
+
+
+def preferences_file() -> Path:
+    """Return where the preferences are kept for a napari without a page for them."""
     return user_config_path("esc-plugin", appauthor=False) / "napari.json"
 
 
@@ -65,7 +70,7 @@ def _page(section: str) -> Any:
 
 def _read_file() -> dict[str, Any]:
     try:
-        content = json.loads(settings_file().read_text(encoding="utf-8"))
+        content = json.loads(preferences_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

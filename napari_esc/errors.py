@@ -1,0 +1,27 @@
+"""What a user is told when something goes wrong: one message per error."""
+
+from __future__ import annotations
+
+from esc_plugin import EscError
+
+
+def show_error(error: Exception) -> None:
+    """Show an error once: our own ones by their text, unexpected ones with everything that helps to report them."""
+    from napari.utils import notifications
+
+    if (text := plain_text(error)) is not None:
+        notifications.show_error(text)
+    else:
+        notifications.notification_manager.receive_error(type(error), error, error.__traceback__)
+
+
+def plain_text(error: Exception) -> str | None:
+    """Return what to tell of an error that needs no traceback, ``None`` of others."""
+    if isinstance(error, EscError):
+        text = str(error)
+        return text[:1].upper() + text[1:]
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "There isn't enough memory. Choose a smaller region, or a file for the result."
+    if isinstance(error, OSError):  # a full disk, a folder that can't be written to, a share that went away
+        return str(error)
+    return None

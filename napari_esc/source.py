@@ -1,0 +1,39 @@
+"""What is taken of a source layer: its pixels, and what its result keeps of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+#: What is said in pixels of the source, or belongs to its own life in the viewer, and so isn't handed on.
+NOT_COPIED = (
+    "name",
+    "metadata",
+    "scale",
+    "translate",
+    "visible",
+    "plane",
+    "experimental_clipping_planes",
+    "multiscale",
+    "locked_data_level",
+    "custom_interpolation_kernel_2d",
+    "cache",
+)
+
+
+def copied(layer: Image) -> dict[str, Any]:
+    """Return every property of a layer that its upscaled version keeps, as keyword arguments of `napari.layers.Image`."""
+    state = dict(layer.as_layer_data_tuple()[1])
+    return {key: value for key, value in state.items() if key not in NOT_COPIED}
+
+
+def finest(layer: Image) -> Any:
+    """Return the data of a layer at full resolution; nothing is computed or loaded."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def unit_names(layer: Image) -> list[str]:
+    """Return the units of the axes as words, such as ``"micrometer"``."""
+    return [str(unit) for unit in layer.units]
