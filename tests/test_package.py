@@ -36,18 +36,10 @@ def test_public_names_are_there() -> None:
         _ = esc_plugin.nothing
 
 
-def test_imports_inside_the_core_are_relative_and_run_one_way() -> None:
-    """A bare clone inside a host must work, and no layer may know the ones above it."""
-    order = ["network", "weights", "engine", "upscaler", "files", "cli"]
+def test_the_core_imports_itself_relatively() -> None:
+    """A bare clone inside a host must work. The direction of imports is held by import-linter."""
     for path in (ROOT / "esc_plugin").rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        assert not re.search(r"^\s*(from|import) esc_plugin", text, re.M), path
-        parts = path.relative_to(ROOT / "esc_plugin").parts
-        layer = parts[0].removesuffix(".py")
-        if layer in order and len(parts) > 1:
-            for above in order[order.index(layer) + 1 :]:
-                if (layer, above) != ("weights", "engine"):
-                    assert not re.search(rf"^\s*from \.\.{above}\b", text, re.M), (path, above)
+        assert not re.search(r"^\s*(from|import) esc_plugin", path.read_text(encoding="utf-8"), re.M), path
 
 
 @pytest.mark.slow
