@@ -96,6 +96,17 @@ def test_a_saturated_block_does_not_reach_the_rest_of_the_image() -> None:
     assert measure_levels(np.full((9, 9), 65535, np.uint16), layout_of(np.zeros((9, 9))))[0].pair == (65535, 65535)
 
 
+def test_small_bright_things_leave_a_range_to_the_rest() -> None:
+    """Dust of 8 x 8 pixels is structure, but sixty times as bright as all else it may not take the whole range."""
+    truth, image = photo()
+    dusty = image.copy()
+    dusty[60:68, 60:68] = 60000
+    far = np.ones(truth.shape, bool)
+    far[108:148, 108:148] = False
+    assert psnr(bundled()(dusty), truth, far) > psnr(bundled()(image), truth, far) - 0.5
+    assert psnr(bundled()(dusty, intensity="minmax"), truth, far) < psnr(bundled()(image), truth, far) - 0.8
+
+
 def test_hot_pixels_themselves_are_kept() -> None:
     image = camera()[1].copy()
     image[40, 50] = 65535

@@ -16,6 +16,8 @@ BAND_VALUES = 2**20
 #: Chosen levels are multiples of this share of the power of two below their distance. A little noise, or a part that is
 #: missing, then leaves them as they are, and they are numbers a person can read.
 STEPS = 16
+#: Levels lie no further beyond these percentiles than so many times their distance.
+TAILS, TAIL_REACH = (0.1, 99.9), 4
 
 
 class Statistic(Protocol):
@@ -89,14 +91,17 @@ class Typical:
     third what two that touch can't, and the highest median says how much to expect: a rank that lies further above it than
     the lowest median lies below it isn't believed, and the next is taken. A line from the median through that rank leads to
     the level, so that the top of a spot isn't cut off; the same below. At last both are rounded outwards, see `STEPS`.
-    Saturated values, the largest of an integer type, and neighbourhoods that hold one don't count.
+    Saturated values, the largest of an integer type, and neighbourhoods that hold one don't count. Something small and very
+    bright, such as a bead or a grain of dust, would leave next to nothing for all the rest: so levels end at `TAIL_REACH`.
     """
 
     def __init__(self) -> None:
         self.second, self.third, self.median, self.all = Extremes(), Extremes(), Extremes(), Extremes()
+        self.bulk = Ranks(TAILS)
 
     def add(self, plane: np.ndarray, keep: bool) -> None:
         """See `Statistic`."""
+        self.bulk.add(plane, keep)
         for band in _bands(plane, keep, halo=1):
             self.all.take(band)
             # Windows inside only: repeated at the border, a pixel in the corner would have neighbours of its kind.
@@ -114,7 +119,10 @@ class Typical:
         if dark == bright:
             return _rounded(*seconds)
         low = dark - _reach([dark - rank for rank in (seconds[0], thirds[0])], bright - dark)
-        return _rounded(low, bright + _reach([rank - bright for rank in (seconds[1], thirds[1])], bright - dark))
+        high = bright + _reach([rank - bright for rank in (seconds[1], thirds[1])], bright - dark)
+        least, most = self.bulk.bounds()
+        reach = TAIL_REACH * (most - least)
+        return _rounded(max(low, least - reach), min(high, most + reach))
 
 
 def _without_saturation(values: np.ndarray) -> np.ndarray:
@@ -213,6 +221,13 @@ class Ranks:
             bins.append(min(found, 2**self.HALF - 1))
             below.append(int(running[found - 1]) if found else self.below[place])
         return (bins[0], bins[1]), (below[0], below[1])
+
+    def bounds(self) -> tuple[float, float]:
+        """Return values between which the shares lie for sure, to a hundredth of their size: what one pass can tell."""
+        if not self.total:
+            return 0.0, 0.0
+        low, high = self._found()[0]
+        return _value_of_bits(low << self.HALF), _value_of_bits((high << self.HALF) | (2**self.HALF - 1))
 
     def refined(self) -> Ranks:
         """Return what to use for the second pass."""
