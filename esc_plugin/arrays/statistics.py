@@ -242,6 +242,8 @@ class Ranks:
 
 
 def _ordered_bits(values: np.ndarray) -> np.ndarray:
+    limits = np.finfo(np.float32)
+    values = values.clip(limits.min, limits.max) if values.dtype.itemsize == 8 else values
     bits = values.astype(np.float32).view(np.uint32).astype(np.int64)
     return np.where(bits >> 31, 2**32 - 1 - bits, bits + 2**31)
 
