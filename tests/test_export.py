@@ -65,8 +65,12 @@ def test_every_kind_of_network_agrees_with_torch_at_one_size(name: str, tmp_path
     assert_standard(exported.path)
 
 
+#: Of those, the ones in which another part depends on the size.
+OPEN = ("classic x3, norms", "ESC-RIB, transpose+conv", "DySample", "nearest+conv x1, unshuffle")
+
+
 @pytest.mark.slow  # torch reasons about sizes that are left open, some of a minute for each network
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", OPEN)
 def test_every_kind_of_network_agrees_with_torch(name: str, tmp_path: Path) -> None:
     model = random_model(CONFIGS[name])
     path = export_onnx(model, tmp_path / "a.onnx", check=False).path
