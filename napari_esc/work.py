@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from esc_plugin import __version__
 from esc_plugin.arrays.consistency import Agreement, difference
 from esc_plugin.arrays.lazy import CancellableArray
 from esc_plugin.arrays.pyramid import with_levels
@@ -165,17 +164,13 @@ def _compared(task: Task, image: CancellableArray, pixels: Any) -> Compared:
 
 
 def _provenance(task: Task, model: LoadedModel, levels: list[Levels]) -> dict[str, Any]:
-    loaded = model.upscaler.model
-    return {
-        "software": f"esc-plugin {__version__}",
-        "model": loaded.name,
-        "model_source": loaded.source,
-        "model_sha256": loaded.sha256,
+    from esc_plugin.batch.record import record_of_result
+
+    options = {
+        "consistency": task.settings.consistency,
         "source_layer": task.name,
         "source_region": [[part.start, part.stop] for part in task.region],
         "factor": [new / old for new, old in zip(task.target, task.size, strict=True)],
-        "levels": [list(pair.pair) for pair in levels],
-        "consistency": task.settings.consistency,
         "device": str(model.upscaler.device),
-        "precision": model.upscaler.precision_for(task.image),
     }
+    return record_of_result(model.upscaler, task.image, task.target, levels, options)
