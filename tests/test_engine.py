@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import platform
 import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ from esc_plugin.errors import Cancelled, EscError
 from esc_plugin.network import ESC, EscConfig, released, window_attention
 from esc_plugin.network.attention import makes_scores
 from esc_plugin.network.grid import Region
-from esc_plugin.network.program import Step
+from esc_plugin.network.program import Step, pixel_sum
 from esc_plugin.upscaler import Upscaler
 from esc_plugin.weights.model import read_model
 
@@ -334,3 +336,28 @@ def test_training_keeps_its_autocast() -> None:
     expected = network(image)
     with torch.autocast("cpu", torch.bfloat16):
         assert not torch.equal(network(image), expected)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.data())
+def test_the_mean_does_not_depend_on_how_the_pixels_are_summed(height: int, width: int, draw: st.DataObject) -> None:
+    x = torch.from_numpy(np.random.default_rng(height * width).normal(3, 2, (1, 5, height, width)).astype(np.float32))
+    rows = sorted(draw.draw(st.sets(st.integers(0, height), max_size=5)) | {0, height})
+    parts = sum(pixel_sum(x[:, :, top:bottom]) for top, bottom in pairwise(rows))
+    assert torch.equal((parts / (height * width)).float(), (pixel_sum(x) / (height * width)).float())
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="which convolution is taken is the processor's")
+@pytest.mark.parametrize("name", ["esc-nano-x2", "esc-nano-x4"])
+def test_chunks_and_threads_change_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float32, at the sizes of chunks that are planned where there is memory; see docs/exactness.md."""
+    image = np.random.default_rng(0).random((150, 210, 3)).astype(np.float32)
+    upscaler, threads = Upscaler(name, device="cpu", precision="float32"), torch.get_num_threads()
+    with torch.inference_mode():
+        untiled = upscaler.network()(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+    try:
+        for chunk, count in ((12, 1), (12, 2), (8, 1), (48, 2)):
+            torch.set_num_threads(count)
+            monkeypatch.setattr("esc_plugin.engine.plan.CPU_CHUNK_BYTES", chunk * 2**20)
+            np.testing.assert_array_equal(upscaler(image, intensity="range"), untiled)
+    finally:
+        torch.set_num_threads(threads)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..device import without_autocast
 from ..errors import EscError
 from ..network.grid import Geometry, Region
-from ..network.program import Chunk, Program, Step
+from ..network.program import Chunk, Program, Step, pixel_sum
 from ..progress import Cancel, Progress, stop_if_asked
 from .maps import FileMap, Sink, Source, TensorMap, make_map
 from .plan import LEAST_CHUNK_BYTES, Plan, regions
@@ -90,19 +90,16 @@ class Run:
 
     def _step(self, step: Step, mean: Tensor | None) -> Tensor | None:
         value = self._set_up(step, mean)
-        # Apple's devices have no float64; sums of a chunk are exact enough in float32 everywhere.
-        exact = torch.float32 if self.device.type == "mps" else torch.float64
-        total = torch.zeros(self.batch, step.mean, dtype=exact, device=self.device)
+        total: Tensor | float = 0.0
         for region in regions(step, self.geometry.grid, self._chunk_bytes, self.dtype.itemsize, self.batch):
             for part, out in self._compute(step, region, value):
                 if step is self.program.steps[-2] and self.dtype != torch.float32 and not out.isfinite().all():
                     raise NotFiniteError
                 if step.mean:
-                    total += out[:, : step.mean].sum((2, 3), dtype=torch.float32)
+                    total = total + pixel_sum(out[:, : step.mean])
                 self._write(step.writes, part, out)
                 self._advance(step.cost * part.height * part.width)
-        height, width = self.geometry.grid
-        return (total / (height * width)).float() if step.mean else None
+        return (total / prod(self.geometry.grid)).float() if isinstance(total, Tensor) else None
 
     def _set_up(self, step: Step, mean: Tensor | None) -> object:
         try:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .grid import Geometry, Region
@@ -112,6 +114,16 @@ class Program:
         return sum(step.cost for step in self.steps)
 
 
+def pixel_sum(x: Tensor) -> Tensor:
+    """Sum (B, C, H, W) over its pixels: (B, C), in float64 where that can be had.
+
+    Whatever parts an image is summed in, the mean then comes out as the same float32, and with it the same pixels. Apple's
+    devices have no float64; where gradients are wanted or a graph is traced for other runtimes, it would be a burden.
+    """
+    plain = x.device.type == "mps" or x.requires_grad or torch.compiler.is_compiling()
+    return x.sum((2, 3), dtype=torch.float32 if plain else torch.float64)
+
+
 def run_whole(program: Program, geometry: Geometry, image: Tensor) -> Tensor:
     """Run a program with one chunk, the whole image: the network as a plain function, with gradients."""
     maps = {"image": image}
@@ -120,5 +132,5 @@ def run_whole(program: Program, geometry: Geometry, image: Tensor) -> Tensor:
     for step in program.steps:
         value = step.setup(mean) if step.setup else None
         maps[step.writes] = step.apply(chunk, value, *(maps[name] for name in step.reads))
-        mean = maps[step.writes][:, : step.mean].float().mean((2, 3)) if step.mean else None
+        mean = pixel_sum(maps[step.writes][:, : step.mean]).div(prod(geometry.grid)).float() if step.mean else None
     return maps["output"]
