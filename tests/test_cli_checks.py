@@ -7,8 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from textwrap import dedent
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -22,6 +20,7 @@ from esc_plugin.export.onnx import OPSETS
 from esc_plugin.inspection.report import SUFFIXES
 
 from .commands import run_commands
+from .guide import module_of_the_guide
 from .small import random_upscaler
 
 
@@ -252,14 +251,11 @@ def test_an_unexpected_error_is_one_line(esc: Callable[..., str], monkeypatch: p
         cli.main()
 
 
-def test_a_command_of_the_guide(esc: Callable[..., str], picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_of_the_guide(
+    esc: Callable[..., str], picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The one in CONTRIBUTING.md: found under its name, with checks before work, and errors of one line."""
-    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("### A command")[2]
-    text = dedent(guide.partition("```python")[2].partition("```")[0])
-    program = ModuleType("esc_plugin.cli.size")
-    program.__package__ = "esc_plugin.cli"  # which its imports are relative to
-    monkeypatch.setitem(sys.modules, program.__name__, program)  # where annotations are looked up
-    exec(compile(text, "CONTRIBUTING.md", "exec"), vars(program))
+    program = module_of_the_guide("A command", "esc_plugin.cli.size", tmp_path, monkeypatch)
     monkeypatch.setattr(cli.app, "registered_commands", [*cli.app.registered_commands])
     cli.app.command()(program.size)
     assert "a.png  10 x 12" in esc("size", picture)

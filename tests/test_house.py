@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import io
 import json
-import re
 import subprocess
 import sys
 import threading
@@ -21,8 +20,9 @@ import pytest
 from esc_plugin import upscale
 from esc_plugin.arrays.layout import DTYPES
 
+from .guide import module_of_the_guide
+
 ROOT = Path(__file__).parents[1]
-GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 #: The folder of every door.
 DOORS = ("nodes", "napari_esc", "esc_plugin/cli")
 #: Libraries that compute.
@@ -111,11 +111,9 @@ def test_the_nodes_are_typed_strictly(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def service() -> Iterator[dict[str, Any]]:
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """The door that the guide makes, open."""
-    (code,) = re.findall(r"### A door\n.*?```python\n(.*?)```", GUIDE, re.DOTALL)
-    made: dict[str, Any] = {}
-    exec(compile(code, "CONTRIBUTING.md", "exec"), made)
+    made = dict(vars(module_of_the_guide("A door", "door_of_the_guide", tmp_path, monkeypatch)))
     server = made["server"] = ThreadingHTTPServer(("127.0.0.1", 0), made["Service"])
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from esc_plugin.train.recipe import Recipe, RecipeError, Schedule, parse_change,
 from esc_plugin.upscaler import Upscaler
 from esc_plugin.weights.model import Model
 
+from .guide import module_of_the_guide
 from .small import small_config
 
 PUBLISHED = read_recipe("classic").schedule
@@ -318,12 +318,8 @@ def check_maker(name: str) -> None:
 
 
 def test_a_degradation_is_added_as_the_guide_says(monkeypatch: pytest.MonkeyPatch, photos: Path, tmp_path: Path) -> None:
-    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    section = guide.partition("### A training degradation")[2].partition("\n### ")[0]
-    code = textwrap.dedent(section.partition("   ```python\n")[2].partition("   ```\n")[0])
-    file = {"__package__": "esc_plugin.train.pairs", "__name__": "esc_plugin.train.pairs.dark"}
-    exec(compile(code, "dark.py", "exec"), file)
-    monkeypatch.setitem(MAKERS, "dark", file["Dark"])
+    dark = module_of_the_guide("A training degradation", "esc_plugin.train.pairs.dark", tmp_path, monkeypatch)
+    monkeypatch.setitem(MAKERS, "dark", dark.Dark)
     check_maker("dark")
     recipe = read_recipe("nano", dict(map(parse_change, ["data.pairs=dark", "data.options.gain=0.25", "data.patch=8"])))
     maker = make_maker(recipe.data.pairs, recipe.scale, recipe.data.patch, recipe.data.options)

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..disk import check_free, identities
 from ..errors import ImageError
-from ..files import Picture, check_target, made_by, write_picture
+from ..files import Picture, write_picture
 from ..provenance import record_of_command
 from ..upscaler import Upscaler
 from .scores import psnr
@@ -43,16 +42,6 @@ class Detail:
         if min(left, top) < 0 or min(width, height) < 1:
             raise ImageError(f"the detail {text!r} must start at 0 or later and hold a pixel.")
         return cls(left, top, width, height)
-
-
-def check_comparison(path: Path, image: Path, overwrite: bool = False) -> None:
-    """Raise an `EscError` unless a comparison made of `image` can be written to `path`, before the work.
-
-    An earlier comparison is replaced, whatever `overwrite` says: it is quickly made again.
-    """
-    sheet = np.zeros((1, 1, 3), np.uint8)
-    check_target(path, Picture(sheet, "YXS", "PNG"), sheet.shape)
-    check_free(path, inputs=identities(image), overwrite=overwrite, ours=made_by("compare"))
 
 
 def write_comparison(path: Path, sheet: Image.Image, upscaler: Upscaler) -> None:
