@@ -20,6 +20,8 @@ from .upscale import upscale
 
 #: Exit code of a fault of this program's own (EX_SOFTWARE of sysexits.h).
 INTERNAL = 70
+#: Of a command that was ended by Ctrl-C: 128 and the number of the signal.
+CANCELLED = 130
 
 #: In the order of ``esc-sr --help``.
 COMMANDS = (upscale, check, compare, evaluate, models, info, convert, publish, train, finetune, export, inspect)
@@ -46,7 +48,11 @@ def plain_errors() -> Iterator[None]:
         sys.exit(1)
     except KeyboardInterrupt:
         errors.print("cancelled.")
-        sys.exit(130)
+        sys.exit(CANCELLED)
+    except SystemExit as done:
+        if done.code == CANCELLED:  # typer makes this of Ctrl-C, without a word
+            errors.print("cancelled.")
+        raise
     except Exception as error:
         if os.environ.get("ESC_DEBUG"):
             raise
