@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}
@@ -31,6 +33,23 @@ for arguments in json.loads(sys.argv[2]):
     results.append([code, out.getvalue() + err.getvalue()])
 print(json.dumps(results))
 """
+
+
+def inside_the_test(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return a function that runs ``esc-sr`` in this process and returns what it said; its exit code is checked."""
+    from esc_plugin import cli
+
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def run(*arguments: object, code: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["esc-sr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert (done.value.code or 0) == code, out + err
+        return out + err
+
+    return run
 
 
 def run_commands(*runs: Sequence[object], missing: Sequence[str] = ()) -> list[tuple[int | str, str]]:

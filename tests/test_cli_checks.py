@@ -19,7 +19,7 @@ from esc_plugin.cli import study, train, upscale
 from esc_plugin.export.onnx import OPSETS
 from esc_plugin.inspection.report import SUFFIXES
 
-from .commands import run_commands
+from .commands import inside_the_test, run_commands
 from .guide import module_of_the_guide
 from .small import random_upscaler
 
@@ -34,17 +34,7 @@ def picture(tmp_path: Path) -> Path:
 @pytest.fixture
 def esc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Return a function that runs ``esc-sr`` and returns what it said."""
-    monkeypatch.setenv("COLUMNS", "300")
-
-    def run(*arguments: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["esc-sr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as done:
-            cli.main()
-        out, err = capsys.readouterr()
-        assert (done.value.code or 0) == code, out + err
-        return out + err
-
-    return run
+    return inside_the_test(monkeypatch, capsys)
 
 
 def test_what_is_known_without_torch_is_said_without_it(picture: Path, tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
 """The commands about models."""
 
 import json
-import sys
 
 import pytest
 import torch
 
-from esc_plugin import cli
-
+from .commands import inside_the_test
 from .hub_server import HubServer
 from .test_hub import A, point_to, weights
 
@@ -15,19 +13,9 @@ from .test_hub import A, point_to, weights
 @pytest.fixture
 def esc(tmp_path, monkeypatch, capsys):
     """Return a function that runs ``esc-sr`` with a models folder of its own, and returns what it said."""
-
-    def run(*arguments, code=0):
-        monkeypatch.setattr(sys, "argv", ["esc-sr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as done:
-            cli.main()
-        out, err = capsys.readouterr()
-        assert (done.value.code or 0) == code, out + err
-        return out + err
-
-    monkeypatch.setenv("COLUMNS", "300")
     point_to("http://127.0.0.1:9", monkeypatch, tmp_path)
     (tmp_path / "models").mkdir()
-    return run
+    return inside_the_test(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def target_size(height: int, width: int, scale: float | tuple[float, float]) -> 
     """
     down, across = scale if isinstance(scale, tuple) else (scale, scale)
     for factor in (down, across):
-        if not (isinstance(factor, Real) and 0 < factor <= LARGEST_SCALE):
+        if not (_is_number(factor) and 0 < factor <= LARGEST_SCALE):
             raise ImageError(f"scale must be above 0 and at most {LARGEST_SCALE}, not {factor!r:.20}.")
     return max(round(height * down), 1), max(round(width * across), 1)
 
@@ -87,9 +87,7 @@ def choose_target(layout: Layout, scale: Any, size: Any) -> Size:
     if (scale is None) == (size is None):
         raise ImageError(f"give either a scale or a size, not {scale!r} and {size!r}.")
     if scale is not None:
-        if not _is_number(scale):
-            raise ImageError(f"scale must be a number above 0, such as 2 or 1.5, not {scale!r}.")
-        return target_size(layout.height, layout.width, float(scale))
+        return target_size(layout.height, layout.width, scale)
     wanted = size if isinstance(size, list | tuple | np.ndarray) else ()
     if len(wanted) != 2 or not all(_is_number(n) and n == int(n) and n >= 1 for n in wanted):
         raise ImageError(f"size must be height and width, whole numbers from 1 on, not {size!r}.")
