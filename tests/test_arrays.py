@@ -19,7 +19,8 @@ from esc_plugin import Cancelled, EscError, ImageError, Upscaler
 from esc_plugin.arrays.layout import DTYPES, layout_of
 from esc_plugin.arrays.levels import measure_levels
 from esc_plugin.arrays.planes import PlaneSource
-from esc_plugin.arrays.resample import Resampler, fit_size, to_gamma, to_linear
+from esc_plugin.arrays.resample import to_gamma, to_linear
+from esc_plugin.arrays.sizes import fit_size
 from esc_plugin.network.grid import Region
 
 from .small import nearest_upscaler, random_upscaler
@@ -340,26 +341,6 @@ def test_other_targets_are_filtered_as_pillow_filters(target: tuple[int, int], l
     wanted = to_gamma(wanted) if linear and large.shape[:2] != target else wanted
     out = NEAREST(image, size=target, intensity=(0, 1), linear_light=linear)
     np.testing.assert_allclose(out, wanted, atol=2e-5)
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 60), st.integers(1, 60), st.integers(1, 9), st.integers(1, 9))
-@settings(max_examples=60)
-def test_the_filter_does_not_see_how_its_input_is_cut(h: int, w: int, th: int, tw: int, rows: int, columns: int) -> None:
-    image = torch.from_numpy(noise((1, 3, h, w), np.float32))
-    out = np.full((3, th, tw), np.nan, np.float32)
-
-    class Sink:
-        def write(self, region: Region, tensor: torch.Tensor) -> None:
-            assert np.isnan(out[:, region.top : region.bottom]).all()
-            out[:, region.top : region.bottom, region.left : region.right] = tensor[0].numpy()
-
-    sink = Resampler(Sink(), (h, w), (th, tw))
-    for top in range(0, h, rows):
-        for left in range(0, w, columns):
-            region = Region(top, left, min(top + rows, h), min(left + columns, w))
-            sink.write(region, image[..., region.top : region.bottom, region.left : region.right])
-    wanted = [Image.fromarray(c).resize((tw, th), Image.Resampling.LANCZOS) for c in image[0].numpy()]
-    np.testing.assert_allclose(out, np.stack([np.asarray(c) for c in wanted]), atol=1e-3)
 
 
 def test_networks_for_any_scale_render_the_target_themselves() -> None:

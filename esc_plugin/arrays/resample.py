@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
-from math import floor
-
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..engine import Sink, Source
 from ..network.grid import Region
-from .sizes import LARGEST_SCALE, Size, fit_size, runs_needed, target_size
+from .sizes import Size, runs_needed
+from .taps import LANCZOS, make_filter
 
-__all__ = ["LARGEST_SCALE", "Resampler", "Size", "fit_size", "resize", "runs_needed", "target_size", "to_gamma", "to_linear"]
+__all__ = ["Resampler", "Size", "needed", "resize", "runs_needed", "to_gamma", "to_linear"]
 
-#: Half the width of the Lanczos filter, in pixels of the coarser grid.
-LANCZOS = 3
-#: Values of the output that the filter makes at a time.
+#: Values that the filter reads or makes at a time.
 BAND_VALUES = 2**22
 
 
 class Resampler:
-    """A sink that resizes what it takes with a Lanczos filter, antialiased, and hands it on in bands.
+    """A sink that resizes what it takes with a Lanczos filter, antialiased, and hands it on in bands from top to bottom.
 
-    It keeps only the rows that the filter still needs.
+    It keeps only the rows that the filter still needs. A region of the result is, to the bit, that rectangle of the whole.
 
     Parameters
     ----------
     sink
-        Takes the output.
+        Takes the output, in pixels of the whole result.
     size, target : tuple of int
-        Height and width of what comes and of what goes.
+        Height and width of the whole image and of the whole result.
     linear : bool
         Whether to filter in linear light, that is, to undo the sRGB curve before and redo it after.
+    region : Region, optional
+        The part of the result to make; all of it by default.
+
+    Attributes
+    ----------
+    source : Region
+        The part of the image that must come, and nothing else: see `needed`.
     """
 
-    def __init__(self, sink: Sink, size: Size, target: Size, linear: bool = False) -> None:
-        self.sink, self.size, self.target, self.linear = sink, size, target, linear
-        self.ratio = size[0] / target[0]
-        self.reach = LANCZOS * max(self.ratio, 1.0) + 1
-        self.rows = np.empty((3, 0, size[1]), np.float32)
-        self.first = 0  # the row of the input that is rows[:, 0]
-        self.done = 0  # rows of the output that are out
+    def __init__(self, sink: Sink, size: Size, target: Size, linear: bool = False, region: Region | None = None) -> None:
+        self.sink, self.linear = sink, linear
+        self.region = region or Region(0, 0, *target)
+        self.filter = make_filter(LANCZOS, size, target, self.region)
+        self.source = self.filter.source
+        self.starts, self.lasts = self.filter.rows.places.min(0), self.filter.rows.places.max(0)
+        self.rows = np.empty((3, 0, self.source.width), np.float32)
+        self.first = self.source.top  # the row of the image that is rows[:, 0]
+        self.done = 0  # rows of the region that are out
 
     def write(self, region: Region, tensor: Tensor) -> None:
         """See `esc_plugin.engine.Sink`; regions come in reading order."""
@@ -50,40 +55,48 @@ class Resampler:
             self.rows = np.pad(self.rows, ((0, 0), (0, missing), (0, 0)))
         values = tensor[0].cpu().numpy()
         rows = slice(region.top - self.first, region.bottom - self.first)
-        self.rows[:, rows, region.left : region.right] = to_linear(values) if self.linear else values
-        if region.right == self.size[1]:
+        columns = slice(region.left - self.source.left, region.right - self.source.left)
+        self.rows[:, rows, columns] = to_linear(values) if self.linear else values
+        if region.right == self.source.right:
             self._flush(region.bottom)
 
     def _flush(self, complete: int) -> None:
-        """Hand on all rows that no later row of the input reaches, and forget what is no longer needed."""
-        ready = self.target[0] if complete == self.size[0] else floor((complete - self.reach) / self.ratio)
-        step = max(BAND_VALUES // (3 * self.target[1]), 1)
+        """Hand on all rows that no later row of the image reaches, and forget what is no longer needed."""
+        ready = int(np.searchsorted(self.lasts, complete))
+        step = _band_rows(max(self.region.width, self.source.width))
         for top in range(self.done, ready, step):
             self._emit(top, min(top + step, ready))
-        self.done = max(self.done, ready)
-        keep = max(floor(self.done * self.ratio - self.reach), self.first)
-        if keep > self.first:
-            self.rows, self.first = self.rows[:, keep - self.first :].copy(), keep
+        self.done = ready
+        keep = int(self.starts[ready]) if ready < self.region.height else complete
+        self.rows, self.first = self.rows[:, keep - self.first :].copy(), keep
 
     def _emit(self, top: int, bottom: int) -> None:
-        box = (0.0, top * self.ratio - self.first, float(self.size[1]), bottom * self.ratio - self.first)
-        # Pillow keeps positions as float32; so that the last row's can't be rounded beyond the end.
-        box = (*box[:3], min(box[3], self.rows.shape[1]))
-        shape = (self.target[1], bottom - top)
-        bands = [Image.fromarray(rows).resize(shape, Image.Resampling.LANCZOS, box) for rows in self.rows]
-        values = np.stack([np.asarray(band) for band in bands])
+        band = self.filter.part(top, bottom)
+        values = band(self.rows[:, band.rows.first - self.first : band.rows.end - self.first], axis=1)
         values = to_gamma(values) if self.linear else values
-        self.sink.write(Region(top, 0, bottom, self.target[1]), torch.from_numpy(values)[None])
+        place = Region(self.region.top + top, self.region.left, self.region.top + bottom, self.region.right)
+        self.sink.write(place, torch.from_numpy(np.ascontiguousarray(values))[None])
 
 
-def resize(source: Source, sink: Sink, size: Size, target: Size, linear: bool = False) -> None:
-    """Resize an image without a network, in bands; see `Resampler`."""
+def needed(size: Size, target: Size, region: Region) -> Region:
+    """Return the pixels of an image of `size` (height, width) that a region of it, resized to `target`, is filtered from."""
+    return make_filter(LANCZOS, size, target, region).source
+
+
+def resize(source: Source, sink: Sink, size: Size, target: Size, linear: bool = False, region: Region | None = None) -> None:
+    """Resize an image without a network, in bands, reading only what is needed; see `Resampler`."""
+    region = region or Region(0, 0, *target)
     if size != target:
-        sink = Resampler(sink, size, target, linear)
-    step = max(BAND_VALUES // (3 * size[1]), 1)
-    for top in range(0, size[0], step):
-        region = Region(top, 0, min(top + step, size[0]), size[1])
-        sink.write(region, source.read(region))
+        sink = Resampler(sink, size, target, linear, region)
+        region = sink.source
+    step = _band_rows(region.width)
+    for top in range(region.top, region.bottom, step):
+        band = Region(top, region.left, min(top + step, region.bottom), region.right)
+        sink.write(band, source.read(band))
+
+
+def _band_rows(width: int) -> int:
+    return max(BAND_VALUES // (3 * width), 1)
 
 
 def to_linear(values: np.ndarray) -> np.ndarray:
