@@ -29,7 +29,7 @@ from esc_plugin.errors import Cancelled, EscError
 from esc_plugin.network import ESC, EscConfig, released, window_attention
 from esc_plugin.network.attention import makes_scores
 from esc_plugin.network.grid import Region
-from esc_plugin.network.program import Step, pixel_sum
+from esc_plugin.network.program import Step, mean_of, pixel_sum
 from esc_plugin.upscaler import Upscaler
 from esc_plugin.weights.model import read_model
 
@@ -100,7 +100,7 @@ def test_chunks_are_a_partition_on_the_window_grid(
 ) -> None:
     step = Step("s", {"x": halo}, "y", lambda *_: None, multiple=multiple)  # type: ignore[arg-type, return-value]
     covered = torch.zeros(grid, dtype=torch.int)
-    for region in regions(step, grid, chunk_bytes, 4):
+    for region in regions(step, Region(0, 0, *grid), chunk_bytes, 4):
         covered[region.top : region.bottom, region.left : region.right] += 1
         assert region.top % multiple == 0
         assert region.left % multiple == 0
@@ -341,9 +341,11 @@ def test_training_keeps_its_autocast() -> None:
 @given(st.integers(1, 40), st.integers(1, 40), st.data())
 def test_the_mean_does_not_depend_on_how_the_pixels_are_summed(height: int, width: int, draw: st.DataObject) -> None:
     x = torch.from_numpy(np.random.default_rng(height * width).normal(3, 2, (1, 5, height, width)).astype(np.float32))
-    rows = sorted(draw.draw(st.sets(st.integers(0, height), max_size=5)) | {0, height})
-    parts = sum(pixel_sum(x[:, :, top:bottom]) for top, bottom in pairwise(rows))
-    assert torch.equal((parts / (height * width)).float(), (pixel_sum(x) / (height * width)).float())
+    rows, pixels = sorted(draw.draw(st.sets(st.integers(0, height), max_size=5)) | {0, height}), height * width
+    parts = sum(pixel_sum(x[:, :, top:bottom], pixels) for top, bottom in pairwise(rows))
+    assert torch.equal(mean_of(parts, pixels), mean_of(pixel_sum(x, pixels), pixels))
+    assert torch.equal(parts, pixel_sum(x, pixels))
+    torch.testing.assert_close(mean_of(parts, pixels), x.double().mean((2, 3)).float(), rtol=0, atol=0)
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="which convolution is taken is the processor's")

@@ -1,7 +1,21 @@
 """Any network of the family over an image of any size, in any memory, with the same result."""
 
+from .areas import areas_for, image_area
 from .maps import Sink, Source
+from .means import Means, Share
 from .plan import Need, Plan, make_plan
 from .run import NotFiniteError, Run
 
-__all__ = ["Need", "NotFiniteError", "Plan", "Run", "Sink", "Source", "make_plan"]
+__all__ = [
+    "Means",
+    "Need",
+    "NotFiniteError",
+    "Plan",
+    "Run",
+    "Share",
+    "Sink",
+    "Source",
+    "areas_for",
+    "image_area",
+    "make_plan",
+]

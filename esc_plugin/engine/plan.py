@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
@@ -72,6 +72,8 @@ class Need:
         Bytes that the caller holds in host memory for the run: the output array, if it isn't a file.
     network_bytes : int
         Bytes of the parameters on the device, and of what is kept beside them: attention biases.
+    areas : sequence of Region, optional
+        What each step computes; by default the whole feature grid.
     """
 
     program: Program
@@ -80,26 +82,31 @@ class Need:
     itemsize: int
     caller_bytes: int = 0
     network_bytes: int = 0
+    areas: Sequence[Region] = ()
+
+    @property
+    def parts(self) -> list[tuple[Step, Region]]:
+        """Each step and what it computes."""
+        whole = Region(0, 0, *self.geometry.grid)
+        return list(zip(self.program.steps, self.areas or [whole] * len(self.program.steps), strict=True))
 
     def map_bytes(self, name: str) -> int:
-        """Return the bytes of a whole feature map."""
-        height, width = self.geometry.grid
-        return self.batch * height * width * self.program.channels[name] * self.itemsize
+        """Return the bytes that a feature map takes at most."""
+        pixels = max((area.height * area.width for step, area in self.parts if step.writes == name), default=0)
+        return self.batch * pixels * self.program.channels[name] * self.itemsize
 
     def largest_chunk_bytes(self, chunk_bytes: int) -> int:
         """Return the most bytes that a chunk planned with `chunk_bytes` really takes, with what its step holds."""
-        return max(self._step_bytes(step, chunk_bytes) for step in self.program.steps)
+        return max(self._step_bytes(step, area, chunk_bytes) for step, area in self.parts)
 
     def chunks(self, chunk_bytes: int) -> int:
         """Return how many chunks the run has if one may take `chunk_bytes`."""
-        grid = self.geometry.grid
-        return sum(1 for step in self.program.steps for _ in regions(step, grid, chunk_bytes, self.itemsize, self.batch))
+        return sum(1 for step, area in self.parts for _ in regions(step, area, chunk_bytes, self.itemsize, self.batch))
 
-    def _step_bytes(self, step: Step, chunk_bytes: int) -> int:
+    def _step_bytes(self, step: Step, area: Region, chunk_bytes: int) -> int:
         halo = max(step.reads.values())
-        grid = self.geometry.grid
-        region = max(regions(step, grid, chunk_bytes, self.itemsize, self.batch), key=lambda r: r.height * r.width)
-        grown = region.grow(halo, grid)
+        region = max(regions(step, area, chunk_bytes, self.itemsize, self.batch), key=lambda r: r.height * r.width)
+        grown = region.grow(halo, self.geometry.grid)
         # A part of a window is filled up to a whole one.
         height, width = (-(-n // step.multiple) * step.multiple for n in (grown.height, grown.width))
         return int(height * width * step.values_per_pixel * self.itemsize * self.batch) + step.held * self.batch
@@ -164,30 +171,32 @@ def _check_disk(plan: Plan) -> None:
         )
 
 
-def regions(step: Step, grid: tuple[int, int], chunk_bytes: int, itemsize: int, batch: int = 1) -> Iterator[Region]:
-    """Partition the feature grid for a step, in reading order, into chunks whose values take about `chunk_bytes`."""
+def regions(step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int = 1) -> Iterator[Region]:
+    """Partition what a step computes, in reading order, into chunks whose values take about `chunk_bytes`."""
     halo = max(step.reads.values())
-    shape = _chunk_shape(int(chunk_bytes / (step.values_per_pixel * itemsize * batch)), halo, step.multiple, grid)
-    rows, columns = (list(_spans(*axis, step.multiple)) for axis in zip(grid, shape, strict=True))
+    size = area.height, area.width
+    shape = _chunk_shape(int(chunk_bytes / (step.values_per_pixel * itemsize * batch)), halo, step.multiple, size)
+    rows = list(_spans(area.top, area.bottom, shape[0], step.multiple))
+    columns = list(_spans(area.left, area.right, shape[1], step.multiple))
     yield from (Region(top, left, bottom, right) for top, bottom in rows for left, right in columns)
 
 
-def _chunk_shape(pixels: int, halo: int, multiple: int, grid: tuple[int, int]) -> tuple[int, int]:
-    """Fit a rectangle of about `pixels`, halo included, into the grid: whole rows, or a square where those get too flat."""
-    rows = pixels // (grid[1] + 2 * halo) - 2 * halo
+def _chunk_shape(pixels: int, halo: int, multiple: int, size: tuple[int, int]) -> tuple[int, int]:
+    """Fit a rectangle of about `pixels`, halo included, into an area: whole rows, or a square where those get too flat."""
+    rows = pixels // (size[1] + 2 * halo) - 2 * halo
     if rows >= max(multiple, LEAST_BAND_HALOS * halo):
-        return rows // multiple * multiple, grid[1]
+        return rows // multiple * multiple, size[1]
     edge = max((isqrt(pixels) - 2 * halo) // multiple * multiple, multiple)
     return edge, edge
 
 
-def _spans(length: int, most: int, multiple: int) -> Iterator[tuple[int, int]]:
-    """Cut 0..length, at multiples, into the fewest parts of up to `most`, as equal as can be.
+def _spans(start: int, stop: int, most: int, multiple: int) -> Iterator[tuple[int, int]]:
+    """Cut start..stop, at multiples, into the fewest parts of up to `most`, as equal as can be.
 
     A rest below `multiple` joins its neighbour: the last window is filled up by reflection, which reads up to a window to
     its left, so a chunk that holds part of a window also holds the one before.
     """
-    units = max(length // multiple, 1)
+    units = max((stop - start) // multiple, 1)
     parts = -(-units // max(most // multiple, 1))
-    starts = [units * i // parts * multiple for i in range(parts)]
-    yield from zip(starts, [*starts[1:], length], strict=True)
+    starts = [start + units * i // parts * multiple for i in range(parts)]
+    yield from zip(starts, [*starts[1:], stop], strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from math import prod
 
@@ -16,7 +16,9 @@ from ..errors import EscError
 from ..network.grid import Geometry, Region
 from ..network.program import Chunk, Program, Step, pixel_sum
 from ..progress import Cancel, Progress, stop_if_asked
+from .areas import areas_for
 from .maps import FileMap, Sink, Source, TensorMap, make_map
+from .means import Means
 from .plan import LEAST_CHUNK_BYTES, Plan, regions
 
 logger = logging.getLogger(__name__)
@@ -30,9 +32,25 @@ class NotFiniteError(ArithmeticError):
     """The features hold an infinity or NaN, which a longer precision may not; nothing has been written to the sink."""
 
 
+class FartherError(LookupError):
+    """A step asked for more of a map than there is, because its data says so.
+
+    Attributes
+    ----------
+    name : str
+        Of the map.
+    halo : int
+        Feature pixels that were asked for.
+    """
+
+    def __init__(self, name: str, halo: int) -> None:
+        super().__init__(name, halo)
+        self.name, self.halo = name, halo
+
+
 @dataclass
 class Run:
-    """One pass of one image, or batch, through the network.
+    """One pass of one image, or batch, through the network, or of what a part of its output needs.
 
     Attributes
     ----------
@@ -40,7 +58,7 @@ class Run:
         What to compute, on which grids (in pixels), in what memory (in bytes).
     source, sink
         Where the image (B, 3, h, w) in 0..1 comes from and the output (B, 3, h', w'), float32 and not clipped, goes to,
-        region by region.
+        region by region. Without a sink, only `means` are looked for.
     device, dtype
         Where and in what precision feature maps are computed.
     batch : int
@@ -49,20 +67,31 @@ class Run:
         ``progress(done, total)`` after each chunk, in millions of multiplications.
     cancel : callable, optional
         ``cancel() -> bool``, asked after each chunk; ``True`` stops the run.
+    means : Means
+        Those over the whole image. Without them, this is how a run finds them.
+    wanted, counted : Region, optional
+        Pixels of the feature grid: those whose output is wanted, and those that sums for the means are taken over; by
+        default all. What is counted must be wanted.
     """
 
     program: Program
     geometry: Geometry
     plan: Plan
     source: Source
-    sink: Sink
+    sink: Sink | None
     device: torch.device
     dtype: torch.dtype
     batch: int = 1
     progress: Progress | None = None
     cancel: Cancel | None = None
-    _maps: dict[str, TensorMap | FileMap] = field(default_factory=dict, repr=False)
+    means: Means = field(default_factory=Means)
+    wanted: Region | None = None
+    counted: Region | None = None
+    _maps: dict[str, tuple[Region, TensorMap | FileMap]] = field(default_factory=dict, repr=False)
+    _computed: dict[str, Region] = field(default_factory=dict, repr=False)  # of each map, by the step that wrote it last
+    _asks: dict[str, int] = field(default_factory=dict)
     _done: float = 0.0
+    _total: float = 0.0
     _chunk_bytes: int = 0
 
     def execute(self) -> None:
@@ -77,29 +106,74 @@ class Run:
         NotFiniteError
             If the last features overflow in a precision shorter than float32.
         """
-        self._chunk_bytes = self.plan.chunk_bytes
+        while not self._walked():
+            pass  # with more of a map, as the data asks for it
+
+    def _walked(self) -> bool:
+        """Whether all went well with the halos that were known."""
+        walk = self.walk()
         try:
-            with torch.inference_mode(), without_autocast(self.device):
-                mean = None
-                for step in self.program.steps:
-                    mean = self._step(step, mean)
+            total = next(walk, None)
+            while total is not None:
+                mean = self.means.settle(total, prod(self.geometry.grid))
+                try:
+                    total = walk.send(mean)
+                except StopIteration:
+                    return True
+        except FartherError as error:
+            self._asks[error.name] = error.halo
+            return False
+        return True
+
+    def walk(self) -> Generator[Tensor, Tensor, None]:
+        """Do the steps one after the other; yield the sum for each mean that isn't known, and be sent the mean.
+
+        Raises
+        ------
+        FartherError
+            If a step's data asks for more than was computed; then try again.
+        """
+        self._chunk_bytes = self.plan.chunk_bytes
+        whole = Region(0, 0, *self.geometry.grid)
+        areas = areas_for(self.program, self.geometry, self.wanted or whole, self._asks)
+        self._done = 0.0
+        parts = list(zip(self.program.steps, areas, strict=True))
+        self._total = sum(step.cost * area.height * area.width for step, area in parts)
+        try:
+            mean, number = None, 0
+            for step, area in parts:
+                known = self.means.known(number) if step.mean else None
+                with torch.inference_mode(), without_autocast(self.device):
+                    total = self._step(step, area, mean, self.counted or whole if known is None else None)
+                mean = known
+                if step.mean:
+                    number += 1
+                    if known is None:
+                        mean = yield total
         finally:
-            for stored in self._maps.values():
+            for _, stored in self._maps.values():
                 stored.close()
             self._maps.clear()
 
-    def _step(self, step: Step, mean: Tensor | None) -> Tensor | None:
+    def _step(self, step: Step, area: Region, mean: Tensor | None, counted: Region | None) -> Tensor:
         value = self._set_up(step, mean)
-        total: Tensor | float = 0.0
-        for region in regions(step, self.geometry.grid, self._chunk_bytes, self.dtype.itemsize, self.batch):
+        self._make_room(step, area)
+        total = torch.zeros(0)
+        overflow = torch.zeros(())
+        last_features = self.dtype != torch.float32 and step.writes == "feat" and "feat" in step.reads
+        for region in regions(step, area, self._chunk_bytes, self.dtype.itemsize, self.batch):
             for part, out in self._compute(step, region, value):
-                if step is self.program.steps[-2] and self.dtype != torch.float32 and not out.isfinite().all():
-                    raise NotFiniteError
-                if step.mean:
-                    total = total + pixel_sum(out[:, : step.mean])
+                if last_features and not out.isfinite().all():
+                    overflow += 1
+                if step.mean and counted:
+                    own = part.meet(counted).within(part).slices
+                    one = pixel_sum(out[:, : step.mean, own[0], own[1]], prod(self.geometry.grid))
+                    total = total + one if total.numel() else one
                 self._write(step.writes, part, out)
                 self._advance(step.cost * part.height * part.width)
-        return (total / prod(self.geometry.grid)).float() if isinstance(total, Tensor) else None
+        if last_features and self.means.any(overflow):
+            raise NotFiniteError
+        return total
 
     def _set_up(self, step: Step, mean: Tensor | None) -> object:
         try:
@@ -113,7 +187,7 @@ class Run:
     def _compute(self, step: Step, region: Region, value: object) -> Iterator[tuple[Region, Tensor]]:
         """Yield the output of a region, in smaller parts if the device can't do it at once."""
         try:
-            chunk = Chunk(region, self.geometry, lambda name, halo: self._read(name, region, halo))
+            chunk = Chunk(region, self.geometry, lambda name, halo: self._read_farther(name, region, halo))
             reads = [self._read(name, region, halo) for name, halo in step.reads.items()]
             out = step.apply(chunk, value, *reads)
         except RuntimeError as error:
@@ -141,16 +215,31 @@ class Run:
         grown = region.grow(halo, self.geometry.grid)
         if name == "image":
             return self.source.read(self.geometry.image_region(grown)).to(self.device)
-        return self._maps[name].read(grown).to(self.device)
+        place, stored = self._maps[name]
+        return stored.read(grown.within(place)).to(self.device)
+
+    def _read_farther(self, name: str, region: Region, halo: int) -> Tensor:
+        if not self._computed[name].holds(region.grow(halo, self.geometry.grid)):
+            raise FartherError(name, halo)
+        return self._read(name, region, halo)
+
+    def _make_room(self, step: Step, area: Region) -> None:
+        """Make the map that a step writes. It is the old one where that is read too, or where it has the same place."""
+        name = step.writes
+        self._computed[name] = area
+        if name == "output" or (name in self._maps and (name in step.reads or self._maps[name][0] == area)):
+            return
+        if name in self._maps:
+            self._maps.pop(name)[1].close()
+        shape = (self.batch, area.height, area.width, self.program.channels[name])
+        self._maps[name] = area, self._make_map(name, shape)
 
     def _write(self, name: str, region: Region, tensor: Tensor) -> None:
-        if name == "output":
+        if name != "output":
+            place, stored = self._maps[name]
+            stored.write(region.within(place), tensor)
+        elif self.sink:
             self.sink.write(self.geometry.output_region(region), tensor)
-            return
-        if name not in self._maps:
-            shape = (self.batch, *self.geometry.grid, self.program.channels[name])
-            self._maps[name] = self._make_map(name, shape)
-        self._maps[name].write(region, tensor)
 
     def _make_map(self, name: str, shape: tuple[int, int, int, int]) -> TensorMap | FileMap:
         home = self.plan.storage[name]
@@ -173,9 +262,8 @@ class Run:
     def _advance(self, cost: float) -> None:
         self._done += cost
         if self.progress:
-            height, width = self.geometry.grid
-            total = self.program.cost * height * width
-            self.progress(min(round(self._done / COST_UNIT), round(total / COST_UNIT)), round(total / COST_UNIT))
+            total = round(self._total / COST_UNIT)
+            self.progress(min(round(self._done / COST_UNIT), total), total)
         stop_if_asked(self.cancel)
 
 

@@ -178,7 +178,8 @@ class ESC(nn.Module):
         output_pixels = float(geometry.ratio[0] * geometry.ratio[1])  # per feature pixel
         values = head.values_per_pixel + output_pixels * head.values_per_output_pixel
         cost = head.cost + output_pixels * head.cost_per_output_pixel
-        return Step("pixels", reads, "output", apply, values_per_pixel=values, cost=cost)
+        asks = {"feat": head.asks} if head.asks else {}
+        return Step("pixels", reads, "output", apply, asks=asks, values_per_pixel=values, cost=cost)
 
     def forward(self, image: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """Upscale at once, without memory limits.

@@ -34,6 +34,52 @@ class Region:
             min(self.right + halo, size[1]),
         )
 
+    def aligned(self, multiple: int, size: tuple[int, int]) -> Region:
+        """Grow to whole windows of `multiple` pixels of an image of `size`.
+
+        The last window of an axis is filled up by reflection, which reads up to a window further left (or up), so that who
+        needs a part of it also needs the one before.
+        """
+        rows = _whole_windows(self.top, self.bottom, multiple, size[0])
+        columns = _whole_windows(self.left, self.right, multiple, size[1])
+        return Region(rows[0], columns[0], rows[1], columns[1])
+
+    def hull(self, other: Region | None) -> Region:
+        """Return the smallest region that holds both."""
+        if other is None:
+            return self
+        return Region(
+            min(self.top, other.top),
+            min(self.left, other.left),
+            max(self.bottom, other.bottom),
+            max(self.right, other.right),
+        )
+
+    def meet(self, other: Region) -> Region:
+        """Return what is in both; without pixels if nothing is."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        return Region(top, left, max(min(self.bottom, other.bottom), top), max(min(self.right, other.right), left))
+
+    def within(self, origin: Region) -> Region:
+        """Return the same pixels as counted from the corner of `origin`."""
+        return Region(self.top - origin.top, self.left - origin.left, self.bottom - origin.top, self.right - origin.left)
+
+    def holds(self, other: Region) -> bool:
+        """Whether all pixels of `other` are here too."""
+        return self.hull(other) == self
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, as an index of an array."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+def _whole_windows(start: int, stop: int, multiple: int, length: int) -> tuple[int, int]:
+    rest = max(length // multiple - 1, 0) * multiple  # where the last whole window starts
+    start = start // multiple * multiple
+    stop = min(-(-stop // multiple) * multiple, length)
+    return (min(start, rest) if stop % multiple else start), stop
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -73,6 +119,16 @@ class Geometry:
             min(_ceil_product(region.left, rx), w),
             min(_ceil_product(region.bottom, ry), h),
             min(_ceil_product(region.right, rx), w),
+        )
+
+    def feature_region(self, region: Region) -> Region:
+        """Return the pixels of the feature grid that make a region of the output: the way back from `output_region`."""
+        (ry, rx), (h, w) = self.ratio, self.grid
+        return Region(
+            region.top * ry.denominator // ry.numerator,
+            region.left * rx.denominator // rx.numerator,
+            min((region.bottom - 1) * ry.denominator // ry.numerator + 1, h),
+            min((region.right - 1) * rx.denominator // rx.numerator + 1, w),
         )
 
 

@@ -74,6 +74,8 @@ class Step:
     mean : int
         If not 0: the mean over all pixels of that many leading channels of what this step writes, (B, mean) in float32, is
         handed to the next step's `setup`.
+    asks : mapping of str to int
+        For a halo that depends on the data: about how far `Chunk.read` will be asked to go.
     multiple : int
         Chunks start on multiples of it and none is smaller, but for a map that is smaller itself.
     held : int
@@ -90,6 +92,7 @@ class Step:
     apply: Callable[..., Tensor]
     setup: Callable[[Tensor | None], Any] | None = None
     mean: int = 0
+    asks: Mapping[str, int] = field(default_factory=dict)
     multiple: int = 1
     held: int = 0
     values_per_pixel: float = 1.0
@@ -113,24 +116,61 @@ class Program:
         """Multiplications per feature pixel."""
         return sum(step.cost for step in self.steps)
 
+    @property
+    def means(self) -> int:
+        """How many means over the whole image there are on the way."""
+        return sum(step.mean > 0 for step in self.steps)
 
-def pixel_sum(x: Tensor) -> Tensor:
-    """Sum (B, C, H, W) over its pixels: (B, C), in float64 where that can be had.
+    def for_survey(self, features: bool) -> Program:
+        """Return the steps up to the last mean, or up to the last features, for who doesn't want pixels."""
+        last = max((i for i, step in enumerate(self.steps) if step.mean), default=0)
+        return Program(self.steps[: len(self.steps) - 1 if features else last + 1], self.channels)
 
-    Whatever parts an image is summed in, the mean then comes out as the same float32, and with it the same pixels. Apple's
-    devices have no float64; where gradients are wanted or a graph is traced for other runtimes, it would be a burden.
+
+#: Means are exact sums up to this many times the resolution of float32 around 1.
+LARGEST_MEAN = 2**12
+
+
+def pixel_sum(x: Tensor, pixels: int) -> Tensor:
+    """Sum (B, C, H, W) over its pixels, exactly, so that sums of parts can be added in any order, on any machine.
+
+    Each value is split into two multiples of powers of two that are coarse enough for float64 to hold the sums of `pixels`
+    values below `LARGEST_MEAN` without rounding. Apple's devices have no float64; where gradients are wanted or a graph is
+    traced for other runtimes, it would be a burden.
+
+    Parameters
+    ----------
+    pixels : int
+        Of the whole image, of which `x` may be a part.
+
+    Returns
+    -------
+    Tensor
+        (parts, B, C), what `mean_of` takes once the sums of all parts have been added.
     """
-    plain = x.device.type == "mps" or x.requires_grad or torch.compiler.is_compiling()
-    return x.sum((2, 3), dtype=torch.float32 if plain else torch.float64)
+    if x.device.type == "mps" or x.requires_grad or torch.compiler.is_compiling():
+        return x.sum((2, 3), dtype=torch.float32)[None]
+    bits = (pixels - 1).bit_length()
+    coarse = 2.0 ** (bits + LARGEST_MEAN.bit_length() - 54)
+    fine = coarse * 2.0 ** (bits - 54)
+    exact = x.double()
+    high = (exact / coarse).round_().mul_(coarse)
+    low = exact.sub_(high).div_(fine).round_().mul_(fine)
+    return torch.stack([high.sum((2, 3)), low.sum((2, 3))])
+
+
+def mean_of(total: Tensor, pixels: int) -> Tensor:
+    """Turn the sum over all parts of an image, (parts, B, C), into its mean (B, C) in float32."""
+    return total.sum(0).div(pixels).float()
 
 
 def run_whole(program: Program, geometry: Geometry, image: Tensor) -> Tensor:
     """Run a program with one chunk, the whole image: the network as a plain function, with gradients."""
     maps = {"image": image}
     chunk = Chunk(Region(0, 0, *geometry.grid), geometry, lambda name, halo: maps[name])
-    mean = None
+    mean, pixels = None, prod(geometry.grid)
     for step in program.steps:
         value = step.setup(mean) if step.setup else None
         maps[step.writes] = step.apply(chunk, value, *(maps[name] for name in step.reads))
-        mean = pixel_sum(maps[step.writes][:, : step.mean]).div(prod(geometry.grid)).float() if step.mean else None
+        mean = mean_of(pixel_sum(maps[step.writes][:, : step.mean], pixels), pixels) if step.mean else None
     return maps["output"]

@@ -25,6 +25,8 @@ class Head(nn.Module):
         Feature pixels that it needs around a chunk.
     image_halo : int or None
         The same of the image; ``None``: it doesn't need the image.
+    asks : int
+        For a halo that depends on the data: about how many feature pixels it will ask for.
     values_per_pixel, cost : float
         Values alive at once and multiplications, per feature pixel.
     values_per_output_pixel, cost_per_output_pixel : float
@@ -33,6 +35,7 @@ class Head(nn.Module):
 
     halo: int
     image_halo: int | None = None
+    asks: int = 0
     values_per_pixel: float
     cost: float
     values_per_output_pixel: float = 0.0
