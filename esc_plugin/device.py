@@ -92,6 +92,15 @@ def precision_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def instruction_set(device: torch.device) -> str:
+    """Return what decides, beside torch's version, which algorithms run on a device: its kind, for people and records."""
+    import torch
+
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return str(torch.backends.cpu.get_cpu_capability()) if device.type == "cpu" else device.type
+
+
 def free_bytes(device: torch.device) -> int:
     """Return the memory that can be had on a device now, in bytes."""
     if device.type == "cuda":

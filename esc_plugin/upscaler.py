@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from numbers import Integral
+from operator import index
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,21 +16,29 @@ import torch
 from torch import Tensor
 
 from .arrays.layout import layout_of
-from .arrays.levels import Intensity, Levels, measure_levels
+from .arrays.levels import Intensity, Levels, measure_levels, stated_levels
 from .arrays.planes import TensorImage
-from .arrays.resample import Resampler, resize, runs_needed
-from .arrays.sizes import choose_target
+from .arrays.sizes import Size, choose_target
 from .arrays.stack import Stack, make_output
+from .arrays.surveyed import PlaneSurvey, RunSurvey
 from .catalog.load import load_model
-from .device import choose_device, choose_dtype, free_bytes, precision_name
-from .engine import Need, NotFiniteError, Plan, Run, Sink, Source, make_plan
-from .engine.maps import FileMap, TensorMap, make_map
+from .device import choose_device, choose_dtype, instruction_set, precision_name
+from .engine import Means, Need, NotFiniteError, Plan, Run, Share, Sink, Source, areas_for, make_plan
+from .enlarge import Enlarger
 from .errors import EscError, ImageError
 from .network import ESC
+from .network.grid import Geometry, Region
+from .network.program import Program
 from .progress import Cancel, Progress, part_of, share_of
+from .survey import Environment, Request, Sampling, Survey, image_digest
 from .weights.model import Model
 
 logger = logging.getLogger(__name__)
+
+#: Rows and columns of a region, ends excluded.
+Span = tuple[tuple[int, int], tuple[int, int]]
+#: Parts of a region aren't made smaller than that, in feature pixels: halos would be most of the work.
+LEAST_PART = 128
 
 
 class Upscaler:
@@ -68,11 +78,13 @@ class Upscaler:
         choose_dtype(precision, self.device)  # an unknown one is an error before the model is loaded
         self.model = model if isinstance(model, Model) else load_model(model)
         self._networks: dict[torch.dtype, ESC] = {}
+        self._lock = Lock()
         self._overflows = False
 
     def with_memory_limit(self, memory_limit: int | None) -> Upscaler:
         """Return an upscaler with another limit, and the same networks."""
         other = copy.copy(self)
+        other._networks, other._lock = self._networks, self._lock
         other.memory_limit = _checked_limit(memory_limit)
         return other
 
@@ -92,10 +104,20 @@ class Upscaler:
 
     def network(self, dtype: torch.dtype = torch.float32) -> ESC:
         """Return the network on the device, in a precision."""
-        if dtype not in self._networks:
-            # A copy, because casting is in place and the model may serve others.
-            self._networks[dtype] = copy.deepcopy(self.model.network).to(self.device, dtype)
-        return self._networks[dtype]
+        with self._lock:
+            if dtype not in self._networks:
+                # A copy, because casting is in place and the model may serve others.
+                self._networks[dtype] = copy.deepcopy(self.model.network).to(self.device, dtype)
+            return self._networks[dtype]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to other processes without what is made again there."""
+        return self.__dict__ | {"_networks": {}, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrive there."""
+        self.__dict__.update(state)
+        self._lock = Lock()
 
     def plan(
         self,
@@ -114,33 +136,45 @@ class Upscaler:
         self, height: int, width: int, size: tuple[int, int] | None = None, *, bits: int = 32, caller_bytes: int = 0
     ) -> Need:
         """Return what an image asks of the memory, see `plan`."""
-        return self._need(self.dtype_for(bits), height, width, size, caller_bytes)
+        dtype = self.dtype_for(bits)
+        geometry = self.network(dtype).geometry(height, width, size)
+        return self._need(self.network(dtype).program(geometry), geometry, dtype, caller_bytes)
 
-    def _need(self, dtype: torch.dtype, height: int, width: int, size: tuple[int, int] | None, caller_bytes: int) -> Need:
-        network = self.network(dtype)
-        geometry = network.geometry(height, width, size)
-        weights = network.resident_bytes()
-        return Need(network.program(geometry), geometry, 1, dtype.itemsize, caller_bytes, weights)
+    def _need(
+        self,
+        program: Program,
+        geometry: Geometry,
+        dtype: torch.dtype,
+        caller_bytes: int = 0,
+        wanted: Region | None = None,
+    ) -> Need:
+        areas = areas_for(program, geometry, wanted) if wanted else ()
+        return Need(program, geometry, 1, dtype.itemsize, caller_bytes, self.network(dtype).resident_bytes(), areas)
 
     def stream(
         self,
         source: Source,
-        sink: Sink,
+        sink: Sink | None,
         height: int,
         width: int,
         *,
         size: tuple[int, int] | None = None,
         bits: int = 32,
         caller_bytes: int = 0,
+        wanted: Region | None = None,
+        counted: Region | None = None,
+        known: RunSurvey | None = None,
+        share: Share | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
-    ) -> None:
+    ) -> RunSurvey:
         """Upscale one image piece by piece; neither input nor output need to exist as a whole.
 
         Parameters
         ----------
         source, sink
-            Give (1, 3, h, w) in 0..1, and take (1, 3, h, w) float32, not clipped, in bands from top to bottom.
+            Give (1, 3, h, w) in 0..1, and take (1, 3, h, w) float32, not clipped, in bands from top to bottom. Without a
+            sink, only what a run must know of the whole image is looked for.
         height, width : int
             Of the input.
         size : tuple of int, optional
@@ -149,8 +183,19 @@ class Upscaler:
             Of a value of the image, see `dtype_for`.
         caller_bytes : int
             Host memory that the sink holds, to be counted into the plan.
+        wanted, counted : Region, optional
+            See `Run`.
+        known : RunSurvey, optional
+            What a run found. Then parts are rendered one after the other if maps of all would not fit into memory.
+        share : Share, optional
+            Other processes that work on bands of the same image.
         progress, cancel : callable, optional
             ``progress(done, total)`` and ``cancel() -> bool`` are called after each chunk of work.
+
+        Returns
+        -------
+        RunSurvey
+            What was found, or `known`.
 
         Raises
         ------
@@ -159,19 +204,62 @@ class Upscaler:
         EscError
             If the memory can't be had.
         """
-        dtype = self.dtype_for(bits)
-        need = self._need(dtype, height, width, size, caller_bytes)
-        plan = make_plan(need, self.device, self.memory_limit)
-        run = Run(need.program, need.geometry, plan, source, sink, self.device, dtype, 1, progress, cancel)
+        dtype = getattr(torch, known.precision) if known else self.dtype_for(bits)
+        network = self.network(dtype)
+        geometry = network.geometry(height, width, size)
+        program = network.program(geometry)
+        if sink is None:
+            # A precision that overflows in the last features is no good either.
+            program = program.for_survey(features=dtype != torch.float32)
+        whole = wanted or Region(0, 0, *geometry.grid)
+        need = partial(self._need, program, geometry, dtype, caller_bytes)
+        parts = self._parts(need, whole) if known else [(whole, make_plan(need(whole), self.device, self.memory_limit))]
+        values = [torch.from_numpy(mean)[None].to(self.device) for mean in known.means] if known else []
+        means, done, total = Means(values, share), 0, whole.height * whole.width
         try:
-            run.execute()
+            for part, plan in parts:
+                end = done + part.height * part.width
+                told = share_of(progress, done / total, min(end / total, 1))
+                run = Run(program, geometry, plan, source, sink, self.device, dtype, 1, told, cancel, means, part, counted)
+                run.execute()
+                done = end
         except NotFiniteError:
-            logger.warning("%s overflows in %s; going on in float32.", self.model.name, precision_name(dtype))
+            name = precision_name(dtype)
+            if known or self.precision == "float32":
+                raise EscError(f"{self.model.name} overflows in {name} here; make the survey in float32.") from None
+            logger.warning("%s overflows in %s; going on in float32.", self.model.name, name)
         else:
-            return
+            return known or RunSurvey(precision_name(dtype), torch.cat(means.values).cpu().numpy())
         self._overflows = True
         # The sink has got nothing yet.
-        self.stream(source, sink, height, width, size=size, caller_bytes=caller_bytes, progress=progress, cancel=cancel)
+        return self.stream(
+            source,
+            sink,
+            height,
+            width,
+            size=size,
+            caller_bytes=caller_bytes,
+            wanted=wanted,
+            counted=counted,
+            share=share,
+            progress=progress,
+            cancel=cancel,
+        )
+
+    def _parts(self, need: Callable[[Region], Need], whole: Region) -> Iterator[tuple[Region, Plan]]:
+        """Cut what is wanted into parts whose maps fit into memory, in reading order, as large as can be."""
+        try:
+            plan = make_plan(need(whole), self.device, self.memory_limit)
+        except EscError:
+            plan = None
+        halves = whole.halves(LEAST_PART)
+        if plan and (not plan.disk_bytes or not halves):
+            yield whole, plan
+        elif halves:
+            for half in halves:
+                yield from self._parts(need, half)
+        else:
+            yield whole, make_plan(need(whole), self.device, self.memory_limit)  # which says what is missing
 
     def run(
         self,
@@ -215,45 +303,6 @@ class Upscaler:
             )
         return out
 
-    def enlarge(
-        self,
-        source: Source,
-        sink: Sink,
-        size: tuple[int, int],
-        target: tuple[int, int],
-        *,
-        linear_light: bool = False,
-        bits: int = 32,
-        caller_bytes: int = 0,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> None:
-        """Upscale one image of `size` (height, width) to any `target`, piece by piece.
-
-        A network for any scale renders the target itself. Another one runs until nothing is too small, then a Lanczos filter
-        shrinks what it made, in linear light if wanted. What doesn't grow is only filtered. For the rest see `stream`.
-        """
-        any_scale = self.model.any_scale
-        runs = runs_needed(size, target, self.model.scale, any_scale)
-        if not runs:
-            resize(source, sink, size, target, linear_light)
-        cost = [self.model.scale ** (2 * i) for i in range(runs)]
-        with ExitStack() as maps:
-            for i in range(runs):
-                made = target if any_scale else (size[0] * self.model.scale, size[1] * self.model.scale)
-                step: Sink = sink
-                if i < runs - 1:
-                    step = between = maps.enter_context(closing(intermediate(made)))
-                elif made != target:
-                    step = Resampler(sink, made, target, linear_light)
-                part = share_of(progress, sum(cost[:i]) / sum(cost), sum(cost[: i + 1]) / sum(cost))
-                self.stream(
-                    source, step, *size, size=made, bits=bits, caller_bytes=caller_bytes, progress=part, cancel=cancel
-                )
-                size = made
-                if i < runs - 1:
-                    source = between
-
     def __call__(
         self,
         image: Any,
@@ -267,6 +316,8 @@ class Upscaler:
         linear_light: bool = False,
         consistency: bool = False,
         bits: int | None = None,
+        region: Span | None = None,
+        survey: Survey | None = None,
         out: Any = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -293,12 +344,17 @@ class Upscaler:
             What upscales transparency. Colours are multiplied by it before and divided after. Where all is opaque, nothing
             is done.
         linear_light : bool
-            See `enlarge`.
+            Whether the filter that shrinks to the target works in linear light.
         consistency : bool
             Whether to correct the result so that its averages over each pixel of `image` are that pixel: summed intensities
             are kept, exactly for integers. See `esc_plugin.arrays.layout.consistency.project`.
         bits : int, optional
             Of a value, see `dtype_for`; by default those of the array's type. Floating values may have come from 8 bits.
+        region : pair of pair of int, optional
+            Rows and columns of the result, ``((top, bottom), (left, right))``, ends excluded. Only they are made, in memory
+            that depends on them alone, and they are the same as in the whole result.
+        survey : Survey, optional
+            What `survey` returned for the same image and options. Without it, `region` makes it first, and throws it away.
         out : array, optional
             What to fill and return, of the result's shape and dtype: a memory-mapped file, say.
         progress, cancel : callable, optional
@@ -319,16 +375,142 @@ class Upscaler:
         EscError
             If the memory can't be had.
         """
+        request = self.request(
+            image,
+            axes=axes,
+            scale=scale,
+            size=size,
+            intensity=intensity,
+            nan=nan,
+            alpha=alpha,
+            linear_light=linear_light,
+            consistency=consistency,
+            bits=bits,
+        )
+        part = checked_region(region, request.target)
+        if survey is None and part is not None:
+            survey = self._survey(image, request, share_of(progress, 0, 0.5), cancel)
+            progress = share_of(progress, 0.5, 1)
+        elif survey is not None:
+            survey.check(self.model.name, self.model.sha256, request, image)
+        stack = self.stack(request, self._levels(image, request, survey, cancel), part)
+        known = survey.planes if survey else ()
+        stack.check(image, known)
+        out = make_output(image, stack.shape, out)
+        stack.run(image, out, progress, cancel, known)
+        return out
+
+    def survey(
+        self,
+        image: Any,
+        *,
+        axes: str | None = None,
+        scale: float | None = None,
+        size: tuple[int, int] | None = None,
+        intensity: Intensity = "auto",
+        nan: str = "error",
+        alpha: str = "network",
+        linear_light: bool = False,
+        consistency: bool = False,
+        bits: int | None = None,
+        pixels: int | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Survey:
+        """Find out what must be known of the whole image to upscale any part of it.
+
+        Parameters
+        ----------
+        image, axes, scale, size, intensity, nan, alpha, linear_light, consistency, bits
+            As in the call that the survey is for, see `__call__`.
+        progress, cancel : callable, optional
+            ``progress(done, total)`` and ``cancel() -> bool`` are called after each piece of work.
+
+        Returns
+        -------
+        Survey
+            What `__call__` takes.
+
+        Raises
+        ------
+        ImageError, Cancelled, EscError
+            As in `__call__`.
+        """
+        request = self.request(
+            image,
+            axes=axes,
+            scale=scale,
+            size=size,
+            intensity=intensity,
+            nan=nan,
+            alpha=alpha,
+            linear_light=linear_light,
+            consistency=consistency,
+            bits=bits,
+        )
+        return self._survey(image, request, progress, cancel)
+
+    def _survey(self, image: Any, request: Request, progress: Progress | None, cancel: Cancel | None) -> Survey:
+        levels = self._levels(image, request, None, cancel)
+        stack = self.stack(request, levels)
+        stack.check(image)
+        planes = stack.run(image, None, progress, cancel)
+        return self.surveyed(image, request, levels, planes)
+
+    def surveyed(
+        self,
+        image: Any,
+        request: Request,
+        levels: list[Levels],
+        planes: Sequence[PlaneSurvey],
+        sampling: Sampling | None = None,
+    ) -> Survey:
+        """Return what was found as a survey."""
+        return Survey(
+            self.model.name,
+            self.model.sha256,
+            request,
+            tuple(pair.pair for pair in levels),
+            tuple(planes),
+            image_digest(image, request.layout),
+            Environment(torch.__version__, str(self.device), instruction_set(self.device)),
+            sampling,
+        )
+
+    def request(
+        self,
+        image: Any,
+        *,
+        axes: str | None = None,
+        scale: float | None = None,
+        size: tuple[int, int] | None = None,
+        intensity: Intensity = "auto",
+        bits: int | None = None,
+        **options: Any,
+    ) -> Request:
+        """Return what a call asks for, checked as far as that can be without looking at pixels; see `__call__`."""
         layout = layout_of(image, axes)
         target = choose_target(layout, self.model.scale if scale is None and size is None else scale, size)
         bits = bits_of(image) if bits is None else _checked_bits(bits)
-        levels = measure_levels(image, layout, intensity, nan, cancel)
-        enlarge = partial(self.enlarge, bits=bits)
-        stack = Stack(enlarge, layout, levels, target, nan == "keep", alpha, linear_light, consistency)
-        stack.check(image)
-        out = make_output(image, layout.resized(*target), out)
-        stack.run(image, out, progress, cancel)
-        return out
+        wished = intensity if isinstance(intensity, str) else [list(pair) for pair in stated_levels(intensity)]
+        return Request(layout.shape, layout.axes, np.dtype(image.dtype).name, target, wished, bits=bits, **options)
+
+    def stack(
+        self, request: Request, levels: list[Levels], region: Region | None = None, share: Share | None = None
+    ) -> Stack:
+        """Return what makes the planes of a result, or a region of each."""
+        enlarge = Enlarger(self, request.bits, share)
+        keep = request.nan == "keep"
+        options = request.alpha, request.linear_light, request.consistency
+        return Stack(enlarge, request.layout, levels, request.target, keep, *options, region)
+
+    def _levels(self, image: Any, request: Request, survey: Survey | None, cancel: Cancel | None) -> list[Levels]:
+        dtype, wished = np.dtype(image.dtype), request.intensity
+        if survey:
+            return survey.levels_of(dtype)
+        if not isinstance(wished, str):
+            wished = [Levels(float(low), float(high), dtype) for low, high in wished]
+        return measure_levels(image, request.layout, wished, request.nan, cancel)
 
     @staticmethod
     def levels(
@@ -382,11 +564,25 @@ def _checked_bits(bits: Any) -> int:
     return int(bits)
 
 
-def intermediate(size: tuple[int, int]) -> TensorMap | FileMap:
-    """Make a map for an image of `size` between two runs: in memory if that takes little of it, else in a file."""
-    cpu = torch.device("cpu")
-    small = 12 * size[0] * size[1] < free_bytes(cpu) / 8
-    return make_map("host" if small else "disk", (1, *size, 3), torch.float32, cpu)
+def checked_region(region: Any, target: Size) -> Region | None:
+    """Return a region of a result of `target` (height, width), or None for all of it.
+
+    Raises
+    ------
+    ImageError
+        If it isn't ``((top, bottom), (left, right))`` with whole numbers inside the result.
+    """
+    if region is None:
+        return None
+    try:
+        (top, bottom), (left, right) = ((index(start), index(stop)) for start, stop in region)
+    except (TypeError, ValueError):
+        raise ImageError(f"a region must be ((top, bottom), (left, right)), whole numbers, not {region!r}.") from None
+    if not (0 <= top < bottom <= target[0] and 0 <= left < right <= target[1]):
+        raise ImageError(
+            f"the region {region!r} is empty or leaves the result, which has {target[0]} rows and {target[1]} columns."
+        )
+    return Region(top, left, bottom, right)
 
 
 def check_batch(batch: Tensor) -> None:

@@ -17,11 +17,8 @@ from PIL import Image
 
 from esc_plugin import Cancelled, EscError, ImageError, Upscaler
 from esc_plugin.arrays.layout import DTYPES, layout_of
-from esc_plugin.arrays.levels import measure_levels
-from esc_plugin.arrays.planes import PlaneSource
 from esc_plugin.arrays.resample import to_gamma, to_linear
 from esc_plugin.arrays.sizes import fit_size
-from esc_plugin.network.grid import Region
 
 from .small import nearest_upscaler, random_upscaler
 
@@ -385,8 +382,8 @@ def test_progress_rises_to_the_end_and_cancel_stops() -> None:
 def test_the_mean_stands_in_for_what_is_not_finite() -> None:
     """The same one for every piece of a plane, so that the result doesn't depend on the memory."""
     image = np.array([[0, 1, np.nan, 0.5]], np.float64)
-    source = PlaneSource(image, measure_levels(image, layout_of(image), (0, 1), "keep")[0], keep=True)
-    assert source.read(Region(0, 2, 1, 3))[0, 0, 0, 0] == 0.5
+    assert RANDOM.survey(image, intensity=(0, 1), nan="keep").planes[0].stand_in == 0.5
+    assert RANDOM.survey(image * np.nan, intensity=(0, 1), nan="keep").planes[0].stand_in == 0
 
 
 WRONG = [{"precision": ["float32"]}, {"precision": 16}, {"memory_limit": "4GB"}, {"memory_limit": 0}, {"memory_limit": True}]

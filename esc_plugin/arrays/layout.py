@@ -72,10 +72,14 @@ class Layout:
         ranges = [(slice(None),) if a in "YXS" else range(n) for a, n in zip(self.axes, self.shape, strict=True)]
         return list(product(*ranges))
 
-    def plane(self, array: Any, index: Index) -> np.ndarray:
-        """Return a plane as (Y, X), or (Y, X, S) if the array has an S: a view of a NumPy array, a copy of another one."""
+    def plane(self, array: Any, index: Index, rows: slice = slice(None), columns: slice = slice(None)) -> np.ndarray:
+        """Return a plane, or a part of it, as (Y, X), or (Y, X, S) if the array has an S.
+
+        It is a view of a NumPy array, and a copy of another one, of which nothing else is read.
+        """
         kept = [a for a in self.axes if a in "YXS"]
-        part = np.asarray(array[index])
+        parts = {"Y": rows, "X": columns}
+        part = np.asarray(array[tuple(parts.get(a, i) for a, i in zip(self.axes, index, strict=True))])
         return part.transpose([kept.index(a) for a in ("YXS" if "S" in kept else "YX")])
 
 

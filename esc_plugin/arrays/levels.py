@@ -143,6 +143,17 @@ def measure_levels(
     return [Levels(low, high, dtype) for low, high in pairs]
 
 
+def stated_levels(intensity: Any) -> list[tuple[float, float]]:
+    """Return the pairs of `Intensity` that is no word.
+
+    Raises
+    ------
+    ImageError
+        If it is none.
+    """
+    return _pairs(intensity)
+
+
 def _stated(intensity: Any, layout: Layout, dtype: np.dtype) -> list[tuple[float, float]] | None:
     """Return the pairs that need no look at the image, or None."""
     if isinstance(intensity, str):

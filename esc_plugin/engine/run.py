@@ -116,6 +116,8 @@ class Run:
             total = next(walk, None)
             while total is not None:
                 mean = self.means.settle(total, prod(self.geometry.grid))
+                if self.dtype != torch.float32 and not mean.isfinite().all():
+                    raise NotFiniteError
                 try:
                     total = walk.send(mean)
                 except StopIteration:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 
@@ -63,6 +63,17 @@ class Region:
     def within(self, origin: Region) -> Region:
         """Return the same pixels as counted from the corner of `origin`."""
         return Region(self.top - origin.top, self.left - origin.left, self.bottom - origin.top, self.right - origin.left)
+
+    def halves(self, least: int) -> list[Region]:
+        """Cut the longer side at about the middle, at a multiple of `least`; an empty list if that leaves too little."""
+        across = self.width > self.height
+        start, stop = (self.left, self.right) if across else (self.top, self.bottom)
+        middle = round((start + stop) / 2 / least) * least
+        if not start + least // 2 <= middle <= stop - least // 2:
+            return []
+        if across:
+            return [replace(self, right=middle), replace(self, left=middle)]
+        return [replace(self, bottom=middle), replace(self, top=middle)]
 
     def holds(self, other: Region) -> bool:
         """Whether all pixels of `other` are here too."""

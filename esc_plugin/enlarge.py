@@ -1,0 +1,242 @@
+"""From an image's size to a target's: runs of one network, one after the other, and a filter at the end; all or a part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .arrays.resample import Resampler, needed, resize
+from .arrays.sizes import Size, runs_needed
+from .arrays.surveyed import RunSurvey
+from .device import free_bytes
+from .engine import Share, Sink, Source, areas_for, image_area
+from .engine.maps import FileMap, TensorMap, make_map
+from .network.grid import Region
+from .progress import Cancel, Progress, share_of
+
+if TYPE_CHECKING:
+    from .upscaler import Upscaler
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of the network.
+
+    Attributes
+    ----------
+    size, made : tuple of int
+        Height and width of its whole input and of its whole output.
+    wanted, counted : Region
+        What it computes and what its sums are taken over, in pixels of the feature grid, see `Run`.
+    reads, writes : Region
+        What is read of its input and what is handed on of its output.
+    """
+
+    size: Size
+    made: Size
+    wanted: Region
+    counted: Region
+    reads: Region
+    writes: Region
+
+
+@dataclass(frozen=True)
+class Enlarger:
+    """Upscales planes of any size to any target, piece by piece.
+
+    A network for any scale renders the target itself. Another one runs until nothing is too small, then a Lanczos filter
+    shrinks what it made, in linear light if wanted. What doesn't grow is only filtered.
+
+    Attributes
+    ----------
+    upscaler : Upscaler
+        What runs.
+    bits : int
+        Of a value of the image, see `Upscaler.dtype_for`.
+    share : Share, optional
+        The other processes that work on bands of the same planes.
+    """
+
+    upscaler: Upscaler
+    bits: int = 32
+    share: Share | None = None
+
+    def reads(self, size: Size, target: Size, region: Region) -> Region:
+        """Return the pixels of a plane of `size` that are read to make a region of the target."""
+        stages = self._stages(size, target, region, {})
+        return stages[0].reads if stages else _filtered_from(size, target, region)
+
+    def __call__(
+        self,
+        source: Source,
+        sink: Sink | None,
+        size: Size,
+        target: Size,
+        *,
+        region: Region,
+        known: Sequence[RunSurvey] = (),
+        linear_light: bool = False,
+        caller_bytes: int = 0,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> tuple[RunSurvey, ...]:
+        """Fill the sink with a region of the target.
+
+        Parameters
+        ----------
+        source
+            Gives the image, (1, 3, h, w) in 0..1.
+        sink : optional
+            Takes (1, 3, h, w) float32, not clipped, in bands from top to bottom, in pixels of the whole target. Without it,
+            only the means are looked for.
+        size, target : tuple of int
+            Height and width of the whole image and of the whole target.
+        region : Region
+            What of the target is wanted.
+        known : sequence of RunSurvey
+            Of the runs; without it they are found, for which `region` must be the whole target, or the band of a `share`.
+        linear_light : bool
+            Whether the filter works in linear light.
+        caller_bytes, progress, cancel
+            See `Upscaler.stream`.
+
+        Returns
+        -------
+        tuple of RunSurvey
+            What the runs found, or `known`.
+        """
+        grown: dict[int, Region] = {}
+        while True:
+            stages = self._stages(size, target, region, grown)
+            if not stages:
+                if sink:
+                    resize(source, sink, size, target, linear_light, region)
+                return ()
+            last, end = stages[-1], sink
+            if sink and last.made != target:
+                end = Resampler(sink, last.made, target, linear_light, region)
+            try:
+                return self._run(stages, source, end, known, caller_bytes, progress, cancel)
+            except _BeyondError as error:
+                grown[error.stage] = error.region.hull(grown.get(error.stage))
+
+    def _stages(self, size: Size, target: Size, region: Region, grown: dict[int, Region]) -> list[Stage]:
+        """Return the runs, each with the part of it that `region` needs."""
+        model, network = self.upscaler.model, self.upscaler.network()
+        runs, scale = runs_needed(size, target, model.scale, model.any_scale), model.scale
+        sizes = [size, *((size[0] * scale**i, size[1] * scale**i) for i in range(1, runs + 1))]
+        if model.any_scale and runs:
+            sizes = [size, target]
+        needs = _filtered_from(sizes[-1], target, region)
+        stages: list[Stage] = []
+        for i in reversed(range(runs)):
+            geometry = network.geometry(*sizes[i], sizes[i + 1])
+            wanted = geometry.feature_region(needs)
+            counted = Region(0, 0, *geometry.grid)
+            if self.share:
+                top, bottom = self.share.part(geometry.grid[0])
+                counted = Region(top, 0, bottom, geometry.grid[1])
+                wanted = wanted.hull(counted) if counted.height else wanted
+            program = network.program(geometry)
+            reads = image_area(program, geometry, areas_for(program, geometry, wanted)).hull(grown.get(i))
+            stages.append(Stage(sizes[i], sizes[i + 1], wanted, counted, reads, needs))
+            needs = reads
+        return stages[::-1]
+
+    def _run(
+        self,
+        stages: list[Stage],
+        source: Source,
+        sink: Sink | None,
+        known: Sequence[RunSurvey],
+        caller_bytes: int,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> tuple[RunSurvey, ...]:
+        cost = [stage.wanted.height * stage.wanted.width for stage in stages]
+        found: list[RunSurvey] = []
+        with ExitStack() as maps:
+            for i, stage in enumerate(stages):
+                end, between = sink, None
+                if i < len(stages) - 1:
+                    end = between = maps.enter_context(closing(_Between(i + 1, stage.writes)))
+                survey = self.upscaler.stream(
+                    source,
+                    _Cropped(end, stage.writes) if end else None,
+                    *stage.size,
+                    size=stage.made,
+                    bits=self.bits,
+                    caller_bytes=caller_bytes,
+                    wanted=stage.wanted,
+                    counted=stage.counted,
+                    known=known[i] if known else None,
+                    share=self.share,
+                    progress=share_of(progress, sum(cost[:i]) / sum(cost), sum(cost[: i + 1]) / sum(cost)),
+                    cancel=cancel,
+                )
+                found.append(survey)
+                if between:
+                    source = between
+        return tuple(found)
+
+
+def _filtered_from(size: Size, target: Size, region: Region) -> Region:
+    return region if size == target else needed(size, target, region)
+
+
+@dataclass(frozen=True)
+class _Cropped:
+    """A sink for a part of what comes."""
+
+    sink: Sink
+    region: Region
+
+    def write(self, region: Region, tensor: Tensor) -> None:
+        """See `Sink`."""
+        part = region.meet(self.region)
+        if part.height and part.width:
+            rows, columns = part.within(region).slices
+            self.sink.write(part, tensor[..., rows, columns])
+
+
+class _BeyondError(LookupError):
+    """A run looks further into the output of the one before than was foreseen, because its data says so."""
+
+    def __init__(self, stage: int, region: Region) -> None:
+        super().__init__(stage, region)
+        self.stage, self.region = stage, region
+
+
+@dataclass
+class _Between:
+    """What lies between two runs: in memory if that takes little of it, else in a file."""
+
+    stage: int
+    place: Region
+    _map: TensorMap | FileMap = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make room for it."""
+        cpu = torch.device("cpu")
+        shape = (1, self.place.height, self.place.width, 3)
+        small = 12 * self.place.height * self.place.width < free_bytes(cpu) / 8
+        self._map = make_map("host" if small else "disk", shape, torch.float32, cpu)
+
+    def read(self, region: Region) -> Tensor:
+        """See `Source`."""
+        if not self.place.holds(region):
+            raise _BeyondError(self.stage, region)
+        return self._map.read(region.within(self.place))
+
+    def write(self, region: Region, tensor: Tensor) -> None:
+        """See `Sink`."""
+        self._map.write(region.within(self.place), tensor)
+
+    def close(self) -> None:
+        """Free it."""
+        self._map.close()

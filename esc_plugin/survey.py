@@ -1,0 +1,252 @@
+"""What the network must know of a whole image to render any part of it: a small file that goes where the work goes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arrays.layout import Layout
+from .arrays.levels import Levels
+from .arrays.sizes import Size
+from .arrays.surveyed import PlaneSurvey, RunSurvey
+from .disk import write_text
+from .errors import ImageError
+from .network.grid import Region
+
+#: Of the file.
+FORMAT, VERSION = "esc survey", 1
+#: Edge of the pieces of an image that its digest is made of.
+SAMPLE = 16
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a call of an upscaler asks for. A survey serves the calls that ask for the same.
+
+    Attributes
+    ----------
+    shape, axes, dtype
+        Of the image.
+    target : tuple of int
+        Height and width of the result.
+    intensity : str or list of list of float
+        What was asked for.
+    nan, alpha, linear_light, consistency, bits
+        See `Upscaler.__call__`.
+    """
+
+    shape: tuple[int, ...]
+    axes: str
+    dtype: str
+    target: Size
+    intensity: Any = "auto"
+    nan: str = "error"
+    alpha: str = "network"
+    linear_light: bool = False
+    consistency: bool = False
+    bits: int = 32
+
+    @property
+    def layout(self) -> Layout:
+        """The axes of the image."""
+        return Layout(self.shape, self.axes)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a survey was made. Among equal ones, pixels are equal to the bit."""
+
+    torch: str
+    device: str
+    instructions: str
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a survey was sampled, and what that costs.
+
+    Attributes
+    ----------
+    samples, pixels : int
+        How many pieces of a plane were looked at, and how many pixels they have together.
+    difference : float
+        Root mean square by which results are expected to differ from those with exact means, in 0..1 of the network.
+    """
+
+    samples: int
+    pixels: int
+    difference: float
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What is known of a whole image, for a model and a request.
+
+    Attributes
+    ----------
+    model, sha256 : str
+        Name of the model, and the hash of its file.
+    request : Request
+        What it serves.
+    levels : tuple of pair of float
+        The values that the network sees as 0 and 1, by channel.
+    planes : tuple of PlaneSurvey
+        Of each plane, the last axis fastest.
+    image : str
+        Hash of some of the image's pixels.
+    environment : Environment
+        Where it was made.
+    sampling : Sampling, optional
+        How it was sampled; an exact survey has none.
+    """
+
+    model: str
+    sha256: str
+    request: Request
+    levels: tuple[tuple[float, float], ...]
+    planes: tuple[PlaneSurvey, ...] = field(repr=False)
+    image: str
+    environment: Environment
+    sampling: Sampling | None = None
+
+    @property
+    def method(self) -> str:
+        """Either ``"exact"`` or ``"sampled"``."""
+        return "sampled" if self.sampling else "exact"
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all that the pixels of a result depend on."""
+        content = self._content() | {"environment": None, "sampling": None}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def levels_of(self, dtype: np.dtype) -> list[Levels]:
+        """Return the levels by channel."""
+        return [Levels(low, high, dtype) for low, high in self.levels]
+
+    def check(self, model: str, sha256: str, request: Request, image: Any = None) -> None:
+        """Raise an `ImageError` unless the survey serves a model, a request and an image.
+
+        Parameters
+        ----------
+        image : array, optional
+            Some of its pixels are read.
+        """
+        if sha256 != self.sha256:
+            raise ImageError(
+                f"the survey was made with the model {self.model!r} ({self.sha256[:8]}), not {model!r} ({sha256[:8]})."
+            )
+        for name, asked in asdict(request).items():
+            if (served := getattr(self.request, name)) != asked:
+                raise ImageError(f"the survey serves {name}={served!r}, not {name}={asked!r}; make one for this call.")
+        if image is not None and image_digest(image, request.layout) != self.image:
+            raise ImageError("the survey was made of another image, or the image has changed since.")
+
+    def to_json(self) -> str:
+        """Return it as text."""
+        return json.dumps(self._content(), indent=1)
+
+    def _content(self) -> dict[str, Any]:
+        content = {"format": FORMAT, "version": VERSION, "method": self.method}
+        content |= {"model": self.model, "sha256": self.sha256, "request": asdict(self.request)}
+        content |= {"levels": self.levels, "image": self.image, "environment": asdict(self.environment)}
+        content |= {"sampling": asdict(self.sampling) if self.sampling else None}
+        return content | {"planes": [_plane_content(plane) for plane in self.planes]}
+
+    @classmethod
+    def from_json(cls, text: str) -> Survey:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ImageError
+            If it is something else.
+        """
+        try:
+            content = json.loads(text)
+            if content["format"] != FORMAT or content["version"] != VERSION:
+                found = f"{content['format']!r:.40} version {content['version']!r:.10}"
+                raise ImageError(f"it is {found}, not {FORMAT!r} version {VERSION}.")
+            request = Request(**content["request"])
+            request = replace(
+                request, shape=tuple(map(int, request.shape)), target=(int(request.target[0]), int(request.target[1]))
+            )
+            sampling = content["sampling"]
+            return cls(
+                str(content["model"]),
+                str(content["sha256"]),
+                request,
+                tuple((float(low), float(high)) for low, high in content["levels"]),
+                tuple(_read_plane(plane) for plane in content["planes"]),
+                str(content["image"]),
+                Environment(**content["environment"]),
+                Sampling(**sampling) if sampling else None,
+            )
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ImageError(f"this is no survey: {' '.join(str(error).split()) or type(error).__name__}.") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file; a file of that name is replaced."""
+        write_text(Path(path), self.to_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Survey:
+        """Read it from a file.
+
+        Raises
+        ------
+        ImageError
+            If it can't be read, or is no survey.
+        """
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ImageError(f"can't read the survey {str(path)!r}: {getattr(error, 'strerror', None) or error}.") from None
+        except ImageError as error:
+            raise ImageError(f"{str(path)!r}: {error}") from None
+
+
+def _plane_content(plane: PlaneSurvey) -> dict[str, Any]:
+    runs = {name: [_run_content(run) for run in getattr(plane, name)] for name in ("colours", "alpha")}
+    return runs | {"opaque": plane.opaque, "stand_in": plane.stand_in}
+
+
+def _run_content(run: RunSurvey) -> dict[str, Any]:
+    # Thousands of planes have some hundred numbers each: as text they would be four times as long.
+    values = base64.b64encode(run.means.astype("<f4").tobytes()).decode()
+    return {"precision": run.precision, "shape": list(run.means.shape), "float32": values}
+
+
+def _read_plane(content: dict[str, Any]) -> PlaneSurvey:
+    colours, alpha = (tuple(_read_run(run) for run in content[name]) for name in ("colours", "alpha"))
+    return PlaneSurvey(colours, alpha, bool(content["opaque"]), float(content["stand_in"]))
+
+
+def _read_run(content: dict[str, Any]) -> RunSurvey:
+    values = np.frombuffer(base64.b64decode(content["float32"], validate=True), "<f4")
+    return RunSurvey(str(content["precision"]), values.astype(np.float32).reshape(content["shape"]))
+
+
+def image_digest(image: Any, layout: Layout) -> str:
+    """Return a hash of an image's axes, type and some pixels: corners and middle of its first and last plane."""
+    found = hashlib.sha256(repr((layout.shape, layout.axes, np.dtype(image.dtype).name)).encode())
+    planes = layout.planes()
+    for index in (planes[0], planes[-1]):
+        for part in _samples(layout.height, layout.width):
+            values = layout.plane(image, index, *part.slices)
+            found.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))).tobytes())
+    return found.hexdigest()
+
+
+def _samples(height: int, width: int) -> Sequence[Region]:
+    rows, columns = ((0, max(n - SAMPLE, 0) // 2, max(n - SAMPLE, 0)) for n in (height, width))
+    places = [(rows[i], columns[j]) for i, j in ((0, 0), (0, 2), (1, 1), (2, 0), (2, 2))]
+    return [Region(top, left, min(top + SAMPLE, height), min(left + SAMPLE, width)) for top, left in places]
