@@ -54,19 +54,27 @@ def check_version(version: str) -> None:
         raise ImageError(f"OME-Zarr files need {needed} ({error}).") from None
 
 
-def new_group(path: Path, version: str) -> zarr.Group:
-    """Make the folder of an image."""
+def new_group(store: Any, version: str) -> zarr.Group:
+    """Make the group of an image, in a folder or any other store that zarr knows."""
     import zarr
 
-    return zarr.open_group(str(path), mode="w", zarr_format=2 if version == "0.4" else 3)
+    return zarr.open_group(store, mode="w", zarr_format=2 if version == "0.4" else 3)
 
 
-def new_level(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype, letters: str) -> zarr.Array[Any]:
-    """Make the array of one level, (..., Y, X), with axes in the order of the file."""
-    chunks = (*(1,) * (len(shape) - 2), min(CHUNK, shape[-2]), min(CHUNK, shape[-1]))
+def new_level(
+    group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype, letters: str, **pieces: Any
+) -> zarr.Array[Any]:
+    """Make the array of one level, (..., Y, X), with axes in the order of the file.
+
+    Parameters
+    ----------
+    **pieces
+        Shapes of ``chunks``, and of ``shards`` if there shall be any; `CHUNK` rows and columns of a plane, if none is given.
+    """
+    pieces = pieces or {"chunks": (*(1,) * (len(shape) - 2), min(CHUNK, shape[-2]), min(CHUNK, shape[-1]))}
     stored = dtype.newbyteorder("<") if dtype.itemsize > 1 else dtype
     kind = _kind_of_zarr_2() if group.metadata.zarr_format == 2 else _kind_of_zarr_3(letters)
-    return group.create_array(name=name, shape=shape, chunks=chunks, dtype=stored, **kind)
+    return group.create_array(name=name, shape=shape, dtype=stored, **pieces, **kind)
 
 
 def _kind_of_zarr_2() -> dict[str, Any]:

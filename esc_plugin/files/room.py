@@ -20,11 +20,25 @@ def check_target(path: Path, nbytes: int = 0) -> None:
     nbytes : int
         Size of the finest level, before it is compressed.
     """
-    folder = path.absolute().parent
     try:
         with suppress(FileNotFoundError):
             path.lstat()
             raise ImageError(f"there is already something at {str(path)!r}; choose another name.")
+    except OSError as error:
+        raise refused(path, error) from None
+    check_folder(path, nbytes)
+
+
+def check_folder(path: Path, nbytes: int = 0) -> None:
+    """Raise an `ImageError` unless the folder of `path` is there, may be written to and has room for an image.
+
+    Parameters
+    ----------
+    nbytes : int
+        Size of the finest level, before it is compressed.
+    """
+    folder = path.absolute().parent
+    try:
         if not folder.is_dir():
             raise ImageError(f"there is no folder {str(folder)!r}.")
         free = shutil.disk_usage(folder).free

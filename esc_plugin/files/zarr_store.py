@@ -1,0 +1,419 @@
+"""An OME-Zarr image that many workers fill together: threads, processes, machines that share nothing but the store.
+
+Each block is a whole shard and has one writer, so nothing is written twice at once. A marker of its own says that a block is
+done, so no file is shared by writers either. What says that there is an image is written last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arrays.pyramid import halved
+from ..errors import EscError, ImageError
+from ..progress import Cancel, Progress, stop_if_asked
+from ..texts import quoted
+from .ngff import DEFAULT_VERSION, Look, check_version, new_group, new_level
+from .objects import Objects
+from .ome_axes import Axes
+from .ome_zarr_layout import Block, Grid, Layout
+from .room import check_folder
+
+#: Rows and columns of a shard, which is what is written at once, by version.
+SHARDS = {"0.5": 2048, "0.4": 1024}
+#: Rows and columns of a chunk, which is what is read at once.
+CHUNK = 512
+#: Everything of an unfinished image that isn't OME-Zarr.
+OURS = "esc"
+#: What the image shall become, and of what.
+JOB = f"{OURS}/job.json"
+#: Stands in its place while what was there before is being removed.
+CLEARING = {"clearing": True}
+#: Where the markers of finished blocks are: of those that have a shard, and of those that zarr stores by leaving it out,
+#: since all of their values are the fill value.
+DONE, EMPTY = f"{OURS}/done", f"{OURS}/empty"
+
+#: Calls a function for each of some blocks, as `map` does; that of an executor does it with several workers.
+Each = Callable[[Callable[[Block], None], Iterable[Block]], Iterable[None]]
+
+
+class ShardedImage:
+    """An OME-Zarr image that is filled block by block, by any number of workers, in any order, and again after any end.
+
+    Made by `create` or `open`, and safe to hand to threads and to processes.
+
+    Attributes
+    ----------
+    target : str
+        Path or URL of the store.
+    grid : Grid
+        Shape, dtype and axes of the image (``grid.layout``), and the sizes of its pieces.
+    job : dict
+        What the image is of.
+    """
+
+    def __init__(self, target: str | Path, grid: Grid, job: dict[str, Any]) -> None:
+        self.target, self.grid, self.job = str(target), grid, _plain(job)
+        self.objects = Objects(target)
+        self._metadata_read: dict[int, dict[str, bytes]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ShardedImage.open, (self.target, self.job)
+
+    @classmethod
+    def create(
+        cls,
+        target: str | Path,
+        shape: tuple[int, ...],
+        dtype: Any,
+        axes: Axes,
+        *,
+        job: dict[str, Any],
+        rgb: bool = False,
+        version: str = DEFAULT_VERSION,
+        shard: int | None = None,
+        chunk: int = CHUNK,
+        overwrite: bool = False,
+    ) -> ShardedImage:
+        """Begin an image, or go on with what the same job has begun. Any number of workers may do so at once.
+
+        Parameters
+        ----------
+        target : str or Path
+            Folder to make, or a URL that fsspec knows, such as ``s3://bucket/cells.ome.zarr``.
+        shape : tuple of int
+            Of the image: (..., Y, X), or (..., Y, X, S) if `rgb`.
+        dtype : numpy.dtype
+            Of the image.
+        axes : Axes
+            Of the image, without S.
+        job : dict
+            What tells this work from another one, in values of JSON: model, survey, options, version of the software.
+        rgb : bool
+            Whether the last axis holds the samples of a pixel; on disk they become channels.
+        version : str
+            Of OME-Zarr: ``"0.5"`` or ``"0.4"``.
+        shard : int, optional
+            Rows and columns of a block; `SHARDS` if not given.
+        chunk : int
+            Rows and columns of what is read at once, of which a shard has whole ones. In 0.4 it is what `shard` says.
+        overwrite : bool
+            Whether a finished image, or what another job has begun, is removed.
+
+        Raises
+        ------
+        ImageError
+            If something else is there, it can't be written to, or OME-Zarr can't hold the image. Nothing is changed then.
+        """
+        check_version(version)
+        layout = Layout(tuple(map(int, shape)), np.dtype(dtype).name, axes, rgb, version)
+        shard = shard or SHARDS[version]
+        image = cls(target, Grid(layout, shard, shard if version == "0.4" else chunk), job)
+        with _told(f"can't write {image.target!r}"):
+            image._begin(overwrite)
+        return image
+
+    @classmethod
+    def open(cls, target: str | Path, job: dict[str, Any]) -> ShardedImage:
+        """Return an image that was begun, to go on with it.
+
+        Raises
+        ------
+        ImageError
+            If there is none, it is finished, or another job has begun it.
+        """
+        objects = Objects(target)
+        with _told(f"can't read {str(target)!r}"):
+            begun = _json(objects, JOB)
+            finished = _is_finished(objects)
+        if finished:
+            raise ImageError(f"{str(target)!r} is finished; nothing more can be written to it.")
+        if begun is None:
+            raise ImageError(f"nobody has begun an image at {str(target)!r}.")
+        with _told(f"can't read {str(target)!r}"):
+            image = cls(target, Grid.from_json(begun["grid"]), job)
+        image._refuse_another(begun)
+        return image
+
+    def _begin(self, overwrite: bool) -> None:
+        begun = _json(self.objects, JOB)
+        finished = begun != CLEARING and _is_finished(self.objects)
+        if finished:
+            self.objects.remove(OURS)  # for whoever finished it may have been killed before that
+        if finished or begun != self._about:
+            self._make_room(begun, finished, overwrite)
+            self.objects.write(JOB, json.dumps(self._about).encode())
+        for key, content in self._metadata().items():
+            if not self.objects.exists(key):
+                self.objects.write(key, content)
+
+    def _make_room(self, begun: Any, finished: bool, overwrite: bool) -> None:
+        """Remove what is there if that was agreed upon, or refuse to."""
+        if begun == CLEARING or (overwrite and (finished or begun)):
+            self._clear()
+        elif finished:
+            raise ImageError(f"{self.target!r} is there already; choose another name, or replace it with --overwrite.")
+        elif begun:
+            self._refuse_another(begun)
+        elif self.objects.names() - {OURS}:
+            raise ImageError(f"{self.target!r} is there already, and no image of this program; choose another name.")
+        elif self.objects.local:
+            check_folder(self.objects.local)
+
+    def _clear(self) -> None:
+        """Remove all that is there. Whoever finds this not done has to go on with it, for an image may be half there."""
+        self.objects.write(JOB, json.dumps(CLEARING).encode())
+        names = sorted(self.objects.names() - {OURS}, key=str.isalnum)  # metadata first: then it's no image any more
+        for key in (DONE, EMPTY, *names):
+            self.objects.remove(key)
+
+    @property
+    def _about(self) -> dict[str, Any]:
+        return {"grid": _plain(self.grid.to_json()), "job": self.job}
+
+    def _refuse_another(self, begun: dict[str, Any]) -> None:
+        """Raise an `ImageError` if an image was begun by another job."""
+        for name, old, new in _pairs(begun, self._about):
+            if old != new:
+                raise ImageError(
+                    f"{self.target!r} was begun with {name.partition('.')[2]} {quoted(old)}, not {quoted(new)}; "
+                    "go on with that, choose another name, or replace it with --overwrite."
+                )
+
+    def _metadata(self, **attributes: Any) -> dict[str, bytes]:
+        """Return the metadata of group and levels by key, as zarr writes them."""
+        from zarr.storage import MemoryStore
+
+        made: dict[str, Any] = {}
+        layout = self.grid.layout
+        group = new_group(MemoryStore(made), layout.version)
+        letters, dtype = layout.axes_on_disk.letters, np.dtype(layout.dtype)
+        for i, shape in enumerate(layout.levels):
+            new_level(group, str(i), shape, dtype, letters, **self.grid.pieces(i))
+        group.attrs.update(attributes)
+        return {key: value.to_bytes() for key, value in made.items()}
+
+    @property
+    def levels(self) -> list[tuple[int, ...]]:
+        """Shapes of the levels on disk, finest first."""
+        return self.grid.layout.levels
+
+    def blocks(self, level: int = 0) -> list[Block]:
+        """Return all blocks of a level, in an order that never changes."""
+        return self.grid.blocks(level)
+
+    def part(self, i: int, n: int, level: int = 0) -> list[Block]:
+        """Return part `i` of `n` (1 to `n`) of the blocks of a level: every n-th, so that all parts get a bit of everything.
+
+        Raises
+        ------
+        ImageError
+            If there is no such part.
+        """
+        if not 1 <= i <= n:
+            raise ImageError(f"there is no part {i!r} of {n!r}; parts are 1 to {n!r}.")
+        return self.blocks(level)[i - 1 :: n]
+
+    def done(self, block: Block) -> bool:
+        """Whether a block is written and marked."""
+        name = f"{block.level}/{block.index}"
+        with _told(f"can't read {self.target!r}"):
+            exists = self.objects.exists
+            return exists(f"{EMPTY}/{name}") or (exists(f"{DONE}/{name}") and exists(self._key(block)))
+
+    def missing(self, level: int = 0) -> list[Block]:
+        """Return the blocks of a level that aren't `done`, asked for all at once."""
+        with _told(f"can't read {self.target!r}"):
+            empty, marked = (self.objects.keys(f"{kind}/{level}") for kind in (EMPTY, DONE))
+            shards = {f"{level}/{key}" for key in self.objects.keys(str(level))}
+
+        def is_missing(block: Block) -> bool:
+            name = str(block.index)
+            return name not in empty and not (name in marked and self._key(block) in shards)
+
+        return [block for block in self.blocks(level) if is_missing(block)]
+
+    def write(self, block: Block, values: Any) -> None:
+        """Write a block of the image and mark it; whoever does so again changes nothing.
+
+        Parameters
+        ----------
+        block : Block
+            One of `blocks`.
+        values : array
+            (Y, X), or (Y, X, S) if the image is RGB, in the image's dtype.
+
+        Raises
+        ------
+        ImageError
+            If it can't be written, or another job has the store now. What is done stays done.
+        """
+        layout, values = self.grid.layout, np.asarray(values)
+        expected = (*block.size, *layout.shape[-1:]) if layout.rgb else block.size
+        if values.shape != expected or values.dtype.name != layout.dtype:
+            given = f"{values.shape} of {values.dtype.name}"
+            raise ImageError(f"{block} must be {expected} of {layout.dtype}, and {given} came.")
+        self._store(block, values[(None,) * len(block.plane)].transpose(layout.order))
+
+    def build(self, block: Block) -> None:
+        """Make a block of a coarser level of the finer one, and mark it.
+
+        Raises
+        ------
+        ImageError
+            As `write`, and if the finer blocks aren't done.
+        """
+        import zarr
+
+        if waiting := next((finer for finer in self.grid.finer(block) if not self.done(finer)), None):
+            raise ImageError(f"{self.target!r}: {block} needs {waiting}, which isn't done.")
+        *planes, rows, columns = self.grid.place(block)
+        twice = (slice(2 * part.start, 2 * part.stop) for part in (rows, columns))
+        with _told(f"can't read {self.target!r} for {block}"):
+            finer: Any = zarr.open_group(str(self.objects.local or self.target), mode="r")[str(block.level - 1)]
+            part = np.asarray(finer[(*planes, *twice)])
+        pixels = part.reshape(-1, *part.shape[-2:])
+        self._store(block, np.stack([halved(plane) for plane in pixels]).reshape(*part.shape[:-2], *block.size))
+
+    def _store(self, block: Block, values: np.ndarray) -> None:
+        """Write a block that has all axes, in their order on disk. The marker comes when the shard is on the disk."""
+        with _told(f"{block} of {self.target!r} can't be written"):
+            if _json(self.objects, JOB) != self._about:
+                what = f"{block} of {self.target!r} can't be written"
+                raise ImageError(f"{what}: the store is gone, finished, or begun anew by another job.")
+            key, shard = self._key(block), self._encoded(block, values)
+            if shard is not None:
+                self.objects.write(key, shard)
+            elif self.objects.exists(key):
+                self.objects.remove(key)
+            self.objects.write(f"{EMPTY if shard is None else DONE}/{block.level}/{block.index}", b"")
+
+    def _encoded(self, block: Block, values: np.ndarray) -> bytes | None:
+        """Return a block as a shard; ``None`` if all of its values are the fill value, which Zarr doesn't store."""
+        import zarr
+        from zarr.core.buffer import default_buffer_prototype
+        from zarr.storage import MemoryStore
+
+        # By the metadata that are in the store: another version of zarr may have made them. Zarr encodes only: it would read
+        # what is there before it writes, and wouldn't bring files to the disk.
+        as_buffer = default_buffer_prototype().buffer.from_bytes
+        made = {key: as_buffer(content) for key, content in self._stored_metadata(block.level).items()}
+        zarr.open_array(MemoryStore(made), path=str(block.level), mode="r+")[self.grid.place(block)] = values
+        shard = made.get(self._key(block))
+        return None if shard is None else shard.to_bytes()
+
+    def _stored_metadata(self, level: int) -> dict[str, bytes]:
+        """Return the metadata of a level by key, read once."""
+        if level not in self._metadata_read:
+            keys = [f"{level}/{name}" for name in ("zarr.json", ".zarray", ".zattrs")]
+            found = {key: content for key in keys if (content := self.objects.read(key)) is not None}
+            self._metadata_read[level] = found
+        return self._metadata_read[level]
+
+    def _key(self, block: Block) -> str:
+        at = "/".join(map(str, self.grid.shard_at(block)))
+        return f"{block.level}/{at}" if self.grid.layout.version == "0.4" else f"{block.level}/c/{at}"
+
+    def finish(
+        self,
+        name: str,
+        *,
+        look: Look | None = None,
+        record: dict[str, Any] | None = None,
+        each: Each = map,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        """Add what is missing of the pyramid, then the metadata that make an image of it, and remove what isn't OME-Zarr.
+
+        Parameters
+        ----------
+        name : str
+            Of the image, inside the store.
+        look : Look, optional
+            How viewers shall show it.
+        record : dict, optional
+            How it was made, as `esc_plugin.provenance` records it.
+        each : callable
+            Builds the blocks of a level: `map`, or that of a pool of threads or processes.
+        progress : callable, optional
+            Called as ``progress(done, total)`` with blocks of the pyramid.
+        cancel : callable, optional
+            ``cancel() -> bool`` is asked after each of them; then `Cancelled` is raised.
+
+        Raises
+        ------
+        ImageError
+            If blocks of the image are missing, or something can't be written. It can be finished later.
+        """
+        self._check_whole()
+        work = [(level, self.missing(level)) for level in range(1, len(self.levels))]
+        total = sum(len(blocks) for _, blocks in work)
+        for done, _ in enumerate(_built(self.build, each, work), 1):
+            stop_if_asked(cancel)
+            if progress:
+                progress(done, total)
+        with _told(f"can't finish {self.target!r}"):
+            self.objects.sweep()
+            before, after = self._metadata(), self._metadata(**self.grid.layout.attributes(name, look, record))
+            for key in (key for key in after if after[key] != before[key]):
+                self.objects.write(key, after[key])
+            self.objects.remove(OURS)
+
+    def _check_whole(self) -> None:
+        if missing := self.missing():
+            count = len(self.blocks())
+            raise ImageError(f"{len(missing)} of {count} blocks of {self.target!r} aren't done; the first is {missing[0]}.")
+
+
+def _built(build: Callable[[Block], None], each: Each, work: list[tuple[int, list[Block]]]) -> Iterator[None]:
+    """Iterate over built blocks; a level is made when the finer one is done."""
+    for _, blocks in work:
+        yield from each(build, blocks)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Say in one line what a file system, a network or zarr raised; each of them has errors of its own."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except EscError as error:
+        raise ImageError(f"{what}: {error}") from None
+    except Exception as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+        raise ImageError(f"{what}: {reason.rstrip('.')}.") from None
+
+
+def _json(objects: Objects, key: str) -> Any:
+    """Return what a JSON object says, or ``None`` if there is none, or one that was cut off when a machine stopped."""
+    try:
+        return json.loads(objects.read(key) or b"null")
+    except ValueError:
+        return None
+
+
+def _is_finished(objects: Objects) -> bool:
+    """Whether a store says that there is an image in it."""
+    attributes = (_json(objects, "zarr.json") or {}).get("attributes", {}), _json(objects, ".zattrs") or {}
+    return any("multiscales" in about.get("ome", about) for about in attributes)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON gives it back."""
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+def _pairs(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Iterate over the values of two nested dictionaries, with the names that lead to them."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        yield name, old, new
+        return
+    for key in old | new:
+        yield from _pairs(old.get(key), new.get(key), f"{name}.{key}" if name else key)
