@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays.pyramid import fill_level, level_shapes
-from ..errors import ImageError
+from ..arrays.pyramid import fill_level
 from ..progress import Cancel, stop_if_asked
-from .ngff import CHUNK, DEFAULT_VERSION, Look, attributes_of, check_version, new_group, new_level
-from .ome_axes import LETTERS, Axes
+from .ngff import CHUNK, DEFAULT_VERSION, Look, check_version, new_group, new_level
+from .ome_axes import Axes
+from .ome_zarr_layout import Layout
 from .room import check_target
 
 if TYPE_CHECKING:
@@ -56,23 +56,19 @@ class OmeZarrImage:
         rgb: bool = False,
         version: str = DEFAULT_VERSION,
     ) -> None:
-        self.path, self.version = path, version
+        self.path = path
         self.shape, self.dtype, self.ndim = tuple(shape), np.dtype(dtype), len(shape)
         check_version(version)
         check_target(path, math.prod(self.shape) * self.dtype.itemsize)
-        self.axes = axes.with_channel() if rgb else axes
-        if len(set(self.axes.letters)) < len(self.axes.letters):
-            raise ImageError("OME-Zarr can't hold an image that has both channels and RGB samples.")
-        # OME-Zarr prescribes the order of the axes.
-        self.order = sorted(range(self.ndim), key=lambda axis: LETTERS.index(self.axes.letters[axis]))
+        self.layout = Layout(self.shape, self.dtype.name, axes, rgb, version)
         # Its own, for another run may be writing to the same name.
         self.partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         self.scratch: np.memmap | None = None
         self.levels: list[zarr.Array[Any]] = []
         try:
             self.group = new_group(self.partial, version)
-            letters = self.axes.in_order(self.order).letters
-            for i, level in enumerate(level_shapes(tuple(self.shape[axis] for axis in self.order), rgb=False)):
+            letters = self.layout.axes_on_disk.letters
+            for i, level in enumerate(self.layout.levels):
                 self.levels.append(new_level(self.group, str(i), level, self.dtype, letters))
         except BaseException:
             self.discard()
@@ -95,7 +91,8 @@ class OmeZarrImage:
         """Return an index in the order on disk, and which of the image's axes are left under it, in that order."""
         index = index if isinstance(index, tuple) else (index,)
         filled = (*index, *(slice(None),) * (len(self.shape) - len(index)))
-        return tuple(filled[axis] for axis in self.order), [a for a in self.order if isinstance(filled[a], slice)]
+        order = self.layout.order
+        return tuple(filled[axis] for axis in order), [axis for axis in order if isinstance(filled[axis], slice)]
 
     def planes_in_files(self) -> np.memmap:
         """Return an array in a scratch file beside the image, for planes that don't fit into memory; `finish` moves it."""
@@ -129,9 +126,7 @@ class OmeZarrImage:
         self._take_scratch(cancel)
         for finer, coarser in zip(self.levels, self.levels[1:], strict=False):
             fill_level(finer, coarser, rgb=False, cancel=cancel)
-        channels = self.shape[self.axes.letters.index("c")] if "c" in self.axes.letters else 1
-        axes, levels = self.axes.in_order(self.order), len(self.levels)
-        self.group.attrs.update(attributes_of(axes, levels, channels, name, self.version, look, record))
+        self.group.attrs.update(self.layout.attributes(name, look, record))
         check_target(self.path)
         self.partial.replace(self.path)
 
@@ -139,7 +134,7 @@ class OmeZarrImage:
         """Move what was written to the scratch file into the image."""
         if self.scratch is None:
             return
-        rows = self.axes.letters.index("y")
+        rows = self.layout.axes.letters.index("y")
         for index in np.ndindex(*self.shape[:rows]):
             for top in range(0, self.shape[rows], CHUNK):
                 stop_if_asked(cancel)
@@ -168,6 +163,6 @@ class OmeZarrImage:
         """Return the levels of the finished image as dask arrays, with the axes as they came in."""
         import dask.array as da
 
-        back = tuple(int(axis) for axis in np.argsort(self.order))
+        back = tuple(int(axis) for axis in np.argsort(self.layout.order))
         from_zarr: Any = da.from_zarr  # which has no types
         return [from_zarr(str(self.path), component=str(i)).transpose(back) for i in range(len(self.levels))]
