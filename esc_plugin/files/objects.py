@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,16 @@ class Objects:
 
     def keys(self, folder: str) -> set[str]:
         """Return the keys of all objects below a folder, without the folder's name."""
-        prefix = f"{self.root}/{folder}/"
-        return {path.removeprefix(prefix) for path in self.fs.find(prefix)}
+        if self.local is None:
+            prefix = f"{self.root}/{folder}/"
+            return {path.removeprefix(prefix) for path in self.fs.find(prefix)}
+        # fsspec leaves out what it can't read here.
+        top = self.local / folder
+        return {
+            (Path(where) / name).relative_to(top).as_posix()
+            for where, _, names in os.walk(top, onerror=_unless_gone)
+            for name in names
+        }
 
     def remove(self, key: str) -> None:
         """Remove an object, or a folder with all that is in it; what isn't there is no error."""
@@ -83,3 +92,8 @@ class Objects:
         """Remove what writers left that were killed while they wrote; call it when nobody writes."""
         for path in self.local.rglob(".esc-*") if self.local else ():
             path.unlink(missing_ok=True)
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -133,7 +133,7 @@ class ShardedImage:
             finished = _is_finished(objects)
         if finished:
             raise ImageError(f"{str(target)!r} is finished; nothing more can be written to it.")
-        if begun is None:
+        if begun is None or begun == CLEARING:
             raise ImageError(f"nobody has begun an image at {str(target)!r}.")
         with _told(f"can't read {str(target)!r}"):
             image = cls(target, Grid.from_json(begun["grid"]), job)
@@ -141,18 +141,19 @@ class ShardedImage:
         return image
 
     def _begin(self, overwrite: bool) -> None:
-        begun = _json(self.objects, JOB)
+        # In this order: others who begin it now write the job first, and who finishes it removes the job last.
+        names, begun = self.objects.names() - {OURS}, _json(self.objects, JOB)
         finished = begun != CLEARING and _is_finished(self.objects)
         if finished:
             self.objects.remove(OURS)  # for whoever finished it may have been killed before that
         if finished or begun != self._about:
-            self._make_room(begun, finished, overwrite)
+            self._make_room(names, begun, finished, overwrite)
             self.objects.write(JOB, json.dumps(self._about).encode())
         for key, content in self._metadata().items():
             if not self.objects.exists(key):
                 self.objects.write(key, content)
 
-    def _make_room(self, begun: Any, finished: bool, overwrite: bool) -> None:
+    def _make_room(self, names: set[str], begun: Any, finished: bool, overwrite: bool) -> None:
         """Remove what is there if that was agreed upon, or refuse to."""
         if begun == CLEARING or (overwrite and (finished or begun)):
             self._clear()
@@ -160,7 +161,7 @@ class ShardedImage:
             raise ImageError(f"{self.target!r} is there already; choose another name, or replace it with --overwrite.")
         elif begun:
             self._refuse_another(begun)
-        elif self.objects.names() - {OURS}:
+        elif names:
             raise ImageError(f"{self.target!r} is there already, and no image of this program; choose another name.")
         elif self.objects.local:
             check_folder(self.objects.local)
