@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esc_plugin import Cancelled, ImageError
-from esc_plugin.arrays.pyramid import fill_level
+from esc_plugin.arrays.pyramid import fill_level, halved
 from esc_plugin.files.ngff import Look
 from esc_plugin.files.ome_axes import Axes
 
@@ -151,6 +151,12 @@ def test_parts_are_a_partition(n: int, height: int, width: int) -> None:
     for block in store.blocks():
         covered[(*block.plane, *block.slices)] += 1
     assert (covered == 1).all()
+
+
+def test_a_part_has_the_means_of_the_whole() -> None:
+    plane = pixels(28, 66, 3, dtype="float64")
+    np.testing.assert_array_equal(halved(plane[:, :16]), halved(plane)[:, :8])
+    np.testing.assert_array_equal(halved(plane[..., 1]), halved(plane)[..., 1])
 
 
 @pytest.mark.parametrize(("i", "n"), [(0, 3), (4, 3), (1, 0), (-1, 3)])

@@ -50,7 +50,10 @@ def halved(plane: np.ndarray) -> np.ndarray:
     plane = np.repeat(plane, 2, axis=1) if plane.shape[1] == 1 else plane
     height, width = plane.shape[0] // 2, plane.shape[1] // 2
     blocks = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2, *plane.shape[2:])
-    means: np.ndarray = blocks.mean((1, 3), dtype=np.float64 if plane.dtype.itemsize > 2 else np.float32)
+    kind = np.float64 if plane.dtype.itemsize > 2 else np.float32
+    # In this order for a plane of any size, so that a part has the means of the whole; `mean` has another one by size.
+    above, below = (np.add(blocks[:, i, :, 0], blocks[:, i, :, 1], dtype=kind) for i in (0, 1))
+    means: np.ndarray = (above + below) / 4
     return (means if plane.dtype.kind == "f" else np.rint(means)).astype(plane.dtype)
 
 
