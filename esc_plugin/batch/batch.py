@@ -15,14 +15,15 @@ from ..disk import check_free, identities
 from ..errors import Cancelled, EscError, ImageError
 from ..files import Picture, check_target, empty_array, read_picture, write_picture
 from ..files.picture import MAX_PIXELS
-from ..progress import Progress, part_of
+from ..progress import Progress, part_of, share_of
 from .jobs import Job, Wish
 from .record import record_of_result
 from .refused import refusals
 
 if TYPE_CHECKING:  # with torch, which the checks before it do without
     from ..progress import Cancel
-    from ..upscaler import Upscaler
+    from ..survey import Survey
+    from ..upscaler import Span, Upscaler
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,9 @@ class Batch:
         A file that claims to have more is refused.
     overwrite, skip_existing : bool
         What to do about a target that exists; by default it is an error. What a run reads is never replaced by it.
+    region, survey, sampled : optional
+        The part of each result that is wanted, what is known of the whole image, and from how many pixels of a plane to
+        estimate that, see `Upscaler`. What isn't asked for with a survey is as it was when the survey was made.
     """
 
     upscaler: Upscaler
@@ -70,6 +74,9 @@ class Batch:
     max_pixels: int = MAX_PIXELS
     overwrite: bool = False
     skip_existing: bool = False
+    region: Span | None = None
+    survey: Survey | None = None
+    sampled: int | None = None
 
     def run(
         self,
@@ -141,24 +148,48 @@ class Batch:
         Its pixels have the axes of the picture, (TZCYX) for example, and another Y and X. What the target can't hold is an
         error before the work.
         """
-        options, pixels, upscaler = dict(self.options), picture.pixels, self.upscaler
+        options, pixels, upscaler, survey = dict(self.options), picture.pixels, self.upscaler, self.survey
         layout = layout_of(pixels, options.pop("axes", None) or picture.axes)
         picture.axes = layout.axes
         size = self.wish.size(layout.height, layout.width, upscaler.model.scale)
-        shape = layout.resized(*size)
+        if survey:
+            options, size = _as_surveyed(options, survey), survey.request.target if self.wish == Wish() else size
+        from ..upscaler import checked_region
+
+        part = checked_region(self.region, size)
+        shape = layout.resized(part.height, part.width) if part else layout.resized(*size)
         check_target(job.target, picture, shape)
         _make_folder(job.target.parent)
         out = empty_array(shape, pixels.dtype.newbyteorder("="), self._host_limit())
-        levels = measure_levels(pixels, layout, options.pop("intensity", "auto"), options.get("nan", "error"), cancel)
-        given = options | {"axes": layout.axes, "size": size, "intensity": levels, "out": out}
-        upscaler(pixels, progress=progress, cancel=cancel, **given)
-        result = picture.enlarged(out)
+        given = options | {"axes": layout.axes, "size": size}
+        if not survey and (part or self.sampled):
+            survey = upscaler.survey(
+                pixels, pixels=self.sampled, progress=share_of(progress, 0, 0.5), cancel=cancel, **given
+            )
+            progress = share_of(progress, 0.5, 1)
+        if survey:
+            levels = survey.levels_of(out.dtype)
+        else:
+            levels = measure_levels(pixels, layout, options.get("intensity", "auto"), options.get("nan", "error"), cancel)
+            given["intensity"] = levels
+        upscaler(pixels, region=self.region, survey=survey, out=out, progress=progress, cancel=cancel, **given)
+        result = picture.enlarged(out, size)
+        options.pop("intensity", None)
+        if survey:
+            options |= {"survey": survey.digest, "survey_method": survey.method, "region": self.region}
         result.provenance = record_of_result(upscaler, pixels, size, levels, options, job.source.name)
         return result
 
     def _host_limit(self) -> int | None:
         """Return the bytes that results in host memory must leave room in, or None for all that is free."""
         return self.upscaler.memory_limit if self.upscaler.device.type == "cpu" else None
+
+
+def _as_surveyed(options: dict[str, Any], survey: Survey) -> dict[str, Any]:
+    """Return options, those that weren't given as they were when the survey was made."""
+    usual = {"intensity": "auto", "nan": "error", "alpha": "network", "linear_light": False, "consistency": False}
+    asked = {name: value for name, value in options.items() if value != usual.get(name)}
+    return {name: getattr(survey.request, name) for name in usual} | asked
 
 
 def _make_folder(folder: Path) -> None:

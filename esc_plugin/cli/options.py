@@ -122,6 +122,30 @@ Memory = Annotated[
     int | None,
     typer.Option(parser=parse_bytes, metavar="SIZE", help="Most memory to use, such as 4GB. The result is the same."),
 ]
+Scale = Annotated[float | None, typer.Option("-s", "--scale", help="Any factor; by default the model's.")]
+Width = Annotated[int | None, typer.Option(help="Width of the result in pixels.")]
+Height = Annotated[int | None, typer.Option(help="Height of the result in pixels.")]
+Fit = Annotated[str | None, typer.Option(help="Largest result inside a box, such as 3840x2160.")]
+Intensity = Annotated[
+    str, typer.Option(help="What the network sees as black and white: auto, range, minmax, percentile, or LOW,HIGH.")
+]
+Nan = Annotated[str, typer.Option(callback=one_of("error", "keep"), help="NaN and infinity: error, or keep.")]
+Alpha = Annotated[
+    str, typer.Option(callback=one_of("network", "lanczos"), help="What upscales transparency: network or lanczos.")
+]
+LinearLight = Annotated[bool, typer.Option("--linear-light", help="Shrink to the target in linear light.")]
+Consistency = Annotated[bool, typer.Option("--consistency", help="Keep the averages over each input pixel.")]
+#: A heading in the help, for what only large images need.
+LARGE = "Large images"
+Sampled = Annotated[
+    int | None,
+    typer.Option(
+        callback=within(1, 10**12),
+        metavar="PIXELS",
+        rich_help_panel=LARGE,
+        help="Estimate the survey from so many pixels of each plane, where an exact one can't be had.",
+    ),
+]
 ImageFile = Annotated[Path, typer.Argument(callback=usable, help="Image file.", metavar="IMAGE")]
 Axes = Annotated[str | None, typer.Option(help="Letters of a stack's axes, such as TZCYX; by default the file's.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist, but no input.")]

@@ -61,3 +61,18 @@ def parse_place(text: str) -> tuple[int, int]:
     except ValueError:
         raise EscError(f"can't read {quoted(text)} as a pixel; write X,Y, such as 120,80.") from None
     return column, row
+
+
+def parse_region(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Read "Y0:Y1,X0:X1": rows and columns of the result, ends excluded.
+
+    Raises
+    ------
+    EscError
+        If it is no such thing.
+    """
+    try:
+        (top, bottom), (left, right) = ((int(n) for n in part.split(":")) for part in text.split(","))
+    except ValueError:
+        raise EscError(f"can't read {quoted(text)} as a region; write rows and columns, such as 0:1000,500:1500.") from None
+    return (top, bottom), (left, right)

@@ -14,6 +14,7 @@ from ..errors import EscError
 from .measure import check, compare, evaluate
 from .models import convert, info, models, publish
 from .study import export, inspect
+from .survey import survey
 from .terminal import complain, errors, shown_warnings
 from .train import finetune, train
 from .upscale import upscale
@@ -24,7 +25,7 @@ INTERNAL = 70
 CANCELLED = 130
 
 #: In the order of ``esc-sr --help``.
-COMMANDS = (upscale, check, compare, evaluate, models, info, convert, publish, train, finetune, export, inspect)
+COMMANDS = (upscale, survey, check, compare, evaluate, models, info, convert, publish, train, finetune, export, inspect)
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from ..errors import EscError, ImageError
 from . import options as opt
 from .models import open_model
-from .parse import parse_intensity, parse_wish
+from .parse import parse_intensity, parse_region, parse_wish
 from .plan import show_plans
 from .report import Report
 from .terminal import complain, progress_bar
@@ -18,6 +19,7 @@ from .terminal import complain, progress_bar
 if TYPE_CHECKING:  # torch takes a second to import; commands that need it import what they use
     from ..batch.batch import Batch
     from ..batch.jobs import Job, Wish
+    from ..survey import Survey
     from ..upscaler import Upscaler
 
 
@@ -34,10 +36,10 @@ def upscale(
     ] = None,
     model: opt.ModelOption = None,
     window_size: opt.WindowSize = None,
-    scale: Annotated[float | None, typer.Option("-s", "--scale", help="Any factor; by default the model's.")] = None,
-    width: Annotated[int | None, typer.Option(help="Width of the result in pixels.")] = None,
-    height: Annotated[int | None, typer.Option(help="Height of the result in pixels.")] = None,
-    fit: Annotated[str | None, typer.Option(help="Largest result inside a box, such as 3840x2160.")] = None,
+    scale: opt.Scale = None,
+    width: opt.Width = None,
+    height: opt.Height = None,
+    fit: opt.Fit = None,
     form: Annotated[str | None, typer.Option("--format", help="png, jpg, webp, avif, tif; by default the image's.")] = None,
     quality: Annotated[
         int | None, typer.Option(callback=opt.within(1, 100), help="Of JPEG, WebP and AVIF, 1 to 100.")
@@ -48,25 +50,27 @@ def upscale(
         bool, typer.Option("--include-results", help="Results of earlier runs in folders too.")
     ] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders inside folders too.")] = False,
-    intensity: Annotated[
-        str, typer.Option(help="What the network sees as black and white: auto, range, minmax, percentile, or LOW,HIGH.")
-    ] = "auto",
-    nan: Annotated[
-        str, typer.Option(callback=opt.one_of("error", "keep"), help="NaN and infinity: error, or keep.")
-    ] = "error",
-    alpha: Annotated[
-        str,
-        typer.Option(callback=opt.one_of("network", "lanczos"), help="What upscales transparency: network or lanczos."),
-    ] = "network",
+    intensity: opt.Intensity = "auto",
+    nan: opt.Nan = "error",
+    alpha: opt.Alpha = "network",
     axes: opt.Axes = None,
-    linear_light: Annotated[bool, typer.Option("--linear-light", help="Shrink to the target in linear light.")] = False,
-    consistency: Annotated[bool, typer.Option("--consistency", help="Keep the averages over each input pixel.")] = False,
+    linear_light: opt.LinearLight = False,
+    consistency: opt.Consistency = False,
     megapixels: Annotated[
         float, typer.Option("--max-megapixels", callback=opt.within(1e-6, 1e9), help="Refuse files that claim more.")
     ] = 500,
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     memory: opt.Memory = None,
+    region: Annotated[
+        str | None,
+        typer.Option(metavar="Y0:Y1,X0:X1", rich_help_panel=opt.LARGE, help="Only these rows and columns of the result."),
+    ] = None,
+    survey: Annotated[
+        Path | None,
+        typer.Option(callback=opt.usable, rich_help_panel=opt.LARGE, help="What `esc-sr survey` wrote for this image."),
+    ] = None,
+    sampled: opt.Sampled = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only show how the memory would be used.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say how each result was made.")] = False,
 ) -> None:
@@ -80,7 +84,8 @@ def upscale(
     # All that can be known without torch comes first: it takes longer to start than to say that there is no file.
     wish, levels = parse_wish(scale, width, height, fit), parse_intensity(intensity)
     check_intensity(levels)
-    source = default_model(wish) if model is None else model
+    part, known_survey = parse_region(region) if region else None, read_survey(survey, images)
+    source = model or (known_survey.model if known_survey else default_model(wish))
     found, known = find_images(images, recursive), look_up(source)
     suffix = f".{form.lower().lstrip('.')}" if form else None
 
@@ -109,7 +114,8 @@ def upscale(
         "linear_light": linear_light,
         "consistency": consistency,
     }
-    batch = Batch(loaded, wish, options, quality, round(megapixels * 1e6), overwrite, skip_existing)
+    pixels = round(megapixels * 1e6)
+    batch = Batch(loaded, wish, options, quality, pixels, overwrite, skip_existing, part, known_survey, sampled)
     targets = {job.source: job for job in jobs_for(loaded.model.name, loaded.model.scale)}
     ready = [targets[job.source] for job in ready]
     if plan:
@@ -117,6 +123,17 @@ def upscale(
     else:
         run_batch(batch, ready, report)
     sys.exit(report.finish())
+
+
+def read_survey(path: Path | None, images: list[str]) -> Survey | None:
+    """Read a survey, which serves one image."""
+    if path is None:
+        return None
+    if len(images) > 1:
+        raise ImageError(f"a survey serves one image; {len(images)} are named.")
+    from ..survey import Survey
+
+    return Survey.load(path)
 
 
 def default_model(wish: Wish) -> str:

@@ -79,11 +79,17 @@ class Picture:
         """XMP as it is written: with the record of how the image was made."""
         return packets.with_record(self.xmp, self.provenance)
 
-    def enlarged(self, pixels: Any) -> Picture:
-        """Return the same picture with other pixels: physical sizes follow, resolutions for print stay."""
+    def enlarged(self, pixels: Any, size: tuple[int, int] | None = None) -> Picture:
+        """Return the same picture with other pixels: physical sizes follow, resolutions for print stay.
+
+        Parameters
+        ----------
+        size : tuple of int, optional
+            Height and width of the whole result, if `pixels` are a region of it.
+        """
         picture = replace(self, pixels=pixels)
         if self.tiff is not None:
-            (height, width), (h, w) = picture.size, self.size
+            (height, width), (h, w) = size or picture.size, self.size
             picture.tiff = self.tiff.enlarged(height / h, width / w)
             if self.dpi:
                 picture.dpi = self.dpi[0] * width / w, self.dpi[1] * height / h

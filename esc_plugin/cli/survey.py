@@ -1,0 +1,67 @@
+"""The command that finds out what regions of a result must know of the whole: ``esc-sr survey``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as opt
+from .parse import parse_intensity, parse_wish
+from .terminal import plain, progress_bar, say
+from .upscale import default_model, load_upscaler
+
+
+def survey(
+    image: opt.ImageFile,
+    output: Annotated[Path, typer.Option("-o", "--output", callback=opt.usable, help="File to write.")] = Path(
+        "survey.json"
+    ),
+    model: opt.ModelOption = None,
+    window_size: opt.WindowSize = None,
+    scale: opt.Scale = None,
+    width: opt.Width = None,
+    height: opt.Height = None,
+    fit: opt.Fit = None,
+    intensity: opt.Intensity = "auto",
+    nan: opt.Nan = "error",
+    alpha: opt.Alpha = "network",
+    axes: opt.Axes = None,
+    linear_light: opt.LinearLight = False,
+    consistency: opt.Consistency = False,
+    sampled: opt.Sampled = None,
+    overwrite: opt.Overwrite = False,
+    device: opt.Device = "auto",
+    precision: opt.Precision = "auto",
+    memory: opt.Memory = None,
+) -> None:
+    """Look at a whole image once, so that any region of its result can be made on its own, anywhere."""
+    from ..arrays.layout import layout_of
+    from ..batch.checks import check_intensity, check_source
+
+    wish, levels = parse_wish(scale, width, height, fit), parse_intensity(intensity)
+    check_intensity(levels)
+    check_source(image)
+    opt.check_output(output, (".json",), image, overwrite=overwrite)
+
+    from ..files import read_picture
+
+    picture = read_picture(image)
+    layout = layout_of(picture.pixels, axes or picture.axes)
+    upscaler = load_upscaler(model or default_model(wish), window_size, device, precision, memory)
+    with progress_bar(image.name) as progress:
+        found = upscaler.survey(
+            picture.pixels,
+            axes=layout.axes,
+            size=wish.size(layout.height, layout.width, upscaler.model.scale),
+            intensity=levels,
+            nan=nan,
+            alpha=alpha,
+            linear_light=linear_light,
+            consistency=consistency,
+            pixels=sampled,
+            progress=progress,
+        )
+    found.save(output)
+    say(f"{plain(image)} -> {plain(output)}  {found.method}, {len(found.planes):,} planes, {found.digest[:12]}")
