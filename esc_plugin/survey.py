@@ -208,8 +208,10 @@ class Survey:
         """
         try:
             return cls.from_json(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ImageError(f"can't read the survey {str(path)!r}: {getattr(error, 'strerror', None) or error}.") from None
+        except OSError as error:
+            raise ImageError(f"can't read the survey {str(path)!r}: {error.strerror or error}.") from None
+        except UnicodeDecodeError:
+            raise ImageError(f"{str(path)!r} is no survey: it isn't text.") from None
         except ImageError as error:
             raise ImageError(f"{str(path)!r}: {error}") from None
 
