@@ -15,10 +15,12 @@ import numpy as np
 
 from ..errors import ImageError
 from ..progress import stop_if_asked
-from .layout import Layout, layout_of
+from .layout import Index, Layout, layout_of
 
 #: Output values that are corrected at a time.
 BAND_VALUES = 2**19
+#: Values of an upscaled plane that are compared at a time.
+READ_VALUES = 2**25
 #: Halvings of the interval that holds a block's correction; float64 has no more bits.
 HALVINGS = 60
 
@@ -52,7 +54,7 @@ def check_agreement(image: Any, upscaled: Any, axes: str | None = None) -> list[
     Parameters
     ----------
     image, upscaled : array
-        The same axes and entries, but for Y and X.
+        The same axes and entries, but for Y and X. They are read some rows at a time, so they may be larger than memory.
     axes : str, optional
         See `esc_plugin.arrays.layout.layout_of`.
 
@@ -64,15 +66,12 @@ def check_agreement(image: Any, upscaled: Any, axes: str | None = None) -> list[
     layout, large = _layouts(image, upscaled, axes)
     channel = "C" if "C" in layout.axes else "S"
     found: dict[int, _Tally] = {}
-    for index in layout.planes():
-        plane, other = layout.plane(image, index), large.plane(upscaled, index)
+    for index, _, plane, differs in _bands(layout, image, large, upscaled):
         if channel == "C" or plane.ndim == 2:
-            place = int(index[layout.axes.index("C")]) if channel == "C" else 0  # type: ignore[arg-type]
-            found.setdefault(place, _Tally()).add(plane, excess(plane, other))
+            found.setdefault(layout.channel(index), _Tally()).add(plane, differs)
             continue
         for sample in range(plane.shape[2]):
-            values = plane[..., sample]
-            found.setdefault(sample, _Tally()).add(values, excess(values, other[..., sample]))
+            found.setdefault(sample, _Tally()).add(plane[..., sample], differs[..., sample])
     return [tally.result(place) for place, tally in sorted(found.items())]
 
 
@@ -82,7 +81,7 @@ def difference(image: Any, upscaled: Any, axes: str | None = None) -> tuple[np.n
     Parameters
     ----------
     image, upscaled, axes
-        See `check_agreement`. They are read plane by plane.
+        See `check_agreement`.
 
     Returns
     -------
@@ -101,17 +100,35 @@ def difference(image: Any, upscaled: Any, axes: str | None = None) -> tuple[np.n
     flat = Layout(tuple(layout.shape[axis] for axis in kept), layout.axes.replace("S", ""))
     out, tally = np.empty(flat.shape, np.float32), _Tally()
     colours = layout.samples - layout.alpha
-    for index, place in zip(layout.planes(), flat.planes(), strict=True):
-        plane = layout.plane(image, index)
-        differs = excess(plane, large.plane(upscaled, index))
+    for index, rows, plane, differs in _bands(layout, image, large, upscaled):
         tally.add(plane, differs)
-        flat.plane(out, place)[...] = -differs if differs.ndim == 2 else -differs[..., :colours].mean(-1)
+        place = tuple(index[axis] for axis in kept)
+        flat.plane(out, place)[rows] = -differs if differs.ndim == 2 else -differs[..., :colours].mean(-1)
     return out, tally.result(0)
 
 
-def excess(plane: np.ndarray, upscaled: np.ndarray) -> np.ndarray:
-    """Return the averages of an upscaled plane (Y, X[, S]) minus the plane itself, in float64."""
-    return average(upscaled, plane.shape[:2]) - plane.astype(np.float64)
+def _bands(
+    layout: Layout, image: Any, large: Layout, upscaled: Any
+) -> Iterator[tuple[Index, slice, np.ndarray, np.ndarray]]:
+    """Yield some rows of each plane (Y, X[, S]), and the averages of the upscaled ones minus these, in float64.
+
+    Before them come the index of the plane and which rows of it they are.
+    """
+    height, width, tall = layout.height, layout.width, large.height
+    values = -(-tall // height) * large.width * layout.samples
+    for index in layout.planes():
+        for top, bottom in _rows(height, values, READ_VALUES):
+            above, below = top * tall // height, -(-bottom * tall // height)
+            plane = layout.plane(image, _with_rows(layout, index, top, bottom))
+            other = large.plane(upscaled, _with_rows(large, index, above, below))
+            averages = _average_axis(other, (top, bottom), height, tall, 0)
+            averages = _average_axis(averages, (0, width), width, large.width, 1)
+            yield index, slice(top, bottom), plane, averages - plane.astype(np.float64)
+
+
+def _with_rows(layout: Layout, index: Index, top: int, bottom: int) -> Index:
+    """Return the index of some rows of a plane."""
+    return tuple(slice(top, bottom) if letter == "Y" else i for letter, i in zip(layout.axes, index, strict=True))
 
 
 def _layouts(image: Any, upscaled: Any, axes: str | None) -> tuple[Layout, Layout]:
@@ -160,21 +177,24 @@ def average(plane: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
     A pixel that lies under two coarse ones counts for both by its share.
     """
-    return _average_axis(_average_axis(plane, size[0], 0), size[1], 1)
+    for axis, (count, length) in enumerate(zip(size, plane.shape, strict=False)):
+        plane = _average_axis(plane, (0, count), count, length, axis)
+    return plane
 
 
-def _average_axis(values: np.ndarray, count: int, axis: int) -> np.ndarray:
-    length = values.shape[axis]
+def _average_axis(values: np.ndarray, part: tuple[int, int], count: int, length: int, axis: int) -> np.ndarray:
+    """Average along an axis of `length` pixels over `count` ones, or part of them, under which `values` lie."""
     values = np.moveaxis(values, axis, 0)
+    first, last = part
     if length % count == 0:
         # Sum before the division: exact for integers.
-        blocks = values.reshape(count, length // count, *values.shape[1:])
+        blocks = values.reshape(last - first, length // count, *values.shape[1:])
         return np.moveaxis(blocks.sum(1, dtype=np.float64) / (length // count), 0, axis)
-    edges = np.arange(count + 1) * (length / count)
-    whole = np.minimum(edges.astype(int), length - 1)
-    part = (edges - whole).reshape(-1, *[1] * (values.ndim - 1))
+    edges = np.arange(first, last + 1) * (length / count) - first * length // count
+    whole = np.minimum(edges.astype(int), len(values) - 1)
+    share = (edges - whole).reshape(-1, *[1] * (values.ndim - 1))
     total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, 0, dtype=np.float64)])
-    integral = total[whole] + part * values[whole]
+    integral = total[whole] + share * values[whole]
     return np.moveaxis(np.diff(integral, axis=0) * (count / length), 0, axis)
 
 
@@ -216,8 +236,8 @@ def project(upscaled: np.ndarray, plane: np.ndarray, cancel: Callable[[], bool] 
         upscaled[top * fy : bottom * fy] = blocks.reshape(large.shape)
 
 
-def _rows(height: int, values: int) -> Iterator[tuple[int, int]]:
-    step = max(BAND_VALUES // values, 1)
+def _rows(height: int, values: int, most: int = BAND_VALUES) -> Iterator[tuple[int, int]]:
+    step = max(most // values, 1)
     for top in range(0, height, step):
         yield top, min(top + step, height)
 

@@ -12,6 +12,8 @@ import numpy as np
 from ..arrays.layout import layout_of
 from ..arrays.levels import measure_levels
 from ..errors import ImageError
+from ..files import read_picture
+from ..files.address import Url
 from ..files.formats import recognised, suffixes_where, unlike_any, written_as
 from ..texts import check_path
 from .jobs import Job
@@ -28,10 +30,17 @@ def check_exact(jobs: Sequence[Job]) -> None:
             )
 
 
-def check_source(path: Path) -> None:
-    """Raise an `ImageError` unless there is a file that starts like an image; nothing is decoded."""
+def check_source(path: Path | Url) -> None:
+    """Raise an `ImageError` unless there is a file that starts like an image; nothing is decoded.
+
+    Of Zarr, which may be behind an address, it is looked at what it says of itself.
+    """
     try:
-        check_path(path)
+        if isinstance(path, Path):
+            check_path(path)
+        if isinstance(path, Url) or path.is_dir():
+            read_picture(path, lazy=True)
+            return
         if not stat.S_ISREG(path.stat().st_mode):
             raise ImageError(f"{str(path)!r} is no file.")
         found = recognised(path)

@@ -4,38 +4,45 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ImageError
 from ..files import read_provenance
+from ..files.address import Url, place_of
 from ..files.formats import readable_suffixes
+from ..files.zarr_format import is_zarr
 from ..provenance import is_record
 
 
 class FoundImage(NamedTuple):
-    """An image: where it is, its folder relative to the folder that was named, and whether a search met it."""
+    """An image: where it is, its folder relative to the folder that was named, and whether a search met it.
 
-    path: Path
+    It may be a folder that holds Zarr, or an address.
+    """
+
+    path: Path | Url
     inside: Path = Path()
     searched: bool = False
 
 
-def find_images(named: Sequence[str | Path], recursive: bool = False) -> list[FoundImage]:
-    """Expand folders and patterns; a file stands for itself, and each is there once.
+def find_images(named: Sequence[str | Path | Url], recursive: bool = False) -> list[FoundImage]:
+    """Expand folders and patterns; a file, a Zarr folder and an address stand for themselves, and each is there once.
 
     Raises
     ------
     ImageError
         If something named isn't there, or holds no images.
     """
-    found: dict[Path, FoundImage] = {}
+    found: dict[Path | Url, FoundImage] = {}
     for name in named:
-        path = Path(name)
+        path = place_of(name)
         if not str(name):
             raise ImageError("the name of an image is empty.")
-        if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises for names that are no paths
+        if isinstance(path, Url):
+            found[path] = FoundImage(path)
+        elif os.path.isdir(path) and not is_zarr(path):  # noqa: PTH112  # Path.is_dir raises for names that are no paths
             for p in images_in(path, recursive):
                 found.setdefault(p, FoundImage(p, p.parent.relative_to(path), searched=True))
         elif os.path.exists(path) or not glob.has_magic(str(name)):  # noqa: PTH110
@@ -60,7 +67,7 @@ def find_originals(named: Sequence[str | Path], recursive: bool = True) -> list[
     """
     found: list[Path] = []
     for path in map(Path, named):
-        if path.is_file():
+        if path.is_file() or is_zarr(path):
             found.append(path)
             continue
         if not path.is_dir():
@@ -74,17 +81,28 @@ def find_originals(named: Sequence[str | Path], recursive: bool = True) -> list[
 
 
 def images_in(folder: Path, recursive: bool) -> list[Path]:
-    """Return the image files of a folder, told by their suffixes; those whose names begin with a point are left out.
+    """Return the images of a folder: files told by their suffixes, and Zarr folders, inside of which nothing is looked for.
+
+    Those whose names begin with a point are left out.
 
     Raises
     ------
     ImageError
         If there are none.
     """
-    inside = sorted(p for p in folder.glob("**/*" if recursive else "*") if _is_image(p))
+    inside = sorted(_images_in(folder, recursive))
     if not inside:
         raise ImageError(f"there are no images in the folder {str(folder)!r}.")
     return inside
+
+
+def _images_in(folder: Path, recursive: bool) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        here = Path(place)
+        zarrs = {name for name in folders if is_zarr(here / name)}
+        yield from (here / name for name in zarrs if not name.startswith("."))
+        yield from (here / name for name in files if _is_image(here / name))
+        folders[:] = [name for name in folders if recursive and name not in zarrs]
 
 
 def _is_image(path: Path) -> bool:
@@ -93,7 +111,10 @@ def _is_image(path: Path) -> bool:
 
 def _matches(pattern: str) -> list[Path]:
     names = glob.glob(pattern, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute patterns
-    matches = sorted(p for p in map(Path, names) if p.is_file())
-    if not matches:
+    matches = [p for p in map(Path, names) if p.is_file() or is_zarr(p)]
+    zarrs = {p for p in matches if p.is_dir()}
+    # A pattern of all that is below a folder also matches what a Zarr image is made of.
+    whole = sorted(p for p in matches if zarrs.isdisjoint(p.parents))
+    if not whole:
         raise ImageError(f"nothing matches {pattern!r}.")
-    return matches
+    return whole

@@ -17,6 +17,7 @@ from ..files.formats import (
     writable_suffixes,
     written_as,
 )
+from ..files.address import Url
 from .find import FoundImage
 
 #: What a template may name; ``from`` is the image's own suffix, ``ext`` that of the result.
@@ -64,7 +65,7 @@ class Wish:
 class Job:
     """A file, where its result goes, and whether a search met the file, or the user named it."""
 
-    source: Path
+    source: Path | Url
     target: Path
     searched: bool = False
 
@@ -119,7 +120,7 @@ def plan_jobs(
     return jobs
 
 
-def _stem_and_suffix(path: Path, suffix: str | None) -> tuple[str, str]:
+def _stem_and_suffix(path: Path | Url, suffix: str | None) -> tuple[str, str]:
     """Return name and suffix of a result: its image's own, unless another format is asked for or that one isn't written."""
     kept = suffix or (path.suffix if written_as(path) else DEFAULT.suffixes[0])
     stem, inner = (with_suffix(kept) or DEFAULT).split_stem(path.stem)

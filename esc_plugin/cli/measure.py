@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -20,8 +20,8 @@ FIGURES = (".csv", ".json")
 
 
 def check(
-    image: Annotated[Path, typer.Argument(callback=opt.usable, help="The image before.")],
-    upscaled: Annotated[Path, typer.Argument(callback=opt.usable, help="The image after.")],
+    image: Annotated[Any, typer.Argument(parser=opt.place, metavar="IMAGE", help="The image before.")],
+    upscaled: Annotated[Any, typer.Argument(parser=opt.place, metavar="UPSCALED", help="The image after.")],
     axes: opt.Axes = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -32,7 +32,7 @@ def check(
 
     for path in (image, upscaled):
         check_source(path)
-    before, after = read_picture(image), read_picture(upscaled)
+    before, after = read_picture(image, lazy=True), read_picture(upscaled, lazy=True)
     found = check_agreement(before.pixels, after.pixels, axes or before.axes)
     if as_json:
         print(json.dumps([asdict(entry) for entry in found]))
@@ -46,7 +46,7 @@ def check(
 
 
 def compare(
-    image: opt.ImageFile,
+    image: Annotated[Any, typer.Argument(parser=opt.place, metavar="IMAGE", help="Image file or Zarr folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", callback=opt.usable, help="Picture to write.")] = Path(
         "comparison.png"
     ),
@@ -72,13 +72,13 @@ def compare(
     source = f"esc-nano-x{scale}" if model is None else model
     look_up(source)
 
-    from ..files import read_picture
     from ..measure.compare import Detail, comparison, write_comparison
+    from ..measure.photo import read_photo
     from ..upscaler import Upscaler
 
     upscaler = Upscaler(open_model(source, window_size=window_size))
     sheet = comparison(
-        read_picture(image).pixels,
+        read_photo(image),
         upscaler,
         detail=None if detail is None else Detail.parse(detail),
         reduce=reduce,

@@ -50,6 +50,14 @@ def usable(value: Any) -> Any:
     return value
 
 
+def place(value: str) -> Any:
+    """Return the path or the address that an argument names; a path is checked."""
+    from ..files.address import place_of
+
+    found = place_of(value)
+    return usable(found) if isinstance(found, Path) else found
+
+
 def known_device(value: str) -> str:
     """Check the name of a device; whether it is there only torch can tell."""
     if not DEVICE.fullmatch(value):

@@ -17,7 +17,7 @@ from .tiff_notes import Piece
 #: Pixels a side of what is tried.
 TRIAL_SIDE = 16
 #: What an image can do without: the fields of a picture; those of its TIFF are named by `TiffNotes.pieces`.
-DECORATION = ("icc", "xmp", "provenance", "exif", "iptc", "dpi", "comment", "chunks")
+DECORATION = ("icc", "xmp", "provenance", "exif", "iptc", "dpi", "comment", "chunks", "ome")
 
 
 def encode(file: IO[bytes], picture: Picture, form: Format, quality: int | None = None) -> None:

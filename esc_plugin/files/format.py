@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -29,7 +28,10 @@ class Format:
     starts : re.Pattern
         Matches the first `HEAD_BYTES` of such a file, whatever the file is called.
     read : callable
-        ``read(path, max_pixels) -> Picture``; raises an `ImageError`, or whatever its decoder raises.
+        ``read(path, max_pixels) -> Picture``, of an address too if the format has such; raises an `ImageError`, or whatever
+        its decoder raises.
+    read_lazily : callable, optional
+        The same, for pixels that are read when they are indexed; `max_pixels` is for what can't be.
     packet : callable
         ``packet(path) -> bytes or None``: the XMP packet, without the image being decoded.
     write : callable, optional
@@ -54,9 +56,10 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     starts: re.Pattern[bytes]
-    read: Callable[[Path, int], Picture]
-    packet: Callable[[Path], bytes | None]
+    read: Callable[[Any, int], Picture]
+    packet: Callable[[Any], bytes | None]
     write: Callable[[IO[bytes], Picture, int | None], None] | None = None
+    read_lazily: Callable[[Any, int], Picture] | None = None
     dtypes: tuple[str, ...] | None = None
     axes: tuple[str, ...] | None = None
     alpha: bool = True
@@ -91,5 +94,6 @@ def carried(picture: Picture) -> list[str]:
         "IPTC": bool(picture.iptc),
         "TIFF metadata": picture.tiff is not None and bool(picture.tiff.metadata),
         "resolution": bool(picture.dpi),
+        "pixel size": picture.ome is not None,
     }
     return [name for name, is_there in found.items() if is_there]

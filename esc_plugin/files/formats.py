@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from .address import Url
 from .avif import AVIF
 from .format import HEAD_BYTES, Format
 from .jpeg import JPEG
@@ -12,6 +13,7 @@ from .png import PNG
 from .stills import BMP, GIF, PPM
 from .tiff import TIFF
 from .webp import WEBP
+from .zarr_format import MARKERS, ZARR, is_zarr
 
 #: A new format is a file with a `Format`, and a place in this list.
 FORMATS: list[Format] = [PNG, JPEG, WEBP, AVIF, TIFF, BMP, GIF, PPM]
@@ -45,20 +47,26 @@ def with_suffix(suffix: str) -> Format | None:
     return next((form for form in FORMATS if form.write and suffix.lower() in form.suffixes), None)
 
 
-def recognised(path: Path) -> Format | None:
+def recognised(path: Path | Url) -> Format | None:
     """Return the format that a file starts like, whatever it is called; ``None`` if it starts like none.
+
+    A folder may be Zarr, and so must be what lies behind an address.
 
     Raises
     ------
     OSError
         If it can't be opened.
     """
+    if isinstance(path, Url) or path.is_dir():
+        return ZARR if is_zarr(path) else None
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     return next((form for form in FORMATS if form.starts.match(head)), None)
 
 
 def unlike_any(path: Path) -> str:
-    """Return the line that tells a user that a file starts like none of the formats."""
+    """Return the line that tells a user that a file starts like none of the formats, or a folder is no image."""
+    if path.is_dir():
+        return f"{str(path)!r} is a folder and no image: it holds none of {', '.join(MARKERS)}."
     names = ", ".join(form.name for form in FORMATS)
     return f"{str(path)!r} is no image that can be read: it starts like none of {names}."

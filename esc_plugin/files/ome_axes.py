@@ -66,6 +66,14 @@ class Axes:
         """Return the axes with channels behind them, which is what OME-Zarr makes of RGB samples."""
         return Axes(f"{self.letters}c", (*self.scale, 1.0), (*self.translate, 0.0), (*self.units, "pixel"))
 
+    def enlarged(self, sy: float, sx: float) -> Axes:
+        """Return the axes of an image with more rows and columns by these factors, which covers the same area."""
+        factors = [{"y": sy, "x": sx}.get(letter, 1.0) for letter in self.letters]
+        scale = tuple(size / factor for size, factor in zip(self.scale, factors, strict=True))
+        # Pixels are centred where the axes say; those that one falls into lie around its centre.
+        about = zip(self.translate, self.scale, scale, strict=True)
+        return Axes(self.letters, scale, tuple(at + (new - old) / 2 for at, old, new in about), self.units)
+
     def in_order(self, order: Sequence[int]) -> Axes:
         """Return the axes transposed, as `numpy.transpose` does it."""
         return Axes(

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ImageError
 from .ome_axes import LENGTHS, TIMES, Axes
+from .ome_notes import OmeNotes
 
 
 def described(axes: Axes, rgb: bool, shape: Sequence[int], name: str) -> dict[str, Any]:
@@ -39,6 +40,28 @@ def described(axes: Axes, rgb: bool, shape: Sequence[int], name: str) -> dict[st
                 positions |= {f"Position{letter}": [start] * planes, f"Position{letter}Unit": [stage] * planes}
     found |= {"Plane": positions} if positions else {}
     return found | ({"Channel": {"Name": [name]}} if "c" not in axes.letters and not rgb else {})
+
+
+def described_again(notes: OmeNotes, letters: str, shape: Sequence[int]) -> dict[str, Any]:
+    """Return what an image says of itself that was read from an OME-Zarr, as tifffile takes it.
+
+    Parameters
+    ----------
+    letters : str
+        Of the axes of `shape`, such as ``"CYX"``; ``"SYX"`` if channels are the colours of one picture.
+    """
+    found = described(notes.axes, False, shape, notes.name) | {"axes": letters}
+    if len(notes.channels) != dict(zip(letters, shape, strict=True)).get("C", 1) or "S" in letters:
+        return found
+    named: dict[str, Any] = {"Name": [channel.label for channel in notes.channels]}
+    if all(channel.color for channel in notes.channels):
+        named["Color"] = [_rgba(channel.color) for channel in notes.channels if channel.color]
+    return found | {"Channel": named}
+
+
+def _rgba(color: tuple[float, float, float]) -> int:
+    """Return a colour as OME-XML has it: 32 bits with a sign."""
+    return int.from_bytes(bytes(round(255 * value) for value in (*color, 1)), "big", signed=True)
 
 
 def resized_ome(text: str, height: int, width: int, sy: float, sx: float) -> tuple[bytes, list[str]]:

@@ -11,11 +11,15 @@ import numpy as np
 
 from ..device import free_host_bytes
 from ..errors import ImageError
+from ..texts import quoted
 from . import xmp as packets
+from .ome_notes import OmeNotes
 from .tiff_notes import TiffNotes
 
 #: A file that claims more pixels than this is refused unless the caller says otherwise: it is damaged or meant to harm.
 MAX_PIXELS = 500_000_000
+#: Of a file system.
+MOST_BYTES = 2**63 - 1
 #: Of the free memory, how much one image may take; a larger result goes into a temporary file.
 SHARE_OF_FREE = 0.25
 
@@ -50,6 +54,8 @@ class Picture:
         packet.
     tiff : TiffNotes, optional
         How a TIFF was written: its kind, metadata, resolution and layout.
+    ome : OmeNotes, optional
+        What an OME-Zarr says of its axes and channels.
     notes : list of str
         What can't be kept, for the user to read.
     """
@@ -67,6 +73,7 @@ class Picture:
     chunks: list[tuple[bytes, bytes]] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
     tiff: TiffNotes | None = None
+    ome: OmeNotes | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -88,8 +95,10 @@ class Picture:
             Height and width of the whole result, if `pixels` are a region of it.
         """
         picture = replace(self, pixels=pixels)
+        (height, width), (h, w) = size or picture.size, self.size
+        if self.ome is not None:
+            picture.ome = self.ome.enlarged(height / h, width / w)
         if self.tiff is not None:
-            (height, width), (h, w) = size or picture.size, self.size
             picture.tiff = self.tiff.enlarged(height / h, width / w)
             if self.dpi:
                 picture.dpi = self.dpi[0] * width / w, self.dpi[1] * height / h
@@ -111,6 +120,23 @@ def check_size(name: str, shape: tuple[int, ...], itemsize: int, max_pixels: int
         raise ImageError(f"{name} claims to have {pixels / 1e6:,.0f} million values; raise the limit if that is true.")
     if pixels * itemsize > (free := free_host_bytes()):
         raise ImageError(f"{name} needs {pixels * itemsize / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free.")
+
+
+def check_lazy_size(name: str, shape: tuple[int, ...], piece: tuple[int, ...], itemsize: int) -> None:
+    """Raise an `ImageError` for an image of which nothing could be read: without pixels, or in pieces beyond the memory.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the image. It may be larger than memory, but no disk holds more than 8 EiB.
+    piece : tuple of int
+        Shape of what is decoded at once: a tile, a strip, a chunk.
+    """
+    if not all(n > 0 for n in shape):
+        raise ImageError(f"{name} has no pixels: its shape is {shape}.")
+    if int(np.prod(shape, dtype=object)) * itemsize > MOST_BYTES:
+        raise ImageError(f"{name} claims to have the shape {quoted(shape)}, which is more than any disk can hold.")
+    check_size(f"a piece of {name}", piece, itemsize, MOST_BYTES)
 
 
 def empty_array(shape: tuple[int, ...], dtype: Any, memory_limit: int | None = None) -> np.ndarray:

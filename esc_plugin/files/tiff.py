@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .format import Format
-from .tiff_read import read_tiff, xmp_of_tiff
+from .tiff_read import read_tiff, read_tiff_by_region, xmp_of_tiff
 from .tiff_write import check_tiff, write_tiff
 
 TIFF = Format(
@@ -13,10 +13,11 @@ TIFF = Format(
     (".tif", ".tiff"),
     starts=re.compile(rb"II[*+]\0|MM\0[*+]"),
     read=read_tiff,
+    read_lazily=read_tiff_by_region,
     packet=xmp_of_tiff,
     write=write_tiff,
     check=check_tiff,
     exact=True,
-    keeps=frozenset({"TIFF metadata", "resolution"}),
+    keeps=frozenset({"TIFF metadata", "resolution", "pixel size"}),
     inner_suffix=".ome",
 )

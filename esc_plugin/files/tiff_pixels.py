@@ -30,11 +30,16 @@ def check_complete(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> N
             raise ImageError("it holds no pixel data.")
 
 
+def lies_plainly(page: tifffile.TiffPage) -> bool:
+    """Whether the values of a page lie in the file as they are."""
+    plain = page.compression == 1 and page.predictor == 1 and page.fillorder == 1 and not page.is_tiled
+    return plain and page.dtype is not None and page.bitspersample == page.dtype.itemsize * 8
+
+
 def read_pixels(path: Path, series: tifffile.TiffPageSeries) -> Any:
     """Return the values, by way of the file where they lie in it as they are."""
     page = series.keyframe
-    plain = page.compression == 1 and page.bitspersample == series.dtype.itemsize * 8 and not page.is_tiled
-    if plain and series.dataoffset is not None and page.fillorder == 1:
+    if lies_plainly(page) and series.dataoffset is not None:
         dtype = series.dtype.newbyteorder(page.parent.byteorder)
         return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
     if series.nbytes > LAZY_BYTES and len(series) > 1 and series.shape[-len(page.shape) :] == page.shape:

@@ -17,6 +17,7 @@ from .picture import MAX_PIXELS, Picture, check_size, oriented
 from .tiff_notes import TiffNotes
 from .tiff_open import open_tiff
 from .tiff_pixels import check_complete, colour_or_channels, inverted, read_pixels, through_palette, through_profile
+from .tiff_region import by_region
 
 PER_INCH = {2: 1.0, 3: 2.54}  # by ResolutionUnit
 #: Text and numbers about the image as a whole; they stay.
@@ -31,6 +32,8 @@ HANDLED_TAGS = {
 }
 #: ImageJ's entries that describe the stack's shape, which the writer states, or that are positions in pixels.
 IMAGEJ_DROPPED = ("ImageJ", "images", "channels", "slices", "frames", "hyperstack", "axes", "ROI", "Overlays")
+#: What else the file of a whole slide holds, as tifffile calls it.
+ASIDE = ("Thumbnail", "Label", "Macro", "Map")
 #: What can be written; files with another compression are written with zlib.
 COMPRESSIONS = {
     "NONE": None,
@@ -42,7 +45,15 @@ COMPRESSIONS = {
 }
 
 
-def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_tiff_by_region(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read the one image or stack of a TIFF, but its pixels only when they are indexed.
+
+    `max_pixels` is for images that have to be read whole: whose colours must be converted, that are turned, or in one piece.
+    """
+    return read_tiff(path, max_pixels, lazy=True)
+
+
+def read_tiff(path: Path, max_pixels: int = MAX_PIXELS, lazy: bool = False) -> Picture:
     """Read the one image or stack of a TIFF.
 
     Raises
@@ -56,18 +67,22 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         photometric = _name(tifffile.PHOTOMETRIC, page.photometric)
         if photometric not in ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE", "YCBCR", "SEPARATED"):
             raise ImageError(f"its colours are {photometric}, which can't be upscaled; convert it to RGB first.")
-        check_size("it", (*page.shape,), series.dtype.itemsize, max_pixels)
         if len(series) == 0 or len(series.shape) < 2:
             raise ImageError(f"it holds no image: its shape is {series.shape}.")
+        region = (
+            by_region(path, series, photometric == "MINISWHITE") if lazy and _as_stored(tif, page, photometric) else None
+        )
+        if region is None:
+            check_size("it", (*page.shape,), series.dtype.itemsize, max_pixels)
         check_complete(tif, series)
         file.limit = inf
-        pixels, axes = read_pixels(path, series), series.axes
+        pixels, axes = read_pixels(path, series) if region is None else region, series.axes
         icc = page.tags.valueof(ICC_TAG)
         if photometric == "SEPARATED":
             pixels, icc = through_profile(np.asarray(pixels), axes, icc)
         elif photometric == "PALETTE" and not tif.is_imagej:  # ImageJ's palette only says how to show gray
             pixels, axes = through_palette(np.asarray(pixels), axes, page.colormap)
-        elif photometric == "MINISWHITE":
+        elif photometric == "MINISWHITE" and region is None:
             pixels = inverted(np.asarray(pixels))
         is_colour = photometric in ("RGB", "YCBCR", "PALETTE", "SEPARATED")
         pixels, axes = colour_or_channels(pixels, axes, page, is_colour)
@@ -106,6 +121,15 @@ def xmp_of_tiff(path: Path) -> bytes | None:
     return packet if isinstance(packet, bytes) else None
 
 
+def _as_stored(tif: tifffile.TiffFile, page: tifffile.TiffPage, photometric: str) -> bool:
+    """Whether values mean what they say, one by one: no palette, inks, turned rows, or colours multiplied by opacity."""
+    if photometric == "MINISWHITE" and (page.dtype is None or page.dtype.kind not in "bu"):
+        return False
+    plain = photometric in ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR") or (photometric == "PALETTE" and tif.is_imagej)
+    multiplied = [int(extra) for extra in page.extrasamples] == [1]
+    return plain and not multiplied and page.tags.valueof(274, 1) not in range(2, 9)
+
+
 def _name(kind: Any, value: int | None) -> str:
     try:
         return str(kind(value).name)
@@ -118,7 +142,7 @@ def _only_series(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, list[
         raise ImageError("it holds no image.")
     first, *others = tif.series
     notes = []
-    if others and not all(series.keyframe.is_reduced for series in others):
+    if not all(series.keyframe.is_reduced or series.name in ASIDE for series in others):
         shapes = ", ".join(str(series.shape) for series in tif.series[:4])
         raise ImageError(f"it holds {len(tif.series)} images of different kinds ({shapes}); split it first.")
     if others or len(first.levels) > 1:

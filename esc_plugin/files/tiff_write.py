@@ -12,7 +12,7 @@ import tifffile
 
 from ..errors import ImageError
 from . import exif
-from .ome_xml import resized_ome
+from .ome_xml import described_again, resized_ome
 from .picture import Picture
 from .tiff_notes import TiffNotes
 from .tiff_read import DESCRIPTION_TAG, ICC_TAG, XMP_TAG
@@ -104,6 +104,8 @@ def _colours(pixels: np.ndarray, axes: str) -> dict[str, Any]:
 
 
 def _description(picture: Picture, notes: TiffNotes) -> dict[str, Any]:
+    if picture.tiff is None and picture.ome is not None:
+        return {"ome": True, "metadata": described_again(picture.ome, picture.axes, picture.pixels.shape)}
     if notes.kind == "imagej":
         # ImageJ reads big-endian files only, which tifffile takes care of.
         entries = {k: v if k in IMAGEJ_UNICODE else _escaped(v) for k, v in notes.metadata.items()}

@@ -13,9 +13,9 @@ import torch
 from ..arrays.bicubic import imresize
 from ..batch.find import find_originals
 from ..errors import EscError, ImageError, needs
-from ..files import read_picture
 from ..progress import Progress
 from ..upscaler import Upscaler
+from .photo import read_photo
 from .scores import luma, psnr, ssim
 
 #: A perceptual distance between two images, (H, W, 3) or (H, W), uint8.
@@ -167,8 +167,5 @@ def _low_names(stem: str, scale: int) -> Iterator[str]:
 
 
 def _pixels(path: Path) -> np.ndarray:
-    picture = read_picture(path)
-    pixels = np.asarray(picture.pixels)
-    if pixels.dtype != np.uint8 or picture.axes not in ("YX", "YXS"):
-        raise ImageError(f"{str(path)!r} is {pixels.dtype} with axes {picture.axes!r}; figures are for 8-bit pictures.")
+    pixels = read_photo(path)
     return pixels[..., :3] if pixels.ndim == 3 else pixels

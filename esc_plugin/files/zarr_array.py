@@ -1,0 +1,73 @@
+"""The pixels of a Zarr array, chunk by chunk."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ImageError
+from .file_array import Bounds, FileArray
+
+if TYPE_CHECKING:
+    import zarr
+
+
+class ZarrArray(FileArray):
+    """A Zarr array that opens itself again in another process.
+
+    Parameters
+    ----------
+    store : str
+        Path or address.
+    path : str
+        Of the array inside of it; empty if it is the array.
+    shape, dtype
+        Of the array, so that it can be told when it is another one.
+    """
+
+    def __init__(self, store: str, path: str, shape: tuple[int, ...], dtype: str) -> None:
+        super().__init__((store, path, shape, dtype), shape, dtype)
+        self.store, self.path = store, path
+
+    def open(self) -> zarr.Array[Any]:
+        """Open it."""
+        import zarr
+
+        try:
+            array = zarr.open_array(self.store, path=self.path, mode="r")
+        except Exception as error:
+            raise ImageError(f"{self.store!r} can't be opened: {reason_of(error)}.") from None
+        if array.shape != self.shape or array.dtype.newbyteorder("=") != self.dtype:
+            raise self.changed(self.store)
+        return array
+
+    def read(self, opened: zarr.Array[Any], bounds: Bounds) -> np.ndarray:
+        """See `FileArray.read`. Where there is no chunk, Zarr has its fill value."""
+        try:
+            return np.asarray(opened[_slices(bounds)], self.dtype)
+        except Exception as error:  # codecs and stores raise almost anything
+            raise self._broken(opened, bounds, error) from None
+
+    def _broken(self, opened: zarr.Array[Any], bounds: Bounds, error: Exception) -> ImageError:
+        """Return an error that names the first chunk, or shard, that can't be read."""
+        grid = opened.shards or opened.chunks
+        cells = product(*(range(start // n, -(-stop // n)) for (start, stop), n in zip(bounds, grid, strict=True)))
+        for cell in cells:
+            part = [(max(a, c * n), min(b, c * n + n)) for (a, b), c, n in zip(bounds, cell, grid, strict=True)]
+            try:
+                opened[_slices(part)]
+            except Exception as reason:
+                key = "/".join(filter(None, (self.path, opened.metadata.encode_chunk_key(cell))))
+                return ImageError(f"chunk {key!r} of {self.store!r} can't be read: {reason_of(reason)}.")
+        return ImageError(f"{self.store!r} can't be read: {reason_of(error)}.")
+
+
+def _slices(bounds: Any) -> tuple[slice, ...]:
+    return tuple(slice(start, stop) for start, stop in bounds)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error of a library says, as the end of a line."""
+    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")

@@ -1,0 +1,29 @@
+"""Zarr as a format: images in folders and behind addresses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .address import Url
+from .format import Format
+from .picture import Picture
+
+#: A folder that holds one of these files is a Zarr array or group.
+MARKERS = ("zarr.json", ".zarray", ".zgroup")
+
+
+def is_zarr(place: Path | Url) -> bool:
+    """Whether this is a Zarr array or group; an address is taken for one."""
+    return isinstance(place, Url) or any((place / name).is_file() for name in MARKERS)
+
+
+def _read(place: Path | Url, max_pixels: int) -> Picture:
+    """Read it with what imports zarr, which takes longer than all other formats together."""
+    from .zarr_read import read_zarr
+
+    return read_zarr(place)
+
+
+#: It is read lazily whatever is asked for, so that no size is too large.
+ZARR = Format("OME-Zarr", (".zarr",), starts=re.compile(rb"(?!)"), read=_read, packet=lambda path: None, inner_suffix=".ome")
