@@ -51,7 +51,7 @@ def write_text(path: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
-def identities(*paths: str | Path) -> frozenset[Any]:
+def identities(*paths: str | os.PathLike[str]) -> frozenset[Any]:
     """Return what tells these files from others, whether they are there or not: names, and the files behind them."""
     found: set[Any] = set()
     for path in paths:
@@ -63,7 +63,7 @@ def identities(*paths: str | Path) -> frozenset[Any]:
     return frozenset(found)
 
 
-def name_key(path: str | Path) -> str:
+def name_key(path: str | os.PathLike[str]) -> str:
     """Return the full name without links; some file systems don't tell a.png from A.png."""
     try:
         return os.path.realpath(path).casefold()

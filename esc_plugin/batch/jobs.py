@@ -11,13 +11,13 @@ from string import Formatter
 from ..arrays.sizes import fit_size, target_size
 from ..disk import name_key
 from ..errors import ImageError
+from ..files.address import Url
 from ..files.formats import (
     DEFAULT,
     with_suffix,
     writable_suffixes,
     written_as,
 )
-from ..files.address import Url
 from .find import FoundImage
 
 #: What a template may name; ``from`` is the image's own suffix, ``ext`` that of the result.

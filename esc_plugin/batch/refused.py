@@ -10,6 +10,7 @@ from typing import Any
 from ..disk import check_free, identities, name_key
 from ..errors import EscError
 from ..files import read_provenance
+from ..files.address import Url
 from .jobs import Job
 
 
@@ -31,7 +32,7 @@ def split_results(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
     return images, results
 
 
-def _made_of(path: Path) -> str | None:
+def _made_of(path: Path | Url) -> str | None:
     """Return the name of the image that a result was made of; None for other files."""
     image = read_provenance(path).get("image")
     return image if isinstance(image, str) else None

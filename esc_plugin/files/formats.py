@@ -37,7 +37,7 @@ def suffixes_where(test: Callable[[Format], bool], every: bool = False) -> list[
     return [suffix for form in found for suffix in (form.suffixes if every else form.suffixes[:1])]
 
 
-def written_as(path: Path) -> Format | None:
+def written_as(path: Path | Url) -> Format | None:
     """Return the format that a file's name asks for; ``None`` if none is written to such a file."""
     return with_suffix(path.suffix)
 
@@ -67,6 +67,6 @@ def recognised(path: Path | Url) -> Format | None:
 def unlike_any(path: Path) -> str:
     """Return the line that tells a user that a file starts like none of the formats, or a folder is no image."""
     if path.is_dir():
-        return f"{str(path)!r} is a folder and no image: it holds none of {', '.join(MARKERS)}."
+        return f"{str(path)!r} is no file, and no Zarr folder either: it holds none of {', '.join(MARKERS)}."
     names = ", ".join(form.name for form in FORMATS)
     return f"{str(path)!r} is no image that can be read: it starts like none of {names}."

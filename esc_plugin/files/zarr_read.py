@@ -25,7 +25,7 @@ MOST_METADATA = 2**26
 #: Packages that open addresses; fsspec names its own for all others.
 PROTOCOLS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 PROTOCOLS |= {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs"}
-#: Codecs that run what is stored as a program.
+#: Codecs that run what is stored as a program; today's zarr refuses them for numbers, its first versions didn't.
 HARMFUL = ("pickle",)
 
 
@@ -98,7 +98,8 @@ def _library(name: str) -> Any:
 
 def _lacks(place: Path | Url, reason: str) -> ImageError:
     package = PROTOCOLS.get(place.protocol) if isinstance(place, Url) else None
-    return ImageError(f"its address needs a package that isn't installed; pip install fsspec {package or ''}({reason}).")
+    install = " ".join(filter(None, ("pip install fsspec", package)))
+    return ImageError(f"it needs a package that isn't installed: {install} ({reason}).")
 
 
 def _check_metadata(folder: Path) -> None:
