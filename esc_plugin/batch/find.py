@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from ..errors import ImageError
 from ..files import read_provenance
-from ..files.address import Url, place_of
+from ..files.address import Url, is_zarr, place_of
 from ..files.formats import readable_suffixes
-from ..files.zarr_format import is_zarr
 from ..provenance import is_record
 
 

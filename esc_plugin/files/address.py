@@ -10,6 +10,8 @@ from urllib.request import url2pathname
 
 #: A drive of Windows is one letter and has no slashes behind it.
 SCHEME = re.compile(r"[A-Za-z][\w+.:-]+://")
+#: A folder that holds one of these files is a Zarr array or group.
+MARKERS = ("zarr.json", ".zarray", ".zgroup")
 
 
 @dataclass(frozen=True, order=True)
@@ -68,3 +70,8 @@ def place_of(name: str | Path | Url) -> Path | Url:
     if parts.scheme in ("file", "local"):
         return Path(url2pathname(parts.path))
     return Url(name)
+
+
+def is_zarr(place: Path | Url) -> bool:
+    """Whether this is a Zarr array or group; an address is taken for one."""
+    return isinstance(place, Url) or any((place / name).is_file() for name in MARKERS)

@@ -119,3 +119,8 @@ def _bounds(index: Any, length: int) -> tuple[tuple[int, int], int | slice]:
     except TypeError:
         raise IndexError(f"an array in a file is indexed by whole numbers and slices, not by {index!r}.") from None
     return (start, start + 1), 0
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error of a library says, as the end of a line."""
+    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")

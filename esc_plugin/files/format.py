@@ -94,6 +94,6 @@ def carried(picture: Picture) -> list[str]:
         "IPTC": bool(picture.iptc),
         "TIFF metadata": picture.tiff is not None and bool(picture.tiff.metadata),
         "resolution": bool(picture.dpi),
-        "pixel size": picture.ome is not None,
+        "pixel size": picture.ome is not None and picture.tiff is None,  # which says it itself
     }
     return [name for name, is_there in found.items() if is_there]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from .address import Url
+from .address import MARKERS, Url, is_zarr
 from .avif import AVIF
 from .format import HEAD_BYTES, Format
 from .jpeg import JPEG
@@ -13,7 +13,7 @@ from .png import PNG
 from .stills import BMP, GIF, PPM
 from .tiff import TIFF
 from .webp import WEBP
-from .zarr_format import MARKERS, ZARR, is_zarr
+from .zarr_format import ZARR
 
 #: A new format is a file with a `Format`, and a place in this list.
 FORMATS: list[Format] = [PNG, JPEG, WEBP, AVIF, TIFF, BMP, GIF, PPM]

@@ -51,7 +51,7 @@ class OmeNotes:
     Attributes
     ----------
     axes : Axes
-        One for each axis of the pixels, in their order.
+        One for each axis of the pixels but S, in their order.
     name : str
         Of the image.
     channels : tuple of Channel

@@ -55,7 +55,7 @@ class Picture:
     tiff : TiffNotes, optional
         How a TIFF was written: its kind, metadata, resolution and layout.
     ome : OmeNotes, optional
-        What an OME-Zarr says of its axes and channels.
+        What an OME-Zarr, OME-TIFF or ImageJ's TIFF says of its axes and channels.
     notes : list of str
         What can't be kept, for the user to read.
     """

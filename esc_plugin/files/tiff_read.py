@@ -12,6 +12,7 @@ import tifffile
 
 from ..errors import ImageError
 from . import exif
+from .ome_of_tiff import ome_of_tiff
 from .ome_xml import resized_ome
 from .picture import MAX_PIXELS, Picture, check_size, oriented
 from .tiff_notes import TiffNotes
@@ -110,6 +111,7 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS, lazy: bool = False) -> P
             exif=None if no_exif else exif.exif_of_tiff(path, tiff.kind == "plain"),
             dpi=(tiff.resolution[0] * unit, tiff.resolution[1] * unit) if tiff.resolution and unit else None,
             tiff=tiff,
+            ome=ome_of_tiff(tiff, axes, path.name),
             notes=notes,
         )
 

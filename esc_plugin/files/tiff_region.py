@@ -13,10 +13,9 @@ import numpy as np
 import tifffile
 
 from ..errors import ImageError
-from .file_array import Bounds, FileArray
+from .file_array import Bounds, FileArray, reason_of
 from .picture import check_lazy_size
 from .tiff_pixels import lies_plainly
-from .zarr_array import reason_of
 
 #: What tifffile makes of the shape of a page: separate samples, depth, rows, columns, samples of a pixel.
 Box = tuple[tuple[int, int], ...]

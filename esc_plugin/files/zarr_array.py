@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ImageError
-from .file_array import Bounds, FileArray
+from .file_array import Bounds, FileArray, reason_of
 
 if TYPE_CHECKING:
     import zarr
@@ -66,8 +66,3 @@ class ZarrArray(FileArray):
 
 def _slices(bounds: Any) -> tuple[slice, ...]:
     return tuple(slice(start, stop) for start, stop in bounds)
-
-
-def reason_of(error: Exception) -> str:
-    """Return what an error of a library says, as the end of a line."""
-    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")

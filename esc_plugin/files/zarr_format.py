@@ -9,14 +9,6 @@ from .address import Url
 from .format import Format
 from .picture import Picture
 
-#: A folder that holds one of these files is a Zarr array or group.
-MARKERS = ("zarr.json", ".zarray", ".zgroup")
-
-
-def is_zarr(place: Path | Url) -> bool:
-    """Whether this is a Zarr array or group; an address is taken for one."""
-    return isinstance(place, Url) or any((place / name).is_file() for name in MARKERS)
-
 
 def _read(place: Path | Url, max_pixels: int) -> Picture:
     """Read it with what imports zarr, which takes longer than all other formats together."""

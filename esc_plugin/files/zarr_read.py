@@ -10,13 +10,13 @@ from ..arrays.layout import DTYPES, Layout, layout_of
 from ..errors import ImageError
 from ..provenance import is_record
 from ..texts import quoted
-from .address import Url
+from .address import MARKERS, Url, is_zarr
+from .file_array import reason_of
 from .ngff import RECORD_KEY
 from .ome_axes import LONG_NAMES
 from .ome_multiscale import Multiscale
 from .picture import Picture, check_lazy_size
-from .zarr_array import ZarrArray, reason_of
-from .zarr_format import MARKERS, is_zarr
+from .zarr_array import ZarrArray
 
 #: What describes a Zarr array or group.
 DESCRIPTIONS = (*MARKERS, ".zattrs")
