@@ -95,6 +95,15 @@ def test_a_larger_picture_covers_the_same_area_in_every_format(tmp_path: Path) -
     np.testing.assert_array_equal(np.asarray(again.pixels), large.pixels)
 
 
+def test_what_imagej_says_of_pixels_is_kept_in_the_words_of_ome(tmp_path: Path) -> None:
+    about = {"axes": "ZYX", "unit": "um", "spacing": 2.5}
+    tifffile.imwrite(tmp_path / "a.tif", values(3, 20, 30), imagej=True, resolution=(5, 4), metadata=about)
+    picture = read_picture(tmp_path / "a.tif", lazy=True)
+    assert picture.ome is not None
+    assert picture.ome.axes == Axes("zyx", (2.5, 0.25, 0.2), (0.0, 0.0, 0.0), ("micrometer",) * 3)
+    assert picture.ome.enlarged(2, 2).axes.scale == (2.5, 0.125, 0.1)
+
+
 @pytest.mark.parametrize(
     ("options", "dtype"),
     [

@@ -66,14 +66,12 @@ def _of_imagej(tiff: TiffNotes, letters: str, name: str) -> OmeNotes:
 def _axes(
     letters: str, sizes: Mapping[str, float | None], units: Mapping[str, str | None], starts: Mapping[str, float]
 ) -> Axes:
-    known = [sizes.get(letter) is not None and units.get(letter) is not None for letter in letters]
+    known = {letter: unit for letter, unit in units.items() if unit is not None and sizes.get(letter) is not None}
     return Axes(
         letters,
         tuple(sizes.get(letter) or 1.0 for letter in letters),
         tuple(starts.get(letter, 0.0) for letter in letters),
-        tuple(
-            units.get(letter) or "pixel" if is_known else "pixel" for letter, is_known in zip(letters, known, strict=True)
-        ),
+        tuple(known.get(letter, "pixel") for letter in letters),
     )
 
 
