@@ -119,16 +119,11 @@ def _bands(
     for index in layout.planes():
         for top, bottom in _rows(height, values, READ_VALUES):
             above, below = top * tall // height, -(-bottom * tall // height)
-            plane = layout.plane(image, _with_rows(layout, index, top, bottom))
-            other = large.plane(upscaled, _with_rows(large, index, above, below))
+            plane = layout.plane(image, index, slice(top, bottom))
+            other = large.plane(upscaled, index, slice(above, below))
             averages = _average_axis(other, (top, bottom), height, tall, 0)
             averages = _average_axis(averages, (0, width), width, large.width, 1)
             yield index, slice(top, bottom), plane, averages - plane.astype(np.float64)
-
-
-def _with_rows(layout: Layout, index: Index, top: int, bottom: int) -> Index:
-    """Return the index of some rows of a plane."""
-    return tuple(slice(top, bottom) if letter == "Y" else i for letter, i in zip(layout.axes, index, strict=True))
 
 
 def _layouts(image: Any, upscaled: Any, axes: str | None) -> tuple[Layout, Layout]:
