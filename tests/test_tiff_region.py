@@ -21,6 +21,7 @@ from esc_plugin.files.file_array import FileArray
 from esc_plugin.files.tiff_region import MappedTiff, TiledTiff
 
 from .confined import run_confined
+from .small import random_upscaler
 
 #: How pages are stored, and shapes with their types that this is for.
 GRAY = {"photometric": "minisblack"}
@@ -137,6 +138,18 @@ def test_of_a_pyramid_the_full_level_is_read(tmp_path: Path) -> None:
     lazy = read_picture(tmp_path / "a.tif", lazy=True)
     np.testing.assert_array_equal(lazy.pixels[33:99, 5:70], pixels[33:99, 5:70])
     assert lazy.pixels.shape == pixels.shape
+
+
+def test_a_region_of_the_result_needs_its_tiles_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, pixels = tmp_path / "a.tif", values((160, 160), "u2")
+    tifffile.imwrite(path, pixels, tile=(16, 16), photometric="minisblack", compression="zlib")
+    lazy, upscaler, decoded = read_picture(path, lazy=True).pixels, random_upscaler(), []
+    survey = upscaler.survey(lazy, axes="YX")
+    original = TiledTiff.decoded
+    monkeypatch.setattr(TiledTiff, "decoded", lambda self, *a: decoded.append(a[-1]) or original(self, *a))
+    part = upscaler(lazy, axes="YX", region=((32, 64), (160, 192)), survey=survey)
+    np.testing.assert_array_equal(part, upscaler(pixels, axes="YX")[32:64, 160:192])
+    assert 0 < len(set(decoded)) < 64
 
 
 def test_only_tiles_that_are_touched_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

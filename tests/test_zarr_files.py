@@ -80,6 +80,9 @@ def test_a_larger_picture_covers_the_same_area_in_every_format(tmp_path: Path) -
     large = picture.enlarged(pixels.repeat(2, 2).repeat(2, 3))
     assert large.ome is not None
     assert large.ome.axes == Axes("tcyx", (2.0, 1.0, 0.25, 0.125), (0.0, 0.0, 2.875, 3.9375), STACK.units)
+    part = picture.enlarged(large.pixels[..., 8:, 16:], (40, 60), (8, 16)).ome
+    assert part is not None
+    assert part.axes.translate == (0.0, 0.0, 2.875 + 8 * 0.25, 3.9375 + 16 * 0.125)
     write_picture(tmp_path / "b.ome.tif", large)
     assert not large.notes
     with tifffile.TiffFile(tmp_path / "b.ome.tif") as tif:

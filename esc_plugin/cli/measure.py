@@ -46,7 +46,7 @@ def check(
 
 
 def compare(
-    image: Annotated[Any, typer.Argument(parser=opt.place, metavar="IMAGE", help="Image file or Zarr folder.")],
+    image: opt.ImageFile,
     output: Annotated[Path, typer.Option("-o", "--output", callback=opt.usable, help="Picture to write.")] = Path(
         "comparison.png"
     ),

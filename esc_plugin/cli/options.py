@@ -154,7 +154,7 @@ Sampled = Annotated[
         help="Estimate the survey from so many pixels of each plane, where an exact one can't be had.",
     ),
 ]
-ImageFile = Annotated[Path, typer.Argument(callback=usable, help="Image file.", metavar="IMAGE")]
+ImageFile = Annotated[Any, typer.Argument(parser=place, help="Image file, Zarr folder or address.", metavar="IMAGE")]
 Axes = Annotated[str | None, typer.Option(help="Letters of a stack's axes, such as TZCYX; by default the file's.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist, but no input.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]

@@ -74,6 +74,12 @@ class Axes:
         about = zip(self.translate, self.scale, scale, strict=True)
         return Axes(self.letters, scale, tuple(at + (new - old) / 2 for at, old, new in about), self.units)
 
+    def moved(self, rows: int, columns: int) -> Axes:
+        """Return the axes of what lies so many rows and columns further in the image."""
+        steps = [{"y": rows, "x": columns}.get(letter, 0) for letter in self.letters]
+        about = zip(self.translate, self.scale, steps, strict=True)
+        return Axes(self.letters, self.scale, tuple(at + size * step for at, size, step in about), self.units)
+
     def in_order(self, order: Sequence[int]) -> Axes:
         """Return the axes transposed, as `numpy.transpose` does it."""
         return Axes(

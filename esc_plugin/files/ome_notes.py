@@ -68,6 +68,12 @@ class OmeNotes:
         first = self.channels[0] if self.channels else Channel()
         return Look(first.limits, first.color or (1.0, 1.0, 1.0)) if first.limits else None
 
-    def enlarged(self, sy: float, sx: float) -> OmeNotes:
-        """Return the notes of an image that has more pixels by these factors, but covers the same area."""
-        return replace(self, axes=self.axes.enlarged(sy, sx))
+    def enlarged(self, sy: float, sx: float, start: tuple[int, int] = (0, 0)) -> OmeNotes:
+        """Return the notes of an image that has more pixels by these factors, but covers the same area.
+
+        Parameters
+        ----------
+        start : tuple of int
+            Row and column of the larger image at which the part of it begins that the notes are for.
+        """
+        return replace(self, axes=self.axes.enlarged(sy, sx).moved(*start))

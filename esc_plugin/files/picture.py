@@ -86,18 +86,20 @@ class Picture:
         """XMP as it is written: with the record of how the image was made."""
         return packets.with_record(self.xmp, self.provenance)
 
-    def enlarged(self, pixels: Any, size: tuple[int, int] | None = None) -> Picture:
+    def enlarged(self, pixels: Any, size: tuple[int, int] | None = None, start: tuple[int, int] = (0, 0)) -> Picture:
         """Return the same picture with other pixels: physical sizes follow, resolutions for print stay.
 
         Parameters
         ----------
         size : tuple of int, optional
             Height and width of the whole result, if `pixels` are a region of it.
+        start : tuple of int
+            Row and column of the whole result at which that region begins.
         """
         picture = replace(self, pixels=pixels)
         (height, width), (h, w) = size or picture.size, self.size
         if self.ome is not None:
-            picture.ome = self.ome.enlarged(height / h, width / w)
+            picture.ome = self.ome.enlarged(height / h, width / w, start)
         if self.tiff is not None:
             picture.tiff = self.tiff.enlarged(height / h, width / w)
             if self.dpi:
