@@ -17,7 +17,7 @@ from .device import free_bytes
 from .engine import Share, Sink, Source, areas_for, image_area
 from .engine.maps import FileMap, TensorMap, make_map
 from .network.grid import Region
-from .progress import Cancel, Progress, share_of
+from .progress import Cancel, Progress, rising, share_of
 
 if TYPE_CHECKING:
     from .upscaler import Upscaler
@@ -111,6 +111,7 @@ class Enlarger:
             What the runs found, or `known`.
         """
         grown: dict[int, Region] = {}
+        progress = rising(progress)
         while True:
             stages = self._stages(size, target, region, grown)
             if not stages:

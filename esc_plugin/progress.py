@@ -25,9 +25,25 @@ def share_of(progress: Progress | None, start: float, stop: float) -> Progress |
     """Return a progress callback for the part of a task from `start` to `stop`, in 0..1."""
     if progress is None:
         return None
-    return lambda done, total: progress(round(UNITS * (start + (stop - start) * done / max(total, 1))), UNITS)
+    # What is too small to count is done at once.
+    return lambda done, total: progress(round(UNITS * (start + (stop - start) * (done / total if total else 1))), UNITS)
 
 
 def part_of(progress: Progress | None, index: int, count: int) -> Progress | None:
     """Return a progress callback for one of `count` equal parts."""
     return share_of(progress, index / count, (index + 1) / count)
+
+
+def rising(progress: Progress | None) -> Progress | None:
+    """Return a progress callback that never goes back, for work of which a part may have to be done again."""
+    if progress is None:
+        return None
+    highest = 0.0
+
+    def told(done: int, total: int) -> None:
+        nonlocal highest
+        if done >= highest * total:
+            highest = done / total if total else 1.0
+            progress(done, total)
+
+    return told

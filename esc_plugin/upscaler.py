@@ -29,7 +29,7 @@ from .errors import EscError, ImageError
 from .network import ESC
 from .network.grid import Geometry, Region
 from .network.program import Program
-from .progress import Cancel, Progress, part_of, share_of
+from .progress import Cancel, Progress, part_of, rising, share_of
 from .survey import Environment, Request, Sampling, Survey, image_digest
 from .weights.model import Model
 
@@ -204,6 +204,7 @@ class Upscaler:
         EscError
             If the memory can't be had.
         """
+        progress = rising(progress)
         dtype = getattr(torch, known.precision) if known else self.dtype_for(bits)
         network = self.network(dtype)
         geometry = network.geometry(height, width, size)
