@@ -116,7 +116,7 @@ class Enlarger:
             stages = self._stages(size, target, region, grown)
             if not stages:
                 if sink:
-                    resize(source, sink, size, target, linear_light, region)
+                    resize(source, sink, size, target, linear_light, region, cancel)
                 return ()
             last, end = stages[-1], sink
             if sink and last.made != target:
@@ -128,7 +128,7 @@ class Enlarger:
 
     def _stages(self, size: Size, target: Size, region: Region, grown: dict[int, Region]) -> list[Stage]:
         """Return the runs, each with the part of it that `region` needs."""
-        model, network = self.upscaler.model, self.upscaler.network()
+        model, network = self.upscaler.model, self.upscaler.model.network
         runs, scale = runs_needed(size, target, model.scale, model.any_scale), model.scale
         sizes = [size, *((size[0] * scale**i, size[1] * scale**i) for i in range(1, runs + 1))]
         if model.any_scale and runs:

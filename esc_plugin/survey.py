@@ -6,58 +6,29 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .arrays.layout import Layout
+from .arrays.layout import Layout, check_axes
 from .arrays.levels import Levels
-from .arrays.sizes import Size
 from .arrays.surveyed import PlaneSurvey, RunSurvey
+from .device import PRECISIONS
 from .disk import write_text
 from .errors import ImageError
 from .network.grid import Region
+from .request import Request
 
 #: Of the file.
 FORMAT, VERSION = "esc survey", 1
+#: What comes up where a text is none.
+NOT_A_SURVEY = (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError)
 #: Edge of the pieces of an image that its digest is made of.
 SAMPLE = 16
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a call of an upscaler asks for. A survey serves the calls that ask for the same.
-
-    Attributes
-    ----------
-    shape, axes, dtype
-        Of the image.
-    target : tuple of int
-        Height and width of the result.
-    intensity : str or list of list of float
-        What was asked for.
-    nan, alpha, linear_light, consistency, bits
-        See `Upscaler.__call__`.
-    """
-
-    shape: tuple[int, ...]
-    axes: str
-    dtype: str
-    target: Size
-    intensity: Any = "auto"
-    nan: str = "error"
-    alpha: str = "network"
-    linear_light: bool = False
-    consistency: bool = False
-    bits: int = 32
-
-    @property
-    def layout(self) -> Layout:
-        """The axes of the image."""
-        return Layout(self.shape, self.axes)
 
 
 @dataclass(frozen=True)
@@ -104,6 +75,8 @@ class Survey:
         Hash of some of the image's pixels.
     environment : Environment
         Where it was made.
+    network : str
+        Hash of what computes, see `Model.fingerprint`.
     sampling : Sampling, optional
         How it was sampled; an exact survey has none.
     """
@@ -115,6 +88,7 @@ class Survey:
     planes: tuple[PlaneSurvey, ...] = field(repr=False)
     image: str
     environment: Environment
+    network: str
     sampling: Sampling | None = None
 
     @property
@@ -125,38 +99,55 @@ class Survey:
     @cached_property
     def digest(self) -> str:
         """Hash of all that the pixels of a result depend on."""
-        content = self._content() | {"environment": None, "sampling": None}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return digest_of(self._content())
 
     def levels_of(self, dtype: np.dtype) -> list[Levels]:
         """Return the levels by channel."""
         return [Levels(low, high, dtype) for low, high in self.levels]
 
-    def check(self, model: str, sha256: str, request: Request, image: Any = None) -> None:
+    def check(
+        self,
+        model: str,
+        sha256: str,
+        request: Request,
+        image: Any = None,
+        network: str | None = None,
+        runs: tuple[int, tuple[int, int]] | None = None,
+    ) -> None:
         """Raise an `ImageError` unless the survey serves a model, a request and an image.
 
         Parameters
         ----------
         image : array, optional
             Some of its pixels are read.
+        network : str, optional
+            Fingerprint of the model.
+        runs : tuple, optional
+            How many runs a plane has, and the shape of the means of each.
         """
         if sha256 != self.sha256:
             raise ImageError(
                 f"the survey was made with the model {self.model!r} ({self.sha256[:8]}), not {model!r} ({sha256[:8]})."
             )
+        if network not in (None, self.network):
+            raise ImageError(f"the survey was made with {self.model!r}, not {model!r} with these parameters and settings.")
         for name, asked in asdict(request).items():
             if (served := getattr(self.request, name)) != asked:
-                raise ImageError(f"the survey serves {name}={served!r}, not {name}={asked!r}; make one for this call.")
+                raise ImageError(
+                    f"the survey serves {name}={served!r:.99}, not {name}={asked!r:.99}; make one for this call."
+                )
+        if runs and not all(_has_runs(plane, request, *runs) for plane in self.planes):
+            raise ImageError("the survey is damaged: it lacks means that the model needs.")
         if image is not None and image_digest(image, request.layout) != self.image:
             raise ImageError("the survey was made of another image, or the image has changed since.")
 
     def to_json(self) -> str:
         """Return it as text."""
-        return json.dumps(self._content(), indent=1)
+        return json.dumps(self._content() | {"digest": self.digest}, indent=1)
 
     def _content(self) -> dict[str, Any]:
         content = {"format": FORMAT, "version": VERSION, "method": self.method}
-        content |= {"model": self.model, "sha256": self.sha256, "request": asdict(self.request)}
+        content |= {"model": self.model, "sha256": self.sha256, "network": self.network, "request": asdict(self.request)}
         content |= {"levels": self.levels, "image": self.image, "environment": asdict(self.environment)}
         content |= {"sampling": asdict(self.sampling) if self.sampling else None}
         return content | {"planes": [_plane_content(plane) for plane in self.planes]}
@@ -168,30 +159,21 @@ class Survey:
         Raises
         ------
         ImageError
-            If it is something else.
+            If it is something else, or has been changed.
         """
         try:
             content = json.loads(text)
-            if content["format"] != FORMAT or content["version"] != VERSION:
-                found = f"{content['format']!r:.40} version {content['version']!r:.10}"
-                raise ImageError(f"it is {found}, not {FORMAT!r} version {VERSION}.")
-            request = Request(**content["request"])
-            request = replace(
-                request, shape=tuple(map(int, request.shape)), target=(int(request.target[0]), int(request.target[1]))
-            )
-            sampling = content["sampling"]
-            return cls(
-                str(content["model"]),
-                str(content["sha256"]),
-                request,
-                tuple((float(low), float(high)) for low, high in content["levels"]),
-                tuple(_read_plane(plane) for plane in content["planes"]),
-                str(content["image"]),
-                Environment(**content["environment"]),
-                Sampling(**sampling) if sampling else None,
-            )
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise ImageError(f"this is no survey: {' '.join(str(error).split()) or type(error).__name__}.") from None
+            if (found := (content["format"], content["version"])) != (FORMAT, VERSION):
+                raise ValueError(f"it is {found[0]!r:.40} version {found[1]!r:.10}, not {FORMAT!r} version {VERSION}")
+            survey = _read(content)
+            if survey.digest != content["digest"]:
+                raise ValueError("it has been changed since it was written")
+        except NOT_A_SURVEY as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ImageError(f"this is no survey: {reason:.200}.") from None
+        except ImageError as error:
+            raise ImageError(f"this is no survey: {error!s:.200}") from None
+        return survey
 
     def save(self, path: str | Path) -> None:
         """Write it to a file; a file of that name is replaced."""
@@ -214,6 +196,45 @@ class Survey:
             raise ImageError(f"{str(path)!r} is no survey: it isn't text.") from None
         except ImageError as error:
             raise ImageError(f"{str(path)!r}: {error}") from None
+        except ValueError as error:  # a name that no file can have
+            raise ImageError(f"can't read the survey {str(path)!r}: {error}.") from None
+
+
+def digest_of(content: dict[str, Any]) -> str:
+    """Return a hash of what a survey says, but for where and how it was made."""
+    content = content | {"environment": None, "sampling": None, "digest": None}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _has_runs(plane: PlaneSurvey, request: Request, count: int, shape: tuple[int, int]) -> bool:
+    alpha = 0 if plane.opaque or request.alpha != "network" else count
+    whole = all(run.means.shape == shape for run in (*plane.colours, *plane.alpha))
+    return whole and (len(plane.colours), len(plane.alpha)) == (count, alpha)
+
+
+def _read(content: dict[str, Any]) -> Survey:
+    wished = content["request"]
+    shape, (height, width) = tuple(map(int, wished["shape"])), map(int, wished["target"])
+    request = Request(**wished | {"shape": shape, "target": (height, width)})
+    check_axes(layout := request.layout)
+    levels = tuple((float(low), float(high)) for low, high in content["levels"])
+    planes = tuple(map(_read_plane, content["planes"]))
+    if (len(levels), len(planes)) != (layout.channels, layout.count):
+        raise ValueError(f"it has {len(levels)} channels and {len(planes)} planes")
+    if not all(isfinite(high - low) and low <= high for low, high in levels):
+        raise ValueError("its levels of intensity are no numbers, low before high")
+    sampling = content["sampling"]
+    return Survey(
+        str(content["model"]),
+        str(content["sha256"]),
+        request,
+        levels,
+        planes,
+        str(content["image"]),
+        Environment(**content["environment"]),
+        str(content["network"]),
+        Sampling(**sampling) if sampling else None,
+    )
 
 
 def _plane_content(plane: PlaneSurvey) -> dict[str, Any]:
@@ -228,13 +249,19 @@ def _run_content(run: RunSurvey) -> dict[str, Any]:
 
 
 def _read_plane(content: dict[str, Any]) -> PlaneSurvey:
-    colours, alpha = (tuple(_read_run(run) for run in content[name]) for name in ("colours", "alpha"))
-    return PlaneSurvey(colours, alpha, bool(content["opaque"]), float(content["stand_in"]))
+    colours, alpha = (tuple(map(_read_run, content[name])) for name in ("colours", "alpha"))
+    stand_in = float(content["stand_in"])
+    if not 0 <= stand_in <= 1:
+        raise ValueError(f"{stand_in!r} can't stand in for NaN")
+    return PlaneSurvey(colours, alpha, bool(content["opaque"]), stand_in)
 
 
 def _read_run(content: dict[str, Any]) -> RunSurvey:
+    if content["precision"] not in PRECISIONS:
+        raise ValueError(f"{content['precision']!r:.40} is no precision")
+    rows, columns = content["shape"]
     values = np.frombuffer(base64.b64decode(content["float32"], validate=True), "<f4")
-    return RunSurvey(str(content["precision"]), values.astype(np.float32).reshape(content["shape"]))
+    return RunSurvey(content["precision"], values.astype(np.float32).reshape(rows, columns))
 
 
 def image_digest(image: Any, layout: Layout) -> str:

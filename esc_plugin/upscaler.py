@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from numbers import Integral
-from operator import index
 from threading import Lock
 from typing import Any
 
@@ -16,29 +15,25 @@ import torch
 from torch import Tensor
 
 from .arrays.layout import layout_of
-from .arrays.levels import Intensity, Levels, measure_levels, stated_levels
+from .arrays.levels import Intensity, Levels, measure_levels
 from .arrays.planes import TensorImage
-from .arrays.sizes import Size, choose_target
+from .arrays.sizes import runs_needed
 from .arrays.stack import Stack, make_output
 from .arrays.surveyed import PlaneSurvey, RunSurvey
 from .catalog.load import load_model
 from .device import choose_device, choose_dtype, instruction_set, precision_name
-from .engine import Means, Need, NotFiniteError, Plan, Run, Share, Sink, Source, areas_for, make_plan
+from .engine import Means, Need, NotFiniteError, Plan, Run, Share, Sink, Source, areas_for, make_plan, parts_that_fit
 from .enlarge import Enlarger
 from .errors import EscError, ImageError
 from .network import ESC
 from .network.grid import Geometry, Region
 from .network.program import Program
 from .progress import Cancel, Progress, part_of, rising, share_of
-from .survey import Environment, Request, Sampling, Survey, image_digest
+from .request import Request, Span, bits_of, checked_region, make_request
+from .survey import Environment, Sampling, Survey, image_digest
 from .weights.model import Model
 
 logger = logging.getLogger(__name__)
-
-#: Rows and columns of a region, ends excluded.
-Span = tuple[tuple[int, int], tuple[int, int]]
-#: Parts of a region aren't made smaller than that, in feature pixels: halos would be most of the work.
-LEAST_PART = 128
 
 
 class Upscaler:
@@ -214,7 +209,8 @@ class Upscaler:
             program = program.for_survey(features=dtype != torch.float32)
         whole = wanted or Region(0, 0, *geometry.grid)
         need = partial(self._need, program, geometry, dtype, caller_bytes)
-        parts = self._parts(need, whole) if known else [(whole, make_plan(need(whole), self.device, self.memory_limit))]
+        room = self.device, self.memory_limit
+        parts = parts_that_fit(need, whole, *room) if known else [(whole, make_plan(need(whole), *room))]
         values = [torch.from_numpy(mean)[None].to(self.device) for mean in known.means] if known else []
         means, done, total = Means(values, share), 0, whole.height * whole.width
         try:
@@ -246,21 +242,6 @@ class Upscaler:
             progress=progress,
             cancel=cancel,
         )
-
-    def _parts(self, need: Callable[[Region], Need], whole: Region) -> Iterator[tuple[Region, Plan]]:
-        """Cut what is wanted into parts whose maps fit into memory, in reading order, as large as can be."""
-        try:
-            plan = make_plan(need(whole), self.device, self.memory_limit)
-        except EscError:
-            plan = None
-        halves = whole.halves(LEAST_PART)
-        if plan and (not plan.disk_bytes or not halves):
-            yield whole, plan
-        elif halves:
-            for half in halves:
-                yield from self._parts(need, half)
-        else:
-            yield whole, make_plan(need(whole), self.device, self.memory_limit)  # which says what is missing
 
     def run(
         self,
@@ -389,17 +370,29 @@ class Upscaler:
             bits=bits,
         )
         part = checked_region(region, request.target)
-        if survey is None and part is not None:
+        place = part or Region(0, 0, *request.target)
+        out = make_output(image, request.layout.resized(place.height, place.width), out)
+        if survey is not None:
+            self.check(survey, request, image)
+        elif part is not None:
             survey = self._survey(image, request, share_of(progress, 0, 0.5), cancel)
             progress = share_of(progress, 0.5, 1)
-        elif survey is not None:
-            survey.check(self.model.name, self.model.sha256, request, image)
         stack = self.stack(request, self._levels(image, request, survey, cancel), part)
         known = survey.planes if survey else ()
-        stack.check(image, known)
-        out = make_output(image, stack.shape, out)
+        stack.check(image, known, cancel)
         stack.run(image, out, progress, cancel, known)
         return out
+
+    def check(self, survey: Survey, request: Request, image: Any = None) -> None:
+        """Raise an `ImageError` unless a survey serves this model, a request and an image."""
+        if not isinstance(survey, Survey):
+            raise ImageError(f"a survey must be what Upscaler.survey returned, not {survey!r:.99}.")
+        model, layout = self.model, request.layout
+        size = layout.height, layout.width
+        steps = model.network.program(model.network.geometry(*size)).steps
+        means = [step.mean for step in steps if step.mean]
+        runs = runs_needed(size, request.target, model.scale, model.any_scale), (len(means), means[0])
+        survey.check(model.name, model.sha256, request, image, model.fingerprint, runs)
 
     def survey(
         self,
@@ -454,7 +447,7 @@ class Upscaler:
     def _survey(self, image: Any, request: Request, progress: Progress | None, cancel: Cancel | None) -> Survey:
         levels = self._levels(image, request, None, cancel)
         stack = self.stack(request, levels)
-        stack.check(image)
+        stack.check(image, cancel=cancel)
         planes = stack.run(image, None, progress, cancel)
         return self.surveyed(image, request, levels, planes)
 
@@ -475,26 +468,13 @@ class Upscaler:
             tuple(planes),
             image_digest(image, request.layout),
             Environment(torch.__version__, str(self.device), instruction_set(self.device)),
+            self.model.fingerprint,
             sampling,
         )
 
-    def request(
-        self,
-        image: Any,
-        *,
-        axes: str | None = None,
-        scale: float | None = None,
-        size: tuple[int, int] | None = None,
-        intensity: Intensity = "auto",
-        bits: int | None = None,
-        **options: Any,
-    ) -> Request:
+    def request(self, image: Any, **options: Any) -> Request:
         """Return what a call asks for, checked as far as that can be without looking at pixels; see `__call__`."""
-        layout = layout_of(image, axes)
-        target = choose_target(layout, self.model.scale if scale is None and size is None else scale, size)
-        bits = bits_of(image) if bits is None else _checked_bits(bits)
-        wished = intensity if isinstance(intensity, str) else [list(pair) for pair in stated_levels(intensity)]
-        return Request(layout.shape, layout.axes, np.dtype(image.dtype).name, target, wished, bits=bits, **options)
+        return make_request(image, self.model.scale, **options)
 
     def stack(
         self, request: Request, levels: list[Levels], region: Region | None = None, share: Share | None = None
@@ -546,44 +526,12 @@ def upscale(image: Any, model: Model | str = "esc-nano-x2", **options: Any) -> A
     return Upscaler(model, **set_up)(image, **options)
 
 
-def bits_of(image: Any) -> int:
-    """Return the bits of a value of an array."""
-    return int(np.dtype(image.dtype).itemsize) * 8
-
-
 def _checked_limit(memory_limit: Any) -> int | None:
     if memory_limit is None:
         return None
     if not isinstance(memory_limit, Integral) or isinstance(memory_limit, bool) or memory_limit < 1:
         raise EscError(f"memory_limit must be a whole number of bytes, such as 4 * 2**30, not {memory_limit!r}.")
     return int(memory_limit)
-
-
-def _checked_bits(bits: Any) -> int:
-    if not isinstance(bits, Integral) or not 1 <= int(bits) <= 64:
-        raise ImageError(f"bits must be those of a value of the image, a whole number from 1 to 64, not {bits!r}.")
-    return int(bits)
-
-
-def checked_region(region: Any, target: Size) -> Region | None:
-    """Return a region of a result of `target` (height, width), or None for all of it.
-
-    Raises
-    ------
-    ImageError
-        If it isn't ``((top, bottom), (left, right))`` with whole numbers inside the result.
-    """
-    if region is None:
-        return None
-    try:
-        (top, bottom), (left, right) = ((index(start), index(stop)) for start, stop in region)
-    except (TypeError, ValueError):
-        raise ImageError(f"a region must be ((top, bottom), (left, right)), whole numbers, not {region!r}.") from None
-    if not (0 <= top < bottom <= target[0] and 0 <= left < right <= target[1]):
-        raise ImageError(
-            f"the region {region!r} is empty or leaves the result, which has {target[0]} rows and {target[1]} columns."
-        )
-    return Region(top, left, bottom, right)
 
 
 def check_batch(batch: Tensor) -> None:

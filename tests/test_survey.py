@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from esc_plugin import Upscaler
 from esc_plugin.arrays.layout import DTYPES, layout_of
+from esc_plugin.engine import parts_that_fit
 from esc_plugin.weights.model import read_model
 
 from .golden import Golden, golden_cases
@@ -177,7 +178,7 @@ def test_a_region_in_a_short_precision(stack: tuple[np.ndarray, str], draw: st.D
 @pytest.mark.parametrize("target", [(150, 130), (300, 90), (20, 200), (512, 512)])
 def test_parts_that_are_rendered_one_after_the_other(target: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """When maps of all of a region don't fit into memory, whatever comes after the network: more runs, a filter."""
-    monkeypatch.setattr("esc_plugin.upscaler.LEAST_PART", 16)
+    monkeypatch.setattr("esc_plugin.engine.parts.LEAST_PART", 16)
     image = noise((90, 110, 3), "uint16", 0)
     survey = RANDOM.survey(image, size=target)
     region = (5, target[0] - 3), (7, target[1])
@@ -185,14 +186,13 @@ def test_parts_that_are_rendered_one_after_the_other(target: tuple[int, int], mo
     limit = RANDOM.plan(8, 8).device_bytes + 6 * 2**20
     low = RANDOM.with_memory_limit(limit)
     parts: list[Any] = []
-    original = Upscaler._parts
 
-    def counted(self: Upscaler, *arguments: Any) -> Any:
-        for part in original(self, *arguments):
+    def counted(*arguments: Any) -> Any:
+        for part in parts_that_fit(*arguments):
             parts.append(part)
             yield part
 
-    monkeypatch.setattr(Upscaler, "_parts", counted)
+    monkeypatch.setattr("esc_plugin.upscaler.parts_that_fit", counted)
     found = low(image, size=target, region=region, survey=survey)
     assert len(parts) > 2
     assert not any(plan.disk_bytes for _, plan in parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,11 @@ class Layout:
         """Return which channel a plane belongs to; 0 where there is no C."""
         return int(index[self.axes.index("C")]) if "C" in self.axes else 0  # type: ignore[arg-type]
 
+    @property
+    def count(self) -> int:
+        """How many planes there are."""
+        return prod(n for a, n in zip(self.axes, self.shape, strict=True) if a not in "YXS")
+
     def resized(self, height: int, width: int) -> tuple[int, ...]:
         """Return the shape of the array with planes of another size."""
         sizes = {"Y": height, "X": width}
@@ -114,7 +120,7 @@ def layout_of(image: Any, axes: str | None = None) -> Layout:
     except TypeError:
         raise ImageError(f"axes must be a text with a letter for each axis, such as 'TZCYX', not {axes!r}.") from None
     layout = Layout(shape, letters)
-    _check(layout)
+    check_axes(layout)
     return layout
 
 
@@ -128,7 +134,8 @@ def _guess(shape: tuple[int, ...]) -> str:
     return ("Q" if others == 1 else names[len(names) - others :]) + image
 
 
-def _check(layout: Layout) -> None:
+def check_axes(layout: Layout) -> None:
+    """Raise an `ImageError` unless the letters fit the shape."""
     shape, axes = layout.shape, layout.axes
     told = f"axes {axes!r} of shape {shape}"
     if len(axes) != len(shape):

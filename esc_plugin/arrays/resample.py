@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..engine import Sink, Source
 from ..network.grid import Region
+from ..progress import Cancel, stop_if_asked
 from .sizes import Size, runs_needed
 from .taps import LANCZOS, make_filter
 
@@ -83,7 +84,15 @@ def needed(size: Size, target: Size, region: Region) -> Region:
     return make_filter(LANCZOS, size, target, region).source
 
 
-def resize(source: Source, sink: Sink, size: Size, target: Size, linear: bool = False, region: Region | None = None) -> None:
+def resize(
+    source: Source,
+    sink: Sink,
+    size: Size,
+    target: Size,
+    linear: bool = False,
+    region: Region | None = None,
+    cancel: Cancel | None = None,
+) -> None:
     """Resize an image without a network, in bands, reading only what is needed; see `Resampler`."""
     region = region or Region(0, 0, *target)
     if size != target:
@@ -91,6 +100,7 @@ def resize(source: Source, sink: Sink, size: Size, target: Size, linear: bool = 
         region = sink.source
     step = _band_rows(region.width)
     for top in range(region.top, region.bottom, step):
+        stop_if_asked(cancel)
         band = Region(top, region.left, min(top + step, region.bottom), region.right)
         sink.write(band, source.read(band))
 

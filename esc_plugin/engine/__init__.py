@@ -3,6 +3,7 @@
 from .areas import areas_for, image_area
 from .maps import Sink, Source
 from .means import Means, Share
+from .parts import parts_that_fit
 from .plan import Need, Plan, make_plan
 from .run import NotFiniteError, Run
 
@@ -18,4 +19,5 @@ __all__ = [
     "areas_for",
     "image_area",
     "make_plan",
+    "parts_that_fit",
 ]

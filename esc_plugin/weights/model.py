@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,15 @@ class Model:
         write_weights(target, self.network.state_dict(), self.config, origin | known)
         write_text(config, stated + "\n")
         return target
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the configuration, which a file may leave open, and of the file; without one, of the parameters."""
+        found = hashlib.sha256(f"{config_json(self.config)} {self.sha256}".encode())
+        for name, tensor in ({} if self.sha256 else self.network.state_dict()).items():
+            found.update(name.encode())
+            found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     @property
     def scale(self) -> int:

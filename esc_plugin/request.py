@@ -1,0 +1,138 @@
+"""What a call of an upscaler asks for: the image's axes and type, the size of the result, and how it shall be made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from .arrays.layout import Layout, layout_of
+from .arrays.levels import Intensity, stated_levels
+from .arrays.sizes import Size, choose_target
+from .errors import ImageError
+from .network.grid import Region
+
+#: Rows and columns of a region, ends excluded.
+Span = tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a call of an upscaler asks for. A survey serves the calls that ask for the same.
+
+    Attributes
+    ----------
+    shape, axes, dtype
+        Of the image.
+    target : tuple of int
+        Height and width of the result.
+    intensity : str or list of list of float
+        What was asked for.
+    nan, alpha, linear_light, consistency, bits
+        See `Upscaler.__call__`.
+    """
+
+    shape: tuple[int, ...]
+    axes: str
+    dtype: str
+    target: Size
+    intensity: Any = "auto"
+    nan: str = "error"
+    alpha: str = "network"
+    linear_light: bool = False
+    consistency: bool = False
+    bits: int = 32
+
+    def __post_init__(self) -> None:
+        """Check all that can be checked without looking at pixels; levels of intensity are when they are looked for."""
+        if self.alpha not in ("network", "lanczos"):
+            raise ImageError(f"alpha must be 'network' or 'lanczos', not {self.alpha!r}.")
+        if self.nan not in ("error", "keep"):
+            raise ImageError(f"nan must be 'error' or 'keep', not {self.nan!r}.")
+        if not self.consistency:
+            return
+        size = self.layout.height, self.layout.width
+        if any(t % n for t, n in zip(self.target, size, strict=True)):
+            raise ImageError(f"consistency needs a whole factor, {self.target} isn't a multiple of {size} (height, width).")
+        if self.dtype == "bool":
+            raise ImageError("consistency needs gray levels, a bool image has none.")
+
+    @property
+    def layout(self) -> Layout:
+        """The axes of the image."""
+        return Layout(self.shape, self.axes)
+
+
+def make_request(
+    image: Any,
+    model_scale: int,
+    *,
+    axes: str | None = None,
+    scale: float | None = None,
+    size: Size | None = None,
+    intensity: Intensity = "auto",
+    nan: str = "error",
+    alpha: str = "network",
+    linear_light: bool = False,
+    consistency: bool = False,
+    bits: int | None = None,
+) -> Request:
+    """Return what a call asks for; see `Upscaler.__call__`.
+
+    Parameters
+    ----------
+    model_scale : int
+        What is taken if neither a scale nor a size is given.
+
+    Raises
+    ------
+    ImageError
+        If it can't be done.
+    """
+    layout = layout_of(image, axes)
+    target = choose_target(layout, model_scale if scale is None and size is None else scale, size)
+    bits = bits_of(image) if bits is None else _checked_bits(bits)
+    wished = intensity if isinstance(intensity, str) else [list(pair) for pair in stated_levels(intensity)]
+    dtype = np.dtype(image.dtype).name
+    return Request(layout.shape, layout.axes, dtype, target, wished, nan, alpha, bool(linear_light), bool(consistency), bits)
+
+
+def bits_of(image: Any) -> int:
+    """Return the bits of a value of an array."""
+    return int(np.dtype(image.dtype).itemsize) * 8
+
+
+def _checked_bits(bits: Any) -> int:
+    if not isinstance(bits, Integral) or not 1 <= int(bits) <= 64:
+        raise ImageError(f"bits must be those of a value of the image, a whole number from 1 to 64, not {bits!r}.")
+    return int(bits)
+
+
+def checked_region(region: Any, target: Size) -> Region | None:
+    """Return a region of a result of `target` (height, width), or None for all of it.
+
+    Raises
+    ------
+    ImageError
+        If it isn't ``((top, bottom), (left, right))`` with whole numbers inside the result.
+    """
+    if region is None:
+        return None
+    try:
+        (top, bottom), (left, right) = ((_whole(start), _whole(stop)) for start, stop in region)
+    except (TypeError, ValueError):
+        raise ImageError(f"a region must be ((top, bottom), (left, right)), whole numbers, not {region!r}.") from None
+    if not (0 <= top < bottom <= target[0] and 0 <= left < right <= target[1]):
+        raise ImageError(
+            f"the region {region!r} is empty or leaves the result, which has {target[0]} rows and {target[1]} columns."
+        )
+    return Region(top, left, bottom, right)
+
+
+def _whole(number: Any) -> int:
+    if isinstance(number, bool | np.bool_):
+        raise TypeError
+    return index(number)
