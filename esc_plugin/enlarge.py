@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,9 +17,7 @@ from .engine import Share, Sink, Source, areas_for, image_area
 from .engine.maps import FileMap, TensorMap, make_map
 from .network.grid import Region
 from .progress import Cancel, Progress, rising, share_of
-
-if TYPE_CHECKING:
-    from .upscaler import Upscaler
+from .runner import Runner
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Enlarger:
 
     Attributes
     ----------
-    upscaler : Upscaler
+    upscaler : Runner
         What runs.
     bits : int
         Of a value of the image, see `Upscaler.dtype_for`.
@@ -62,7 +59,7 @@ class Enlarger:
         The other processes that work on bands of the same planes.
     """
 
-    upscaler: Upscaler
+    upscaler: Runner
     bits: int = 32
     share: Share | None = None
 

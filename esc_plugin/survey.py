@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from math import isfinite
@@ -14,21 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from .arrays.layout import Layout, check_axes
+from .arrays.digest import image_digest
+from .arrays.layout import check_axes
 from .arrays.levels import Levels
-from .arrays.surveyed import PlaneSurvey, RunSurvey
-from .device import PRECISIONS
+from .arrays.surveyed import PlaneSurvey
 from .disk import write_text
 from .errors import ImageError
-from .network.grid import Region
 from .request import Request
+
+__all__ = ["Environment", "Request", "Sampling", "Survey", "digest_of", "image_digest"]
 
 #: Of the file.
 FORMAT, VERSION = "esc survey", 1
 #: What comes up where a text is none.
 NOT_A_SURVEY = (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError)
-#: Edge of the pieces of an image that its digest is made of.
-SAMPLE = 16
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ class Survey:
         content |= {"model": self.model, "sha256": self.sha256, "network": self.network, "request": asdict(self.request)}
         content |= {"levels": self.levels, "image": self.image, "environment": asdict(self.environment)}
         content |= {"sampling": asdict(self.sampling) if self.sampling else None}
-        return content | {"planes": [_plane_content(plane) for plane in self.planes]}
+        return content | {"planes": [plane.content() for plane in self.planes]}
 
     @classmethod
     def from_json(cls, text: str) -> Survey:
@@ -218,7 +215,7 @@ def _read(content: dict[str, Any]) -> Survey:
     request = Request(**wished | {"shape": shape, "target": (height, width)})
     check_axes(layout := request.layout)
     levels = tuple((float(low), float(high)) for low, high in content["levels"])
-    planes = tuple(map(_read_plane, content["planes"]))
+    planes = tuple(map(PlaneSurvey.read, content["planes"]))
     if (len(levels), len(planes)) != (layout.channels, layout.count):
         raise ValueError(f"it has {len(levels)} channels and {len(planes)} planes")
     if not all(isfinite(high - low) and low <= high for low, high in levels):
@@ -235,47 +232,3 @@ def _read(content: dict[str, Any]) -> Survey:
         str(content["network"]),
         Sampling(**sampling) if sampling else None,
     )
-
-
-def _plane_content(plane: PlaneSurvey) -> dict[str, Any]:
-    runs = {name: [_run_content(run) for run in getattr(plane, name)] for name in ("colours", "alpha")}
-    return runs | {"opaque": plane.opaque, "stand_in": plane.stand_in}
-
-
-def _run_content(run: RunSurvey) -> dict[str, Any]:
-    # Thousands of planes have some hundred numbers each: as text they would be four times as long.
-    values = base64.b64encode(run.means.astype("<f4").tobytes()).decode()
-    return {"precision": run.precision, "shape": list(run.means.shape), "float32": values}
-
-
-def _read_plane(content: dict[str, Any]) -> PlaneSurvey:
-    colours, alpha = (tuple(map(_read_run, content[name])) for name in ("colours", "alpha"))
-    stand_in = float(content["stand_in"])
-    if not 0 <= stand_in <= 1:
-        raise ValueError(f"{stand_in!r} can't stand in for NaN")
-    return PlaneSurvey(colours, alpha, bool(content["opaque"]), stand_in)
-
-
-def _read_run(content: dict[str, Any]) -> RunSurvey:
-    if content["precision"] not in PRECISIONS:
-        raise ValueError(f"{content['precision']!r:.40} is no precision")
-    rows, columns = content["shape"]
-    values = np.frombuffer(base64.b64decode(content["float32"], validate=True), "<f4")
-    return RunSurvey(content["precision"], values.astype(np.float32).reshape(rows, columns))
-
-
-def image_digest(image: Any, layout: Layout) -> str:
-    """Return a hash of an image's axes, type and some pixels: corners and middle of its first and last plane."""
-    found = hashlib.sha256(repr((layout.shape, layout.axes, np.dtype(image.dtype).name)).encode())
-    planes = layout.planes()
-    for index in (planes[0], planes[-1]):
-        for part in _samples(layout.height, layout.width):
-            values = layout.plane(image, index, *part.slices)
-            found.update(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))).tobytes())
-    return found.hexdigest()
-
-
-def _samples(height: int, width: int) -> Sequence[Region]:
-    rows, columns = ((0, max(n - SAMPLE, 0) // 2, max(n - SAMPLE, 0)) for n in (height, width))
-    places = [(rows[i], columns[j]) for i, j in ((0, 0), (0, 2), (1, 1), (2, 0), (2, 2))]
-    return [Region(top, left, min(top + SAMPLE, height), min(left + SAMPLE, width)) for top, left in places]

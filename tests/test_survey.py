@@ -192,7 +192,7 @@ def test_parts_that_are_rendered_one_after_the_other(target: tuple[int, int], mo
             parts.append(part)
             yield part
 
-    monkeypatch.setattr("esc_plugin.upscaler.parts_that_fit", counted)
+    monkeypatch.setattr("esc_plugin.runner.parts_that_fit", counted)
     found = low(image, size=target, region=region, survey=survey)
     assert len(parts) > 2
     assert not any(plan.disk_bytes for _, plan in parts)
