@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from esc_plugin import Cancelled, EscError, ImageError, Model, Upscaler
+from esc_plugin.arrays.digest import SAMPLE
 from esc_plugin.arrays.levels import Levels
 from esc_plugin.network import ESC
 from esc_plugin.network.grid import Region
@@ -37,10 +38,10 @@ def part(whole: np.ndarray, region: Any = REGION) -> np.ndarray:
 
 
 class Computed:
-    """An image that computes its pixels when it is asked for them, knows nothing else, and remembers what was asked."""
+    """An image (..., Y, X) that computes its pixels when it is asked for them, and remembers what it was asked for."""
 
-    def __init__(self, shape: tuple[int, ...], values: Any) -> None:
-        self.shape, self.dtype, self.values, self.asked = shape, np.dtype(np.uint16), values, []
+    def __init__(self, shape: tuple[int, ...], values: Any, dtype: Any = np.uint16) -> None:
+        self.shape, self.dtype, self.values, self.asked = shape, np.dtype(dtype), values, []
 
     def __getitem__(self, index: Any) -> np.ndarray:
         assert len(index) == len(self.shape)
@@ -52,16 +53,36 @@ class Computed:
         raise AssertionError("the whole array was read")
 
 
-@pytest.mark.parametrize("options", [{}, {"scale": 3.3}, {"scale": 0.5}, {"consistency": True}, {"nan": "keep"}])
-def test_only_what_a_region_needs_is_read_and_once(options: dict[str, Any]) -> None:
-    image = noise((3, 120, 130))
-    source = Computed(image.shape, lambda z, y, x: image[z, y, x])
-    survey = RANDOM.survey(image, axes="ZYX", **options)
-    found = RANDOM(source, axes="ZYX", region=REGION, survey=survey, **options)
-    np.testing.assert_allclose(found.astype(int), part(RANDOM(image, axes="ZYX", **options)), atol=1)
+def stack_of(kind: str) -> tuple[np.ndarray, str]:
+    """Return an image whose regions depend on facts of the whole."""
+    if kind == "gray":
+        return noise((3, 120, 130)), "ZYX"
+    if kind == "NaN":
+        image = noise((3, 120, 130), np.float32)
+        image[:, ::7, ::5] = np.nan
+        return image, "ZYX"
+    image = noise((4, 120, 130), np.uint8)
+    image[3] = 255
+    if kind == "transparent":
+        image[3, 100:] = 50
+    return image, "SYX"
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": 3.3}, {"scale": 0.5}, {"consistency": True}, {"alpha": "lanczos"}])
+@pytest.mark.parametrize("kind", ["gray", "NaN", "opaque", "transparent"])
+def test_only_what_a_region_needs_is_read_and_once(kind: str, options: dict[str, Any]) -> None:
+    image, axes = stack_of(kind)
+    if kind == "transparent" and "consistency" in options:
+        pytest.skip("it isn't defined there")
+    options = options | {"nan": "keep" if kind == "NaN" else "error"}
+    source = Computed(image.shape, lambda z, y, x: image[z, y, x], image.dtype)
+    survey = RANDOM.survey(image, axes=axes, **options)
+    found = RANDOM(source, axes=axes, region=REGION, survey=survey, **options)
+    np.testing.assert_allclose(found.astype(float), part(RANDOM(image, axes=axes, **options)), atol=1)
     stack = RANDOM.stack(survey.request, survey.levels_of(image.dtype), Region(13, 30, 44, 61))
+    planes = [(slice(None),)] if axes == "SYX" else [(z,) for z in range(3)]
     # Before, some pixels tell whether it is the image of the survey.
-    assert [asked for asked in source.asked if asked[1].height > 16] == [((z,), stack.reads) for z in range(3)]
+    assert [asked for asked in source.asked if asked[1].height > SAMPLE] == [(plane, stack.reads) for plane in planes]
 
 
 def test_a_region_of_an_image_that_no_machine_holds() -> None:
