@@ -224,7 +224,9 @@ def project(upscaled: np.ndarray, plane: np.ndarray, cancel: Callable[[], bool] 
         stop_if_asked(cancel)
         small = plane[top:bottom].reshape(bottom - top, width, -1).astype(np.float64)
         large = upscaled[top * fy : bottom * fy]
-        blocks = large.reshape(bottom - top, fy, width, fx, -1).transpose(0, 2, 4, 1, 3).astype(np.float64)
+        blocks = large.reshape(bottom - top, fy, width, fx, -1).transpose(0, 2, 4, 1, 3)
+        # In memory block by block, so that a block's sum is added up in one order in any part of a result.
+        blocks = blocks.astype(np.float64, order="C")
         flat = blocks.reshape(*small.shape, fy * fx)
         flat = _floating(flat, small) if plane.dtype.kind == "f" else _whole(flat, small, plane.dtype)
         blocks = flat.reshape(blocks.shape).transpose(0, 3, 1, 4, 2)
