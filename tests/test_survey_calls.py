@@ -418,6 +418,25 @@ def test_nothing_is_done_before_an_error(options: dict[str, Any], message: str) 
         RANDOM(IMAGE, region=((1, 5), (1, 6)), progress=lambda *_: pytest.fail("it worked"), **options)
 
 
+@pytest.mark.parametrize("intensity", ["auto", "minmax", "percentile"])
+def test_a_plane_larger_than_the_memory_is_looked_at_in_pieces(intensity: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For its levels, for what stands in for NaN, and for whether it is opaque; a piece is read once a look."""
+    image = noise((4, 120, 130), np.float32) / 100
+    image[:3, 5:9, 7:80], image[3] = np.nan, 1
+    options = {"axes": "SYX", "intensity": intensity, "nan": "keep"}
+    expected = RANDOM.survey(image, **options)
+    for name in ("esc_plugin.arrays.rows.LARGEST_READ", "esc_plugin.arrays.stack.LARGEST_READ"):
+        monkeypatch.setattr(name, 2 * 50 * 4 * 130 * 4)
+    for name in ("esc_plugin.arrays.planes.BAND_VALUES", "esc_plugin.arrays.statistics.BAND_VALUES"):
+        monkeypatch.setattr(name, 7 * 130)
+    source = Computed(image.shape, lambda s, y, x: image[s, y, x], np.float32)
+    assert RANDOM.survey(source, **options).digest == expected.digest
+    looks = [region.height for _, region in source.asked]
+    looks = looks[: looks.index(120)]  # then the network begins, which takes it at once
+    assert max(looks) < 70
+    assert sum(looks) <= 120 * 5
+
+
 def test_planes_are_looked_at_one_after_the_other() -> None:
     """A stack with transparency may be larger than the memory."""
     image = np.ones((40, 300, 300, 2), np.float32) / 2

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..errors import ImageError
 from ..progress import Cancel, stop_if_asked
-from .layout import Layout
+from .layout import Index, Layout
+from .rows import Rows
 from .statistics import Extremes, Finite, Ranks, Statistic, Typical
 
 #: What ``"percentile"`` takes without numbers.
@@ -216,6 +217,14 @@ def _measured(image: Any, layout: Layout, intensity: str, keep: bool, cancel: Ca
 def _scan(image: Any, layout: Layout, by_channel: Sequence[Statistic], keep: bool, cancel: Cancel | None) -> None:
     """Show each plane, without transparency, to the statistic of its channel."""
     for index in layout.planes():
+        by_channel[layout.channel(index)].add(_rows(image, layout, index, cancel), keep)
+
+
+def _rows(image: Any, layout: Layout, index: Index, cancel: Cancel | None) -> Rows:
+    def read(top: int, bottom: int) -> np.ndarray:
         stop_if_asked(cancel)
-        plane = layout.plane(image, index)
-        by_channel[layout.channel(index)].add(plane[..., :-1] if layout.alpha else plane, keep)
+        part = layout.plane(image, index, slice(top, bottom))
+        return part[..., :-1] if layout.alpha else part
+
+    samples = (layout.samples - layout.alpha,) if "S" in layout.axes else ()
+    return Rows(read, (layout.height, layout.width, *samples), np.dtype(image.dtype))

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..network.grid import Region
 from .interpolate import interpolated
 from .levels import Levels
+from .rows import Rows
 
 #: Values of a plane that are looked at together.
 BAND_VALUES = 2**20
@@ -60,9 +61,11 @@ class Plane:
     def bands(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Yield rows, some at a time."""
         stop = self.size[0] if stop is None else stop
-        step = max(BAND_VALUES // self.size[1], 1)
+        width, step = self.size[1], max(BAND_VALUES // self.size[1], 1)
+        shape, dtype = (*self.size, *self.values.shape[2:]), self.values.dtype
+        rows = Rows(lambda top, bottom: self.cut(Region(top, 0, bottom, width)), shape, dtype)
         for top in range(start, stop, step):
-            yield self.cut(Region(top, 0, min(top + step, stop), self.size[1]))
+            yield rows[top : min(top + step, stop)]
 
     @property
     def gray(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,11 @@ from .levels import Levels
 from .output import make_output
 from .planes import Plane
 from .rendering import Enlarge, Rendering
+from .rows import LARGEST_READ
 from .sizes import Size
 from .surveyed import PlaneSurvey
 
 __all__ = ["Enlarge", "Stack", "make_output"]
-
-#: A plane of which so many bytes are needed is not read at once, if it can be read in parts.
-LARGEST_READ = 256 * 2**20
 
 
 @dataclass
@@ -118,10 +117,11 @@ class Stack:
         def read(region: Region) -> np.ndarray:
             return self.layout.plane(image, index, *region.slices)
 
-        size = reads.height * reads.width * self.layout.samples * self.dtype.itemsize
-        if isinstance(image, np.ndarray) or size > LARGEST_READ:
-            held = Region(0, 0, *self.size) if isinstance(image, np.ndarray) else Region(0, 0, 0, 0)
-            return Plane(read, self.size, held, read(held))
+        if isinstance(image, np.ndarray):
+            return Plane(read, self.size, whole := Region(0, 0, *self.size), read(whole))
+        samples = (self.layout.samples,) if "S" in self.layout.axes else ()
+        if prod((reads.height, reads.width, *samples)) * self.dtype.itemsize > LARGEST_READ:
+            return Plane(read, self.size, Region(0, 0, 0, 0), np.empty((0, 0, *samples), self.dtype))
         return Plane(read, self.size, reads, read(reads))
 
     def run(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import reduce
-from math import floor, frexp, inf, isfinite
+from math import floor, frexp, inf, isfinite, prod
 from typing import Protocol
 
 import numpy as np
 
 from ..errors import ImageError
+from .rows import Rows
 
 #: Values of a plane that are looked at together.
 BAND_VALUES = 2**20
@@ -23,14 +24,14 @@ TAILS, TAIL_REACH = (0.1, 99.9), 4
 class Statistic(Protocol):
     """Something that is found out about a channel by looking at one plane after the other."""
 
-    def add(self, plane: np.ndarray, keep: bool) -> None:
+    def add(self, plane: np.ndarray | Rows, keep: bool) -> None:
         """Take (Y, X) or (Y, X, S); NaN and infinity are passed over if `keep`, and are an `ImageError` otherwise."""
 
     def pair(self) -> tuple[float, float]:
         """Return low and high."""
 
 
-def _bands(plane: np.ndarray, keep: bool, halo: int = 0) -> Iterator[np.ndarray]:
+def _bands(plane: np.ndarray | Rows, keep: bool, halo: int = 0) -> Iterator[np.ndarray]:
     """Yield a plane in pieces of about a million values, grown by `halo` rows above and below, with NaN for what to ignore.
 
     Raises
@@ -38,7 +39,7 @@ def _bands(plane: np.ndarray, keep: bool, halo: int = 0) -> Iterator[np.ndarray]
     ImageError
         If a value isn't finite and `keep` is ``False``.
     """
-    rows = max(BAND_VALUES // max(plane[0].size, 1), 1)
+    rows = max(BAND_VALUES // max(prod(plane.shape[1:]), 1), 1)
     for top in range(0, len(plane), rows):
         band = plane[max(top - halo, 0) : top + rows + halo]
         if band.dtype.kind == "f" and not (finite := np.isfinite(band)).all():
@@ -51,7 +52,7 @@ def _bands(plane: np.ndarray, keep: bool, halo: int = 0) -> Iterator[np.ndarray]
 class Finite:
     """Nothing but whether all values are finite."""
 
-    def add(self, plane: np.ndarray, keep: bool) -> None:
+    def add(self, plane: np.ndarray | Rows, keep: bool) -> None:
         """See `Statistic`."""
         for _ in _bands(plane, keep):
             pass
@@ -67,7 +68,7 @@ class Extremes:
     def __init__(self) -> None:
         self.low, self.high = inf, -inf
 
-    def add(self, plane: np.ndarray, keep: bool) -> None:
+    def add(self, plane: np.ndarray | Rows, keep: bool) -> None:
         """See `Statistic`."""
         for band in _bands(plane, keep):
             self.take(band)
@@ -99,7 +100,7 @@ class Typical:
         self.second, self.third, self.median, self.all = Extremes(), Extremes(), Extremes(), Extremes()
         self.bulk = Ranks(TAILS)
 
-    def add(self, plane: np.ndarray, keep: bool) -> None:
+    def add(self, plane: np.ndarray | Rows, keep: bool) -> None:
         """See `Statistic`."""
         self.bulk.add(plane, keep)
         for band in _bands(plane, keep, halo=1):
@@ -201,7 +202,7 @@ class Ranks:
         self.total = 0
         self.counts = np.zeros((1 if upper is None else 2, 2**self.HALF), np.int64)
 
-    def add(self, plane: np.ndarray, keep: bool) -> None:
+    def add(self, plane: np.ndarray | Rows, keep: bool) -> None:
         """See `Statistic`."""
         for band in _bands(plane, keep):
             keys = _ordered_bits(band[~np.isnan(band)] if band.dtype.kind == "f" else band.ravel())
