@@ -101,6 +101,11 @@ def instruction_set(device: torch.device) -> str:
     return str(torch.backends.cpu.get_cpu_capability()) if device.type == "cpu" else device.type
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def free_bytes(device: torch.device) -> int:
     """Return the memory that can be had on a device now, in bytes."""
     if device.type == "cuda":

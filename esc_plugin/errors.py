@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 #: What parts of this package import that a plain installation lacks, by extra.
 EXTRAS = {
+    "cluster": ("dask", "distributed"),
     "train": ("lightning", "tensorboard", "matplotlib", "skimage"),
     "evaluate": ("skimage",),
     "export": ("onnx", "onnxscript", "onnxruntime"),

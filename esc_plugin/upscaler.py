@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 
+from .arrays.chunks import chunks_for
 from .arrays.layout import layout_of
+from .arrays.lazy import lazy_array
 from .arrays.levels import Intensity, Levels, measure_levels
 from .arrays.sizes import runs_needed
 from .arrays.stack import Stack, make_output
@@ -16,9 +19,10 @@ from .arrays.surveyed import PlaneSurvey
 from .device import instruction_set
 from .engine import Share
 from .enlarge import Enlarger
-from .errors import ImageError
+from .errors import EscError, ImageError
 from .network.grid import Region
 from .progress import Cancel, Progress, share_of
+from .renderer import Renderer
 from .request import Request, Span, bits_of, checked_region, make_request
 from .runner import Runner, check_batch
 from .survey import Environment, Sampling, Survey, image_digest
@@ -236,6 +240,55 @@ class Upscaler(Runner):
             self.model.fingerprint,
             sampling,
         )
+
+    def lazy(
+        self,
+        image: Any,
+        *,
+        survey: Survey | None = None,
+        chunks: Any = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        **options: Any,
+    ) -> Any:
+        """Return the result as a dask array, whose every chunk is rendered when it is asked for, by whatever scheduler.
+
+        Parameters
+        ----------
+        image : array
+            As in a call. Of a dask array, a chunk waits for the blocks that it is made of; anything else is read by the
+            worker that makes the chunk, to which it is sent once if that is another process.
+        survey : Survey, optional
+            What `survey` returned for the same image and options. Without it, it is made now.
+        chunks : int, pair of int, or what dask takes; optional
+            Rows and columns, or all axes, in pixels of the result. By default those of the image times the scale, put
+            together or cut to at most 2048; of other axes one plane, and all samples.
+        progress, cancel : callable, optional
+            Of the survey.
+        **options
+            Any other of a call, but `region` and `out`, see `__call__`.
+
+        Returns
+        -------
+        dask.array.Array
+            What a call returns, to the bit.
+
+        Raises
+        ------
+        ImageError, Cancelled, EscError
+            As in `__call__`; what can't be read later is an `ImageError` then.
+        """
+        if find_spec("dask") is None:
+            raise EscError("a lazy result is a dask array; install it with: pip install 'dask[array]'")
+        request = self.request(image, **options)
+        if survey is None:
+            survey = self._survey(image, request, progress, cancel)
+        else:
+            self.check(survey, request, image)
+            self.stack(request, survey.levels_of(np.dtype(image.dtype))).check(image, survey.planes)
+        render = Renderer(self, survey, np.dtype(image.dtype))
+        pieces = chunks_for(chunks, image, request.axes, render.shape, render.dtype)
+        return lazy_array(render, image, render.shape, render.dtype, pieces, render.reads)
 
     def request(self, image: Any, **options: Any) -> Request:
         """Return what a call asks for, checked as far as that can be without looking at pixels; see `__call__`."""
