@@ -123,16 +123,20 @@ class Enlarger:
             except _BeyondError as error:
                 grown[error.stage] = error.region.hull(grown.get(error.stage))
 
+    def sizes(self, size: Size, target: Size) -> list[Size]:
+        """Return height and width of what the first run sees, and of what each run makes."""
+        model = self.upscaler.model
+        runs = runs_needed(size, target, model.scale, model.any_scale)
+        if model.any_scale and runs:
+            return [size, target]
+        return [(size[0] * model.scale**i, size[1] * model.scale**i) for i in range(runs + 1)]
+
     def _stages(self, size: Size, target: Size, region: Region, grown: dict[int, Region]) -> list[Stage]:
         """Return the runs, each with the part of it that `region` needs."""
-        model, network = self.upscaler.model, self.upscaler.model.network
-        runs, scale = runs_needed(size, target, model.scale, model.any_scale), model.scale
-        sizes = [size, *((size[0] * scale**i, size[1] * scale**i) for i in range(1, runs + 1))]
-        if model.any_scale and runs:
-            sizes = [size, target]
+        network, sizes = self.upscaler.model.network, self.sizes(size, target)
         needs = _filtered_from(sizes[-1], target, region)
         stages: list[Stage] = []
-        for i in reversed(range(runs)):
+        for i in reversed(range(len(sizes) - 1)):
             geometry = network.geometry(*sizes[i], sizes[i + 1])
             wanted = geometry.feature_region(needs)
             counted = Region(0, 0, *geometry.grid)

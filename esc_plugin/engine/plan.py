@@ -31,6 +31,11 @@ RESERVE_BYTES = 128 * 2**20
 SHARE_OF_FREE = 0.8
 #: Maps in the order in which they move out of memory: those that are used least, first.
 OUT_FIRST = ("feat", "a", "c", "b")
+#: What to do about feature maps that no disk here holds.
+WAYS_OUT = (
+    "set TMPDIR to a larger disk, use more memory or several machines (torchrun ... esc-sr upscale), "
+    "or a sampled survey (--sampled, pixels=)"
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class Need:
         Bytes of the parameters on the device, and of what is kept beside them: attention biases.
     areas : sequence of Region, optional
         What each step computes; by default the whole feature grid.
+    together : int
+        Runs of this kind whose maps live at the same time. One of them computes at a time.
     """
 
     program: Program
@@ -83,6 +90,7 @@ class Need:
     caller_bytes: int = 0
     network_bytes: int = 0
     areas: Sequence[Region] = ()
+    together: int = 1
 
     @property
     def parts(self) -> list[tuple[Step, Region]]:
@@ -93,7 +101,7 @@ class Need:
     def map_bytes(self, name: str) -> int:
         """Return the bytes that a feature map takes at most."""
         pixels = max((area.height * area.width for step, area in self.parts if step.writes == name), default=0)
-        return self.batch * pixels * self.program.channels[name] * self.itemsize
+        return self.together * self.batch * pixels * self.program.channels[name] * self.itemsize
 
     def largest_chunk_bytes(self, chunk_bytes: int) -> int:
         """Return the most bytes that a chunk planned with `chunk_bytes` really takes, with what its step holds."""
@@ -167,7 +175,7 @@ def _check_disk(plan: Plan) -> None:
     if plan.disk_bytes and plan.disk_bytes > (free := shutil.disk_usage(folder).free):
         raise EscError(
             f"the image needs {plan.disk_bytes / 2**30:.1f} GiB of temporary files, {free / 2**30:.1f} GiB are free in "
-            f"{folder!r}; set TMPDIR to a larger disk or raise the memory limit."
+            f"{folder!r}; {WAYS_OUT}."
         )
 
 

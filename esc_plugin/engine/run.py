@@ -19,7 +19,7 @@ from ..progress import Cancel, Progress, stop_if_asked
 from .areas import areas_for
 from .maps import FileMap, Sink, Source, TensorMap, make_map
 from .means import Means
-from .plan import LEAST_CHUNK_BYTES, Plan, regions
+from .plan import LEAST_CHUNK_BYTES, WAYS_OUT, Plan, regions
 
 logger = logging.getLogger(__name__)
 
@@ -250,9 +250,7 @@ class Run:
             return make_map(home, shape, self.dtype, self.device)
         except OSError as error:
             folder = tempfile.gettempdir()
-            raise EscError(
-                f"can't make a temporary file of {size} in {folder!r}: {error.strerror}; set TMPDIR to a larger disk."
-            ) from None
+            raise EscError(f"can't make a temporary file of {size} in {folder!r}: {error.strerror}; {WAYS_OUT}.") from None
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
