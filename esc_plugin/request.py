@@ -11,6 +11,7 @@ import numpy as np
 
 from .arrays.layout import Layout, layout_of
 from .arrays.levels import Intensity, stated_levels
+from .arrays.shared import checked_shared
 from .arrays.sizes import Size, choose_target
 from .errors import ImageError
 from .network.grid import Region
@@ -31,7 +32,7 @@ class Request:
         Height and width of the result.
     intensity : str or list of list of float
         What was asked for.
-    nan, alpha, linear_light, consistency, bits
+    nan, alpha, linear_light, consistency, bits, shared
         See `Upscaler.__call__`.
     """
 
@@ -45,6 +46,7 @@ class Request:
     linear_light: bool = False
     consistency: bool = False
     bits: int = 32
+    shared: str = ""
 
     def __post_init__(self) -> None:
         """Check all that can be checked without looking at pixels; levels of intensity are when they are looked for."""
@@ -79,6 +81,7 @@ def make_request(
     linear_light: bool = False,
     consistency: bool = False,
     bits: int | None = None,
+    shared: str | None = None,
 ) -> Request:
     """Return what a call asks for; see `Upscaler.__call__`.
 
@@ -97,7 +100,8 @@ def make_request(
     bits = bits_of(image) if bits is None else _checked_bits(bits)
     wished = intensity if isinstance(intensity, str) else [list(pair) for pair in stated_levels(intensity)]
     dtype = np.dtype(image.dtype).name
-    return Request(layout.shape, layout.axes, dtype, target, wished, nan, alpha, bool(linear_light), bool(consistency), bits)
+    options = nan, alpha, bool(linear_light), bool(consistency), bits, checked_shared(shared, layout)
+    return Request(layout.shape, layout.axes, dtype, target, wished, *options)
 
 
 def bits_of(image: Any) -> int:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from math import isfinite
+from math import inf, isfinite, log10
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,11 @@ class Sampling:
     pixels: int
     difference: float
 
+    @property
+    def psnr(self) -> float:
+        """The difference in decibels below the range of the network; infinite if there is none."""
+        return -20 * log10(self.difference) if self.difference else inf
+
 
 @dataclass(frozen=True, eq=False)
 class Survey:
@@ -92,6 +97,13 @@ class Survey:
     def method(self) -> str:
         """Either ``"exact"`` or ``"sampled"``."""
         return "sampled" if self.sampling else "exact"
+
+    @property
+    def difference(self) -> float:
+        """Root mean square by which results are expected to differ from those of an exact survey, in levels of the image."""
+        if not self.sampling:
+            return 0.0
+        return self.sampling.difference * max(high - low for low, high in self.levels)
 
     @cached_property
     def digest(self) -> str:
@@ -199,7 +211,7 @@ class Survey:
 
 def digest_of(content: dict[str, Any]) -> str:
     """Return a hash of what a survey says, but for where and how it was made."""
-    content = content | {"environment": None, "sampling": None, "digest": None}
+    content = content | {"environment": None, "method": None, "sampling": None, "digest": None}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

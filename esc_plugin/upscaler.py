@@ -13,6 +13,7 @@ from .arrays.chunks import chunks_for
 from .arrays.layout import layout_of
 from .arrays.lazy import lazy_array
 from .arrays.levels import Intensity, Levels, measure_levels
+from .arrays.shared import share_means
 from .arrays.sizes import runs_needed
 from .arrays.stack import Stack, make_output
 from .arrays.surveyed import PlaneSurvey
@@ -25,6 +26,7 @@ from .progress import Cancel, Progress, share_of
 from .renderer import Renderer
 from .request import Request, Span, bits_of, checked_region, make_request
 from .runner import Runner, check_batch
+from .sampling import Sampler, checked_pixels
 from .survey import Environment, Sampling, Survey, image_digest
 from .weights.model import Model
 
@@ -67,6 +69,7 @@ class Upscaler(Runner):
         linear_light: bool = False,
         consistency: bool = False,
         bits: int | None = None,
+        shared: str | None = None,
         region: Span | None = None,
         survey: Survey | None = None,
         out: Any = None,
@@ -101,11 +104,15 @@ class Upscaler(Runner):
             are kept, exactly for integers. See `esc_plugin.arrays.layout.consistency.project`.
         bits : int, optional
             Of a value, see `dtype_for`; by default those of the array's type. Floating values may have come from 8 bits.
+        shared : str, optional
+            Axes whose planes share one set of means, the mean of their own, so that a film (``"T"``) doesn't flicker. All
+            planes are surveyed first, then rendered.
         region : pair of pair of int, optional
             Rows and columns of the result, ``((top, bottom), (left, right))``, ends excluded. Only they are made, in memory
             that depends on them alone, and they are the same as in the whole result.
         survey : Survey, optional
-            What `survey` returned for the same image and options. Without it, `region` makes it first, and throws it away.
+            What `survey` returned for the same image and options. Without it, `region` and `shared` make it first, and throw
+            it away.
         out : array, optional
             What to fill and return, of the result's shape and dtype: a memory-mapped file, say.
         progress, cancel : callable, optional
@@ -137,13 +144,14 @@ class Upscaler(Runner):
             linear_light=linear_light,
             consistency=consistency,
             bits=bits,
+            shared=shared,
         )
         part = checked_region(region, request.target)
         place = part or Region(0, 0, *request.target)
         out = make_output(image, request.layout.resized(place.height, place.width), out)
         if survey is not None:
             self.check(survey, request, image)
-        elif part is not None:
+        elif part is not None or request.shared:
             survey = self._survey(image, request, share_of(progress, 0, 0.5), cancel)
             progress = share_of(progress, 0.5, 1)
         stack = self.stack(request, self._levels(image, request, survey, cancel), part)
@@ -176,6 +184,7 @@ class Upscaler(Runner):
         linear_light: bool = False,
         consistency: bool = False,
         bits: int | None = None,
+        shared: str | None = None,
         pixels: int | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -184,8 +193,14 @@ class Upscaler(Runner):
 
         Parameters
         ----------
-        image, axes, scale, size, intensity, nan, alpha, linear_light, consistency, bits
+        image, axes, scale, size, intensity, nan, alpha, linear_light, consistency, bits, shared
             As in the call that the survey is for, see `__call__`.
+        pixels : int, optional
+            Estimate the means from samples: about so many pixels of each plane (of what each run sees, if there are
+            several), in pieces of 64 x 64 that are spread evenly. Results then differ by about `Survey.difference` from
+            those of an exact survey, and have no seams either. Levels, NaN and transparency are looked at as ever: in one
+            pass over the pixels, but for what `intensity` states. Feature maps are in float32 unless the upscaler was
+            asked for another precision.
         progress, cancel : callable, optional
             ``progress(done, total)`` and ``cancel() -> bool`` are called after each piece of work.
 
@@ -210,15 +225,25 @@ class Upscaler(Runner):
             linear_light=linear_light,
             consistency=consistency,
             bits=bits,
+            shared=shared,
         )
-        return self._survey(image, request, progress, cancel)
+        sampler = None if pixels is None else Sampler(Enlarger(self, request.bits), checked_pixels(pixels))
+        return self._survey(image, request, progress, cancel, sampler)
 
-    def _survey(self, image: Any, request: Request, progress: Progress | None, cancel: Cancel | None) -> Survey:
+    def _survey(
+        self,
+        image: Any,
+        request: Request,
+        progress: Progress | None,
+        cancel: Cancel | None,
+        sampler: Sampler | None = None,
+    ) -> Survey:
         levels = self._levels(image, request, None, cancel)
         stack = self.stack(request, levels)
         stack.check(image, cancel=cancel)
+        stack.enlarge = sampler or stack.enlarge
         planes = stack.run(image, None, progress, cancel)
-        return self.surveyed(image, request, levels, planes)
+        return self.surveyed(image, request, levels, planes, sampler.sampling if sampler else None)
 
     def surveyed(
         self,
@@ -234,7 +259,7 @@ class Upscaler(Runner):
             self.model.sha256,
             request,
             tuple(pair.pair for pair in levels),
-            tuple(planes),
+            tuple(share_means(planes, request.layout, request.shared)),
             image_digest(image, request.layout),
             Environment(torch.__version__, str(self.device), instruction_set(self.device)),
             self.model.fingerprint,

@@ -64,4 +64,5 @@ def survey(
             progress=progress,
         )
     found.save(output)
-    say(f"{plain(image)} -> {plain(output)}  {found.method}, {len(found.planes):,} planes, {found.digest[:12]}")
+    how = f"sampled, about {found.difference:.2g} levels from exact" if found.sampling else "exact"
+    say(f"{plain(image)} -> {plain(output)}  {how}, {len(found.planes):,} planes, {found.digest[:12]}")
