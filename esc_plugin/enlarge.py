@@ -17,7 +17,7 @@ from .engine import Share, Sink, Source, areas_for, image_area
 from .engine.maps import FileMap, TensorMap, make_map
 from .network.grid import Region
 from .progress import Cancel, Progress, rising, share_of
-from .runner import Runner
+from .runner import BeyondError, Runner
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Enlarger:
         """
         grown: dict[int, Region] = {}
         progress = rising(progress)
+        found = dict(enumerate(known))
         while True:
             stages = self._stages(size, target, region, grown)
             if not stages:
@@ -119,9 +120,14 @@ class Enlarger:
             if sink and last.made != target:
                 end = Resampler(sink, last.made, target, linear_light, region)
             try:
-                return self._run(stages, source, end, known, caller_bytes, progress, cancel)
-            except _BeyondError as error:
+                self._run(stages, source, end, found, caller_bytes, progress, cancel)
+            except BeyondError as error:
+                # What was found stays: other processes that were asked for it don't begin again.
                 grown[error.stage] = error.region.hull(grown.get(error.stage))
+                if error.found:
+                    found[error.stage] = error.found
+            else:
+                return tuple(found[i] for i in range(len(stages)))
 
     def sizes(self, size: Size, target: Size) -> list[Size]:
         """Return height and width of what the first run sees, and of what each run makes."""
@@ -155,19 +161,19 @@ class Enlarger:
         stages: list[Stage],
         source: Source,
         sink: Sink | None,
-        known: Sequence[RunSurvey],
+        found: dict[int, RunSurvey],
         caller_bytes: int,
         progress: Progress | None,
         cancel: Cancel | None,
-    ) -> tuple[RunSurvey, ...]:
+    ) -> None:
+        """Do what is asked for; `found` has what is known of the runs, and is added to."""
         cost = [stage.wanted.height * stage.wanted.width for stage in stages]
-        found: list[RunSurvey] = []
         with ExitStack() as maps:
             for i, stage in enumerate(stages):
                 end, between = sink, None
                 if i < len(stages) - 1:
                     end = between = maps.enter_context(closing(_Between(i + 1, stage.writes)))
-                survey = self.upscaler.stream(
+                found[i] = self.upscaler.stream(
                     source,
                     _Cropped(end, stage.writes) if end else None,
                     *stage.size,
@@ -176,15 +182,13 @@ class Enlarger:
                     caller_bytes=caller_bytes,
                     wanted=stage.wanted,
                     counted=stage.counted,
-                    known=known[i] if known else None,
+                    known=found.get(i),
                     share=self.share,
                     progress=share_of(progress, sum(cost[:i]) / sum(cost), sum(cost[: i + 1]) / sum(cost)),
                     cancel=cancel,
                 )
-                found.append(survey)
                 if between:
                     source = between
-        return tuple(found)
 
 
 def _filtered_from(size: Size, target: Size, region: Region) -> Region:
@@ -206,14 +210,6 @@ class _Cropped:
             self.sink.write(part, tensor[..., rows, columns])
 
 
-class _BeyondError(LookupError):
-    """A run looks further into the output of the one before than was foreseen, because its data says so."""
-
-    def __init__(self, stage: int, region: Region) -> None:
-        super().__init__(stage, region)
-        self.stage, self.region = stage, region
-
-
 @dataclass
 class _Between:
     """What lies between two runs: in memory if that takes little of it, else in a file."""
@@ -232,7 +228,7 @@ class _Between:
     def read(self, region: Region) -> Tensor:
         """See `Source`."""
         if not self.place.holds(region):
-            raise _BeyondError(self.stage, region)
+            raise BeyondError(self.stage, region)
         return self._map.read(region.within(self.place))
 
     def write(self, region: Region, tensor: Tensor) -> None:

@@ -30,6 +30,29 @@ logger = logging.getLogger(__name__)
 Some = TypeVar("Some", bound="Runner")
 
 
+class BeyondError(LookupError):
+    """A source hasn't got as much of an image as a run looks for, because its data says so.
+
+    Parameters
+    ----------
+    stage : int
+        Which of several runs, one after the other, it is the source of.
+    region : Region
+        What is looked for.
+
+    Attributes
+    ----------
+    found : RunSurvey, optional
+        What the run has found until then.
+    """
+
+    found: RunSurvey | None = None
+
+    def __init__(self, stage: int, region: Region) -> None:
+        super().__init__(stage, region)
+        self.stage, self.region = stage, region
+
+
 class Runner:
     """A model on a device, see `Upscaler`: what runs its network, piece by piece."""
 
@@ -172,6 +195,8 @@ class Runner:
             If `cancel` returned ``True``.
         EscError
             If the memory can't be had.
+        BeyondError
+            If the source says so; what was found until then goes with it.
         """
         progress = rising(progress)
         dtype = getattr(torch, known.precision) if known else self.dtype_for(bits)
@@ -186,7 +211,7 @@ class Runner:
         room = self.device, self.memory_limit
         parts = parts_that_fit(need, whole, *room) if known else [(whole, make_plan(need(whole), *room))]
         values = [torch.from_numpy(mean)[None].to(self.device) for mean in known.means] if known else []
-        means, done, total = Means(values, share), 0, whole.height * whole.width
+        means, done, total = Means(values, None if known else share), 0, whole.height * whole.width
         try:
             for part, plan in parts:
                 end = done + part.height * part.width
@@ -199,8 +224,12 @@ class Runner:
             if known or self.precision == "float32":
                 raise EscError(f"{self.model.name} overflows in {name} here; make the survey in float32.") from None
             logger.warning("%s overflows in %s; going on in float32.", self.model.name, name)
+        except BeyondError as error:
+            # All means are known by then, as only the last step looks where its data says.
+            error.found = known or _found(dtype, means)
+            raise
         else:
-            return known or RunSurvey(precision_name(dtype), torch.cat(means.values).cpu().numpy())
+            return known or _found(dtype, means)
         self._overflows = True
         # The sink has got nothing yet.
         return self.stream(
@@ -258,6 +287,10 @@ class Runner:
                 cancel=cancel,
             )
         return out
+
+
+def _found(dtype: torch.dtype, means: Means) -> RunSurvey:
+    return RunSurvey(precision_name(dtype), torch.cat(means.values).cpu().numpy())
 
 
 def _checked_limit(memory_limit: Any) -> int | None:

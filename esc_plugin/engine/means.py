@@ -41,10 +41,13 @@ class Means:
         (B, P) float32. Those that are there beforehand are taken as they are, the others are added.
     share : Share, optional
         Other processes whose sums belong to the same image.
+    agreed : bool
+        Whether they have been asked for a flag.
     """
 
     values: list[Tensor] = field(default_factory=list)
     share: Share | None = None
+    agreed: bool = False
 
     def known(self, number: int) -> Tensor | None:
         """Return a mean if there is no need to look for it."""
@@ -57,5 +60,11 @@ class Means:
         return mean
 
     def any(self, flag: Tensor) -> bool:
-        """Whether a flag is set, in any of the processes."""
-        return bool((self.share.reduce(flag.double()) if self.share else flag) > 0)
+        """Whether a flag is set, in any of the processes.
+
+        They are asked once: who walks again, because its data says so, does that alone.
+        """
+        if self.share is None or self.agreed:
+            return bool(flag > 0)
+        self.agreed = True
+        return bool(self.share.reduce(flag.double()) > 0)
