@@ -9,6 +9,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,9 @@ def workers() -> list[psutil.Process]:
     """Return the processes beside this one that work for it."""
     found = []
     for child in psutil.Process().children(recursive=True):
-        with_line = " ".join(child.cmdline())
-        if "spawn_main" in with_line:
-            found.append(child)
+        with suppress(psutil.Error):  # it has just died
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
     return found
 
 
@@ -106,6 +108,24 @@ def test_it_is_finished_when_nothing_is_missing(case: Case, tmp_path: Path) -> N
     store.full = ()
     assert render(upscaler, image, survey, store, finish=finish).finished
     assert ended == [[None, None]]
+
+
+def test_an_ome_zarr_that_is_filled_in_parts(case: Case, tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr", reason="needs zarr")
+    pytest.importorskip("yaozarrs", reason="needs yaozarrs for OME-Zarr's metadata")
+    from esc_plugin.files.ome_axes import Axes
+    from esc_plugin.files.zarr_store import ShardedImage
+
+    upscaler, image, survey, whole = case
+    axes, job = Axes("yx", (1.0,) * 2, (0.0,) * 2, ("pixel",) * 2), {"survey": survey.digest}
+    target = tmp_path / "a.ome.zarr"
+    store = ShardedImage.create(target, whole.shape, whole.dtype, axes, job=job, shard=128, chunk=64)
+    for i in (2, 1, 3):
+        render(upscaler, image, survey, ShardedImage.open(target, job), part=(i, 3))
+    summary = render(upscaler, image, survey, store, finish=partial(store.finish, "a"))
+    assert (summary.rendered, summary.kept, summary.finished) == (0, 9, True)
+    made = np.asarray(zarr.open_group(str(target), mode="r")["0"][:])
+    assert np.abs(made.astype(int) - whole.astype(int)).max() <= 1
 
 
 class Torn(np.ndarray):
@@ -170,14 +190,37 @@ def test_processes_of_which_some_are_killed(case: Case, tmp_path: Path) -> None:
             killed.append(chance.choice(there))
             killed[-1].kill()
 
-    before = len(psutil.Process().children(recursive=True))
     summary = render(upscaler, da.from_array(image, chunks=40), survey, store, workers=2, progress=kill)
     assert (summary.failures, summary.missing) == ((), 0)
     assert len(killed) == 2
     assert_whole(store, whole)
     assert_nothing_twice(store)
     assert not {os.getpid()} & {pid for _, pid in store.log()}
-    assert len([child for child in psutil.Process().children(recursive=True) if "spawn_main" in child.cmdline()]) <= before
+    assert not workers()
+
+
+@pytest.mark.slow
+def test_processes_that_die_as_they_start(case: Case, tmp_path: Path) -> None:
+    upscaler, image, survey, whole = case
+    store = FolderStore(tmp_path / "store", whole.shape, edge=32)
+    killed: set[int] = set()
+
+    def kill_all() -> None:
+        for worker in workers():
+            killed.add(worker.pid)
+            worker.kill()
+
+    def kill(done: int, _: int) -> None:
+        if done == 10 and not killed:
+            kill_all()
+            waits_for(lambda: {worker.pid for worker in workers()} - killed)  # dask starts others
+            kill_all()
+
+    summary = render(upscaler, image, survey, store, workers=2, progress=kill)
+    assert (summary.failures, summary.missing) == ((), 0)
+    assert len(killed) > 2
+    assert_whole(store, whole)
+    assert_nothing_twice(store)
 
 
 RUN = """
@@ -242,6 +285,14 @@ def test_a_cluster(case: Case, cluster: Any, tmp_path: Path) -> None:
     assert ended == [None, None]
     assert_whole(store, whole)
     assert_nothing_twice(store)
+
+
+@pytest.mark.slow
+def test_workers_that_always_die(cluster: Any) -> None:
+    with distributed.Client(cluster, set_as_default=False) as client:
+        cluster.scale(0)
+        with pytest.raises(EscError, match="the worker processes die as soon as they start"):
+            list(crew_module._there(client, lambda: 1, str, ["a"], None))
 
 
 @pytest.mark.slow
