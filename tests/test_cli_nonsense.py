@@ -22,6 +22,7 @@ COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ign
 #: Valid arguments of each command; those in braces are paths.
 VALID = {
     "upscale": ["{image}", "-o", "{out}/a.png", "--overwrite"],
+    "survey": ["{image}", "-o", "{out}/a.json", "--overwrite"],
     "check": ["{image}", "{large}"],
     "compare": ["{image}", "-o", "{out}/a.png", "--overwrite"],
     "evaluate": ["esc-nano-x2", "{images}"],

@@ -101,9 +101,9 @@ def test_an_unknown_format_is_refused_by_its_name_and_by_its_content(image: Path
 @pytest.mark.parametrize(
     ("shape", "axes", "dtype", "message"),
     [
-        ((4, 5), "YX", np.uint16, r"TOY can't hold uint16 values; write \.png or \.tif\."),
-        ((4, 5), "YX", np.float32, r"TOY can't hold float32 values; write \.tif\."),
-        ((4, 5, 3), "YXS", np.uint8, r"the axes 'YXS'; write \.png or \.jpg or \.webp or \.avif or \.tif\."),
+        ((4, 5), "YX", np.uint16, r"TOY can't hold uint16 values; write \.png or \.tif or \.zarr\."),
+        ((4, 5), "YX", np.float32, r"TOY can't hold float32 values; write \.tif or \.zarr\."),
+        ((4, 5, 3), "YXS", np.uint8, r"the axes 'YXS'; write \.png or \.jpg or \.webp or \.avif or \.tif or \.zarr\."),
         ((4, 1001), "YX", np.uint8, "1001 x 4 pixels, only 1000 a side"),
     ],
 )
@@ -124,10 +124,12 @@ def test_what_it_has_no_place_for_is_named(tmp_path: Path) -> None:
 def test_only_formats_that_keep_every_value_keep_averages() -> None:
     for suffix in writable_suffixes():
         job = Job(Path("a.png"), Path(f"b{suffix}"))
-        if suffix in (".png", ".tif", ".tiff"):
+        if suffix in (".png", ".tif", ".tiff", ".zarr"):
             check_exact([job])
             continue
-        with pytest.raises(ImageError, match="would lose the averages that consistency keeps; write png or tif, not"):
+        with pytest.raises(
+            ImageError, match="would lose the averages that consistency keeps; write png or tif or zarr, not"
+        ):
             check_exact([job])
 
 

@@ -16,7 +16,7 @@ from ..errors import Cancelled, EscError, ImageError
 from ..files import Picture, check_target, empty_array, read_picture, write_picture
 from ..files.picture import MAX_PIXELS
 from ..progress import Progress, part_of, share_of
-from .jobs import Job, Wish
+from .jobs import Job, Wish, file_target, is_there
 from .record import record_of_result
 from .refused import refusals
 
@@ -102,7 +102,7 @@ class Batch:
         summary, refused = Summary(), refusals(jobs, self.overwrite)
         for i, job in enumerate(jobs):
             share, result = part_of(progress, i, len(jobs)), None
-            if not (self.skip_existing and job.target.exists()):
+            if not (self.skip_existing and is_there(job.target)):
                 result = refused.get(job) or self._result(job, share, cancel)
             summary.add(job, result)
             if report:
@@ -131,15 +131,16 @@ class Batch:
         EscError
             If it can't be read, upscaled or written; then nothing is written.
         """
-        check_free(job.target, inputs=identities(job.source), overwrite=self.overwrite)
-        picture = read_picture(job.source, self.max_pixels)
+        target = file_target(job)
+        check_free(target, inputs=identities(job.source), overwrite=self.overwrite)
+        picture = read_picture(job.source, self.max_pixels, lazy=self.region is not None)
         try:
             result = self._upscaled(picture, job, progress, cancel)
         except ImageError as error:
             raise ImageError(f"{str(job.source)!r}: {error}") from None
         except MemoryError:
             raise ImageError(f"{str(job.source)!r}: there is no memory for it.") from None
-        write_picture(job.target, result, self.quality)
+        write_picture(target, result, self.quality)
         return result
 
     def _upscaled(self, picture: Picture, job: Job, progress: Progress | None, cancel: Cancel | None) -> Picture:
@@ -153,13 +154,13 @@ class Batch:
         picture.axes = layout.axes
         size = self.wish.size(layout.height, layout.width, upscaler.model.scale)
         if survey:
-            options, size = _as_surveyed(options, survey), survey.request.target if self.wish == Wish() else size
+            options, size = as_surveyed(options, survey), survey.request.target if self.wish == Wish() else size
         from ..upscaler import checked_region
 
         part = checked_region(self.region, size)
         shape = layout.resized(part.height, part.width) if part else layout.resized(*size)
-        check_target(job.target, picture, shape)
-        _make_folder(job.target.parent)
+        check_target(file_target(job), picture, shape)
+        _make_folder(file_target(job).parent)
         out = empty_array(shape, pixels.dtype.newbyteorder("="), self._host_limit())
         given = options | {"axes": layout.axes, "size": size}
         if not survey and (part or self.sampled):
@@ -173,7 +174,7 @@ class Batch:
             levels = measure_levels(pixels, layout, options.get("intensity", "auto"), options.get("nan", "error"), cancel)
             given["intensity"] = levels
         upscaler(pixels, region=self.region, survey=survey, out=out, progress=progress, cancel=cancel, **given)
-        result = picture.enlarged(out, size)
+        result = picture.enlarged(out, size, (part.top, part.left) if part else (0, 0))
         options.pop("intensity", None)
         if survey:
             options |= {"survey": survey.digest, "survey_method": survey.method, "region": self.region}
@@ -185,7 +186,7 @@ class Batch:
         return self.upscaler.memory_limit if self.upscaler.device.type == "cpu" else None
 
 
-def _as_surveyed(options: dict[str, Any], survey: Survey) -> dict[str, Any]:
+def as_surveyed(options: dict[str, Any], survey: Survey) -> dict[str, Any]:
     """Return options, those that weren't given as they were when the survey was made."""
     usual = {"intensity": "auto", "nan": "error", "alpha": "network", "linear_light": False, "consistency": False}
     asked = {name: value for name, value in options.items() if value != usual.get(name)}

@@ -52,8 +52,10 @@ def check_source(path: Path | Url) -> None:
         raise ImageError(unlike_any(path))
 
 
-def check_place(path: Path) -> None:
+def check_place(path: Path | Url) -> None:
     """Raise an `ImageError` unless a file of that name could be made: its folder is there, or can be made."""
+    if isinstance(path, Url):  # what is behind it can be told only by writing
+        return
     check_path(path)
     folder = next(parent for parent in (*path.parents, Path()) if parent.exists())
     if not folder.is_dir():

@@ -11,13 +11,16 @@ from string import Formatter
 from ..arrays.sizes import fit_size, target_size
 from ..disk import name_key
 from ..errors import ImageError
-from ..files.address import Url
+from ..files import read_provenance
+from ..files.address import Url, place_of
 from ..files.formats import (
     DEFAULT,
+    is_store,
     with_suffix,
     writable_suffixes,
     written_as,
 )
+from ..files.zarr_format import ZARR
 from .find import FoundImage
 
 #: What a template may name; ``from`` is the image's own suffix, ``ext`` that of the result.
@@ -66,8 +69,26 @@ class Job:
     """A file, where its result goes, and whether a search met the file, or the user named it."""
 
     source: Path | Url
-    target: Path
+    target: Path | Url
     searched: bool = False
+
+
+def file_target(job: Job) -> Path:
+    """Return the file that a result goes to.
+
+    Raises
+    ------
+    ImageError
+        If it is a store, which is filled block by block.
+    """
+    if isinstance(job.target, Url) or is_store(job.target):
+        raise ImageError(f"{str(job.target)!r} is no file but a store, which esc_plugin.cluster fills block by block.")
+    return job.target
+
+
+def is_there(target: Path | Url) -> bool:
+    """Whether a result is there; a store must be finished for that."""
+    return bool(read_provenance(target)) if isinstance(target, Url) or is_store(target) else target.exists()
 
 
 def plan_jobs(
@@ -110,9 +131,11 @@ def plan_jobs(
         stem, kept = _stem_and_suffix(path, suffix)
         values = {"folder": str(path.parent), "stem": stem, "ext": kept.lstrip("."), "from": path.suffix.lstrip(".")}
         values |= {"model": model, "scale": label}
-        target = Path(pattern.format(**values)) if "{" in pattern else Path(pattern)
+        target = place_of(pattern.format(**values) if "{" in pattern else pattern)
         _check_suffix(target, suffix)
-        jobs.append(Job(path, folder / inside / target if folder is not None else target, searched))
+        if folder is not None and isinstance(target, Path):
+            target = folder / inside / target
+        jobs.append(Job(path, target, searched))
     if len(jobs) > 1 and len({name_key(job.target) for job in jobs}) == 1:
         raise ImageError(
             f"several images would go to {str(jobs[0].target)!r}; name a folder, or a template with {{stem}} and {{from}}."
@@ -131,11 +154,14 @@ def _is_folder(output: str) -> bool:
     if not output:
         raise ImageError("the name of the output is empty.")
     ends = tuple(filter(None, (os.sep, os.altsep, "/")))
-    return output.endswith(ends) or os.path.isdir(output) or not Path(output).suffix  # noqa: PTH112
+    is_there = os.path.isdir(output) and Path(output).suffix not in ZARR.suffixes  # noqa: PTH112
+    return output.endswith(ends) or is_there or not Path(output).suffix
 
 
-def _check_suffix(target: Path, wanted: str | None) -> None:
+def _check_suffix(target: Path | Url, wanted: str | None) -> None:
     form = written_as(target)
+    if isinstance(target, Url) and not is_store(target):
+        raise ImageError(f"can't write {str(target)!r}; to an address, only {' and '.join(ZARR.suffixes)} can be written.")
     if form is None:
         known = ", ".join(writable_suffixes())
         raise ImageError(f"can't write {target.name!r}; what can be written is {known}, and a folder ends in a slash.")

@@ -11,7 +11,8 @@ from ..disk import check_free, identities, name_key
 from ..errors import EscError
 from ..files import read_provenance
 from ..files.address import Url
-from .jobs import Job
+from ..files.formats import is_store
+from .jobs import Job, file_target
 
 
 def split_results(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
@@ -63,8 +64,15 @@ def _clash(job: Job, same: Sequence[Job]) -> str:
 
 
 def _reason(job: Job, inputs: Collection[Any], overwrite: bool) -> str:
+    if is_store(job.target):  # an unfinished one is gone on with; what else is there is refused when it is opened
+        own = identities(str(job.target))
+        return (
+            "" if own.isdisjoint(inputs) else f"can't write {str(job.target)!r}: the same run reads it; choose another name."
+        )
     try:
-        check_free(job.target, inputs=inputs, overwrite=overwrite, how="--overwrite, or leave it out with --skip-existing")
+        check_free(
+            file_target(job), inputs=inputs, overwrite=overwrite, how="--overwrite, or leave it out with --skip-existing"
+        )
     except EscError as error:
         return str(error)
     return ""

@@ -63,6 +63,21 @@ def parse_place(text: str) -> tuple[int, int]:
     return column, row
 
 
+def parse_part(text: str) -> tuple[int, int]:
+    """Read "3/16": part 3 of 16.
+
+    Raises
+    ------
+    EscError
+        If it is no such thing.
+    """
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    i, n = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= i <= n:
+        raise EscError(f"can't read {quoted(text)} as a part; write I/N, from 1/N to N/N, such as 3/16.")
+    return i, n
+
+
 def parse_region(text: str) -> tuple[tuple[int, int], tuple[int, int]]:
     """Read "Y0:Y1,X0:X1": rows and columns of the result, ends excluded.
 

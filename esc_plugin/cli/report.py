@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import EscError
 from .terminal import complain, plain, say
 
 if TYPE_CHECKING:
@@ -30,18 +33,35 @@ class Report:
     def __call__(self, job: Job, result: Picture | str | None) -> None:
         """Print what was written, an error's text, or that there was nothing to do."""
         if isinstance(result, str):
-            self.failed += 1
-            complain("error", result, "bold red")
+            self.fail(result)
         elif result is None:
             self.skipped += 1
             say(f"{plain(job.target)} exists, skipped")
         else:
-            self.done += 1
-            say(f"{plain(job.source)} -> {plain(job.target)}  {result.size[1]} x {result.size[0]}")
+            self.did(f"{plain(job.source)} -> {plain(job.target)}  {result.size[1]} x {result.size[0]}")
             if self.verbose and result.provenance:
                 say("  " + plain(", ".join(f"{key} {value}" for key, value in result.provenance.items())))
             for note in result.notes:
                 complain("note", f"{job.source}: {note}")
+
+    def fail(self, error: str) -> None:
+        """Print an error's text."""
+        self.failed += 1
+        complain("error", error, "bold red")
+
+    def did(self, line: str) -> None:
+        """Print what was done; an empty line says nothing."""
+        self.done += 1
+        if line:
+            say(line)
+
+    @contextmanager
+    def told(self, job: Job) -> Iterator[None]:
+        """Print what went wrong with a job, and go on."""
+        try:
+            yield
+        except EscError as error:
+            self.fail(str(error) if str(job.source) in str(error) else f"{str(job.source)!r}: {error}")
 
     def finish(self) -> int:
         """Print the counts of several files, and return the exit code."""

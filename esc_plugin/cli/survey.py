@@ -47,7 +47,7 @@ def survey(
 
     from ..files import read_picture
 
-    picture = read_picture(image)
+    picture = read_picture(image, lazy=True)
     layout = layout_of(picture.pixels, axes or picture.axes)
     upscaler = load_upscaler(model or default_model(wish), window_size, device, precision, memory)
     with progress_bar(image.name) as progress:

@@ -10,8 +10,9 @@ import typer
 
 from ..errors import EscError, ImageError
 from . import options as opt
+from .large import Work, upscale_stores
 from .models import open_model
-from .parse import parse_intensity, parse_region, parse_wish
+from .parse import parse_intensity, parse_part, parse_region, parse_wish
 from .plan import show_plans
 from .report import Report
 from .terminal import complain, progress_bar
@@ -71,6 +72,24 @@ def upscale(
         typer.Option(callback=opt.usable, rich_help_panel=opt.LARGE, help="What `esc-sr survey` wrote for this image."),
     ] = None,
     sampled: opt.Sampled = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            callback=opt.within(1, 1024),
+            rich_help_panel=opt.LARGE,
+            help="Processes on this machine that fill a .zarr target.",
+        ),
+    ] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", rich_help_panel=opt.LARGE, help="Of a dask cluster that fills it.")
+    ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option("--part", metavar="I/N", rich_help_panel=opt.LARGE, help="Fill only this part of it, such as 3/16."),
+    ] = None,
+    finish: Annotated[
+        bool, typer.Option("--finish", rich_help_panel=opt.LARGE, help="Finish what parts have filled.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only show how the memory would be used.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say how each result was made.")] = False,
 ) -> None:
@@ -80,11 +99,13 @@ def upscale(
     from ..batch.jobs import Wish, plan_jobs
     from ..batch.refused import split_results
     from ..catalog.lookup import look_up
+    from ..files.formats import is_store
 
     # All that can be known without torch comes first: it takes longer to start than to say that there is no file.
     wish, levels = parse_wish(scale, width, height, fit), parse_intensity(intensity)
     check_intensity(levels)
     part, known_survey = parse_region(region) if region else None, read_survey(survey, images)
+    work = Work(workers, scheduler, parse_part(share) if share else None, finish, sampled)
     source = model or (known_survey.model if known_survey else default_model(wish))
     found, known = find_images(images, recursive), look_up(source)
     suffix = f".{form.lower().lstrip('.')}" if form else None
@@ -93,6 +114,7 @@ def upscale(
         return plan_jobs(found, output, name, wish.label(factor), suffix)
 
     jobs, report = jobs_for(known.name or "model", known.scale or 1), Report(verbose)
+    work.check(jobs)
     if consistency:
         check_exact(jobs)
     # Of a file, the scale is known only once it has been loaded, and so is the result's name if nothing else is asked for.
@@ -118,10 +140,16 @@ def upscale(
     batch = Batch(loaded, wish, options, quality, pixels, overwrite, skip_existing, part, known_survey, sampled)
     targets = {job.source: job for job in jobs_for(loaded.model.name, loaded.model.scale)}
     ready = [targets[job.source] for job in ready]
+    stores, files = [job for job in ready if is_store(job.target)], [job for job in ready if not is_store(job.target)]
     if plan:
         show_plans(batch, ready)
-    else:
-        run_batch(batch, ready, report)
+        sys.exit(report.finish())
+    if stores and part:
+        raise EscError("a region goes to a file, such as region.tif; a store holds the whole result.")
+    if files:
+        run_batch(batch, files, report)
+    if stores:
+        upscale_stores(stores, report, loaded, wish, options, work, known_survey, overwrite)
     sys.exit(report.finish())
 
 
@@ -167,6 +195,7 @@ def sift(jobs: list[Job], report: Report, targets: bool, overwrite: bool, skip_e
         Whether to look at where the results go, too.
     """
     from ..batch.checks import check_place, check_source
+    from ..batch.jobs import is_there
     from ..batch.refused import refusals
 
     refused = refusals(jobs, overwrite) if targets else {}
@@ -175,7 +204,7 @@ def sift(jobs: list[Job], report: Report, targets: bool, overwrite: bool, skip_e
         try:
             if targets:
                 check_place(job.target)
-                if skip_existing and job.target.exists():
+                if skip_existing and is_there(job.target):
                     report(job, None)
                     continue
             if job in refused:

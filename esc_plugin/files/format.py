@@ -49,6 +49,9 @@ class Format:
         Which of the things that `carried` names it has a place for.
     check : callable, optional
         ``check(picture, shape, dtype)`` raises an `ImageError` for what the fields above can't say.
+    store : bool
+        Whether it is a folder, or behind an address, that is filled block by block, see `ShardedImage`, and not written at
+        once.
     inner_suffix : str
         What may stand before a suffix and belongs to it: ``".ome"`` of ``a.ome.tif``.
     """
@@ -68,6 +71,7 @@ class Format:
     keeps: frozenset[str] = frozenset()
     check: Callable[[Picture, tuple[int, ...], np.dtype], None] | None = None
     inner_suffix: str = ""
+    store: bool = False
 
     def holds_type(self, dtype: np.dtype) -> bool:
         """Whether pixels can be of a type, in any byte order."""

@@ -16,7 +16,7 @@ from .webp import WEBP
 from .zarr_format import ZARR
 
 #: A new format is a file with a `Format`, and a place in this list.
-FORMATS: list[Format] = [PNG, JPEG, WEBP, AVIF, TIFF, BMP, GIF, PPM]
+FORMATS: list[Format] = [PNG, JPEG, WEBP, AVIF, TIFF, BMP, GIF, PPM, ZARR]
 #: What an image becomes whose own format is only read.
 DEFAULT = PNG
 
@@ -33,7 +33,7 @@ def writable_suffixes() -> list[str]:
 
 def suffixes_where(test: Callable[[Format], bool], every: bool = False) -> list[str]:
     """Return the usual suffix, or every one, of each format that is written and passes a test."""
-    found = [form for form in FORMATS if form.write and test(form)]
+    found = [form for form in FORMATS if (form.write or form.store) and test(form)]
     return [suffix for form in found for suffix in (form.suffixes if every else form.suffixes[:1])]
 
 
@@ -44,7 +44,13 @@ def written_as(path: Path | Url) -> Format | None:
 
 def with_suffix(suffix: str) -> Format | None:
     """Return the format that is written to files with a suffix, such as ``".png"``; ``None`` if none is."""
-    return next((form for form in FORMATS if form.write and suffix.lower() in form.suffixes), None)
+    return next((form for form in FORMATS if (form.write or form.store) and suffix.lower() in form.suffixes), None)
+
+
+def is_store(place: Path | Url) -> bool:
+    """Whether a result of that name is filled block by block, and can be gone on with."""
+    form = written_as(place)
+    return form is not None and form.store
 
 
 def recognised(path: Path | Url) -> Format | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,10 @@ class Look:
 
     limits: tuple[float, float]
     color: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+#: How to show an image: all of it, or each channel in the words of OME-Zarr.
+Shown = Look | Sequence[Mapping[str, Any]]
 
 
 def check_version(version: str) -> None:
@@ -91,7 +95,13 @@ def _kind_of_zarr_3(letters: str) -> dict[str, Any]:
 
 
 def attributes_of(
-    axes: Axes, levels: int, channels: int, name: str, version: str, look: Look | None, record: dict[str, Any] | None
+    axes: Axes,
+    levels: int,
+    channels: int,
+    name: str,
+    version: str,
+    look: Shown | None,
+    record: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the metadata of an image.
 
@@ -105,8 +115,8 @@ def attributes_of(
         Of the image.
     version : str
         One of `VERSIONS`.
-    look : Look, optional
-        How to show it.
+    look : Look or sequence of mapping, optional
+        How to show it: all of it, or each channel in the words of OME-Zarr.
     record : dict, optional
         How it was made, as `esc_plugin.provenance` records it.
     """
@@ -114,7 +124,9 @@ def attributes_of(
 
     datasets = [{"path": str(i), "coordinateTransformations": _transforms(axes, i)} for i in range(levels)]
     multiscale = {"name": name, "axes": [_axis(*about) for about in zip(axes.letters, axes.units, strict=True)]}
-    shown = {"channels": [_channel(name, look, i, channels) for i in range(channels)]} if look else None
+    if isinstance(look, Look):
+        look = [_channel(name, look, i, channels) for i in range(channels)]
+    shown = {"channels": list(look)} if look and len(look) == channels else None
     # yaozarrs takes the levels of a mirrored axis for disordered, so it checks them without signs, which are put in after.
     sizes = Axes(axes.letters, tuple(map(abs, axes.scale)), axes.translate, axes.units)
     unsigned = [dataset | {"coordinateTransformations": _transforms(sizes, i)} for i, dataset in enumerate(datasets)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .ngff import DEFAULT_VERSION, Look
+from .ngff import DEFAULT_VERSION, Shown
 from .ome_axes import Axes
 from .ome_zarr_image import OmeZarrImage
 from .room import refused
@@ -22,7 +22,7 @@ def save_ome_zarr(
     *,
     rgb: bool = False,
     name: str = "image",
-    look: Look | None = None,
+    look: Shown | None = None,
     record: dict[str, Any] | None = None,
     version: str = DEFAULT_VERSION,
 ) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays.pyramid import fill_level
 from ..progress import Cancel, stop_if_asked
-from .ngff import CHUNK, DEFAULT_VERSION, Look, check_version, new_group, new_level
+from .ngff import CHUNK, DEFAULT_VERSION, Shown, check_version, new_group, new_level
 from .ome_axes import Axes
 from .ome_zarr_layout import Layout
 from .room import check_target
@@ -106,7 +106,7 @@ class OmeZarrImage:
         self,
         name: str,
         *,
-        look: Look | None = None,
+        look: Shown | None = None,
         record: dict[str, Any] | None = None,
         cancel: Cancel | None = None,
     ) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays.pyramid import level_shapes
 from ..errors import ImageError
-from .ngff import Look, attributes_of
+from .ngff import Shown, attributes_of
 from .ome_axes import LETTERS, Axes
 
 
@@ -69,7 +69,7 @@ class Layout:
         """Shapes of the levels on disk, finest first."""
         return level_shapes(tuple(self.shape[axis] for axis in self.order), rgb=False)
 
-    def attributes(self, name: str, look: Look | None, record: dict[str, Any] | None) -> dict[str, Any]:
+    def attributes(self, name: str, look: Shown | None, record: dict[str, Any] | None) -> dict[str, Any]:
         """Return the metadata of the image, see `attributes_of`."""
         letters = self.stored_axes.letters
         channels = self.shape[letters.index("c")] if "c" in letters else 1

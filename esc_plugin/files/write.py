@@ -33,7 +33,9 @@ def check_target(path: Path, picture: Picture, shape: tuple[int, ...]) -> None:
 
 
 def _format_of(path: Path) -> Format:
-    if (form := written_as(path)) is None:
+    if (form := written_as(path)) and form.store:
+        raise ImageError(f"{path.name!r} would be a store, which is filled block by block; see esc_plugin.cluster.")
+    if form is None:
         raise ImageError(f"can't write {path.name!r}: its suffix must be one of {', '.join(writable_suffixes())}.")
     return form
 

@@ -18,4 +18,13 @@ def _read(place: Path | Url, max_pixels: int) -> Picture:
 
 
 #: It is read lazily whatever is asked for, so that no size is too large.
-ZARR = Format("OME-Zarr", (".zarr",), starts=re.compile(rb"(?!)"), read=_read, packet=lambda path: None, inner_suffix=".ome")
+ZARR = Format(
+    "OME-Zarr",
+    (".zarr",),
+    starts=re.compile(rb"(?!)"),
+    read=_read,
+    packet=lambda path: None,
+    exact=True,
+    inner_suffix=".ome",
+    store=True,
+)

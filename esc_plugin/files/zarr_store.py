@@ -18,7 +18,7 @@ from ..arrays.pyramid import halved
 from ..errors import EscError, ImageError
 from ..progress import Cancel, Progress, stop_if_asked
 from ..texts import quoted
-from .ngff import DEFAULT_VERSION, Look, check_version, new_group, new_level
+from .ngff import DEFAULT_VERSION, Shown, check_version, new_group, new_level
 from .objects import Objects
 from .ome_axes import Axes
 from .ome_zarr_layout import Block, Grid, Layout
@@ -324,7 +324,7 @@ class ShardedImage:
         self,
         name: str,
         *,
-        look: Look | None = None,
+        look: Shown | None = None,
         record: dict[str, Any] | None = None,
         each: Each = map,
         progress: Progress | None = None,
