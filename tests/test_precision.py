@@ -13,12 +13,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
 from esc_plugin import Model, Upscaler, list_models, load_model
 from esc_plugin.network import ESC
 from esc_plugin.network.attention import Bias, attend, kernel_dtype
-from esc_plugin.network.layers import conv_gelu
+from esc_plugin.network.layers import Conv2d
 from esc_plugin.network.openvino_attention import LEAST_LENGTH
 from esc_plugin.tensors import bits_of, upscale_images
 
@@ -131,13 +130,13 @@ def test_attention_in_bfloat16_has_the_accuracy_of_float32_without_openvino() ->
 @given(st.integers(1, 12), st.integers(1, 12), st.booleans(), st.booleans())
 def test_gelu_in_the_convolution(height: int, width: int, depthwise: bool, part: bool) -> None:
     torch.manual_seed(0)
-    conv = nn.Conv2d(8, 8, 3, padding=1, groups=8) if depthwise else nn.Conv2d(8, 12, 1)
+    conv = Conv2d(8, 8, 3, groups=8) if depthwise else Conv2d(8, 12, 1)
     x = torch.randn(2, height + 2, width + 2, 8).permute(0, 3, 1, 2)
     x = x[..., 1:-1, 1:-1] if part else x
     expected = F.gelu(conv(x))
     with torch.no_grad():
-        assert torch.allclose(conv_gelu(conv, x), expected, atol=1e-5)
-    assert conv_gelu(conv, x).requires_grad
+        assert torch.allclose(conv(x, "gelu"), expected, atol=1e-5)
+    assert conv(x, "gelu").requires_grad
 
 
 def smooth_noise(kind: type, high: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .attention import Bias
 from .config import EscConfig
 from .conv_attention import ConvAttn
-from .layers import ConvFFN, LayerNorm
+from .layers import Conv2d, ConvFFN, LayerNorm
 from .program import Chunk, Step
 from .window_attention import WindowAttention
 
@@ -34,7 +34,7 @@ class Block(nn.Module):
         self.convffns = nn.ModuleList(ConvFFN(dim, config.conv_hidden) for _ in layers)
         self.pconvs = nn.ModuleList(ConvAttn(config) for _ in layers)
         self.ln_out = LayerNorm(dim)
-        self.conv_out = nn.Conv2d(dim, dim, 3, padding=1)
+        self.conv_out = Conv2d(dim, dim, 3)
 
     def steps(self, large_kernel: LargeKernel, name: str, skip: str, writes: str) -> list[Step]:
         """List the block's steps, from the map `skip` to the map `writes`, by way of "b" and "c"."""
@@ -82,10 +82,10 @@ class Block(nn.Module):
     def _gate_step(self, name: str, x: str, attended: str) -> Step:
         attn = self.attn
         assert attn.gate is not None
-        gate = attn.gate
+        spatial, mix = cast("tuple[Conv2d, Conv2d]", tuple(attn.gate))
 
         def apply(chunk: Chunk, _: None, x: Tensor, out: Tensor) -> Tensor:
-            open_ = chunk.crop(gate(self.ln_attn(x)), 1).sigmoid()
+            open_ = chunk.crop(mix(spatial(self.ln_attn(x)), "sigmoid"), 1)
             gated: Tensor = attn.to_out(out * open_)
             return gated.add_(chunk.crop(x, 1))
 

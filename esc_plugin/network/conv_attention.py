@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import EscConfig
-from .layers import Crop
+from .layers import Conv2d, Crop, convolve
 
 DYNAMIC_SIZE = 3
 
@@ -34,9 +34,9 @@ class DynamicKernel(nn.Module):
 
     def forward(self, mean: Tensor) -> Tensor:
         """(B, P) -> (B, P, 3, 3), float32: a mean that is rounded to less, up or down, changes the whole image."""
-        _, reduce, activation, expand = cast("tuple[nn.Module, nn.Conv2d, nn.Module, nn.Conv2d]", tuple(self.dwc_proj))
-        hidden = activation(F.conv2d(mean[:, :, None, None], reduce.weight.float(), _float(reduce.bias)))
-        kernel = F.conv2d(hidden, expand.weight.float(), _float(expand.bias))
+        _, reduce, _, expand = cast("tuple[nn.Module, nn.Conv2d, nn.Module, nn.Conv2d]", tuple(self.dwc_proj))
+        hidden = convolve(mean[:, :, None, None], reduce.weight.float(), _float(reduce.bias), activation="gelu")
+        kernel = convolve(hidden, expand.weight.float(), _float(expand.bias))
         return kernel.view(mean.shape[0], -1, DYNAMIC_SIZE, DYNAMIC_SIZE)
 
 
@@ -56,7 +56,7 @@ class ConvAttn(nn.Module):
         self.pdim = config.pdim
         self.halo = config.kernel_size // 2
         self.plk = DynamicKernel(config)
-        self.aggr = nn.Conv2d(config.dim, config.dim, 1)
+        self.aggr = Conv2d(config.dim, config.dim, 1)
         taps = config.kernel_size**2
         self.cost = config.dim**2 + config.pdim * (
             taps + config.pdim if config.large_kernel == "separable" else taps * config.pdim
@@ -92,11 +92,11 @@ class ConvAttn(nn.Module):
         *pointwise, merged = kernel
         mixed, rest = x[:, : self.pdim], crop(x[:, self.pdim :])
         for weight in pointwise:
-            mixed = F.conv2d(mixed, weight)
+            mixed = convolve(mixed, weight)
         batch, groups = len(x), self.pdim if pointwise else 1
         # One filter per image: the batch moves into the channels and becomes groups.
         flat = mixed.reshape(1, -1, *mixed.shape[-2:]).contiguous(memory_format=torch.channels_last)
-        mixed = F.conv2d(flat, merged.flatten(0, 1), padding=self.halo, groups=batch * groups)
+        mixed = convolve(flat, merged.flatten(0, 1), padding=self.halo, groups=batch * groups)
         mixed = crop(mixed.view(batch, self.pdim, *mixed.shape[-2:]))
         # Joined as (B, h, w, C): a slice of channels is not recognised as channels_last, and the result would not be either.
         joined = torch.cat([mixed.permute(0, 2, 3, 1), rest.permute(0, 2, 3, 1)], -1)

@@ -16,7 +16,7 @@ from .config import EscConfig
 from .conv_attention import d4_mean
 from .grid import Geometry
 from .heads.registry import head_kind, make_head
-from .layers import ImagePad, LayerNorm, ReflectConv2d, random_parameter
+from .layers import Conv2d, ImagePad, LayerNorm, ReflectConv2d, random_parameter
 from .program import Chunk, Program, Step, run_whole
 
 
@@ -39,18 +39,18 @@ class ESC(nn.Module):
             self.lk_channel = random_parameter(pdim, pdim, 1, 1, std=pdim**-0.5)
             self.lk_spatial = random_parameter(pdim, 1, k, k)
         fold = [ImagePad(f)] if f > 1 else []
-        proj = nn.Conv2d(3 * f * f, dim, 3, padding=1)
+        proj = Conv2d(3 * f * f, dim, 3)
         self.proj = nn.Sequential(*fold, proj) if fold else proj
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_blocks))
         self.ln_last = LayerNorm(dim) if config.last_norm else nn.Identity()
-        self.last = nn.Conv2d(dim, dim, 3, padding=1)
+        self.last = Conv2d(dim, dim, 3)
         if head_kind(config).deep_skip:
             self.skip = nn.Sequential(
                 *fold,
-                nn.Conv2d(3 * f * f, 2 * dim, 1),
+                Conv2d(3 * f * f, 2 * dim, 1),
                 ReflectConv2d(2 * dim, 2 * dim, 7, groups=2 * dim),
                 nn.LeakyReLU(0.2),
-                nn.Conv2d(2 * dim, dim, 1),
+                Conv2d(2 * dim, dim, 1),
             )
         self.to_img = make_head(config)
         self._kept_kernel: tuple[Tensor, ...] | None = None

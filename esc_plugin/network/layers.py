@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -35,27 +36,99 @@ class LayerNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def conv_gelu(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """Compute ``gelu(conv(x))``, on a CPU in one pass over the memory.
+#: What may follow a convolution at each value, by the names that oneDNN's operators in torch take.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "gelu": F.gelu,
+    "relu": F.relu,
+    "sigmoid": torch.sigmoid,
+}
 
-    oneDNN applies the GELU while a convolution's output is still in registers. torch has that operator for its compiler; it
-    has no gradient.
+
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0, groups: int = 1, activation: str = "none"
+) -> Tensor:
+    """Convolve (B, C, H, W), zeros beyond the border, and apply one of `ACTIVATIONS`.
+
+    On a CPU this is oneDNN's work at any size. `torch.nn.functional.conv2d` has other programs for small tensors, for a
+    single thread, for other strides in memory, and so have activations for the last few values. They round otherwise, and a
+    part of an image would differ in its last bits from the same part of the whole. oneDNN also applies the activation while
+    the output is still in registers. torch has this operator for its compiler; it has no gradient.
     """
-    learning = torch.is_grad_enabled() and (x.requires_grad or conv.weight.requires_grad)
-    if x.device.type != "cpu" or learning or not _has_fused_gelu(x.dtype) or torch.compiler.is_compiling():
-        return F.gelu(conv(x))
-    x = x.contiguous(memory_format=torch.channels_last)
-    size = (conv.padding, conv.stride, conv.dilation, conv.groups)
-    out: Tensor = torch.ops.mkldnn._convolution_pointwise(x, conv.weight, conv.bias, *size, "gelu", [], "none")
+    if not _is_for_onednn(x, weight, bias):
+        return ACTIVATIONS[activation](F.conv2d(x, weight, bias, padding=padding, groups=groups))
+    size = ([padding, padding], [1, 1], [1, 1], groups)
+    operator = torch.ops.mkldnn._convolution_pointwise
+    out: Tensor = operator(_channels_last(x), weight, bias, *size, activation, [], "none")
     return out
 
 
+def _channels_last(x: Tensor) -> Tensor:
+    """Return (B, C, H, W) in memory as (B, H, W, C), said clearly: by its strides a single pixel could be of any order."""
+    _, c, h, w = x.shape
+    return x.contiguous(memory_format=torch.channels_last).as_strided(x.shape, (h * w * c, 1, w * c, c))
+
+
+def needs_gradient(*tensors: Tensor | None) -> bool:
+    """Whether what is made of these will be asked for gradients."""
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors if t is not None)
+
+
+def _is_for_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or needs_gradient(x, weight, bias):
+        return False
+    return x.dtype == weight.dtype and _has_fused_convolution(x.dtype) and not torch.is_autocast_enabled("cpu")
+
+
 @cache
-def _has_fused_gelu(dtype: torch.dtype) -> bool:
+def _has_fused_convolution(dtype: torch.dtype) -> bool:
     operators = torch.ops.mkldnn
-    if not torch.backends.mkldnn.is_available() or not hasattr(operators, "_convolution_pointwise"):
+    if not torch.backends.mkldnn.is_available() or not hasattr(operators, "_convolution_transpose_pointwise"):
         return False
     return dtype == torch.float32 or (dtype == torch.bfloat16 and operators._is_mkldnn_bf16_supported())
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution with an odd kernel that keeps the size, by `convolve`."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, groups: int = 1, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=bias)
+
+    def forward(self, x: Tensor, activation: str = "none") -> Tensor:
+        """(B, C, H, W) -> (B, C', H, W)."""
+        return convolve(x, self.weight, self.bias, self.kernel_size[0] // 2, self.groups, activation)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution that makes an image `stride` times larger, and one of `ACTIVATIONS`.
+
+    oneDNN adds the taps in an order that depends on the size of the image. So on a CPU it is a convolution that makes all
+    output pixels of an input pixel; to those belong at most 3x3 input pixels.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, activation: str = "none") -> None:
+        super().__init__(inputs, outputs, kernel, stride, (kernel - stride) // 2)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, C, H, W) -> (B, C', stride H, stride W)."""
+        if not _is_for_onednn(x, self.weight, self.bias):
+            return ACTIVATIONS[self.activation](super().forward(x))
+        stride = self.stride[0]
+        bias = None if self.bias is None else self.bias.repeat_interleave(stride**2)
+        return F.pixel_shuffle(convolve(x, self._sub_pixels(), bias, 1, activation=self.activation), stride)
+
+    def _sub_pixels(self) -> Tensor:
+        """Return the filters, (C' stride stride, C, 3, 3), read off what a single pixel amid 3x3 turns into."""
+        inputs = self.in_channels
+        pixel = torch.zeros(inputs, inputs, 3, 3, dtype=self.weight.dtype)
+        pixel[:, :, 1, 1] = torch.eye(inputs)
+        response: Tensor = F.conv_transpose2d(
+            pixel, self.weight, stride=self.stride, padding=cast("tuple[int, int]", self.padding)
+        )
+        response = response.unflatten(3, (3, -1)).unflatten(2, (3, -1)).flip(2, 4)
+        # (C, C', 3, stride, 3, stride)
+        return response.permute(1, 3, 5, 0, 2, 4).reshape(-1, inputs, 3, 3)
 
 
 class ConvFFN(nn.Module):
@@ -65,16 +138,16 @@ class ConvFFN(nn.Module):
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(dim, hidden, 1)
-        self.dwc = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
-        self.aggr = nn.Conv2d(hidden, dim, 1)
+        self.proj = Conv2d(dim, hidden, 1)
+        self.dwc = Conv2d(hidden, hidden, 3, groups=hidden)
+        self.aggr = Conv2d(hidden, dim, 1)
         self.cost = 2 * dim * hidden + 9 * hidden
         self.values_per_pixel = 2 * dim + 3 * hidden
 
     def forward(self, x: Tensor, crop: Crop) -> Tensor:
         """(B, C, h, w) with a halo of 1 -> (B, C, h', w') without."""
-        x = conv_gelu(self.proj, x)
-        out: Tensor = self.aggr(crop(conv_gelu(self.dwc, x).add_(x)))
+        x = self.proj(x, "gelu")
+        out: Tensor = self.aggr(crop(self.dwc(x, "gelu").add_(x)))
         return out
 
 
@@ -100,13 +173,13 @@ def _reflected(size: int, before: int, after: int, device: torch.device) -> Tens
     return torch.minimum(index, period - index)
 
 
-class ReflectConv2d(nn.Conv2d):
-    """A "same" convolution with reflected borders, for images smaller than its padding too."""
+class ReflectConv2d(Conv2d):
+    """The same with reflected borders, for images smaller than its padding too."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, activation: str = "none") -> Tensor:
         """(B, C, H, W) -> (B, C', H, W)."""
         pad = self.kernel_size[0] // 2
-        return F.conv2d(reflect_pad(x, pad, pad, pad, pad), self.weight, self.bias, groups=self.groups)
+        return convolve(reflect_pad(x, pad, pad, pad, pad), self.weight, self.bias, 0, self.groups, activation)
 
 
 class ImagePad(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .attention import Bias, attend, kernel_dtype, makes_scores
 from .config import EscConfig
-from .layers import random_parameter, reflect_pad
+from .layers import Conv2d, random_parameter, reflect_pad
 
 #: A bias matrix is kept between calls up to this size; a larger one is made again for each image.
 KEEP_BIAS_BYTES = 64 * 2**20
@@ -24,9 +24,9 @@ class WindowAttention(nn.Module):
         super().__init__()
         dim, w, n = config.dim, config.window_size, config.num_heads
         self.window_size, self.num_heads, self.position = w, n, config.position
-        self.to_qkv = nn.Conv2d(dim, 3 * dim, 1)
-        self.to_out = nn.Conv2d(dim, dim, 1)
-        self.gate: nn.Module | None = None
+        self.to_qkv = Conv2d(dim, 3 * dim, 1)
+        self.to_out = Conv2d(dim, dim, 1)
+        self.gate: nn.Sequential | None = None
         if config.position == "table":
             self.relative_position_bias = random_parameter(n, (2 * w - 1) ** 2, std=0.001)
         elif config.position == "flash":
@@ -38,7 +38,7 @@ class WindowAttention(nn.Module):
             self.hidden_b = nn.Parameter(torch.zeros(1, config.rib_hidden))
             self.to_q = random_parameter(n, config.rib_hidden, config.position_rank, std=0.02)
             self.to_k = random_parameter(n, config.rib_hidden, config.position_rank, std=0.02)
-            self.gate = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim), nn.Conv2d(dim, dim, 1))
+            self.gate = nn.Sequential(Conv2d(dim, dim, 3, groups=dim), Conv2d(dim, dim, 1))
         self.rank = config.position_rank
         self._keep = False
         self._kept: Bias | None = None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import EscConfig
+from ..layers import convolve
 from ..program import Chunk
 from ..state_dict import KeyCondition
 from .head import HeadKind
 from .sub_pixel import SubPixelHead, read_scale, rescale_subpixels
+
+#: The parameter of the cubic convolution kernel, as PyTorch has it.
+SHARPNESS = -0.75
 
 
 class BicubicHead(SubPixelHead):
@@ -24,8 +29,29 @@ class BicubicHead(SubPixelHead):
     def forward(self, chunk: Chunk, features: Tensor, image: Tensor) -> Tensor:
         """(B, C, h, w) with a halo of 1, and the image (B, 3, h', w') with one of 3 -> (B, 3, s h'', s w'') without."""
         pixels = F.pixel_shuffle(chunk.crop(self.sub_pixels(features), self.halo), self.scale).float()
-        smooth = F.interpolate(image, scale_factor=self.scale, mode="bicubic", align_corners=False)
-        return pixels + chunk.crop(smooth, self.image_halo, self.scale)
+        return pixels + chunk.crop(bicubic(image, self.scale), self.image_halo, self.scale)
+
+
+def bicubic(image: Tensor, scale: int) -> Tensor:
+    """Enlarge (B, C, H, W) by cubic convolution, the border's pixels going on beyond it.
+
+    The same as `torch.nn.functional.interpolate`, but that counts positions in float32 from the corner of the tensor. Here
+    each of the sub-pixels of a pixel has its own filter, wherever the pixel lies.
+    """
+    channels = image.shape[1]
+    taps = _cubic_taps(scale).to(image)
+    filters = (taps[:, None, :, None] * taps[None, :, None, :]).view(-1, 1, 5, 5)  # (s s, 1, 5, 5)
+    padded = F.pad(image, (2, 2, 2, 2), mode="replicate")
+    return F.pixel_shuffle(convolve(padded, filters.repeat(channels, 1, 1, 1), groups=channels), scale)
+
+
+def _cubic_taps(scale: int) -> Tensor:
+    """Return the weights (scale, 5) of the pixels from two before to two behind."""
+    position = (torch.arange(scale, dtype=torch.float64) + 0.5) / scale - 0.5
+    x = (torch.arange(-2, 3) - position[:, None]).abs()
+    near = ((SHARPNESS + 2) * x - (SHARPNESS + 3)) * x**2 + 1
+    far = SHARPNESS * (((x - 5) * x + 8) * x - 4)
+    return torch.where(x <= 1, near, torch.where(x < 2, far, 0.0)).float()
 
 
 def _check(config: EscConfig) -> None:

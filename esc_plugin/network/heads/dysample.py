@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import EscConfig
+from ..layers import Conv2d, needs_gradient
 from ..program import Chunk
 from ..state_dict import Dialect, KeyCondition, State, shape_of
 from .head import Head, HeadKind
@@ -27,9 +28,9 @@ class DySample(nn.Module):
         super().__init__()
         positions = 2 * DYSAMPLE_GROUPS * scale**2
         self.scale = scale
-        self.offset = nn.Conv2d(dim, positions, 1)
-        self.scope = nn.Conv2d(dim, positions, 1, bias=False)
-        self.end_conv = nn.Conv2d(dim, 3, kernel, padding=kernel // 2)
+        self.offset = Conv2d(dim, positions, 1)
+        self.scope = Conv2d(dim, positions, 1, bias=False)
+        self.end_conv = Conv2d(dim, 3, kernel)
         self.register_buffer("init_pos", self._init_pos())
 
     def _init_pos(self) -> Tensor:
@@ -40,7 +41,7 @@ class DySample(nn.Module):
 
     def offsets(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, 2, groups s s, H, W), float32: x and y in input pixels."""
-        offset: Tensor = self.offset(x) * self.scope(x).sigmoid() * 0.5
+        offset: Tensor = self.offset(x) * self.scope(x, "sigmoid") * 0.5
         positions: Tensor = (offset.float() + self.init_pos.float()).unflatten(1, (2, -1))
         return positions
 
@@ -57,6 +58,25 @@ class DySample(nn.Module):
         Tensor
             (B, C, s h, s w).
         """
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or needs_gradient(x, offsets):
+            return self._sample_on_grid(x, offsets, top, left)
+        height, width = x.shape[-2:]
+        # Offsets in the order of the output: (2, B, h, s, w, s, groups), x first.
+        columns, rows = offsets.unflatten(2, (DYSAMPLE_GROUPS, self.scale, self.scale)).permute(1, 0, 5, 3, 6, 4, 2)
+        rows, down = _neighbours(rows, top, 1, height)
+        columns, right = _neighbours(columns, left, 3, width)
+        table = x.float().permute(0, 2, 3, 1).reshape(-1, x.shape[1] // DYSAMPLE_GROUPS)  # (B H W groups, C / groups)
+        images = torch.arange(len(x), dtype=torch.int32).view(-1, *[1] * 7)
+        pixels = (images * height + rows[..., :, None]) * width + columns[..., None, :]  # (B, h, s, w, s, groups, 2, 2)
+        groups = torch.arange(DYSAMPLE_GROUPS, dtype=torch.int32)[:, None, None]
+        index, weights = pixels * DYSAMPLE_GROUPS + groups, down[..., :, None] * right[..., None, :]
+        bags = index.flatten(-2).flatten(0, -2), weights.flatten(-2).flatten(0, -2)
+        out = F.embedding_bag(bags[0], table, per_sample_weights=bags[1], mode="sum")
+        h, w = (n * self.scale for n in offsets.shape[-2:])
+        return out.view(len(x), h, w, -1).permute(0, 3, 1, 2).to(x.dtype)
+
+    def _sample_on_grid(self, x: Tensor, offsets: Tensor, top: int, left: int) -> Tensor:
+        """Do the same with gradients, in a graph and on any device; positions are rounded as `grid_sample` has them."""
         batch, _, _, h, w = offsets.shape
         size = torch.cat([offsets.new_full((1, 1, 1, 1, 1), n) for n in (x.shape[-1], x.shape[-2])], 1)
         rows = torch.arange(h, device=x.device) + (top + 0.5)
@@ -64,16 +84,35 @@ class DySample(nn.Module):
         centres = torch.stack([columns.expand(h, w), rows[:, None].expand(h, w)])[None, :, None]  # (1, 2, 1, h, w)
         grid = (2 * (centres + offsets) / size - 1).flatten(1, 2)
         grid = F.pixel_shuffle(grid, self.scale).unflatten(1, (2, -1)).permute(0, 2, 3, 4, 1).flatten(0, 1)
-        groups = x.reshape(batch * DYSAMPLE_GROUPS, -1, *x.shape[-2:])
-        out = F.grid_sample(groups, grid.to(x.dtype), mode="bilinear", padding_mode="border", align_corners=False)
-        return out.view(batch, -1, h * self.scale, w * self.scale)
+        groups = x.reshape(batch * DYSAMPLE_GROUPS, -1, *x.shape[-2:]).to(grid.dtype)
+        out = F.grid_sample(groups, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return out.view(batch, -1, h * self.scale, w * self.scale).to(x.dtype)
+
+
+def _neighbours(offset: Tensor, start: int, dim: int, size: int) -> tuple[Tensor, Tensor]:
+    """Find the two pixels around each position of one axis, and their weights: (...,) -> (..., 2), int32 and float32.
+
+    Pixels are counted in integers, so that a position is the same wherever a part of an image begins.
+
+    Parameters
+    ----------
+    offset : Tensor
+        In pixels, from pixel ``start + i`` for index ``i`` of dimension `dim`.
+    size : int
+        Of the axis. Beyond it, its last pixel goes on.
+    """
+    below = offset.floor()
+    share = offset - below
+    own = torch.arange(start, start + offset.shape[dim], dtype=torch.int32).view(-1, *[1] * (offset.ndim - dim - 1))
+    first = below.int() + own
+    return torch.stack([first, first + 1], -1).clamp_(0, size - 1), torch.stack([1 - share, share], -1)
 
 
 class DySampleHead(Head):
     """Perhaps a convolution, then `DySample`. How far a sample reaches is known only from the data, and asked for then."""
 
     def __init__(self, dim: int, mid_dim: int, scale: int, kernel: int) -> None:
-        before: list[nn.Module] = [nn.Conv2d(dim, mid_dim, 3, padding=1), nn.LeakyReLU(0.01)] if mid_dim != dim else []
+        before: list[nn.Module] = [Conv2d(dim, mid_dim, 3), nn.LeakyReLU(0.01)] if mid_dim != dim else []
         super().__init__()
         for number, layer in enumerate([*before, DySample(mid_dim, scale, kernel)]):
             self.add_module(str(number), layer)

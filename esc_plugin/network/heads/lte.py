@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import EscConfig
+from ..layers import Conv2d, convolve
 from ..program import Chunk
 from ..state_dict import Dialect, KeyCondition, State, numbered, shape_of
 from .head import Head, HeadKind
@@ -26,7 +27,7 @@ TRAINED_SCALE = 4
 
 
 class PixelNetwork(nn.Module):
-    """Linear layers with ReLU between them."""
+    """Linear layers with ReLU between them, at each pixel."""
 
     def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int) -> None:
         super().__init__()
@@ -35,9 +36,11 @@ class PixelNetwork(nn.Module):
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., inputs) -> (..., outputs)."""
-        out: Tensor = self.layers(x)
-        return out
+        """(B, inputs, h, w) -> (B, outputs, h, w)."""
+        linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        for layer in linear:
+            x = convolve(x, layer.weight[:, :, None, None], layer.bias, activation="none" if layer is linear[-1] else "relu")
+        return x
 
 
 class LteHead(Head):
@@ -47,8 +50,8 @@ class LteHead(Head):
 
     def __init__(self, dim: int, hidden: int, mlp_hidden: tuple[int, ...]) -> None:
         super().__init__()
-        self.coef = nn.Conv2d(dim, hidden, 3, padding=1)
-        self.freq = nn.Conv2d(dim, hidden, 3, padding=1)
+        self.coef = Conv2d(dim, hidden, 3)
+        self.freq = Conv2d(dim, hidden, 3)
         self.phase = nn.Linear(2, hidden // 2, bias=False)
         self.imnet = PixelNetwork(hidden, mlp_hidden, 3)
         layers = sum(layer.weight.numel() for layer in self.imnet.layers if isinstance(layer, nn.Linear))
@@ -79,8 +82,8 @@ class LteHead(Head):
         angle = angle + freq[..., 1::2] * x.distance[corner_x][None, :, None].to(freq.dtype)
         angle = pi * (angle + self.phase(torch.stack([y.cell, x.cell]).to(freq.dtype)))
         waves = torch.cat([torch.cos(angle), torch.sin(angle)], -1)
-        prediction: Tensor = self.imnet(coef * waves)
-        return prediction.permute(0, 3, 1, 2)  # (B, 3, h, w)
+        prediction: Tensor = self.imnet((coef * waves).permute(0, 3, 1, 2))
+        return prediction  # (B, 3, h, w)
 
 
 class _Axis:
@@ -107,8 +110,13 @@ class _Axis:
 
 
 def _bilinear(image: Tensor, y: _Axis, x: _Axis) -> Tensor:
-    rows = torch.lerp(image[:, :, y.index[0]], image[:, :, y.index[1]], y.fraction[:, None].to(image.dtype))
-    return torch.lerp(rows[..., x.index[0]], rows[..., x.index[1]], x.fraction.to(image.dtype))
+    rows = _mixed(image[:, :, y.index[0]], image[:, :, y.index[1]], y.fraction[:, None].to(image.dtype))
+    return _mixed(rows[..., x.index[0]], rows[..., x.index[1]], x.fraction.to(image.dtype))
+
+
+def _mixed(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+    """Interpolate. `torch.lerp` rounds otherwise for the last few values of a tensor."""
+    return a + (b - a) * share
 
 
 def _read(state: State) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from ..layers import Conv2d
 from ..program import Chunk
 from .head import Head
 
@@ -17,11 +18,12 @@ class PixelAttention(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.conv = nn.Sequential(nn.Conv2d(dim, dim, 1), nn.Sigmoid())
+        self.conv = nn.Sequential(Conv2d(dim, dim, 1), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        gate: Tensor = self.conv(x)
+        conv = cast(Conv2d, self.conv[0])
+        gate: Tensor = conv(x, "sigmoid")
         return x * gate
 
 
@@ -62,9 +64,9 @@ class SequentialHead(Head):
         return chunk.crop(features, self.halo, self.scale)
 
 
-def conv3(inputs: int, outputs: int) -> nn.Conv2d:
+def conv3(inputs: int, outputs: int) -> Conv2d:
     """Make a 3x3 convolution that keeps the size."""
-    return nn.Conv2d(inputs, outputs, 3, padding=1)
+    return Conv2d(inputs, outputs, 3)
 
 
 def upsampling_steps(scale: int) -> list[int]:

@@ -6,8 +6,9 @@ from math import isqrt
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..layers import Conv2d, convolve
 from ..state_dict import State, shape_of
 from .head import Head
 
@@ -19,14 +20,14 @@ class SubPixelHead(Head):
 
     def __init__(self, dim: int, scale: int) -> None:
         super().__init__()
-        conv = nn.Conv2d(dim, 3 * scale**2, 3, padding=1)
+        conv = Conv2d(dim, 3 * scale**2, 3)
         self.weight, self.bias = conv.weight, conv.bias
         self.scale = scale
         self.cost = 27 * dim * scale**2
 
     def sub_pixels(self, features: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, 3 s s, h, w), zeros beyond the border."""
-        return F.conv2d(features, self.weight, self.bias, padding=1)
+        return convolve(features, self.weight, self.bias, padding=1)
 
 
 def read_scale(state: State) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import EscConfig
+from ..layers import ConvTranspose2d
 from ..state_dict import KeyCondition, State
 from .dysample import DYSAMPLE_GROUPS, DySampleHead, check_sampling, read_kernel
 from .head import Head, HeadKind
@@ -79,11 +80,11 @@ def _layers(method: str, dim: int, mid: int, scale: int) -> Iterator[nn.Module]:
 
 def _transposed(dim: int, scale: int) -> Iterator[nn.Module]:
     if scale == 3:
-        yield nn.ConvTranspose2d(dim, 3, 3, 3)
+        yield ConvTranspose2d(dim, 3, 3, 3)
         return
     if scale == 4:
-        yield from (nn.ConvTranspose2d(dim, dim, 4, 2, 1), nn.GELU())
-    yield nn.ConvTranspose2d(dim, 3, 4, 2, 1)
+        yield from (ConvTranspose2d(dim, dim, 4, 2, "gelu"), nn.Identity())
+    yield ConvTranspose2d(dim, 3, 4, 2)
 
 
 def _read(state: State) -> dict[str, Any]:
