@@ -349,15 +349,17 @@ def test_the_mean_does_not_depend_on_how_the_pixels_are_summed(height: int, widt
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="which convolution is taken is the processor's")
-@pytest.mark.parametrize("name", ["esc-nano-x2", "esc-nano-x4"])
-def test_chunks_and_threads_change_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In float32, at the sizes of chunks that are planned where there is memory; see docs/exactness.md."""
+@pytest.mark.parametrize(("name", "precision"), [("esc-nano-x2", "float32"), ("esc-nano-x4", "bfloat16")])
+def test_chunks_and_threads_change_no_bit(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the sizes of chunks that are planned; see docs/exactness.md."""
+    if precision == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("this processor can't compute in bfloat16")
     image = np.random.default_rng(0).random((150, 210, 3)).astype(np.float32)
-    upscaler, threads = Upscaler(name, device="cpu", precision="float32"), torch.get_num_threads()
+    upscaler, threads = Upscaler(name, device="cpu", precision=precision), torch.get_num_threads()
     with torch.inference_mode():
         untiled = upscaler.network()(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
     try:
-        for chunk, count in ((12, 1), (12, 2), (8, 1), (48, 2)):
+        for chunk, count in ((12, 1), (12, 2), (4, 1), (48, 2)):
             torch.set_num_threads(count)
             monkeypatch.setattr("esc_plugin.engine.plan.CPU_CHUNK_BYTES", chunk * 2**20)
             np.testing.assert_array_equal(upscaler(image, intensity="range"), untiled)

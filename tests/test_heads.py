@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from esc_plugin.errors import CheckpointError
 from esc_plugin.network import ESC, EscConfig
+from esc_plugin.network.heads.bicubic import bicubic
+from esc_plugin.network.heads.dysample import DySample
 from esc_plugin.network.heads.head import Head, HeadKind
 from esc_plugin.network.heads.registry import HEADS, find_head
 from esc_plugin.network.heads.uni import UNI_METHODS
+from esc_plugin.network.layers import ConvTranspose2d
 from esc_plugin.network.program import Chunk
 from esc_plugin.network.state_dict import KeyCondition, shape_of
 from esc_plugin.weights.detect import detect
@@ -84,6 +87,36 @@ def test_a_file_that_no_head_fits_is_refused() -> None:
 def test_key_conditions(condition: KeyCondition, expected: list[bool]) -> None:
     states = [{"a": 0}, {"b": 0}, {"a": 0, "b": 0}]
     assert [condition.holds(state) for state in states] == expected
+
+
+# ------------------------------------------------------------------ what is computed in another way than torch's own
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("size", [(17, 23), (1, 1), (2, 5)])
+def test_the_bicubic_image_is_that_of_torch(scale: int, size: tuple[int, int]) -> None:
+    image = torch.rand(2, 3, *size)
+    expected = F.interpolate(image.double(), scale_factor=scale, mode="bicubic", align_corners=False)
+    torch.testing.assert_close(bicubic(image, scale), expected.float(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (3, 3)])
+@pytest.mark.parametrize("size", [(7, 9), (1, 1)])
+def test_a_transposed_convolution_by_sub_pixels(kernel: int, stride: int, size: tuple[int, int]) -> None:
+    layer, image = ConvTranspose2d(4, 3, kernel, stride, "gelu"), torch.randn(2, 4, *size)
+    expected = layer(image)
+    assert expected.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(layer(image), expected)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_dynamic_sampling_is_the_same_with_gradients(batch: int) -> None:
+    sampler, x = DySample(8, 2, 3), torch.randn(batch, 8, 9, 11)
+    offsets = 4 * torch.randn(batch, 2, 16, 4, 5)  # some lie beyond the border
+    expected = sampler.sample(x.clone().requires_grad_(), offsets, 3, 2)
+    assert expected.requires_grad
+    torch.testing.assert_close(sampler.sample(x, offsets, 3, 2), expected, rtol=0, atol=1e-5)
 
 
 # ------------------------------------------------------------------ a new head, as CONTRIBUTING.md has it

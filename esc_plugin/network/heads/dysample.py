@@ -120,7 +120,7 @@ class DySampleHead(Head):
         self.halo = self.margin + (1 if before else 0)
         self.asks = self.halo + 2  # where no sample lies further than a pixel from its place
         positions = 2 * DYSAMPLE_GROUPS * scale**2
-        self.values_per_pixel = 2 * dim + 8 * positions + 3 * mid_dim * scale**2
+        self.values_per_pixel = 2 * dim + 16 * positions + 3 * mid_dim * scale**2
         self.cost = 9 * dim * mid_dim * len(before) + mid_dim * (2 * positions + scale**2 * (4 + 3 * kernel**2))
 
     def forward(self, chunk: Chunk, features: Tensor) -> Tensor:
