@@ -94,7 +94,7 @@ def test_parts_in_any_order_are_finished_once_all_are_there(image: Path, whole: 
     for part in ("3/3", "1/3"):
         run("upscale", image, "-o", target, "--survey", survey, "--part", part)
     assert "blocks" in run("upscale", image, "-o", target, "--survey", survey, "--finish", code=1)
-    assert "no OME image" in run("check", image, target, code=1)  # it is no image before it is whole
+    assert "isn't finished" in run("check", image, target, code=1)  # it is no image before it is whole
     run("upscale", image, "-o", target, "--part", "2/3")  # the survey is in the store
     run("upscale", image, "-o", target, "--finish")
     np.testing.assert_array_equal(level(target), whole)

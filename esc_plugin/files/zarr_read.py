@@ -22,6 +22,8 @@ from .zarr_array import ZarrArray
 DESCRIPTIONS = (*MARKERS, ".zattrs")
 #: Of one of these files; that of a plate of thousands of images is some megabytes long.
 MOST_METADATA = 2**26
+#: What says in an unfinished result what it is of, see `ShardedImage`.
+JOB = "esc/job.json"
 #: Packages that open addresses; fsspec names its own for all others.
 PROTOCOLS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 PROTOCOLS |= {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs"}
@@ -131,6 +133,8 @@ def _multiscale(place: Path | Url, node: Any, attributes: Mapping[str, Any]) -> 
         raise ImageError("it holds labels, which are numbers of objects and no picture.")
     if "bioformats2raw.layout" in about and "multiscales" not in about:
         raise ImageError(f"it is a collection of images; {named}0'.")
+    if "multiscales" not in about and isinstance(place, Path) and (place / JOB).exists():
+        raise ImageError("it is a result that isn't finished; the command that began it goes on with it.")
     if "multiscales" not in about:
         raise ImageError(f"it is a Zarr group without an OME image; name an array in it{_an_array(place, node)}.")
     found = about["multiscales"]

@@ -31,7 +31,7 @@ CHUNK = 512
 #: Everything of an unfinished image that isn't OME-Zarr.
 OURS = "esc"
 #: What the image shall become, and of what.
-JOB = f"{OURS}/job.json"
+JOB = f"{OURS}/job.json"  # which readers know too
 #: Stands in its place while what was there before is being removed.
 CLEARING = {"clearing": True}
 #: Where the markers of finished blocks are: of those that have a shard, and of those that zarr stores by leaving it out,
