@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 from esc_plugin import Upscaler
-from esc_plugin.files import read_picture
+from esc_plugin.files import read_picture, zarr_store
 from esc_plugin.files.ome_axes import Axes
 from esc_plugin.files.ome_zarr import save_ome_zarr
 from esc_plugin.survey import Survey
+
+from .commands import inside_the_test
 
 zarr = pytest.importorskip("zarr", minversion="3", reason="zarr 3 isn't installed; it needs Python 3.11")
 
@@ -39,21 +41,26 @@ def image(tmp_path: Path) -> Path:
     return tmp_path / "in.ome.zarr"
 
 
+@pytest.fixture(scope="module")
+def upscaler() -> Upscaler:
+    return Upscaler("esc-nano-x2", device="cpu")
+
+
 @pytest.fixture
-def whole(image: Path) -> np.ndarray:
-    picture = read_picture(image)
-    return Upscaler("esc-nano-x2", device="cpu")(np.asarray(picture.pixels[...]), axes="CYX")
+def whole(image: Path, upscaler: Upscaler) -> np.ndarray:
+    result: np.ndarray = upscaler(np.asarray(read_picture(image).pixels[...]), axes="CYX")
+    return result
 
 
 def command(*arguments: object, before: tuple[str, ...] = ()) -> list[str]:
     return [sys.executable, *before, "-c", RUN, *map(str, arguments)]
 
 
-def run(*arguments: object, code: int = 0) -> str:
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout + done.stderr
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    monkeypatch.setitem(zarr_store.SHARDS, "0.5", 128)
+    monkeypatch.setitem(zarr_store.ShardedImage.create.__func__.__kwdefaults__, "chunk", 64)  # type: ignore[attr-defined]
+    return inside_the_test(monkeypatch, capsys)
 
 
 def level(path: Path, name: str = "0") -> np.ndarray:
@@ -61,7 +68,9 @@ def level(path: Path, name: str = "0") -> np.ndarray:
     return values
 
 
-def test_a_store_is_what_the_call_returns_and_says_how_it_was_made(image: Path, whole: np.ndarray, tmp_path: Path) -> None:
+def test_a_store_is_what_the_call_returns_and_says_how_it_was_made(
+    run: Callable[..., str], image: Path, whole: np.ndarray, tmp_path: Path
+) -> None:
     target = tmp_path / "out.ome.zarr"
     assert "300 x 180" in run("upscale", image, "-o", target)
     np.testing.assert_array_equal(level(target), whole)
@@ -80,14 +89,15 @@ def test_a_store_is_what_the_call_returns_and_says_how_it_was_made(image: Path, 
 
 
 @pytest.mark.slow
-def test_workers_make_the_same(image: Path, whole: np.ndarray, tmp_path: Path) -> None:
+def test_workers_make_the_same(run: Callable[..., str], image: Path, whole: np.ndarray, tmp_path: Path) -> None:
     pytest.importorskip("distributed", reason="dask.distributed isn't installed")
     run("upscale", image, "-o", tmp_path / "out.ome.zarr", "--workers", 2)
     np.testing.assert_array_equal(level(tmp_path / "out.ome.zarr"), whole)
 
 
-@pytest.mark.slow
-def test_parts_in_any_order_are_finished_once_all_are_there(image: Path, whole: np.ndarray, tmp_path: Path) -> None:
+def test_parts_in_any_order_are_finished_once_all_are_there(
+    run: Callable[..., str], image: Path, whole: np.ndarray, tmp_path: Path
+) -> None:
     target, survey = tmp_path / "out.ome.zarr", tmp_path / "survey.json"
     assert "survey" in run("upscale", image, "-o", target, "--part", "1/3", code=1)
     run("survey", image, "-o", survey)
@@ -103,7 +113,7 @@ def test_parts_in_any_order_are_finished_once_all_are_there(image: Path, whole: 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_whoever_is_killed_goes_on(image: Path, whole: np.ndarray, tmp_path: Path) -> None:
+def test_whoever_is_killed_goes_on(run: Callable[..., str], image: Path, whole: np.ndarray, tmp_path: Path) -> None:
     target = tmp_path / "out.ome.zarr"
     for _ in range(3):
         process = subprocess.Popen(command("upscale", image, "-o", target), stdout=-3, stderr=-3)
@@ -128,7 +138,7 @@ def test_processes_started_together_make_the_same(image: Path, whole: np.ndarray
     assert not (target / "esc").exists()
 
 
-def test_what_only_a_store_can_take_is_refused_for_files(image: Path, tmp_path: Path) -> None:
+def test_what_only_a_store_can_take_is_refused_for_files(run: Callable[..., str], image: Path, tmp_path: Path) -> None:
     assert ".ome.zarr" in run("upscale", image, "-o", tmp_path / "a.tif", "--workers", 2, code=1)
     assert "a region goes to a file" in run("upscale", image, "-o", tmp_path / "a.zarr", "--region", "0:9,0:9", code=1)
     assert "such as 3/16" in run("upscale", image, "-o", tmp_path / "a.zarr", "--part", "4/3", code=1)
@@ -136,7 +146,7 @@ def test_what_only_a_store_can_take_is_refused_for_files(image: Path, tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.ome.zarr"]
 
 
-def test_another_job_does_not_go_on_with_it(image: Path, tmp_path: Path) -> None:
+def test_another_job_does_not_go_on_with_it(run: Callable[..., str], image: Path, tmp_path: Path) -> None:
     target, survey = tmp_path / "out.ome.zarr", tmp_path / "survey.json"
     run("survey", image, "-o", survey)
     run("upscale", image, "-o", target, "--survey", survey, "--part", "1/2")
