@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ from .terminal import complain, progress_bar
 if TYPE_CHECKING:  # torch takes a second to import; commands that need it import what they use
     from ..batch.batch import Batch
     from ..batch.jobs import Job, Wish
+    from ..cluster.launch import Launch
     from ..survey import Survey
     from ..upscaler import Upscaler
 
@@ -99,6 +101,7 @@ def upscale(
     from ..batch.jobs import Wish, plan_jobs
     from ..batch.refused import split_results
     from ..catalog.lookup import look_up
+    from ..cluster.launch import launched
     from ..files.formats import is_store
 
     # All that can be known without torch comes first: it takes longer to start than to say that there is no file.
@@ -125,9 +128,12 @@ def upscale(
     if not ready:
         sys.exit(report.finish())
 
+    if launch := launched():
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch would print a stack when another process is gone
+
     from ..batch.batch import Batch
 
-    loaded = load_upscaler(source, window_size, device, precision, memory)
+    loaded = load_upscaler(source, window_size, own_device(device, launch), precision, memory)
     options = {
         "intensity": levels,
         "nan": nan,
@@ -146,6 +152,8 @@ def upscale(
         sys.exit(report.finish())
     if stores and part:
         raise EscError("a region goes to a file, such as region.tif; a store holds the whole result.")
+    if launch:  # of many files, each process takes its share; of one store, all do
+        files = files[launch.rank :: launch.size]
     if files:
         run_batch(batch, files, report)
     if stores:
@@ -215,6 +223,16 @@ def sift(jobs: list[Job], report: Report, targets: bool, overwrite: bool, skip_e
         else:
             ready.append(job)
     return ready
+
+
+def own_device(device: str, launch: Launch | None) -> str:
+    """Return a device; of several processes on a machine with several GPUs, each has its own."""
+    if launch is None or device not in ("auto", "cuda"):
+        return device
+    import torch
+
+    count = torch.cuda.device_count()
+    return f"cuda:{launch.local_rank % count}" if count else device
 
 
 def load_upscaler(model: str, window_size: int | None, device: str, precision: str, memory: int | None) -> Upscaler:
