@@ -22,7 +22,7 @@ from .arrays.sizes import Size
 from .arrays.surveyed import RunSurvey
 from .device import precision_name
 from .engine import NotFiniteError, Plan, Run, Sink, Source, areas_for, choose_cells, image_area, make_plan, walk_together
-from .engine.cells import EDGE
+from .engine.cells import EDGE, LEAST
 from .engine.plan import Need
 from .enlarge import Enlarger
 from .errors import EscError, ImageError
@@ -31,8 +31,7 @@ from .progress import UNITS, Cancel, Progress, share_of
 from .runner import Runner
 from .survey import Sampling
 
-#: From one sample alone nobody can tell how far it is from the others.
-LEAST_PIXELS = 2 * EDGE**2
+LEAST_PIXELS = LEAST * EDGE**2
 #: How often a sample is rendered with other means, to see what their uncertainty does to pixels. Some parts of an image
 #: may answer twenty times as strongly as others, so it should be different samples.
 DRAWS = 8
@@ -49,7 +48,7 @@ def checked_pixels(pixels: Any) -> int:
     if not isinstance(pixels, Integral) or isinstance(pixels, bool):
         raise ImageError(f"pixels must be a whole number of pixels to sample, not {pixels!r}.")
     if pixels < LEAST_PIXELS:
-        raise ImageError(f"pixels must be at least {LEAST_PIXELS}, two samples of {EDGE} x {EDGE}, not {pixels!r}.")
+        raise ImageError(f"pixels must be at least {LEAST_PIXELS}, {LEAST} samples of {EDGE} x {EDGE}, not {pixels!r}.")
     return int(pixels)
 
 
@@ -215,7 +214,8 @@ def _errors(apart: np.ndarray, seen: float) -> np.ndarray:
     """Return errors of a sum over samples, one for each pair of neighbours, whose squares add up to its variance.
 
     Samples are spread evenly, so that what varies slowly over the image is in all of them: their variance is that between
-    neighbours, not that between all (Wolter, "Introduction to Variance Estimation", 2007, chapter 8).
+    neighbours, not that between all (Wolter, "Introduction to Variance Estimation", 2007, chapter 8). A few samples may be
+    nearer to each other than to all else: so errors are as wide as Student's t.
 
     Parameters
     ----------
@@ -225,9 +225,10 @@ def _errors(apart: np.ndarray, seen: float) -> np.ndarray:
         The part of the image that was sampled. Of what has been seen, nothing is uncertain.
     """
     count = len(apart)
-    if seen >= 1 or count < 2:
+    if seen >= 1:
         return np.zeros_like(apart[:0])
-    return np.diff(apart, axis=0) * sqrt((1 - seen) * count / (2 * (count - 1)))
+    variance, student = count / (2 * (count - 1)), (count - 1) / (count - 3)
+    return np.diff(apart, axis=0) * sqrt((1 - seen) * variance * student)
 
 
 def _sampling(rendering: _Rendering, target: Size, found: list[Estimate]) -> Sampling:

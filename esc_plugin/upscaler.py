@@ -197,8 +197,9 @@ class Upscaler(Runner):
             As in the call that the survey is for, see `__call__`.
         pixels : int, optional
             Estimate the means from samples: about so many pixels of each plane (of what each run sees, if there are
-            several), in pieces of 64 x 64 that are spread evenly. Results then differ by about `Survey.difference` from
-            those of an exact survey, and have no seams either. Levels, NaN and transparency are looked at as ever: in one
+            several), in pieces of 64 x 64 that are spread evenly, four or more. Results then differ by about
+            `Survey.difference` from those of an exact survey, and have no seams either. Where an image is of many kinds,
+            16 pieces know what they don't know, and fewer may not. Levels, NaN and transparency are looked at as ever: one
             pass over the pixels, but for what `intensity` states. Feature maps are in float32 unless the upscaler was
             asked for another precision.
         progress, cancel : callable, optional

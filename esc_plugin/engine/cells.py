@@ -9,6 +9,9 @@ from ..network.grid import Region
 
 #: Edge of a cell in feature pixels, but where an image is smaller or its side is no multiple: then somewhat less.
 EDGE = 64
+#: Of fewer cells nobody can tell how much they tell: the variance of Student's t of three degrees of freedom is the first
+#: that is finite.
+LEAST = 4
 
 
 def choose_cells(size: tuple[int, int], pixels: int) -> list[Region]:
@@ -27,10 +30,10 @@ def choose_cells(size: tuple[int, int], pixels: int) -> list[Region]:
     Returns
     -------
     list of Region
-        Two or more, or the only one; always the same for equal arguments. All cells together are the whole grid.
+        `LEAST` or more, or all there are; always the same for equal arguments. All cells together are the whole grid.
     """
     rows, columns = (-(-n // EDGE) for n in size)
-    count = min(max(pixels * rows * columns // (size[0] * size[1]), 2), rows * columns)
+    count = min(max(pixels * rows * columns // (size[0] * size[1]), LEAST), rows * columns)
     # Python promises that a seed gives the same numbers in every version.
     chance = Random(f"{size[0]} x {size[1]}, {count}")
     return [_cell(size, (rows, columns), place) for place in _places(Region(0, 0, rows, columns), count, chance)]
