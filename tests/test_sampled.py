@@ -99,7 +99,7 @@ def test_a_sample_has_no_borders_of_its_own(cell: Region) -> None:
         except StopIteration:
             break
     assert len(found) == program.means == len(sums)
-    assert all(torch.allclose(a, b, atol=1e-6, rtol=0) for a, b in zip(found, expected, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_all_cells_together_find_the_exact_means(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("esc_plugin.sampling.choose_cells", lambda size, pixels: choose_cells(size, ALL))
     sampled = RANDOM.survey(image, scale=3, pixels=4 * EDGE**2)
     assert sampled.sampling.samples == 16
-    assert distance(sampled, exact) < 1e-7
+    assert distance(sampled, exact) == 0
     assert sampled.difference == 0
 
 
