@@ -357,7 +357,11 @@ def test_chunks_and_threads_change_no_bit(name: str, precision: str, monkeypatch
     image = np.random.default_rng(0).random((150, 210, 3)).astype(np.float32)
     upscaler, threads = Upscaler(name, device="cpu", precision=precision), torch.get_num_threads()
     with torch.inference_mode():
-        untiled = upscaler.network()(torch.from_numpy(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+        untiled = (
+            upscaler.network(getattr(torch, precision))(torch.from_numpy(image).permute(2, 0, 1)[None])[0]
+            .permute(1, 2, 0)
+            .numpy()
+        )
     try:
         for chunk, count in ((12, 1), (12, 2), (4, 1), (48, 2)):
             torch.set_num_threads(count)

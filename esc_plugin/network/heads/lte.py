@@ -110,13 +110,8 @@ class _Axis:
 
 
 def _bilinear(image: Tensor, y: _Axis, x: _Axis) -> Tensor:
-    rows = _mixed(image[:, :, y.index[0]], image[:, :, y.index[1]], y.fraction[:, None].to(image.dtype))
-    return _mixed(rows[..., x.index[0]], rows[..., x.index[1]], x.fraction.to(image.dtype))
-
-
-def _mixed(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    """Interpolate. `torch.lerp` rounds otherwise for the last few values of a tensor."""
-    return a + (b - a) * share
+    rows = torch.lerp(image[:, :, y.index[0]], image[:, :, y.index[1]], y.fraction[:, None].to(image.dtype))
+    return torch.lerp(rows[..., x.index[0]], rows[..., x.index[1]], x.fraction.to(image.dtype))
 
 
 def _read(state: State) -> dict[str, Any]:
