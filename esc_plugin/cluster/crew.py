@@ -30,6 +30,9 @@ Tend = Callable[[], int]
 
 #: So many workers may die while not a single piece of work gets done.
 DEATHS = 20
+#: How long dask waits for a process that was killed and is started again, before it gives it up. On a busy machine its own
+#: 15 seconds aren't enough to load torch.
+LOST = "5 minutes"
 #: Seconds between two looks at what is done.
 WAIT = 0.05
 #: Seconds after which a scheduler that doesn't answer isn't there.
@@ -95,8 +98,7 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
     settings: dict[str, Any] = {
         f"distributed.nanny.pre-spawn-environ.{name}": max(cores() // workers, 1) for name in THREADS
     }
-    # A process that was killed may take longer than dask's 15 seconds to load torch again, and would be given up meanwhile.
-    settings["distributed.deploy.lost-worker-timeout"] = "5 minutes"
+    settings["distributed.deploy.lost-worker-timeout"] = LOST
     with (
         TemporaryDirectory(prefix="esc-", ignore_cleanup_errors=True) as folder,
         dask.config.set(settings),
@@ -105,7 +107,7 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
             threads_per_worker=1,
             processes=True,
             memory_limit=free_host_bytes() // workers,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # dask's own port may be taken, for which it would warn
             local_directory=folder,
             silence_logs=logging.CRITICAL,
         ) as cluster,
@@ -115,14 +117,14 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
 
 
 def _replace_dead(cluster: Any, workers: int) -> int:
-    """Start others for the processes that died while they started, which dask gives up; return how many."""
+    """Start others for the processes that dask has given up; return how many ended by themselves."""
     from distributed.core import Status
 
     dead = [name for name, nanny in list(cluster.workers.items()) if nanny.status in (Status.closed, Status.failed)]
     for name in dead:
         cluster.workers.pop(name, None)
-    if dead:
-        cluster.scale(workers)
+    if len(cluster.workers) < workers:
+        cluster.scale(workers)  # does nothing for those that are being started
     return len(dead)
 
 
