@@ -47,6 +47,7 @@ class Sampling:
         How many pieces of a plane were looked at, and how many pixels they have together.
     difference : float
         Root mean square by which results are expected to differ from those with exact means, in 0..1 of the network.
+        What is rare and in none of the samples isn't in it.
     """
 
     samples: int
