@@ -163,7 +163,7 @@ class Batch:
         _make_folder(file_target(job).parent)
         out = empty_array(shape, pixels.dtype.newbyteorder("="), self._host_limit())
         given = options | {"axes": layout.axes, "size": size}
-        if not survey and (part or self.sampled):
+        if not survey and (part or self.sampled or options.get("shared")):
             survey = upscaler.survey(
                 pixels, pixels=self.sampled, progress=share_of(progress, 0, 0.5), cancel=cancel, **given
             )
@@ -189,6 +189,7 @@ class Batch:
 def as_surveyed(options: dict[str, Any], survey: Survey) -> dict[str, Any]:
     """Return options, those that weren't given as they were when the survey was made."""
     usual = {"intensity": "auto", "nan": "error", "alpha": "network", "linear_light": False, "consistency": False}
+    usual |= {"shared": None}
     asked = {name: value for name, value in options.items() if value != usual.get(name)}
     return {name: getattr(survey.request, name) for name in usual} | asked
 

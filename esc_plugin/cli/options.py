@@ -143,6 +143,12 @@ Alpha = Annotated[
 ]
 LinearLight = Annotated[bool, typer.Option("--linear-light", help="Shrink to the target in linear light.")]
 Consistency = Annotated[bool, typer.Option("--consistency", help="Keep the averages over each input pixel.")]
+Shared = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AXES", help="Axes whose planes share what is known of them, such as T: a film doesn't flicker then."
+    ),
+]
 #: A heading in the help, for what only large images need.
 LARGE = "Large images"
 Sampled = Annotated[

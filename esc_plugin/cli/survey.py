@@ -30,6 +30,7 @@ def survey(
     axes: opt.Axes = None,
     linear_light: opt.LinearLight = False,
     consistency: opt.Consistency = False,
+    shared: opt.Shared = None,
     sampled: opt.Sampled = None,
     overwrite: opt.Overwrite = False,
     device: opt.Device = "auto",
@@ -60,6 +61,7 @@ def survey(
             alpha=alpha,
             linear_light=linear_light,
             consistency=consistency,
+            shared=shared,
             pixels=sampled,
             progress=progress,
         )

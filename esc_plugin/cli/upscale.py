@@ -59,6 +59,7 @@ def upscale(
     axes: opt.Axes = None,
     linear_light: opt.LinearLight = False,
     consistency: opt.Consistency = False,
+    shared: opt.Shared = None,
     megapixels: Annotated[
         float, typer.Option("--max-megapixels", callback=opt.within(1e-6, 1e9), help="Refuse files that claim more.")
     ] = 500,
@@ -141,6 +142,7 @@ def upscale(
         "axes": axes,
         "linear_light": linear_light,
         "consistency": consistency,
+        "shared": shared,
     }
     pixels = round(megapixels * 1e6)
     batch = Batch(loaded, wish, options, quality, pixels, overwrite, skip_existing, part, known_survey, sampled)

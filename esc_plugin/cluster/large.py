@@ -211,6 +211,8 @@ def upscale_together(large: Large, group: Group, progress: Progress | None = Non
     EscError
         In all processes, if any can't go on. The same call goes on with what has been found.
     """
+    if large.request.shared:
+        raise EscError("means that planes share are known only after all of them; make the survey first, and give --survey.")
     with group.together():
         if group.rank == 0:
             large.store(None)
