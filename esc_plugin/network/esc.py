@@ -174,7 +174,8 @@ class ESC(nn.Module):
             region = chunk.geometry.output_region(chunk.region)
             return self._from_range(out[..., : region.height, : region.width])  # folding may have padded the image
 
-        reads = {"feat": head.halo} | ({} if head.image_halo is None else {"image": head.image_halo})
+        halo, image_halo = head.halos(geometry)
+        reads = {"feat": halo} | ({} if image_halo is None else {"image": image_halo})
         output_pixels = float(geometry.ratio[0] * geometry.ratio[1])  # per feature pixel
         values = head.values_per_pixel + output_pixels * head.values_per_output_pixel
         cost = head.cost + output_pixels * head.cost_per_output_pixel

@@ -53,7 +53,8 @@ def convolve(
     On a CPU this is oneDNN's work at any size. `torch.nn.functional.conv2d` has other programs for small tensors, for a
     single thread, for other strides in memory, and so have activations for the last few values. They round otherwise, and a
     part of an image would differ in its last bits from the same part of the whole. oneDNN also applies the activation while
-    the output is still in registers. torch has this operator for its compiler; it has no gradient.
+    the output is still in registers; of kernels as large as 13x13 the sum would then depend on the size again, so those
+    have none. torch has this operator for its compiler; it has no gradient.
     """
     if not _is_for_onednn(x, weight, bias):
         return ACTIVATIONS[activation](F.conv2d(x, weight, bias, padding=padding, groups=groups))

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..config import EscConfig
+from ..grid import Geometry
 from ..state_dict import Dialect, KeyCondition, State
 
 
@@ -40,6 +41,10 @@ class Head(nn.Module):
     cost: float
     values_per_output_pixel: float = 0.0
     cost_per_output_pixel: float = 0.0
+
+    def halos(self, geometry: Geometry) -> tuple[int, int | None]:
+        """Return `halo` and `image_halo`; a head for any scale looks further where it shrinks."""
+        return self.halo, self.image_halo
 
 
 def _accept(_: EscConfig) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise, product
-from math import pi
+from math import ceil, pi
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..config import EscConfig
+from ..grid import Geometry
 from ..layers import Conv2d, convolve
 from ..program import Chunk
 from ..state_dict import Dialect, KeyCondition, State, numbered, shape_of
@@ -46,8 +47,6 @@ class PixelNetwork(nn.Module):
 class LteHead(Head):
     """Four predictions of each output pixel, mixed, and the bilinear image."""
 
-    halo, image_halo = 2, 2  # one for the 3x3 convolutions, one for the neighbour
-
     def __init__(self, dim: int, hidden: int, mlp_hidden: tuple[int, ...]) -> None:
         super().__init__()
         self.coef = Conv2d(dim, hidden, 3)
@@ -58,10 +57,17 @@ class LteHead(Head):
         self.values_per_pixel, self.cost = 3 * hidden, 18 * dim * hidden
         self.values_per_output_pixel, self.cost_per_output_pixel = 6 * hidden, 4 * (layers + hidden)
 
+    def halos(self, geometry: Geometry) -> tuple[int, int]:
+        """Return one for the 3x3 convolutions, one for the neighbour, and how far a pixel's centre lies off its corner."""
+        off = max(ceil((1 / Fraction(ratio) - 1) / 2) for ratio in geometry.ratio)
+        return 2 + max(off, 0), 2 + max(off, 0)
+
     def forward(self, chunk: Chunk, features: Tensor, image: Tensor) -> Tensor:
-        """(B, C, h, w) and the image (B, 3, h, w), both with a halo of 2 -> (B, 3, h', w') of the output region."""
+        """(B, C, h, w) and the image (B, 3, h, w), both with their halo -> (B, 3, h', w') of the output region."""
         out, grid = chunk.geometry.output_region(chunk.region), chunk.geometry.grid
-        origin = chunk.region.grow(self.halo, grid)
+        if not out.height or not out.width:  # where it shrinks, the smallest chunks make nothing
+            return image.new_empty((len(image), 3, out.height, out.width))
+        origin = chunk.region.grow(self.halos(chunk.geometry)[0], grid)
         axes = [
             _Axis(out.top, out.bottom, chunk.geometry.ratio[0], grid[0], origin.top, features.device),
             _Axis(out.left, out.right, chunk.geometry.ratio[1], grid[1], origin.left, features.device),
