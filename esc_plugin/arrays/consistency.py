@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ImageError
 from ..progress import stop_if_asked
 from .layout import Index, Layout, layout_of
+from .sizes import Size
 
 #: Output values that are corrected at a time.
 BAND_VALUES = 2**19
@@ -48,6 +49,30 @@ class Agreement:
     mean: float
 
 
+@dataclass(frozen=True)
+class Part:
+    """Where a part of an image lies. What is under it of the upscaled image is its `enlarged_span`.
+
+    Attributes
+    ----------
+    rows, columns : tuple of int
+        First and last, excluded, in pixels of the image.
+    size, target : tuple of int
+        Height and width of the whole image, and of all of the upscaled one.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    size: Size
+    target: Size
+
+    @classmethod
+    def of(cls, layout: Layout, large: Layout) -> Part:
+        """Return all of an image."""
+        (height, width), target = (layout.height, layout.width), (large.height, large.width)
+        return cls((0, height), (0, width), (height, width), target)
+
+
 def check_agreement(image: Any, upscaled: Any, axes: str | None = None) -> list[Agreement]:
     """Average `upscaled` down to the size of `image` and compare, per channel (C, else S, else all as one).
 
@@ -75,13 +100,15 @@ def check_agreement(image: Any, upscaled: Any, axes: str | None = None) -> list[
     return [tally.result(place) for place, tally in sorted(found.items())]
 
 
-def difference(image: Any, upscaled: Any, axes: str | None = None) -> tuple[np.ndarray, Agreement]:
+def difference(image: Any, upscaled: Any, axes: str | None = None, part: Part | None = None) -> tuple[np.ndarray, Agreement]:
     """Subtract the averages of `upscaled` from `image`, for a look at what has changed where, and count it all together.
 
     Parameters
     ----------
     image, upscaled, axes
         See `check_agreement`.
+    part : Part, optional
+        Where they lie, if they are parts of an image and of its upscaled version.
 
     Returns
     -------
@@ -95,12 +122,12 @@ def difference(image: Any, upscaled: Any, axes: str | None = None) -> tuple[np.n
     ImageError
         See `check_agreement`.
     """
-    layout, large = _layouts(image, upscaled, axes)
+    layout, large = _layouts(image, upscaled, axes, part)
     kept = [axis for axis, letter in enumerate(layout.axes) if letter != "S"]
     flat = Layout(tuple(layout.shape[axis] for axis in kept), layout.axes.replace("S", ""))
     out, tally = np.empty(flat.shape, np.float32), _Tally()
     colours = layout.samples - layout.alpha
-    for index, rows, plane, differs in _bands(layout, image, large, upscaled):
+    for index, rows, plane, differs in _bands(layout, image, large, upscaled, part):
         tally.add(plane, differs)
         place = tuple(index[axis] for axis in kept)
         flat.plane(out, place)[rows] = -differs if differs.ndim == 2 else -differs[..., :colours].mean(-1)
@@ -108,31 +135,34 @@ def difference(image: Any, upscaled: Any, axes: str | None = None) -> tuple[np.n
 
 
 def _bands(
-    layout: Layout, image: Any, large: Layout, upscaled: Any
+    layout: Layout, image: Any, large: Layout, upscaled: Any, part: Part | None = None
 ) -> Iterator[tuple[Index, slice, np.ndarray, np.ndarray]]:
     """Yield some rows of each plane (Y, X[, S]), and the averages of the upscaled ones minus these, in float64.
 
     Before them come the index of the plane and which rows of it they are.
     """
-    height, width, tall = layout.height, layout.width, large.height
+    part = part or Part.of(layout, large)
+    (height, width), (tall, wide) = part.size, part.target
+    (first, last), (left, right) = part.rows, part.columns
     values = -(-tall // height) * large.width * layout.samples
     for index in layout.planes():
-        for top, bottom in _rows(height, values, READ_VALUES):
-            above, below = top * tall // height, -(-bottom * tall // height)
+        for top, bottom in _rows(last - first, values, READ_VALUES):
+            rows, within = (first + top, first + bottom), first * tall // height
+            above, below = rows[0] * tall // height - within, -(-rows[1] * tall // height) - within
             plane = layout.plane(image, index, slice(top, bottom))
             other = large.plane(upscaled, index, slice(above, below))
-            averages = _average_axis(other, (top, bottom), height, tall, 0)
-            averages = _average_axis(averages, (0, width), width, large.width, 1)
+            averages = _average_axis(_average_axis(other, rows, height, tall, 0), (left, right), width, wide, 1)
             yield index, slice(top, bottom), plane, averages - plane.astype(np.float64)
 
 
-def _layouts(image: Any, upscaled: Any, axes: str | None) -> tuple[Layout, Layout]:
+def _layouts(image: Any, upscaled: Any, axes: str | None, part: Part | None = None) -> tuple[Layout, Layout]:
     """Return the axes of both, or raise an `ImageError` unless one is an upscaled version of the other."""
     layout = layout_of(image, axes)
     large = layout_of(upscaled, layout.axes)
     if large.shape != layout.resized(large.height, large.width):
         raise ImageError(f"shape {large.shape} is no upscaled version of {layout.shape}, axes {layout.axes!r}.")
-    _check_factor((layout.height, layout.width), (large.height, large.width))
+    if part is None:  # who knows where parts lie knows that they belong together
+        _check_factor((layout.height, layout.width), (large.height, large.width))
     return layout, large
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,3 +69,21 @@ def with_levels(image: np.ndarray, rgb: bool, cancel: Cancel | None = None) -> n
         fill_level(levels[-1], level, rgb, cancel)
         levels.append(level)
     return levels
+
+
+def levels_below(finest: Any, pyramid: Sequence[Any], rgb: bool, cancel: Cancel | None = None) -> list[Any]:
+    """Return what shows an enlarged image from afar: its source at all resolutions that are smaller than it.
+
+    Parameters
+    ----------
+    finest : array
+        The enlarged image, of which only the shape is looked at.
+    pyramid : sequence of array
+        Its source, (..., Y, X[, S]). A large one in memory that has but one resolution gets more.
+    """
+    at = finest.ndim - 3 if rgb else finest.ndim - 2
+    if len(pyramid) == 1 and isinstance(pyramid[0], np.ndarray):
+        found = with_levels(pyramid[0], rgb, cancel)
+        pyramid = found if isinstance(found, list) else [found]
+    (height, width), planes = finest.shape[at : at + 2], finest.shape[:at]
+    return [it for it in pyramid if it.shape[:at] == planes and it.shape[at] * it.shape[at + 1] < height * width]

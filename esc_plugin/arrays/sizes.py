@@ -76,6 +76,11 @@ def runs_needed(size: Size, target: Size, scale: int, any_scale: bool) -> int:
     return runs
 
 
+def enlarged_span(start: int, stop: int, length: int, target: int) -> tuple[int, int]:
+    """Return the pixels of an enlarged axis of `target` that cover those from `start` to `stop` of the axis of `length`."""
+    return start * target // length, -(-stop * target // length)
+
+
 def choose_target(layout: Layout, scale: Any, size: Any) -> Size:
     """Return height and width of the result.
 

@@ -1,0 +1,60 @@
+"""Images that are looked at again and again, and parts of them compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from esc_plugin import Upscaler
+from esc_plugin.arrays.consistency import Part, difference
+from esc_plugin.arrays.layout import layout_of
+from esc_plugin.arrays.sizes import enlarged_span
+from esc_plugin.measure.surveys import Recent, identity, survey_record, survey_text
+from esc_plugin.survey import Sampling
+
+
+@pytest.mark.parametrize("target", [(60, 80), (45, 64), (31, 41)])
+def test_the_difference_of_a_part_is_that_part_of_the_difference(target: tuple[int, int]) -> None:
+    """Whatever the factor: where it isn't whole, pixels of both grids overlap otherwise at each place."""
+    chance = np.random.default_rng(0)
+    image, upscaled = (chance.integers(0, 4000, size).astype(np.uint16) for size in ((30, 40), target))
+    whole, _ = difference(
+        image, upscaled, part=Part((0, 30), (0, 40), (30, 40), target)
+    )  # other factors down and across, too
+    for rows, columns in (((0, 30), (0, 40)), ((3, 17), (5, 40)), ((29, 30), (7, 8))):
+        spans = [enlarged_span(*part, n, t) for part, n, t in zip((rows, columns), (30, 40), target, strict=True)]
+        cut, under = np.s_[slice(*rows), slice(*columns)], tuple(slice(*span) for span in spans)
+        part, agreement = difference(image[cut], upscaled[under], part=Part(rows, columns, (30, 40), target))
+        np.testing.assert_allclose(part, whole[cut], atol=1e-3)
+        assert agreement.bias == pytest.approx(-float(whole[cut].mean()), abs=1e-3)
+
+
+@pytest.mark.parametrize("change", [lambda a: a.__setitem__((1, 7, 9), 5), lambda a: a.sort(1), lambda a: a.dtype])
+def test_an_image_in_memory_is_told_from_itself_after_any_change(change: Any) -> None:
+    image = np.random.default_rng(0).integers(6, 90, (2, 20, 30)).astype(np.uint16)
+    layout = layout_of(image, "ZYX")
+    before, same = identity(image, layout), image.copy()
+    change(image)
+    assert (identity(image, layout) == before) == np.array_equal(image, same)
+    assert identity(np.asfortranarray(same), layout) == before
+
+
+def test_only_the_latest_results_are_kept() -> None:
+    recent, made = Recent(kept=2), []
+    for key in "ababcbca":
+        recent.get(key, lambda key=key: made.append(key) or key)
+    assert made == ["a", "b", "c", "a"]
+    assert (recent.get("b"), recent.get("c"), recent.get("a")) == (None, "c", "a")
+
+
+def test_a_sampled_survey_says_so_in_units_of_the_image() -> None:
+    exact = Upscaler("esc-nano-x2", device="cpu").survey(np.zeros((16, 16), np.uint16), intensity=(100, 600))
+    sampled = replace(exact, sampling=Sampling(4, 16384, 0.002))
+    assert survey_record(exact) == {"method": "exact", "digest": exact.digest}
+    assert survey_text(survey_record(exact)) == ""
+    told = {"method": "sampled", "digest": sampled.digest, "samples": 4, "pixels": 16384, "difference": 1.0}
+    assert survey_record(sampled) == told
+    assert survey_text(told) == "from 4 samples: differs from the exact result by about 1"
