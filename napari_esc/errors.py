@@ -1,4 +1,4 @@
-"""What a user is told when something goes wrong: one message per error."""
+"""What a user is told when something goes wrong, one message per error, and what would be better."""
 
 from __future__ import annotations
 
@@ -25,3 +25,16 @@ def plain_text(error: Exception) -> str | None:
     if isinstance(error, OSError):  # a full disk, a folder that can't be written to, a share that went away
         return str(error)
     return None
+
+
+def advise_async() -> None:
+    """Offer to let napari load pixels in the background, unless it does: else its window waits for those that are made."""
+    from napari.settings import get_settings
+    from napari.utils import notifications
+
+    experimental = get_settings().experimental
+    if experimental.async_:
+        return
+    told = "napari's window waits while pixels are made. It needn't: it can load them in the background."
+    action = "Load in the background", lambda *_: setattr(experimental, "async_", True)
+    notifications.notification_manager.dispatch(notifications.Notification(told, "info", actions=(action,)))

@@ -18,6 +18,7 @@ from .loaded import load_on_device
 from .task import Task
 from .texts import size_text
 from .threads import Runner
+from .work import look_at
 
 #: Milliseconds without a change after which the estimate is made anew.
 PAUSE = 250
@@ -61,9 +62,11 @@ def estimate_work(task: Task) -> Callable[[Progress, Cancel], Estimate]:
         chosen = task.settings
         loaded = load_on_device(chosen.model, chosen.device, chosen.memory_limit, offline=True)
         model = loaded.upscaler.model
-        natural = task.target if model.any_scale else None
-        plan = loaded.upscaler.plan(*task.size, natural, bits=bits_of(task.image))
-        seconds = loaded.speed.seconds(loaded.upscaler, task.image, task.size, task.target) * task.planes
+        # All of a plane is surveyed, whatever part of it is wanted, unless samples will do.
+        part = task.as_image() if chosen.sampled else task
+        natural = part.target if model.any_scale else None
+        plan = loaded.upscaler.plan(*part.size, natural, bits=bits_of(task.whole))
+        seconds = look_at(task, loaded).seconds(loaded.speed, task.span)
         return Estimate(seconds, plan.device_bytes, loaded.device_text(), model.scale, model.card)
 
     return work
@@ -135,7 +138,9 @@ class Estimator(QObject):
             self.told.emit(plain_text(error), True)
             return
         if too_large(task.nbytes) and not task.settings.store:
-            self.told.emit(f"{size_text(task)}: too large for memory. Choose a file under 'Write to'.", True)
+            self.told.emit(
+                f"{size_text(task)}: too large for memory. Choose a file under 'Write to', or show it lazily.", True
+            )
             return
         self.told.emit(estimate_text(task, None), False)
         if not self._runner.busy:

@@ -76,6 +76,7 @@ class Form(QWidget):
             device=self.device_box.currentData(),
             memory_limit=int(self.memory_spin.value() * 2**30) or None,
             store=result.store,
+            sampled=result.sampled_check.isChecked(),
         )
 
     def show_layer(self, event: Any = None) -> None:

@@ -49,23 +49,22 @@ class Grid:
         linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim).linear_matrix
         return cls(np.array(layer.scale, float), np.array(layer.translate, float), np.array(linear, float))
 
-    def placement(self, region: Region, shape: Sequence[int]) -> dict[str, list[float]]:
-        """Return the ``scale`` and ``translate`` that put an upscaled region exactly onto its source.
+    def placement(self, start: Sequence[int], factor: Sequence[float]) -> dict[str, list[float]]:
+        """Return the ``scale`` and ``translate`` that put a part of an upscaled layer exactly onto its source.
 
         Rotate, shear, affine and units stay what they are.
 
         Parameters
         ----------
-        region : tuple of slice
-            Which pixels of the source were upscaled.
-        shape : sequence of int
-            How many pixels they became, per axis, without the axis of RGB samples.
+        start : sequence of int
+            Its first pixel in the upscaled layer, per axis, without the axis of RGB samples.
+        factor : sequence of float
+            How many pixels of the upscaled layer a pixel of the source becomes.
         """
-        start = np.array([part.start for part in region], float)
-        factor = np.array(shape, float) / lengths(region)
+        factors = np.array(factor, float)
         # Where the centre of the first new pixel lies, in pixels of the source.
-        first = start + (1 / factor - 1) / 2
-        return {"scale": (self.scale / factor).tolist(), "translate": (self.translate + self.linear @ first).tolist()}
+        first = (np.array(start, float) + 0.5) / factors - 0.5
+        return {"scale": (self.scale / factors).tolist(), "translate": (self.translate + self.linear @ first).tolist()}
 
 
 def lengths(region: Region) -> list[int]:

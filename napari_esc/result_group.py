@@ -24,6 +24,10 @@ INTENSITY_HELP = (
     "Automatic: the range of the type for 8 bit, else what the layer holds apart from hot and dead pixels.\n"
     "What lies beyond is enlarged by interpolation and added back, so nothing is lost."
 )
+SAMPLED_HELP = (
+    "The network must know the whole plane to make a part of it. Samples of it take less time where the plane is large,\n"
+    "and are enough for a result that differs a little. Otherwise results are exact."
+)
 KEEP, CANNOT_KEEP = "Keep local averages", "Local averages aren't kept: the factor isn't whole"
 
 
@@ -43,6 +47,8 @@ class ResultGroup(TitledGroup):
         self.intensity_box.setToolTip(INTENSITY_HELP)
         self.consistency_check, self.difference_check = QCheckBox(KEEP), QCheckBox("Add a difference layer")
         self.consistency_check.setToolTip("Correct the result so that its mean over each original pixel is that pixel.")
+        self.sampled_check = QCheckBox("Survey by samples")
+        self.sampled_check.setToolTip(SAMPLED_HELP)
         self.difference_check.setToolTip("Input minus the averaged result, with its bias and RMS.")
         self.store_edit, store_row = path_row(self._browse)
         self.store_edit.setPlaceholderText("in memory")
@@ -51,6 +57,7 @@ class ResultGroup(TitledGroup):
         self.add("Intensity", self.intensity_box)
         self.add("", self.consistency_check)
         self.add("", self.difference_check)
+        self.add("", self.sampled_check)
         self.add("Write to", store_row)
         self._connect()
 
@@ -60,6 +67,7 @@ class ResultGroup(TitledGroup):
         self.intensity_box.currentIndexChanged.connect(self.changed)
         self.consistency_check.toggled.connect(self.changed)
         self.difference_check.toggled.connect(self.changed)
+        self.sampled_check.toggled.connect(self.changed)
         self.store_edit.editingFinished.connect(self.changed)
 
     @property

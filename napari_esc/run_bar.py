@@ -18,10 +18,13 @@ class RunBar(QWidget):
         for label in (self.estimate_label, self.result_label):
             label.setWordWrap(True)
         self.bar.setTextVisible(True)
-        self.preview_button, self.run_button, self.cancel_button = (QPushButton(t) for t in ("Preview", "Run", "Cancel"))
+        titles = "Preview", "Show lazily", "Run", "Cancel"
+        self.preview_button, self.lazy_button, self.run_button, self.cancel_button = map(QPushButton, titles)
         self.preview_button.setToolTip("Upscale the middle of what is in view, as much as takes a second or two.")
+        self.lazy_button.setToolTip("Add a layer of any size at once; its pixels are made when they come into view.")
+        self._idle = self.preview_button, self.lazy_button, self.run_button
         buttons, layout = QHBoxLayout(), QVBoxLayout(self)
-        for widget in (self.preview_button, self.run_button, self.bar, self.cancel_button):
+        for widget in (*self._idle, self.bar, self.cancel_button):
             buttons.addWidget(widget, int(widget is self.bar))
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.estimate_label)
@@ -58,5 +61,5 @@ class RunBar(QWidget):
         self.bar.setFormat("%p %")
         for widget in (self.bar, self.cancel_button):
             widget.setVisible(running)
-        for widget in (self.preview_button, self.run_button):
+        for widget in self._idle:
             widget.setVisible(not running)

@@ -31,7 +31,12 @@ def copied(layer: Image) -> dict[str, Any]:
 
 def finest(layer: Image) -> Any:
     """Return the data of a layer at full resolution; nothing is computed or loaded."""
-    return layer.data[0] if layer.multiscale else layer.data
+    return levels_of(layer)[0]
+
+
+def levels_of(layer: Image) -> list[Any]:
+    """Return the data of a layer at all of its resolutions, finest first; nothing is computed or loaded."""
+    return list(layer.data) if layer.multiscale else [layer.data]
 
 
 def unit_names(layer: Image) -> list[str]:

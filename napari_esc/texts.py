@@ -61,7 +61,12 @@ def progress_text(done: int, total: int, seconds: float) -> str:
 
 def result_text(task: Task, result: Result, preview: bool) -> str:
     """Return what became of a task."""
-    text = f"{'Preview' if preview else 'Done'}: {size_text(task)} in {seconds_text(result.seconds)}."
+    from esc_plugin.measure.surveys import survey_text
+
+    record = result.metadata["esc"]
+    kind = "Preview" if preview else "Ready to be looked at" if record.get("lazy") else "Done"
+    sampled, text = survey_text(record["survey"]), f"{kind}: {size_text(task)} in {seconds_text(result.seconds)}"
+    text += f", {sampled}." if sampled else "."
     if (found := result.agreement) is not None:
         numbers = f"bias {found.bias:+.3g}, RMS {found.rms:.3g} (mean of the input {found.mean:.4g})"
         text += f"<br>Averaged result against input: {numbers}."

@@ -12,7 +12,7 @@ from esc_plugin import EscError
 from esc_plugin.files.room import check_target
 
 from .controls import dismissible_note
-from .errors import show_error
+from .errors import advise_async, show_error
 from .estimate import Estimate, Estimator
 from .form import Form
 from .geometry import Region, plane_region, visible_region, whole_region
@@ -23,7 +23,7 @@ from .run_bar import RunBar
 from .task import Task
 from .texts import card_text, result_text
 from .threads import Runner
-from .work import Result, preview_work, upscale_work
+from .work import Result, lazy_work, preview_work, upscale_work
 
 NOTE = (
     "<b>Super-resolution adds plausible detail; it is no measurement.</b> Measure on the original, and check the difference "
@@ -95,6 +95,7 @@ class EscWidget(QWidget):
         self.estimator.told.connect(self._show_estimate)
         self.estimator.measured.connect(self._model_measured)
         self.run_bar.preview_button.clicked.connect(self.preview)
+        self.run_bar.lazy_button.clicked.connect(self.show_lazily)
         self.run_bar.run_button.clicked.connect(self.run)
         self.run_bar.cancel_button.clicked.connect(self.runner.cancel)
         self.runner.progressed.connect(self.run_bar.show_progress)
@@ -120,7 +121,8 @@ class EscWidget(QWidget):
 
     def _show_estimate(self, text: str, problem: bool) -> None:
         self.run_bar.show_estimate(text, problem)
-        self.run_bar.preview_button.setEnabled(self.form.layer is not None and bool(self.form.models.model))
+        for button in (self.run_bar.preview_button, self.run_bar.lazy_button):
+            button.setEnabled(self.form.layer is not None and bool(self.form.models.model))
 
     def _model_measured(self, task: Task, estimate: Estimate) -> None:
         """Propose the scale of a model that the catalogue knows nothing of: only the file itself could tell."""
@@ -162,23 +164,27 @@ class EscWidget(QWidget):
 
     def preview(self) -> None:
         """Upscale the middle of what is in view."""
-        self._start("visible", preview_work, "ESC preview")
+        self._start("visible", preview_work, "ESC preview", preview=True)
+
+    def show_lazily(self) -> None:
+        """Add a layer of the current planes, whose pixels are made when they are seen."""
+        self._start("whole" if self.form.region == "whole" else "plane", lazy_work, "ESC")
 
     def run(self) -> None:
         """Upscale the chosen region into a new layer."""
         self._start(None, upscale_work, "ESC")
 
-    def _start(self, region: str | None, work: Any, title: str) -> None:
+    def _start(self, region: str | None, work: Any, title: str, preview: bool = False) -> None:
         if self.runner.busy:
             return
         try:
             task = self.task(region)
-            if region:  # a preview is no result: it isn't written, and too small to measure
-                task = task.for_preview()
+            if region:  # what is only looked at isn't written, and too small or too large to measure
+                task = task.to_look_at()
         except EscError as error:
             show_error(error)
             return
-        self._is_preview = bool(region)
+        self._is_preview = preview
         self.form.setEnabled(False)
         self.estimator.wanted = False
         self.run_bar.begin()
@@ -196,6 +202,8 @@ class EscWidget(QWidget):
             self._make_preview(layer, task)
         elif hide_if_added_up(self._source_of(task), task):
             text += "<br>The source is hidden: with additive blending both would add up."
+        elif result.metadata["esc"].get("lazy"):
+            advise_async()
         self._ended(text)
 
     def _cancelled(self) -> None:

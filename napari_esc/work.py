@@ -11,7 +11,7 @@ import numpy as np
 
 from esc_plugin.arrays.consistency import Agreement, difference
 from esc_plugin.arrays.lazy import CancellableArray
-from esc_plugin.arrays.pyramid import with_levels
+from esc_plugin.arrays.pyramid import levels_below, with_levels
 from esc_plugin.device import free_host_bytes
 from esc_plugin.files.ome_axes import Axes
 from esc_plugin.files.ome_zarr import new_image
@@ -22,10 +22,11 @@ from .task import Task
 from .writer import look_of
 
 if TYPE_CHECKING:
-    from esc_plugin.arrays.levels import Levels
+    from esc_plugin.measure.surveys import Look
+    from esc_plugin.survey import Survey
 
-#: A preview works on as much of the view as takes this many seconds.
-PREVIEW_SECONDS = 1.5
+#: A preview renders as much of the view as takes this many seconds, but at least so many pixels of the source.
+PREVIEW_SECONDS, LEAST_PREVIEW = 1.5, 64**2
 #: A plane of a result on disk that takes more than this share of the free memory is built in a file.
 SHARE_OF_MEMORY = 0.4
 
@@ -33,9 +34,6 @@ SHARE_OF_MEMORY = 0.4
 Compared = tuple[np.ndarray, Agreement] | tuple[()]
 #: The pixels of a result, how they came about, and how they compare.
 Made = tuple[Any, dict[str, Any], Compared]
-
-#: What was measured last of a lazy layer.
-_measured: dict[Any, list[Levels]] = {}
 
 
 @dataclass(frozen=True)
@@ -73,14 +71,29 @@ def upscale_work(task: Task) -> Callable[[Progress, Cancel], tuple[Task, Result]
 
 
 def preview_work(task: Task) -> Callable[[Progress, Cancel], tuple[Task, Result]]:
-    """Return the work of a task, on as much of the middle of its region as can be done quickly."""
+    """Return the work of a task, on as much of the middle of its region as can be rendered quickly."""
 
     def work(progress: Progress, cancel: Cancel) -> tuple[Task, Result]:
+        model, part = _load(task, progress, cancel), task
+        look = look_at(task, model)
+        while part.pixels > LEAST_PREVIEW and look.rendering_seconds(model.speed, part.span) > PREVIEW_SECONDS:
+            part = part.central(part.pixels * 2 // 3)
+        return part, run_task(part, model, progress, cancel, soon=True)
+
+    return work
+
+
+def lazy_work(task: Task) -> Callable[[Progress, Cancel], tuple[Task, Result]]:
+    """Return the work of preparing a layer whose pixels are made when they are seen, of the planes of a task."""
+
+    def work(progress: Progress, cancel: Cancel) -> tuple[Task, Result]:
+        start, planes = time.perf_counter(), task.of_planes()
         model = _load(task, progress, cancel)
-        seconds = model.speed.seconds(model.upscaler, task.image, task.size, task.target)
-        share = min(1.0, PREVIEW_SECONDS / max(seconds, 1e-9))
-        part = task.central(int(task.size[0] * task.size[1] * share))
-        return part, run_task(part, model, progress, cancel)
+        finest, survey = look_at(planes, model, soon=True).lazy(progress, cancel)
+        source = [level[task.region[:-2]] for level in task.pyramid]
+        data = [finest, *levels_below(finest, source, task.rgb, cancel)]
+        metadata = task.metadata | {"esc": _provenance(planes, model, survey) | {"lazy": True}}
+        return planes, Result(data, metadata, time.perf_counter() - start)
 
     return work
 
@@ -90,8 +103,29 @@ def _load(task: Task, progress: Progress, cancel: Cancel) -> LoadedModel:
     return load_on_device(chosen.model, chosen.device, chosen.memory_limit, progress=progress, cancel=cancel)
 
 
-def run_task(task: Task, model: LoadedModel, progress: Progress | None = None, cancel: Cancel | None = None) -> Result:
+def look_at(task: Task, model: LoadedModel, soon: bool = False) -> Look:
+    """Return what makes the planes of a task, or parts of them; if it is wanted soon, perhaps from a sampled survey."""
+    from esc_plugin.measure.surveys import Look
+
+    chosen = task.settings
+    planes, speed = task.region[:-2], model.speed if soon else None
+    wanted = task.layout.axes, task.target, chosen.intensity, chosen.consistency
+    return Look(model.upscaler, task.pyramid, planes, *wanted, speed, chosen.sampled)
+
+
+def run_task(
+    task: Task,
+    model: LoadedModel,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    soon: bool = False,
+) -> Result:
     """Make the pixels of a task, and what is known about them.
+
+    Parameters
+    ----------
+    soon : bool
+        Whether a sampled survey will do where an exact one takes long.
 
     Raises
     ------
@@ -101,42 +135,17 @@ def run_task(task: Task, model: LoadedModel, progress: Progress | None = None, c
         If it can't be done; nothing is left behind.
     """
     start = time.perf_counter()
-    image, levels = CancellableArray(task.image, cancel), _levels(task, cancel)
 
     def upscale(out: Any = None) -> tuple[Any, dict[str, Any]]:
-        pixels = model.upscaler(
-            image,
-            axes=task.layout.axes,
-            size=task.target,
-            intensity=levels,
-            nan="keep",  # pixels without a value are common where images were registered or masked
-            consistency=task.settings.consistency,
-            out=out,
-            progress=progress,
-            cancel=cancel,
-        )
-        return pixels, _provenance(task, model, levels)  # with the precision that was really used
+        pixels, survey = look_at(task, model, soon).upscale(task.span, out, progress, cancel)
+        return pixels, _provenance(task, model, survey)  # with the precision that was really used
 
     make = _to_disk if task.settings.store else _in_memory
-    data, record, compared = make(task, image, upscale, cancel)
+    data, record, compared = make(task, CancellableArray(task.image, cancel), upscale, cancel)
     seconds = time.perf_counter() - start
-    model.speed.learn(model.upscaler, task.image, task.size, task.target, task.planes, seconds)
+    if task.region == task.of_planes().region:
+        model.speed.learn(model.upscaler, task.whole, task.size, task.target, task.count, seconds)
     return Result(data, task.metadata | {"esc": record}, seconds, *compared)
-
-
-def _levels(task: Task, cancel: Cancel | None) -> list[Levels]:
-    """Return the levels of the whole layer, for the channels that are in the region."""
-    from esc_plugin import Upscaler
-
-    axes, wanted = task.layout.axes, task.settings.intensity
-    # An array in memory has no name, can be changed in place, and is measured in no time.
-    key = task.source, getattr(task.whole, "name", None), axes, wanted
-    if key[1] is None or key not in _measured:
-        _measured.clear()
-        whole = CancellableArray(task.whole, cancel)
-        _measured[key] = Upscaler.levels(whole, axes=axes, intensity=wanted, nan="keep", cancel=cancel)
-    levels = _measured[key]
-    return levels[task.region[axes.index("C")]] if "C" in axes else levels
 
 
 def _in_memory(task: Task, image: CancellableArray, upscale: Callable[..., Any], cancel: Cancel | None) -> Made:
@@ -148,7 +157,7 @@ def _to_disk(task: Task, image: CancellableArray, upscale: Callable[..., Any], c
     assert task.settings.store is not None
     axes = Axes.of(task.state | task.place, len(task.region))
     with new_image(task.settings.store, task.shape, task.image.dtype, axes, task.rgb) as stored:
-        large = task.nbytes / task.planes > SHARE_OF_MEMORY * free_host_bytes()
+        large = task.nbytes / task.count > SHARE_OF_MEMORY * free_host_bytes()
         pixels = stored.planes_in_files() if large else stored
         _, record = upscale(pixels)
         # Before the file gets its name: whoever cancels now finds none.
@@ -160,17 +169,21 @@ def _to_disk(task: Task, image: CancellableArray, upscale: Callable[..., Any], c
 
 def _compared(task: Task, image: CancellableArray, pixels: Any) -> Compared:
     """Return input minus averaged result if it is wanted, and the same in numbers."""
-    return difference(image, pixels, task.layout.axes) if task.settings.difference else ()
+    return difference(image, pixels, task.layout.axes, task.part) if task.settings.difference else ()
 
 
-def _provenance(task: Task, model: LoadedModel, levels: list[Levels]) -> dict[str, Any]:
+def _provenance(task: Task, model: LoadedModel, survey: Survey) -> dict[str, Any]:
     from esc_plugin.batch.record import record_of_result
+    from esc_plugin.measure.surveys import survey_record
 
+    (top, bottom), (left, right) = task.span
     options = {
         "consistency": task.settings.consistency,
         "source_layer": task.name,
         "source_region": [[part.start, part.stop] for part in task.region],
-        "factor": [new / old for new, old in zip(task.target, task.size, strict=True)],
+        "factor": task.factors[-2:],
         "device": str(model.upscaler.device),
+        "survey": survey_record(survey),
     }
-    return record_of_result(model.upscaler, task.image, task.target, levels, options)
+    levels = survey.levels_of(task.whole.dtype)
+    return record_of_result(model.upscaler, task.whole, (bottom - top, right - left), levels, options)

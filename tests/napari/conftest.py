@@ -24,9 +24,12 @@ else:
 
 @pytest.fixture(autouse=True)
 def _workers_end() -> Iterator[None]:
-    """Leave no thread to the next test; one that runs when the interpreter ends aborts it."""
+    """Leave no thread and no survey to the next test; a thread that runs when the interpreter ends aborts it."""
     yield
     if not MISSING:
+        from esc_plugin.measure import surveys
+
+        surveys._recent = surveys.Recent()
         from napari.qt.threading import GeneratorWorker
 
         GeneratorWorker.await_workers(20_000)

@@ -192,6 +192,9 @@ def test_a_cancelled_result_leaves_no_file(
         asked[0] += 1
         return asked[0] == count
 
+    run_task(
+        Task.of(source, whole_region(source), replace(settings, store=None)), engine
+    )  # from now on, its survey is known
     run_task(task, engine, cancel=lambda: cancel_at(-1))
     total, asked[0] = asked[0], 0
     (tmp_path / "a.ome.zarr").rename(tmp_path / "whole")

@@ -50,21 +50,24 @@ def test_a_result_has_the_outer_corners_of_its_region(data: st.DataObject, ndim:
     starts = [data.draw(st.integers(0, n - 1)) for n in shape]
     region = tuple(slice(a, data.draw(st.integers(a + 1, n))) for a, n in zip(starts, shape, strict=True))
     before = lengths(region)
+    # A part begins somewhere between two pixels of the result unless the factor is whole.
     new = (*before[:-2], *target_size(before[-2], before[-1], factor))
+    factors = [n / b for n, b in zip(new, before, strict=True)]
+    start = [part.start * f for part, f in zip(region, factors, strict=True)]
     same = {"rotate": layer.rotate, "shear": layer.shear, "affine": layer.affine}
-    result = Image(np.zeros(new, np.uint8), **same, **Grid.of(layer).placement(region, new))
+    result = Image(np.zeros(new, np.uint8), **same, **Grid.of(layer).placement(start, factors))
     np.testing.assert_allclose(outer_corners(result, whole_region(result)), outer_corners(layer, region), rtol=0, atol=1e-9)
 
 
 def test_the_shift_is_half_of_a_new_pixel() -> None:
     layer = Image(np.zeros((4, 4)), scale=(2, 2), translate=(10, 20))
-    place = Grid.of(layer).placement(whole_region(layer), (8, 16))
+    place = Grid.of(layer).placement((0, 0), (2, 4))
     assert place == {"scale": [1.0, 0.5], "translate": [9.5, 19.25]}
 
 
 def test_a_mirrored_axis_keeps_its_corners() -> None:
     layer = Image(np.zeros((6, 9)), scale=(-0.5, 2), translate=(3, 4))
-    result = Image(np.zeros((12, 18)), **Grid.of(layer).placement(whole_region(layer), (12, 18)))
+    result = Image(np.zeros((12, 18)), **Grid.of(layer).placement((0, 0), (2, 2)))
     np.testing.assert_allclose(
         outer_corners(result, whole_region(result)), outer_corners(layer, whole_region(layer)), atol=1e-12
     )

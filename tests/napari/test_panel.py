@@ -578,3 +578,33 @@ def test_the_menu_command_twice_upscales_once(
     (runner,) = commands._running
     runner.cancel()
     qtbot.waitUntil(lambda: not commands._running, timeout=10_000)
+
+
+def test_a_layer_can_be_shown_lazily(viewer: Any, qtbot: Any, open_panel: Any, messages: list[str]) -> None:
+    levels = [pixels(3, 96, 128), pixels(3, 96, 128)[:, ::2, ::2]]
+    source = viewer.add_image(levels, multiscale=True, name="slide", scale=(1, 0.5, 0.5), contrast_limits=(0, 1000))
+    viewer.dims.set_current_step(0, 1)
+    panel = open_panel()
+    choose(panel.form.region_box, "visible")
+    panel.run_bar.lazy_button.click()
+    finish(panel, qtbot)
+    layer = viewer.layers["slide [x2]"]
+    # The current plane, as large as the whole layer, over the levels of its source.
+    assert [level.shape for level in layer.data] == [(1, 192, 256), (1, 96, 128), (1, 48, 64)]
+    region = (slice(1, 2), slice(0, 96), slice(0, 128))
+    np.testing.assert_allclose(outer_corners(layer, whole_region(layer)), outer_corners(source, region), atol=1e-9)
+    np.testing.assert_array_equal(layer.data[0][:, 50:60, 80:90], levels[0].repeat(2, 1).repeat(2, 2)[1:2, 50:60, 80:90])
+    assert layer.metadata["esc"]["lazy"]
+    assert layer.metadata["esc"]["survey"]["method"] == "exact"
+    assert "napari's window waits" in messages[-1]
+
+
+def test_a_lazy_layer_is_a_part_of_the_result(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(90, 70), name="cells")
+    panel = open_panel("esc-nano-x2")
+    panel.run_bar.lazy_button.click()
+    finish(panel, qtbot)
+    run(panel, qtbot)
+    lazy, whole = viewer.layers[1], viewer.layers[2]
+    np.testing.assert_array_equal(lazy.data[0], whole.data)
+    assert lazy.metadata["esc"]["survey"] == whole.metadata["esc"]["survey"]

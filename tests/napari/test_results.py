@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from esc_plugin import Cancelled, ImageError, __version__
+from esc_plugin import Cancelled, ImageError, Upscaler, __version__
+from esc_plugin.arrays.pyramid import levels_below
+from esc_plugin.measure import surveys
 from napari_esc.geometry import whole_region
 from napari_esc.layers import difference_layer, result_layer
 from napari_esc.loaded import load_on_device
 from napari_esc.source import NOT_COPIED, copied, finest
 from napari_esc.task import Settings, Task
-from napari_esc.work import run_task
+from napari_esc.work import preview_work, run_task
 
 from .layers_to_try import kinds, pixels
 from .test_geometry import outer_corners
@@ -231,3 +233,111 @@ def test_a_factor_below_0_is_refused(nearest: str) -> None:
 def test_a_type_that_cannot_be_upscaled_is_refused_with_the_task(dtype: Any, nearest: str) -> None:
     with pytest.raises(ImageError, match=f"can't be {np.dtype(dtype)}"):
         Task.of(Image(np.zeros((8, 8), dtype), contrast_limits=(0, 1)), (slice(0, 8),) * 2, Settings(nearest, (2.0, 2.0)))
+
+
+def test_a_part_has_the_means_of_its_layer() -> None:
+    """A preview anywhere, a plane, a region: each is that place of the result of the whole, to the bit, at any factor."""
+    data = with_contrast(2, 60, 75)
+    data[:, :30] //= 2  # so that the mean of a part isn't that of the whole
+    for factor in ((2.0, 2.0), (1.5, 2.4)):
+        source = Image(data, name="cells", scale=(1, 0.4, 0.3))
+        _, _, whole = upscaled(source, "esc-nano-x2", factor=factor, intensity="auto")
+        forget()
+        for region in ((slice(1, 2), slice(7, 41), slice(11, 74)), (slice(0, 2), slice(31, 60), slice(0, 75))):
+            task, _, part = upscaled(source, "esc-nano-x2", region, factor=factor, intensity="auto", difference=True)
+            rows, columns = (slice(*ends) for ends in task.span)
+            np.testing.assert_array_equal(part.data, whole.data[region[0], rows, columns])
+            # It lies where these pixels lie in the whole.
+            first = (region[0].start, rows.start, columns.start)
+            np.testing.assert_allclose(part.data_to_world((0, 0, 0)), whole.data_to_world(first), rtol=0, atol=1e-12)
+            covered, wanted = outer_corners(part, whole_region(part)), outer_corners(source, region)
+            assert np.abs(covered - wanted).max() <= max(part.scale[1:])  # whole pixels of the result
+
+
+def forget() -> None:
+    surveys._recent = surveys.Recent()
+
+
+@pytest.mark.parametrize("make", [np.asarray, lambda data: dask.array.from_array(data.copy(), chunks=(64, 64))])
+def test_a_preview_is_a_part_of_the_result(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_esc.work.PREVIEW_SECONDS", 0.0)
+    source = Image(make(pixels(200, 180)), name="cells")
+    settings = Settings("esc-nano-x2", (2.0, 2.0), device="cpu")
+    task = Task.of(source, (slice(20, 190), slice(0, 150)), settings).to_look_at()
+    part, preview = preview_work(task)(lambda *_: None, lambda: False)
+    assert 0 < part.pixels < task.pixels
+    whole = run_task(task.of_planes(), load_on_device("esc-nano-x2", "cpu"))
+    rows, columns = (slice(*ends) for ends in part.span)
+    np.testing.assert_array_equal(preview.data, whole.data[rows, columns])
+    assert preview.metadata["esc"]["survey"] == whole.metadata["esc"]["survey"]
+    assert preview.metadata["esc"]["survey"]["method"] == "exact"
+
+
+def count_surveys(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    made: list[Any] = []
+    survey = Upscaler.survey
+
+    def counted(self: Upscaler, *args: Any, **options: Any) -> Any:
+        made.append(options.get("pixels"))
+        return survey(self, *args, **options)
+
+    monkeypatch.setattr(Upscaler, "survey", counted)
+    return made
+
+
+def test_a_layer_is_surveyed_once(nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = count_surveys(monkeypatch)
+    source = Image(pixels(40, 40))
+    for region in ((slice(0, 9), slice(0, 9)), (slice(20, 33), slice(8, 40)), whole_region(source)):
+        upscaled(source, nearest, region)
+    assert made == [None]
+    upscaled(source, nearest, (slice(0, 9), slice(0, 9)), consistency=True)  # another request
+    assert made == [None, None]
+
+
+def test_the_survey_of_a_whole_result_serves_its_parts(nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = count_surveys(monkeypatch)
+    source = Image(pixels(3, 40, 40))
+    whole = upscaled(source, nearest)[2]
+    part = upscaled(source, nearest, (slice(0, 3), slice(3, 9), slice(0, 9)))[2]
+    assert not made
+    assert part.metadata["esc"]["survey"] == whole.metadata["esc"]["survey"]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_layer_that_changes_in_place_is_surveyed_anew(lazy: bool) -> None:
+    """In memory any change is seen; of a lazy layer, one that touches the pixels that its digest is made of."""
+    data = pixels(64, 64)
+    source = Image(dask.array.from_array(data, chunks=64, name="same", asarray=False) if lazy else data)
+    region = slice(8, 40), slice(8, 40)
+    settings = {"intensity": (0.0, 1000.0)}
+    upscaled(source, "esc-nano-x2", region, **settings)
+    data[0 if lazy else 5, 30:34] = 0
+    data[32:] //= 3
+    found = upscaled(source, "esc-nano-x2", region, **settings)[2].data
+    forget()
+    np.testing.assert_array_equal(found, upscaled(source, "esc-nano-x2", region, **settings)[2].data)
+
+
+def test_what_takes_long_to_survey_is_sampled_for_a_look_and_exact_for_a_run(
+    nearest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = count_surveys(monkeypatch)
+    monkeypatch.setattr(surveys, "SOON", 0.0)
+    source = Image(pixels(300, 300))
+    task = Task.of(source, (slice(0, 90), slice(0, 90)), Settings(nearest, (2.0, 2.0), device="cpu"))
+    preview_work(task)(lambda *_: None, lambda: False)
+    run_task(task, load_on_device(nearest, "cpu"))
+    assert made == [surveys.SAMPLED_PIXELS, None]
+    preview_work(task)(lambda *_: None, lambda: False)  # the exact one is there now
+    assert len(made) == 2
+    upscaled(source, nearest, sampled=True)
+    assert made == [surveys.SAMPLED_PIXELS, None, surveys.SAMPLED_PIXELS]
+
+
+def test_what_shows_a_lazy_layer_from_afar() -> None:
+    data = np.broadcast_to(np.uint8(3), (2, 9000, 40))
+    shapes = [level.shape for level in levels_below(np.broadcast_to(np.uint8(0), (2, 18000, 80)), [data], False)]
+    assert shapes[:2] == [(2, 9000, 40), (2, 4500, 20)]
+    other = [data, data[:1, ::2, ::2]]  # halved along the planes too, so that one isn't over the other
+    assert len(levels_below(data.repeat(2, 1), other, False)) == 1
