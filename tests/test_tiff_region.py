@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esc_plugin import ImageError
-from esc_plugin.files import Picture, read_picture
+from esc_plugin.files import Picture, read_picture, write_picture
 from esc_plugin.files.file_array import FileArray
 from esc_plugin.files.tiff_region import MappedTiff, TiledTiff
 
@@ -233,3 +233,15 @@ def test_a_slide_larger_than_memory_is_read_by_region(tmp_path: Path) -> None:
         print(pixels.shape, int(pixels[10_000:11_000, 12_500:13_500].sum()))
     """
     assert run_confined(program, path, memory=2**30).split("\n")[0] == f"(40960, 40960) {9 * side * side}"
+
+
+@pytest.mark.parametrize("source", ["a.tif", "a.png"])
+def test_a_large_result_is_tiled(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("esc_plugin.files.tiff_write.LARGEST_STRIPS", 500)
+    values = np.random.default_rng(0).integers(0, 9, (270, 30)).astype(np.uint8)
+    write_picture(tmp_path / source, Picture(values, "YX", "PNG"))
+    picture = read_picture(tmp_path / source)
+    write_picture(tmp_path / "large.tif", picture.enlarged(values.repeat(2, 0)))
+    with tifffile.TiffFile(tmp_path / "large.tif") as tif:
+        assert tif.pages.first.is_tiled
+    np.testing.assert_array_equal(read_picture(tmp_path / "large.tif").pixels, values.repeat(2, 0))

@@ -19,6 +19,8 @@ from .tiff_read import DESCRIPTION_TAG, ICC_TAG, XMP_TAG
 
 #: A TIFF that isn't a BigTIFF ends before 4 GiB; a part of that is for what isn't pixels.
 CLASSIC_LIMIT = 2**32 - 2**25
+#: From this edge on an image has tiles, so that a part of it can be read without the rest; ImageJ knows none.
+LARGEST_STRIPS, TILE = 8192, (512, 512)
 #: ImageJ's entries that have a place of their own, outside of its description, and are UTF-16 there.
 IMAGEJ_UNICODE = ("Info", "Labels", "Properties")
 
@@ -32,6 +34,8 @@ def write_tiff(file: IO[bytes], picture: Picture, quality: int | None = None) ->
     notes = picture.tiff or _plain_notes(picture)
     options = dict(notes.options)
     options["bigtiff"] = options.get("bigtiff") or pixels.nbytes > CLASSIC_LIMIT
+    if max(picture.size) > LARGEST_STRIPS and notes.kind != "imagej":
+        options["tile"] = options.get("tile") or TILE
     options |= _colours(pixels, axes) | _description(picture, notes)
     extra = options.pop("extratags", None) or []
     for code, kind, value in ((XMP_TAG, 1, picture.packet), (ICC_TAG, 7, picture.icc)):
