@@ -23,6 +23,7 @@ from torch import Tensor
 from esc_plugin.arrays.planes import TensorImage
 from esc_plugin.catalog.load import load_model
 from esc_plugin.engine import Need, Plan, Run, make_plan
+from esc_plugin.engine import plan as plan_module
 from esc_plugin.engine.plan import LEAST_CHUNK_BYTES, RESERVE_BYTES, regions
 from esc_plugin.engine.run import out_of_memory
 from esc_plugin.errors import Cancelled, EscError
@@ -278,6 +279,17 @@ def test_a_bias_is_made_once_at_the_first_run() -> None:
     network.load_state_dict(network.state_dict())
     run(network, image.detach(), plan_of(10**6))
     assert len(made) == 2
+
+
+def test_a_plan_looks_at_no_single_chunk(monkeypatch) -> None:
+    """An image of a gigapixel has millions of them."""
+    small = need_of(500)
+    chunks = [list(regions(step, area, 2**18, 4)) for step, area in small.parts]
+    assert small.chunks(2**18) == sum(map(len, chunks))
+    monkeypatch.setattr(plan_module, "Region", lambda *box: made.append(box) or Region(*box))
+    made: list[object] = []
+    need_of(2**15).largest_chunk_bytes(2**20)
+    assert len(made) < 100
 
 
 def test_a_window_counts_as_a_whole_however_small_the_image() -> None:

@@ -16,6 +16,8 @@ from ..network.grid import Geometry, Region
 from ..network.program import Program, Step
 from .maps import Storage
 
+#: Where rows or columns start and stop.
+Span = tuple[int, int]
 #: What the values of one chunk may take by default. On a CPU a chunk should stay in the caches and be done in a fraction of
 #: a second (twice as much in 16 bits, where the arithmetic takes a quarter of the time); other devices want to be filled.
 CPU_CHUNK_BYTES = 12 * 2**20
@@ -109,12 +111,17 @@ class Need:
 
     def chunks(self, chunk_bytes: int) -> int:
         """Return how many chunks the run has if one may take `chunk_bytes`."""
-        return sum(1 for step, area in self.parts for _ in regions(step, area, chunk_bytes, self.itemsize, self.batch))
+        grids = (_grid(step, area, chunk_bytes, self.itemsize, self.batch) for step, area in self.parts)
+        return sum(len(rows) * len(columns) for rows, columns in grids)
 
     def _step_bytes(self, step: Step, area: Region, chunk_bytes: int) -> int:
         halo = max(step.reads.values())
-        region = max(regions(step, area, chunk_bytes, self.itemsize, self.batch), key=lambda r: r.height * r.width)
-        grown = region.grow(halo, self.geometry.grid)
+        # Not all of them are looked at: a large image has millions.
+        (top, bottom), (left, right) = (
+            max(spans, key=lambda span: span[1] - span[0])
+            for spans in _grid(step, area, chunk_bytes, self.itemsize, self.batch)
+        )
+        grown = Region(top, left, bottom, right).grow(halo, self.geometry.grid)
         # A part of a window is filled up to a whole one.
         height, width = (-(-n // step.multiple) * step.multiple for n in (grown.height, grown.width))
         return int(height * width * step.values_per_pixel * self.itemsize * self.batch) + step.held * self.batch
@@ -181,12 +188,18 @@ def _check_disk(plan: Plan) -> None:
 
 def regions(step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int = 1) -> Iterator[Region]:
     """Partition what a step computes, in reading order, into chunks whose values take about `chunk_bytes`."""
+    rows, columns = _grid(step, area, chunk_bytes, itemsize, batch)
+    yield from (Region(top, left, bottom, right) for top, bottom in rows for left, right in columns)
+
+
+def _grid(step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int) -> tuple[list[Span], list[Span]]:
+    """Return the rows and the columns of the chunks that a step is partitioned into."""
     halo = max(step.reads.values())
     size = area.height, area.width
     shape = _chunk_shape(int(chunk_bytes / (step.values_per_pixel * itemsize * batch)), halo, step.multiple, size)
     rows = list(_spans(area.top, area.bottom, shape[0], step.multiple))
     columns = list(_spans(area.left, area.right, shape[1], step.multiple))
-    yield from (Region(top, left, bottom, right) for top, bottom in rows for left, right in columns)
+    return rows, columns
 
 
 def _chunk_shape(pixels: int, halo: int, multiple: int, size: tuple[int, int]) -> tuple[int, int]:
