@@ -73,3 +73,16 @@ class FolderStore:
         for block in self.blocks():
             made[(*block.plane, *(slice(*span) for span in block.region))] = np.load(self.path(block))
         return made
+
+
+class Dying:
+    """What some items take the process with, the first times that they are called."""
+
+    def __init__(self, folder: Path, times: dict[str, int]) -> None:
+        self.folder, self.times = folder, times
+
+    def __call__(self, item: str) -> None:
+        with (self.folder / item).open("a") as file:
+            file.write("x")
+        if (self.folder / item).stat().st_size <= self.times[item]:
+            os._exit(1)

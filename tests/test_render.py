@@ -23,7 +23,7 @@ from esc_plugin.cluster import crew as crew_module
 from esc_plugin.cluster.render import render
 from esc_plugin.survey import Survey
 
-from .folder_store import FolderStore
+from .folder_store import Dying, FolderStore
 from .small import random_upscaler
 from .test_region import TO_THE_BIT
 
@@ -216,6 +216,29 @@ def test_processes_that_dask_gives_up(case: Case, tmp_path: Path, monkeypatch: p
     assert len(killed) == 2
     assert_whole(store, whole)
     assert_nothing_twice(store)
+
+
+@pytest.mark.slow
+def test_only_what_kills_workers_itself_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dask = pytest.importorskip("dask", reason="needs dask")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    times = {"healthy": 0, "healthy too": 0, "taken away once": 1, "deadly": 9}
+    # Dask would give up what was there when a worker died.
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), crew_module.crew(2) as hands:
+        said = dict(hands(Dying(tmp_path, times), times))
+    assert said.pop("deadly") == "1 workers died over it; is there memory for so many?"
+    assert set(said.values()) == {""}
+    assert {path.name for path in tmp_path.iterdir()} == set(times)  # and nothing of dask
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with crew_module._scratch() as alive:
+        gone, foreign = Path(alive.replace(f"_{os.getpid()}_", "_99999999_")), tmp_path / "esc-dask-elsewhere_7_a"
+        for folder in (gone, foreign):
+            (folder / "worker").mkdir(parents=True)
+        with crew_module._scratch() as another:
+            assert sorted(tmp_path.iterdir()) == sorted(map(Path, (alive, another, foreign)))
 
 
 RUN = """

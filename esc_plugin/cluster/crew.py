@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from pathlib import Path
 from pkgutil import resolve_name
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, TypeVar
 from uuid import uuid4
+
+from psutil import pid_exists
 
 from ..arrays.parcel import Parcel
 from ..device import cores, free_host_bytes, instruction_set
@@ -100,20 +106,31 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
     }
     settings["distributed.deploy.lost-worker-timeout"] = LOST
     with (
-        TemporaryDirectory(prefix="esc-", ignore_cleanup_errors=True) as folder,
-        dask.config.set(settings),
+        _scratch() as folder,
+        dask.config.set(settings | {"temporary-directory": folder}),  # the scheduler's too
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             memory_limit=free_host_bytes() // workers,
             dashboard_address="127.0.0.1:0",  # dask's own port may be taken, for which it would warn
-            local_directory=folder,
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client, lambda: _replace_dead(cluster, workers)
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """Give a folder for files of dask, and remove those of processes that were killed before they could."""
+    prefix = f"esc-dask-{socket.gethostname()}_"
+    for left in Path(gettempdir()).glob(f"{prefix}*_*"):
+        process = left.name.removeprefix(prefix).partition("_")[0]
+        if process.isdecimal() and not pid_exists(int(process)):
+            rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=f"{prefix}{os.getpid()}_", ignore_cleanup_errors=True) as folder:
+        yield folder
 
 
 def _replace_dead(cluster: Any, workers: int) -> int:
@@ -165,11 +182,28 @@ def _kind() -> str:
 def _there(
     client: Any, tend: Tend, function: Callable[[Item], Any], items: Iterable[Item], cancel: Cancel | None
 ) -> Iterator[tuple[Item, str]]:
+    items = list(items)
+    while items:
+        died = []
+        for item, result in _results(client, tend, function, items, cancel):
+            if (deaths := _deaths(result)) is None:
+                yield item, _line(result)
+            else:
+                died.append(item)
+        # Dask gives up what four workers had before them as they died, even if they were only taken away. What kills them
+        # itself does so again when nothing else is left.
+        if len(died) == len(items):
+            yield from ((item, f"{deaths} workers died over it; is there memory for so many?") for item in died)
+            return
+        items = died
+
+
+def _results(
+    client: Any, tend: Tend, function: Callable[[Item], Any], items: Sequence[Item], cancel: Cancel | None
+) -> Iterator[tuple[Item, Any]]:
+    """Yield what dask says of each."""
     from distributed import as_completed
 
-    items = list(items)
-    if not items:
-        return
     name, died = uuid4().hex, 0
     # Not scattered: what is scattered is lost with the worker that has it, a task is done again.
     shared = client.submit(_same, Parcel(function), key=f"work-{name}", pure=False)
@@ -188,16 +222,29 @@ def _there(
             else:
                 time.sleep(WAIT)
             for future, result in batch:
-                yield waiting.pop(future.key), _line(result)
+                yield waiting.pop(future.key), result
     finally:
         client.cancel(list(finished.futures))
+
+
+def _error(result: Any) -> Any:
+    """Return what dask says in place of what a task returns."""
+    return result[1] if isinstance(result, tuple) else result
+
+
+def _deaths(result: Any) -> int | None:
+    """Return how many workers died over a piece, if dask has given it up for that."""
+    from distributed import KilledWorker
+
+    error = _error(result)
+    return error.allowed_failures + 1 if isinstance(error, KilledWorker) else None
 
 
 def _line(result: Any) -> str:
     """Return what a task says, or what dask says in its place."""
     if isinstance(result, CancelledError):
         raise EscError("lost the scheduler; what is done stays done, run the same again to go on.")
-    error = result[1] if isinstance(result, tuple) else result
+    error = _error(result)
     return line_of(error) if isinstance(error, BaseException) else str(error)
 
 
