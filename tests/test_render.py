@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import random
 import subprocess
@@ -335,6 +337,8 @@ def _fails(_: str) -> None:
 
 @pytest.mark.slow
 def test_a_scheduler_that_is_killed(case: Case, tmp_path: Path) -> None:
+    printed = logging.StreamHandler(io.StringIO())
+    logging.getLogger("distributed").addHandler(printed)
     upscaler, image, survey, whole = case
     store, address = FolderStore(tmp_path / "store", whole.shape, edge=16), tmp_path / "scheduler.json"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -370,6 +374,8 @@ def test_a_scheduler_that_is_killed(case: Case, tmp_path: Path) -> None:
         worker.terminate()
         scheduler.wait(60)
         worker.wait(60)
+        logging.getLogger("distributed").removeHandler(printed)
+    assert "Traceback" not in printed.stream.getvalue()
     made = len(store.log())
     assert 10 <= made < len(store.blocks())
     assert render(upscaler, image, survey, store).rendered == len(store.blocks()) - made

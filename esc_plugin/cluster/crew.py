@@ -148,12 +148,13 @@ def _replace_dead(cluster: Any, workers: int) -> int:
 @contextmanager
 def _connected(scheduler: str) -> Iterator[tuple[Any, Tend]]:
     from distributed import Client
+    from distributed.utils import silence_logging_cmgr
 
     try:
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, ImportError) as error:
         raise EscError(f"can't reach the scheduler {scheduler!r}: {line_of(error)}.") from None
-    with client:
+    with silence_logging_cmgr(logging.CRITICAL), client:  # of a lost scheduler it would print stacks
         _check_workers(client, scheduler)
         yield client, lambda: 0  # whoever started them looks after them
 
