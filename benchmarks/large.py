@@ -18,7 +18,9 @@ import resource
 import shutil
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +94,7 @@ def make_image(path: Path, image: np.ndarray) -> Any:
     return read_picture(path, lazy=True).pixels
 
 
-def giant(side: int) -> None:
+def giant(side: int, samples: int = 200_000) -> None:
     import zarr
 
     from esc_plugin.files import read_picture
@@ -110,16 +112,32 @@ def giant(side: int) -> None:
         image = read_picture(folder / "giant.zarr" / "0", lazy=True).pixels
         upscaler = Upscaler(MODEL, device="cpu")
         start = time.perf_counter()
-        survey = upscaler.survey(image, intensity=(0, 4500), pixels=1_000_000)
-        print(f"| survey of 1,000,000 samples, {survey.sampling} | {time.perf_counter() - start:.1f} s |")
-        for number in range(4):
-            top, left = (int(rng.integers(0, 2 * side - 1000)) for _ in range(2))
-            place = (top, top + 1000), (left, left + 1000)
-            took = seconds(lambda place=place: upscaler(image, intensity=(0, 4500), region=place, survey=survey))
-            print(f"| region {number + 1} of 1000 x 1000 | {took:.1f} s |")
-        print(f"| peak resident memory | {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB |")
+        survey = upscaler.survey(image, intensity=(0, 4500), pixels=samples)
+        print(f"| survey of {samples:,} pixels, {survey.sampling} | {time.perf_counter() - start:.1f} s |")
+        print(f"| peak memory of that | {peak():.2f} GiB |")
+        tops = [int(rng.integers(0, 2 * side - 1000)) for _ in range(8)]
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # whoever renders needs no more than this
+            pool.submit(render_regions, folder / "giant.zarr" / "0", survey.to_json(), tops).result()
     finally:
         shutil.rmtree(folder)
+
+
+def render_regions(path: Path, text: str, places: list[int]) -> None:
+    from esc_plugin.files import read_picture
+    from esc_plugin.survey import Survey
+
+    survey, image = Survey.from_json(text), read_picture(path, lazy=True).pixels
+    upscaler = Upscaler(MODEL, device="cpu")
+    for number, (top, left) in enumerate(zip(places[::2], places[1::2], strict=True)):
+        place = (top, top + 1000), (left, left + 1000)
+        took = seconds(lambda place=place: upscaler(image, intensity=(0, 4500), region=place, survey=survey))
+        print(f"| region {number + 1} of 1000 x 1000 | {took:.1f} s |")
+    print(f"| peak memory of rendering | {peak():.2f} GiB |", flush=True)
+
+
+def peak() -> float:
+    """Return the peak of this process's resident memory in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def slide(microseconds: float) -> None:
