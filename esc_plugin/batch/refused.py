@@ -45,10 +45,15 @@ def refusals(jobs: Sequence[Job], overwrite: bool = False) -> dict[Job, str]:
     No job of a batch may write what any of them reads, what another one writes, or what is there already.
     """
     inputs = identities(*(job.source for job in jobs))
+    sources = {_folders(job.source)[0] for job in jobs}
+    around = {folder for job in jobs for folder in _folders(job.source)}
     alike: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         alike[name_key(job.target)].append(job)
-    reasons = {job: _clash(job, alike[name_key(job.target)]) or _reason(job, inputs, overwrite) for job in jobs}
+    reasons = {
+        job: _clash(job, alike[name_key(job.target)]) or _nested(job, sources, around) or _reason(job, inputs, overwrite)
+        for job in jobs
+    }
     return {job: reason for job, reason in reasons.items() if reason}
 
 
@@ -64,8 +69,8 @@ def _clash(job: Job, same: Sequence[Job]) -> str:
 
 
 def _reason(job: Job, inputs: Collection[Any], overwrite: bool) -> str:
+    own = identities(str(job.target))
     if is_store(job.target):  # an unfinished one is gone on with; what else is there is refused when it is opened
-        own = identities(str(job.target))
         return (
             "" if own.isdisjoint(inputs) else f"can't write {str(job.target)!r}: the same run reads it; choose another name."
         )
@@ -76,3 +81,24 @@ def _reason(job: Job, inputs: Collection[Any], overwrite: bool) -> str:
     except EscError as error:
         return str(error)
     return ""
+
+
+def _nested(job: Job, sources: set[str], around: set[str]) -> str:
+    """Say that a store can't be written in which a source lies, for it would be removed with it, or that lies in one."""
+    if not is_store(job.target):
+        return ""
+    own, *folders = _folders(job.target)
+    if own in around - sources:
+        return f"can't write {str(job.target)!r}: the same run reads what is in it; choose another name."
+    if not sources.isdisjoint(folders):
+        return f"can't write {str(job.target)!r}: it lies inside of an image that the same run reads; choose another name."
+    return ""
+
+
+def _folders(place: Path | Url) -> list[str]:
+    """Return what tells a place from others, and the same of all folders that it lies in."""
+    if isinstance(place, Url):
+        parts = str(place).rstrip("/").split("/")
+        return ["/".join(parts[:end]) for end in range(len(parts), 2, -1)]
+    path = Path(name_key(place))
+    return [str(folder) for folder in (path, *path.parents)]
