@@ -87,6 +87,11 @@ def seconds_text(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{seconds / 3600:.1f} h"
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things as people write it: "1 block", "1,200 blocks"."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
 def bytes_words(count: float) -> str:
     """Return a number of bytes for people."""
     for unit in ("B", "KB", "MB", "GB"):

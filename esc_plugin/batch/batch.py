@@ -143,26 +143,37 @@ class Batch:
         write_picture(target, result, self.quality)
         return result
 
+    def opened(self, job: Job) -> tuple[Picture, dict[str, Any]]:
+        """Return an image whose pixels are read by index, and what of it is asked for, see `given`."""
+        picture = read_picture(job.source, self.max_pixels, lazy=True)
+        return picture, self.given(picture)
+
+    def given(self, picture: Picture) -> dict[str, Any]:
+        """Return the options of the call of `Upscaler` for a picture: axes, size and all others."""
+        options = dict(self.options)
+        layout = layout_of(picture.pixels, options.pop("axes", None) or picture.axes)
+        size = self.wish.size(layout.height, layout.width, self.upscaler.model.scale)
+        if self.survey:
+            options = as_surveyed(options, self.survey)
+            size = self.survey.request.target if self.wish == Wish() else size
+        return options | {"axes": layout.axes, "size": size}
+
     def _upscaled(self, picture: Picture, job: Job, progress: Progress | None, cancel: Cancel | None) -> Picture:
         """Return the larger picture, with a record of how it was made.
 
         Its pixels have the axes of the picture, (TZCYX) for example, and another Y and X. What the target can't hold is an
         error before the work.
         """
-        options, pixels, upscaler, survey = dict(self.options), picture.pixels, self.upscaler, self.survey
-        layout = layout_of(pixels, options.pop("axes", None) or picture.axes)
-        picture.axes = layout.axes
-        size = self.wish.size(layout.height, layout.width, upscaler.model.scale)
-        if survey:
-            options, size = as_surveyed(options, survey), survey.request.target if self.wish == Wish() else size
+        options, pixels, upscaler, survey = self.given(picture), picture.pixels, self.upscaler, self.survey
+        given, size, picture.axes = dict(options), options.pop("size"), options.pop("axes")
+        layout = layout_of(pixels, picture.axes)
         from ..upscaler import checked_region
 
         part = checked_region(self.region, size)
         shape = layout.resized(part.height, part.width) if part else layout.resized(*size)
         check_target(file_target(job), picture, shape)
-        _make_folder(file_target(job).parent)
+        make_folder(file_target(job).parent)
         out = empty_array(shape, pixels.dtype.newbyteorder("="), self._host_limit())
-        given = options | {"axes": layout.axes, "size": size}
         if not survey and (part or self.sampled or options.get("shared")):
             survey = upscaler.survey(
                 pixels, pixels=self.sampled, progress=share_of(progress, 0, 0.5), cancel=cancel, **given
@@ -178,7 +189,7 @@ class Batch:
         options.pop("intensity", None)
         if survey:
             options |= {"survey": survey.digest, "survey_method": survey.method, "region": self.region}
-        result.provenance = record_of_result(upscaler, pixels, size, levels, options, job.source.name)
+        result.provenance = record_of_result(upscaler, pixels, size, levels, options, job.source.name, survey)
         return result
 
     def _host_limit(self) -> int | None:
@@ -194,7 +205,8 @@ def as_surveyed(options: dict[str, Any], survey: Survey) -> dict[str, Any]:
     return {name: getattr(survey.request, name) for name in usual} | asked
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, or raise an `ImageError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

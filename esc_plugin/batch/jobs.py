@@ -154,8 +154,9 @@ def _is_folder(output: str) -> bool:
     if not output:
         raise ImageError("the name of the output is empty.")
     ends = tuple(filter(None, (os.sep, os.altsep, "/")))
-    is_there = os.path.isdir(output) and Path(output).suffix not in ZARR.suffixes  # noqa: PTH112
-    return output.endswith(ends) or is_there or not Path(output).suffix
+    if Path(output).suffix.lower() in ZARR.suffixes:  # which is a folder itself, so a shell completes it with a slash
+        return False
+    return output.endswith(ends) or os.path.isdir(output) or not Path(output).suffix  # noqa: PTH112
 
 
 def _check_suffix(target: Path | Url, wanted: str | None) -> None:

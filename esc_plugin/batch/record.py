@@ -10,6 +10,7 @@ from ..provenance import record_of_command
 
 if TYPE_CHECKING:
     from ..arrays.levels import Levels
+    from ..survey import Survey
     from ..upscaler import Upscaler
 
 
@@ -20,6 +21,7 @@ def record_of_result(
     levels: Sequence[Levels],
     options: dict[str, Any],
     name: str | None = None,
+    survey: Survey | None = None,
 ) -> dict[str, Any]:
     """Return the record of an upscaled image; call it afterwards, when the precision is what was really used.
 
@@ -35,14 +37,25 @@ def record_of_result(
         What else `Upscaler.__call__` was given.
     name : str, optional
         Of the image's file, without its folder.
+    survey : Survey, optional
+        What the image was upscaled with, whose runs say in which precision.
     """
     model = upscaler.model
     facts = {"model": model.name, "sha256": model.sha256, "source": _public(model.source), "model_scale": model.scale}
-    facts |= {"size": list(size), "precision": upscaler.precision_for(image), "levels": [list(pair.pair) for pair in levels]}
+    facts |= {
+        "size": list(size),
+        "precision": _precision(upscaler, image, survey),
+        "levels": [list(pair.pair) for pair in levels],
+    }
     if model.config.position == "rib":
         facts["window_size"] = model.config.window_size  # no parameter tells it, and another one gives another picture
     known = {"image": name} | facts | options
     return record_of_command("upscale", **{key: value for key, value in known.items() if value is not None})
+
+
+def _precision(upscaler: Upscaler, image: Any, survey: Survey | None) -> str:
+    runs = {run.precision for plane in survey.planes for run in (*plane.colours, *plane.alpha)} if survey else ()
+    return ", ".join(sorted(runs)) or upscaler.precision_for(image)
 
 
 def _public(source: str) -> str:

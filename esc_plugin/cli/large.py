@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import EscError, ImageError
+from ..texts import counted
 from .report import Report
 from .terminal import plain, progress_bar
 
 if TYPE_CHECKING:
-    from ..batch.jobs import Job, Wish
+    from ..batch.batch import Batch
+    from ..batch.jobs import Job
     from ..cluster.group import Group
-    from ..survey import Survey
-    from ..upscaler import Upscaler
+    from ..cluster.large import Large
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Work:
             raise EscError("ask for either --workers on this machine or a --scheduler, not both.")
         if self.part and (self.scheduler or self.workers > 1 or self.finish):
             raise EscError("--part is for machines that know nothing of each other; leave the others out.")
+        if self.finish and self.sampled:
+            raise EscError("--finish renders nothing that --sampled could be for; leave that out.")
         if self.divided and (other := next((job for job in jobs if not is_store(job.target)), None)):
             raise EscError(
                 f"only a store can be filled by several processes; write to a name that ends in .ome.zarr, "
@@ -60,63 +64,49 @@ class Work:
             )
 
 
-def upscale_stores(
-    jobs: list[Job],
-    report: Report,
-    upscaler: Upscaler,
-    wish: Wish,
-    options: dict[str, Any],
-    work: Work,
-    survey: Survey | None,
-    overwrite: bool,
-) -> None:
+def upscale_stores(jobs: list[Job], report: Report, batch: Batch, work: Work) -> None:
     """Upscale images into stores, one after the other; one that fails doesn't stop the others."""
+    from ..batch.jobs import is_there
+    from ..batch.refused import refusals
     from ..cluster.group import joined
 
+    refused = refusals(jobs, batch.overwrite)
     with joined() as group:
         for job in jobs:
             with report.told(job):
-                line = _upscale_store(job, upscaler, wish, dict(options), work, survey, overwrite, group)
-                report.did(line if group.rank == 0 else "")
+                if job in refused:
+                    raise ImageError(refused[job])
+                if batch.skip_existing and is_there(job.target):
+                    report(job, None)
+                    continue
+                line, large = _upscale_store(job, batch, work, group)
+                if group.rank == 0:  # the others have nothing to say, and nothing to count
+                    report.did(line)
+                    report.made(job, large.record, large.notes)
 
 
-def _upscale_store(
-    job: Job,
-    upscaler: Upscaler,
-    wish: Wish,
-    options: dict[str, Any],
-    work: Work,
-    survey: Survey | None,
-    overwrite: bool,
-    group: Group,
-) -> str:
-    """Return what is said of it."""
-    from ..arrays.layout import layout_of
-    from ..batch.batch import as_surveyed
-    from ..batch.jobs import Wish
+def _upscale_store(job: Job, batch: Batch, work: Work, group: Group) -> tuple[str, Large]:
+    """Return what is said of it, and what was made."""
+    from ..batch.batch import make_folder
     from ..cluster.large import Large, finish_large, upscale_large, upscale_together
-    from ..files import read_picture
 
-    picture = read_picture(job.source, lazy=True)
-    layout = layout_of(picture.pixels, options.pop("axes") or picture.axes)
-    size = wish.size(layout.height, layout.width, upscaler.model.scale)
-    if survey:
-        options, size = as_surveyed(options, survey), survey.request.target if wish == Wish() else size
-    options |= {"axes": layout.axes, "size": size}
-    large = Large(upscaler, picture, str(job.target), options, job.source.name, overwrite=overwrite)
-    told = f"{plain(job.source)} -> {plain(job.target)}  {size[1]} x {size[0]}"
+    picture, options = batch.opened(job)
+    large = Large(batch.upscaler, picture, str(job.target), options, job.source.name, overwrite=batch.overwrite)
+    make_folder(Path(job.target.parent))
+    height, width = large.request.target
+    told = f"{plain(job.source)} -> {plain(job.target)}  {width} x {height}"
     with progress_bar(job.source.name) as progress:
         if work.finish:
-            finish_large(large, survey, progress)
-            return told
+            finish_large(large, batch.survey, workers=work.workers, scheduler=work.scheduler, progress=progress)
+            return told, large
         if group.size > 1:
-            if work.divided or survey or work.sampled:
+            if work.divided or batch.survey or work.sampled:
                 raise EscError("processes that were started together survey and render in one pass; leave the others out.")
             summary = upscale_together(large, group, progress)
         else:
             summary = upscale_large(
                 large,
-                survey,
+                batch.survey,
                 sampled=work.sampled,
                 workers=work.workers,
                 scheduler=work.scheduler,
@@ -124,6 +114,7 @@ def _upscale_store(
                 progress=progress,
             )
     if summary.failures:
-        raise ImageError(f"{len(summary.failures)} blocks failed, {summary.failures[0]}")
+        raise ImageError(f"{counted(len(summary.failures), 'block')} failed, {summary.failures[0]}")
     kept = f", {summary.kept:,} were there" if summary.kept else ""
-    return f"{told}  {summary.rendered:,} blocks{kept}" + ("" if summary.finished else f", {summary.missing:,} missing")
+    missing = "" if summary.finished else f", {summary.missing:,} missing"
+    return f"{told}  {counted(summary.rendered, 'block')}{kept}{missing}", large

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EscError
 from .terminal import complain, plain, say
@@ -39,10 +39,7 @@ class Report:
             say(f"{plain(job.target)} exists, skipped")
         else:
             self.did(f"{plain(job.source)} -> {plain(job.target)}  {result.size[1]} x {result.size[0]}")
-            if self.verbose and result.provenance:
-                say("  " + plain(", ".join(f"{key} {value}" for key, value in result.provenance.items())))
-            for note in result.notes:
-                complain("note", f"{job.source}: {note}")
+            self.made(job, result.provenance, result.notes)
 
     def fail(self, error: str) -> None:
         """Print an error's text."""
@@ -54,6 +51,15 @@ class Report:
         self.done += 1
         if line:
             say(line)
+
+    def made(self, job: Job, record: dict[str, Any], notes: Sequence[str]) -> None:
+        """Print how a result was made if that was asked for, and what of its image it doesn't hold."""
+        if self.verbose and record:
+            # What regions have to know of the whole are some hundred numbers for each plane.
+            facts = {key: value for key, value in record.items() if not isinstance(value, dict)}
+            say("  " + plain(", ".join(f"{key} {value}" for key, value in facts.items())))
+        for note in notes:
+            complain("note", f"{job.source}: {note}")
 
     @contextmanager
     def told(self, job: Job) -> Iterator[None]:

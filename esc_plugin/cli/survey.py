@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ..errors import EscError
+from ..texts import counted
 from . import options as opt
 from .parse import parse_intensity, parse_wish
 from .terminal import plain, progress_bar, say
-from .upscale import default_model, load_upscaler
+from .upscale import default_model, load_upscaler, own_device
 
 
 def survey(
@@ -46,25 +48,34 @@ def survey(
     check_source(image)
     opt.check_output(output, (".json",), image, overwrite=overwrite)
 
+    from ..cluster.exact import run_exact
+    from ..cluster.group import joined
+    from ..cluster.launch import launched
     from ..files import read_picture
 
     picture = read_picture(image, lazy=True)
     layout = layout_of(picture.pixels, axes or picture.axes)
-    upscaler = load_upscaler(model or default_model(wish), window_size, device, precision, memory)
-    with progress_bar(image.name) as progress:
-        found = upscaler.survey(
-            picture.pixels,
-            axes=layout.axes,
-            size=wish.size(layout.height, layout.width, upscaler.model.scale),
-            intensity=levels,
-            nan=nan,
-            alpha=alpha,
-            linear_light=linear_light,
-            consistency=consistency,
-            shared=shared,
-            pixels=sampled,
-            progress=progress,
-        )
+    upscaler = load_upscaler(model or default_model(wish), window_size, own_device(device, launched()), precision, memory)
+    options: dict[str, Any] = {
+        "axes": layout.axes,
+        "size": wish.size(layout.height, layout.width, upscaler.model.scale),
+        "intensity": levels,
+        "nan": nan,
+        "alpha": alpha,
+        "linear_light": linear_light,
+        "consistency": consistency,
+        "shared": shared,
+    }
+    with progress_bar(image.name) as progress, joined() as group:
+        if group.size > 1:
+            if sampled or shared:
+                raise EscError("processes that were started together survey exactly; leave --sampled and --shared out.")
+            request = upscaler.request(picture.pixels, **options)
+            found = run_exact(upscaler, picture.pixels, request, group, progress=progress)
+        else:
+            found = upscaler.survey(picture.pixels, pixels=sampled, progress=progress, **options)
+        if group.rank > 0:
+            return
     found.save(output)
     how = f"sampled, about {found.difference:.2g} levels from exact" if found.sampling else "exact"
-    say(f"{plain(image)} -> {plain(output)}  {how}, {len(found.planes):,} planes, {found.digest[:12]}")
+    say(f"{plain(image)} -> {plain(output)}  {how}, {counted(len(found.planes), 'plane')}, {found.digest[:12]}")

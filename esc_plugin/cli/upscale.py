@@ -43,7 +43,9 @@ def upscale(
     width: opt.Width = None,
     height: opt.Height = None,
     fit: opt.Fit = None,
-    form: Annotated[str | None, typer.Option("--format", help="png, jpg, webp, avif, tif; by default the image's.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="png, jpg, webp, avif, tif, zarr; by default the image's.")
+    ] = None,
     quality: Annotated[
         int | None, typer.Option(callback=opt.within(1, 100), help="Of JPEG, WebP and AVIF, 1 to 100.")
     ] = None,
@@ -108,10 +110,12 @@ def upscale(
     # All that can be known without torch comes first: it takes longer to start than to say that there is no file.
     wish, levels = parse_wish(scale, width, height, fit), parse_intensity(intensity)
     check_intensity(levels)
-    part, known_survey = parse_region(region) if region else None, read_survey(survey, images)
+    part, known_survey = parse_region(region) if region else None, read_survey(survey, sampled, precision)
     work = Work(workers, scheduler, parse_part(share) if share else None, finish, sampled)
     source = model or (known_survey.model if known_survey else default_model(wish))
     found, known = find_images(images, recursive), look_up(source)
+    if known_survey and len(found) > 1:
+        raise ImageError(f"a survey serves one image; {len(found)} are named.")
     suffix = f".{form.lower().lstrip('.')}" if form else None
 
     def jobs_for(name: str, factor: int) -> list[Job]:
@@ -119,6 +123,8 @@ def upscale(
 
     jobs, report = jobs_for(known.name or "model", known.scale or 1), Report(verbose)
     work.check(jobs)
+    if part and any(is_store(job.target) for job in jobs):
+        raise EscError("a region goes to a file, such as region.tif; a store holds the whole result.")
     if consistency:
         check_exact(jobs)
     # Of a file, the scale is known only once it has been loaded, and so is the result's name if nothing else is asked for.
@@ -152,26 +158,28 @@ def upscale(
     if plan:
         show_plans(batch, ready)
         sys.exit(report.finish())
-    if stores and part:
-        raise EscError("a region goes to a file, such as region.tif; a store holds the whole result.")
     if launch:  # of many files, each process takes its share; of one store, all do
         files = files[launch.rank :: launch.size]
     if files:
         run_batch(batch, files, report)
     if stores:
-        upscale_stores(stores, report, loaded, wish, options, work, known_survey, overwrite)
+        upscale_stores(stores, report, batch, work)
     sys.exit(report.finish())
 
 
-def read_survey(path: Path | None, images: list[str]) -> Survey | None:
-    """Read a survey, which serves one image."""
+def read_survey(path: Path | None, sampled: int | None, precision: str) -> Survey | None:
+    """Read a survey; what contradicts it is an `EscError`."""
     if path is None:
         return None
-    if len(images) > 1:
-        raise ImageError(f"a survey serves one image; {len(images)} are named.")
+    if sampled:
+        raise EscError("ask for either a --survey that is there or a new one that is --sampled, not both.")
     from ..survey import Survey
 
-    return Survey.load(path)
+    found = Survey.load(path)
+    known = {run.precision for plane in found.planes for run in (*plane.colours, *plane.alpha)}
+    if precision != "auto" and known - {precision}:
+        raise EscError(f"the survey was made with {' and '.join(sorted(known))}, not {precision}; leave --precision out.")
+    return found
 
 
 def default_model(wish: Wish) -> str:

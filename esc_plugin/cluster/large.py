@@ -14,23 +14,30 @@ from typing import Any
 
 from ..arrays.layout import Layout, layout_of
 from ..batch.record import record_of_result
-from ..errors import EscError, ImageError
+from ..errors import EscError, ImageError, needs
 from ..files import Picture
 from ..files.ngff import Shown
-from ..files.objects import Objects
 from ..files.ome_axes import LETTERS, Axes
+from ..files.ome_notes import Channel
+from ..files.write import left_out
+from ..files.zarr_format import ZARR
 from ..files.zarr_store import OURS, ShardedImage
 from ..progress import Cancel, Progress, share_of
 from ..survey import Request, Survey
 from ..upscaler import Upscaler
 from ..version import __version__
+from .crew import crew
 from .exact import Group, run_exact
-from .render import Summary, render
+from .render import Summary, built_by, render
 
 #: Where the survey stands while a store is being filled.
 SURVEY = f"{OURS}/survey.json"
 #: And what several processes have found so far.
 JOURNAL = f"{OURS}/journal"
+#: Stands for the digest of the survey where that is found in the same pass as the picture.
+TOGETHER = "exact"
+#: Of a pixel, which are channels in OME-Zarr.
+SAMPLES = (("red", (1.0, 0.0, 0.0)), ("green", (0.0, 1.0, 0.0)), ("blue", (0.0, 0.0, 1.0)), ("alpha", (1.0, 1.0, 1.0)))
 #: A longer survey isn't written into the metadata of the result, which every viewer reads.
 LONGEST_TEXT = 2**20
 
@@ -54,7 +61,9 @@ class Large:
     version : str
         Of OME-Zarr.
     overwrite : bool
-        Whether what is there is replaced, if it is ours.
+        Whether what is there is replaced, if it is an image or was begun by this program.
+    record : dict
+        How the result was made, once it is finished.
     """
 
     upscaler: Upscaler
@@ -64,6 +73,7 @@ class Large:
     name: str = "image"
     version: str = "0.5"
     overwrite: bool = False
+    record: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         """Check all that can be checked without looking at pixels."""
@@ -82,8 +92,11 @@ class Large:
     def known(self, survey: Survey | None = None) -> Survey | None:
         """Return the survey to use if there is one: the one given, else the one in the store."""
         if survey is None:
-            text = Objects(self.target).read(SURVEY)
-            survey = Survey.from_json(text.decode()) if text and not self.overwrite else None
+            store = self._create(only_check=True)  # before a survey is made, which may take hours
+            text = None if self.overwrite else store.objects.read(SURVEY)
+            if text is None and store.job.get("survey") == TOGETHER:
+                raise ImageError(f"{self.target!r} was begun by processes that were started together; go on with that.")
+            survey = Survey.from_json(text.decode()) if text else None
         if survey:
             self.upscaler.check(survey, self.request, self.picture.pixels)
         return survey
@@ -97,21 +110,24 @@ class Large:
 
     def store(self, survey: Survey | None) -> ShardedImage:
         """Begin the result, or go on with what the same work has begun; by an exact pass, the survey comes later."""
+        store = self._create(survey=survey.digest if survey else TOGETHER)
+        if survey and not store.objects.exists(SURVEY):
+            store.objects.write(SURVEY, survey.to_json().encode())
+        return store
+
+    def _create(self, only_check: bool = False, **known: str) -> ShardedImage:
         job = {"model": self.upscaler.model.sha256, "software": __version__, "request": _plain(self.request)}
-        job["survey"] = survey.digest if survey else "exact"
-        store = ShardedImage.create(
+        return ShardedImage.create(
             self.target,
             self.result.shape,
             self.request.dtype,
             self._axes,
-            job=job,
+            job=job | known,
             rgb="S" in self.layout.axes,
             version=self.version,
             overwrite=self.overwrite,
+            only_check=only_check,
         )
-        if survey and not store.objects.exists(SURVEY):
-            store.objects.write(SURVEY, survey.to_json().encode())
-        return store
 
     @property
     def _axes(self) -> Axes:
@@ -128,18 +144,28 @@ class Large:
         """Make an image of what the store holds."""
         levels = survey.levels_of(self.picture.pixels.dtype)
         facts = {key: value for key, value in self.options.items() if key not in ("size", "scale", "intensity")}
-        record = record_of_result(self.upscaler, self.picture.pixels, self.request.target, levels, facts, self.name)
+        size, pixels = self.request.target, self.picture.pixels
+        self.record = record_of_result(self.upscaler, pixels, size, levels, facts, self.name, survey)
         text = survey.to_json()
-        record["survey"] = json.loads(text) if len(text) <= LONGEST_TEXT else survey.digest
+        self.record |= {"survey_method": survey.method}
+        self.record["survey"] = json.loads(text) if len(text) <= LONGEST_TEXT else survey.digest
         name = self.picture.ome.name if self.picture.ome else self.name
-        store.finish(name, look=self._look, record=record, **options)
+        store.finish(name, look=self._look(survey), record=self.record, **options)
 
     @property
-    def _look(self) -> Shown | None:
-        if not (ome := self.picture.ome):
-            return None
-        known = bool(ome.channels) and all(channel.limits and channel.color for channel in ome.channels)
-        return [channel.omero() for channel in ome.channels] if known else ome.look
+    def notes(self) -> list[str]:
+        """What the image carries that the result doesn't."""
+        return self.picture.notes + left_out(self.picture, ZARR)
+
+    def _look(self, survey: Survey) -> Shown | None:
+        """Return how the channels are shown: as in the image; colours that are channels now, as what they are."""
+        ome = self.picture.ome
+        if ome and ome.channels and all(channel.limits and channel.color for channel in ome.channels):
+            return [channel.omero() for channel in ome.channels]
+        if self.layout.samples >= 3:
+            shown = SAMPLES[: self.layout.samples]
+            return [Channel(name, colour, survey.levels[0], active=name != "alpha").omero() for name, colour in shown]
+        return ome.look if ome else None
 
 
 def upscale_large(
@@ -172,6 +198,10 @@ def upscale_large(
     known = large.known(survey)
     if known is None and part:
         raise EscError("parts of one image need its survey; make it with esc-sr survey, and give it with --survey to each.")
+    if known is None:
+        check_crew(workers, scheduler)
+    elif not (survey or part):
+        _check_method(large.target, known, sampled)
     told = None if known else share_of(progress, 0, 0.5)
     known = known or large.surveyed(sampled, told, cancel)
     store = large.store(known)
@@ -190,8 +220,34 @@ def upscale_large(
     )
 
 
-def finish_large(large: Large, survey: Survey | None = None, progress: Progress | None = None) -> None:
-    """Finish what parts have rendered.
+def check_crew(workers: int, scheduler: str | None) -> None:
+    """Raise an `EscError` unless there can be such a crew: it is needed only after the survey, which may take hours."""
+    if workers > 1:
+        needs("cluster")
+    with crew(scheduler=scheduler):
+        pass
+
+
+def _check_method(target: str, known: Survey, sampled: int | None) -> None:
+    """Raise an `ImageError` if the result was begun with a survey of another kind than what is asked for now."""
+    asked = "exact" if sampled is None else "sampled"
+    if known.method != asked:
+        raise ImageError(
+            f"{target!r} was begun with a survey that is {known.method}, not {asked} (--sampled); go on with that, "
+            "choose another name, or replace it with --overwrite."
+        )
+
+
+def finish_large(
+    large: Large,
+    survey: Survey | None = None,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> None:
+    """Finish what parts have rendered: the pyramid is left to make, by whom says `render`.
 
     Raises
     ------
@@ -200,7 +256,9 @@ def finish_large(large: Large, survey: Survey | None = None, progress: Progress 
     """
     if (known := large.known(survey)) is None:
         raise ImageError(f"nothing has been begun at {large.target!r}.")
-    large.finish(large.store(known), known, progress=progress)
+    store = large.store(known)
+    with crew(workers, scheduler, cancel) as hands:
+        large.finish(store, known, each=built_by(hands), progress=progress, cancel=cancel)
 
 
 def upscale_together(large: Large, group: Group, progress: Progress | None = None, cancel: Cancel | None = None) -> Summary:
@@ -248,7 +306,7 @@ def upscale_together(large: Large, group: Group, progress: Progress | None = Non
         group.gather("all blocks are there")
         if group.rank == 0:
             large.finish(store, survey)
-    blocks, made = len(store.blocks()), next(done)
+    blocks, made = len(store.blocks()), sum(map(int, group.gather(str(next(done)))))
     return Summary(made, blocks - made, (), 0, True)
 
 

@@ -204,7 +204,7 @@ def render(
         failures = tuple(_rendered(hands, job, todo, len(blocks), progress))
         left = len(store.missing()) if not part or finish else len(missing) - len(todo) + len(failures)
         if finish and not left:
-            finish(each=lambda function, items: _built(hands, function, items), progress=progress, cancel=cancel)
+            finish(each=built_by(hands), progress=progress, cancel=cancel)
     return Summary(len(todo) - len(failures), len(blocks) - len(todo), failures, left, bool(finish) and not left)
 
 
@@ -219,11 +219,16 @@ def _rendered(hands: Crew[Any], job: Job, todo: Sequence[Block], total: int, pro
             progress(done, total)
 
 
-def _built(hands: Crew[Any], function: Callable[[Any], None], blocks: Iterable[Any]) -> Iterator[None]:
-    for _, failure in hands(function, blocks):
-        if failure:
-            raise ImageError(failure)
-        yield
+def built_by(hands: Crew[Any]) -> Callable[[Callable[[Any], None], Iterable[Any]], Iterator[None]]:
+    """Return what builds blocks of a pyramid with a crew, see `ShardedImage.finish`."""
+
+    def each(function: Callable[[Any], None], blocks: Iterable[Any]) -> Iterator[None]:
+        for _, failure in hands(function, blocks):
+            if failure:
+                raise ImageError(failure)
+            yield
+
+    return each
 
 
 def _travelling(image: Any) -> Any:

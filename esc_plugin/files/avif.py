@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from .format import Format
+from .format import USUAL, Format
 from .picture import Picture
 from .pillow import (
     PLAIN_AXES,
@@ -56,4 +56,5 @@ AVIF = Format(
     dtypes=PLAIN_TYPES,
     axes=PLAIN_AXES,
     largest_side=65_536,
+    keeps=USUAL,
 )

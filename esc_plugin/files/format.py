@@ -11,6 +11,8 @@ import numpy as np
 
 from .picture import Picture
 
+#: What most formats have a place for.
+USUAL = frozenset({"colour profile", "EXIF", "XMP"})
 #: A format is told by so many bytes at the start of a file.
 HEAD_BYTES = 16
 
@@ -91,6 +93,9 @@ def carried(picture: Picture) -> list[str]:
     """Return what a picture carries that only some formats have a place for, by the names in `Format.keeps`."""
     names = {name for name, _ in picture.chunks}
     found = {
+        "colour profile": bool(picture.icc),
+        "EXIF": bool(picture.exif),
+        "XMP": bool(picture.xmp),
         "text": bool(names & {b"tEXt", b"zTXt", b"iTXt"}),
         # A profile says more of the colours.
         "gamma and primaries": not picture.icc and bool(names & {b"gAMA", b"cHRM", b"cICP"}),

@@ -10,7 +10,7 @@ from typing import IO
 from PIL import Image
 
 from . import exif
-from .format import Format
+from .format import USUAL, Format
 from .picture import Picture
 from .pillow import PLAIN_AXES, PLAIN_TYPES, QUALITY, as_bytes, embedded, opened, packet_of, picture_of, save
 
@@ -61,5 +61,5 @@ JPEG = Format(
     axes=PLAIN_AXES,
     alpha=False,
     largest_side=65_535,
-    keeps=frozenset({"comment", "IPTC", "resolution"}),
+    keeps=USUAL | {"comment", "IPTC", "resolution"},
 )

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..errors import ImageError
 from .exif import resized_exif
-from .format import Format
+from .format import USUAL, Format
 from .picture import Picture
 from .pillow import PLAIN_AXES, PLAIN_TYPES, opened_still, packet_of, picture_of
 
@@ -138,5 +138,5 @@ PNG = Format(
     axes=PLAIN_AXES,
     largest_side=2**31 - 1,
     exact=True,
-    keeps=frozenset({"text", "gamma and primaries", "comment", "resolution"}),
+    keeps=USUAL | {"text", "gamma and primaries", "comment", "resolution"},
 )

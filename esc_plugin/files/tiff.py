@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .format import Format
+from .format import USUAL, Format
 from .tiff_read import read_tiff, read_tiff_by_region, xmp_of_tiff
 from .tiff_write import check_tiff, write_tiff
 
@@ -18,6 +18,6 @@ TIFF = Format(
     write=write_tiff,
     check=check_tiff,
     exact=True,
-    keeps=frozenset({"TIFF metadata", "resolution", "pixel size"}),
+    keeps=USUAL | {"TIFF metadata", "resolution", "pixel size"},
     inner_suffix=".ome",
 )

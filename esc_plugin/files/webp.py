@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from .format import Format
+from .format import USUAL, Format
 from .picture import Picture
 from .pillow import PLAIN_AXES, PLAIN_TYPES, QUALITY, SCANNED_BYTES, embedded, opened_still, packet_of, picture_of, save
 
@@ -45,4 +45,5 @@ WEBP = Format(
     dtypes=PLAIN_TYPES,
     axes=PLAIN_AXES,
     largest_side=16_383,
+    keeps=USUAL,
 )

@@ -25,6 +25,7 @@ ZARR = Format(
     read=_read,
     packet=lambda path: None,
     exact=True,
+    keeps=frozenset({"pixel size"}),
     inner_suffix=".ome",
     store=True,
 )

@@ -79,6 +79,7 @@ class ShardedImage:
         shard: int | None = None,
         chunk: int = CHUNK,
         overwrite: bool = False,
+        only_check: bool = False,
     ) -> ShardedImage:
         """Begin an image, or go on with what the same job has begun. Any number of workers may do so at once.
 
@@ -104,6 +105,8 @@ class ShardedImage:
             Rows and columns of what is read at once, of which a shard has whole ones. In 0.4 it is what `shard` says.
         overwrite : bool
             Whether a finished image, or what another job has begun, is removed.
+        only_check : bool
+            Whether nothing is begun yet. What `job` doesn't say is then taken as it was begun.
 
         Raises
         ------
@@ -115,7 +118,7 @@ class ShardedImage:
         shard = shard or SHARDS[version]
         image = cls(target, Grid(layout, shard, shard if version == "0.4" else chunk), job)
         with _told(f"can't write {image.target!r}"):
-            image._begin(overwrite)
+            image._check(overwrite) if only_check else image._begin(overwrite)
         return image
 
     @classmethod
@@ -141,30 +144,43 @@ class ShardedImage:
         return image
 
     def _begin(self, overwrite: bool) -> None:
-        # In this order: others who begin it now write the job first, and who finishes it removes the job last.
-        names, begun = self.objects.names() - {OURS}, _json(self.objects, JOB)
-        finished = begun != CLEARING and _is_finished(self.objects)
+        names, begun, finished = self._found()
         if finished:
             self.objects.remove(OURS)  # for whoever finished it may have been killed before that
         if finished or begun != self._about:
-            self._make_room(names, begun, finished, overwrite)
+            if self._in_the_way(names, begun, finished, overwrite):
+                self._clear()
             self.objects.write(JOB, json.dumps(self._about).encode())
         for key, content in self._metadata().items():
             if not self.objects.exists(key):
                 self.objects.write(key, content)
 
-    def _make_room(self, names: set[str], begun: Any, finished: bool, overwrite: bool) -> None:
-        """Remove what is there if that was agreed upon, or refuse to."""
+    def _check(self, overwrite: bool) -> None:
+        names, begun, finished = self._found()
+        if begun and begun != CLEARING:
+            self.job = begun["job"] | self.job
+        if finished or begun != self._about:
+            self._in_the_way(names, begun, finished, overwrite)
+
+    def _found(self) -> tuple[set[str], Any, bool]:
+        """Return the names of what is there, what was begun if anything, and whether an image is finished."""
+        # In this order: others who begin it now write the job first, and who finishes it removes the job last.
+        names, begun = self.objects.names() - {OURS}, _json(self.objects, JOB)
+        return names, begun, begun != CLEARING and _is_finished(self.objects)
+
+    def _in_the_way(self, names: set[str], begun: Any, finished: bool, overwrite: bool) -> bool:
+        """Whether something is there that has to be removed, which was agreed upon; an `ImageError` if it wasn't."""
         if begun == CLEARING or (overwrite and (finished or begun)):
-            self._clear()
-        elif finished:
+            return True
+        if finished:
             raise ImageError(f"{self.target!r} is there already; choose another name, or replace it with --overwrite.")
-        elif begun:
+        if begun:
             self._refuse_another(begun)
         elif names:
             raise ImageError(f"{self.target!r} is there already, and no image of this program; choose another name.")
         elif self.objects.local:
             check_folder(self.objects.local)
+        return False
 
     def _clear(self) -> None:
         """Remove all that is there. Whoever finds this not done has to go on with it, for an image may be half there."""
