@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
+import esc_plugin
 from esc_plugin import Upscaler
 from esc_plugin.files import read_picture, zarr_store
 from esc_plugin.files.ome_axes import Axes
@@ -25,6 +29,7 @@ from .commands import inside_the_test
 
 zarr = pytest.importorskip("zarr", minversion="3", reason="zarr 3 isn't installed; it needs Python 3.11")
 
+BUNDLED = Path(esc_plugin.__file__).parent / "catalog" / "bundled" / "esc-nano-x2.safetensors"
 #: So that an image of some hundred pixels has several blocks.
 SMALL_SHARDS = (
     "import esc_plugin.files.zarr_store as store; store.SHARDS['0.5'] = 128; "
@@ -154,6 +159,98 @@ def test_another_job_does_not_go_on_with_it(run: Callable[..., str], image: Path
     assert "consistency" in said
     other = run("upscale", image, "-o", target, "--survey", survey, "--scale", 3, "--part", "1/2", code=1)
     assert "size" in other or "target" in other
+
+
+@pytest.mark.parametrize("target", ["in.ome.zarr", "in.ome.zarr/0", "in.ome.zarr/more/out.ome.zarr"])
+@pytest.mark.parametrize("weights", [False, True], ids=["name", "file"])  # only the file itself tells its scale
+def test_a_source_is_never_removed_with_a_target_around_it(
+    run: Callable[..., str], image: Path, tmp_path: Path, target: str, weights: bool
+) -> None:
+    source = image / "0" if target == "in.ome.zarr" else image
+    before = {path: path.read_bytes() for path in image.rglob("*") if path.is_file()}
+    model = ["-m", shutil.copy(BUNDLED, tmp_path / "model.safetensors")] if weights else []
+    said = run("upscale", source, "-o", tmp_path / target, *model, "--overwrite", code=1)
+    assert "the same run reads" in said
+    assert {path: path.read_bytes() for path in image.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture
+def no_survey(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a survey fail, which takes hours for large images: what can be known before it must be said before it."""
+    monkeypatch.setattr(Upscaler, "_survey", lambda *_, **__: pytest.fail("it was surveyed"))
+
+
+@pytest.mark.usefixtures("no_survey")
+def test_a_place_that_is_taken_is_known_before_the_survey(run: Callable[..., str], image: Path, tmp_path: Path) -> None:
+    shutil.copytree(image, tmp_path / "taken.ome.zarr")
+    (tmp_path / "foreign.ome.zarr").mkdir()
+    (tmp_path / "foreign.ome.zarr" / "notes.txt").write_text("mine")
+    assert "is there already" in run("upscale", image, "-o", tmp_path / "taken.ome.zarr", code=1)
+    assert "is there already" in run("upscale", image, "-o", tmp_path / "taken.ome.zarr", "--finish", code=1)
+    assert "no image of this program" in run("upscale", image, "-o", tmp_path / "foreign.ome.zarr", code=1)
+    said = run("upscale", image, "-o", tmp_path / "a.ome.zarr", "--scheduler", "nonsense", code=1)
+    assert "can't reach the scheduler 'nonsense'" in said
+    assert not (tmp_path / "a.ome.zarr").exists()
+
+
+@pytest.mark.usefixtures("no_survey")
+def test_an_address_that_fails_is_one_line(run: Callable[..., str], image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ConnectionError("nobody listens")
+
+    monkeypatch.setattr("esc_plugin.files.objects.Objects.names", refuse)
+    said = run("upscale", image, "-o", "memory://bucket/out.ome.zarr", code=1)
+    assert "can't write 'memory://bucket/out.ome.zarr': nobody listens" in said
+
+
+def test_a_survey_and_what_contradicts_it(run: Callable[..., str], image: Path, tmp_path: Path) -> None:
+    run("survey", image, "-o", tmp_path / "s.json")
+    given = "upscale", image, "--survey", tmp_path / "s.json", "-o", tmp_path / "a.tif"
+    assert "not both" in run(*given, "--sampled", 20_000, code=1)
+    assert "leave --precision out" in run(*given, "--precision", "bfloat16", code=1)
+    target = tmp_path / "out.ome.zarr"
+    assert "leave that out" in run("upscale", image, "-o", target, "--finish", "--sampled", 20_000, code=1)
+    run("upscale", image, "-o", target, "--survey", tmp_path / "s.json", "--part", "1/2")
+    assert "a survey that is exact, not sampled" in run("upscale", image, "-o", target, "--sampled", 20_000, code=1)
+    assert "block" in run("upscale", image, "-o", target)
+
+
+def test_the_record_names_the_precision_of_the_survey(run: Callable[..., str], image: Path, tmp_path: Path) -> None:
+    run("survey", image, "-o", tmp_path / "s.json", "--precision", "bfloat16")
+    said = run("upscale", image, "--survey", tmp_path / "s.json", "-o", tmp_path / "a.tif", "--region", "0:9,0:9", "-v")
+    assert "precision bfloat16" in said
+    assert "precision bfloat16" in run("upscale", image, "--survey", tmp_path / "s.json", "-o", tmp_path / "a.zarr", "-v")
+
+
+def test_colours_stay_colours_and_what_is_lost_is_said(run: Callable[..., str], tmp_path: Path) -> None:
+    image, target = np.random.default_rng(0).integers(0, 256, (40, 50, 4), np.uint8), tmp_path / "new" / "photo_x2.zarr"
+    Image.fromarray(image).save(tmp_path / "photo.png", icc_profile=b"a profile", dpi=(300, 300))
+    # The folder is made, as it is for files.
+    said = run("upscale", tmp_path / "photo.png", "-o", f"{target.parent}/", "--format", "zarr")
+    assert "1 block" in said
+    assert "1 blocks" not in said
+    assert "OME-Zarr has no place for its colour profile, resolution" in said
+    channels = json.loads((target / "zarr.json").read_text())["attributes"]["ome"]["omero"]["channels"]
+    shown = {channel["label"]: channel["color"] for channel in channels if channel["active"]}
+    assert shown == {"red": "FF0000", "green": "00FF00", "blue": "0000FF"}
+    assert channels[3]["label"] == "alpha"
+    assert [channel["window"]["end"] for channel in channels] == [255] * 4
+    assert len(json.loads(run("check", tmp_path / "photo.png", target, "--json"))) == 4
+
+
+def test_a_result_is_compared_whatever_the_order_of_its_axes(run: Callable[..., str], tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 4000, (2, 3, 20, 30)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", image, imagej=True, metadata={"axes": "ZCYX"})
+    run("upscale", tmp_path / "a.tif", "-o", tmp_path / "a.ome.zarr", "--consistency")
+    assert level(tmp_path / "a.ome.zarr").shape == (3, 2, 40, 60)
+    found = json.loads(run("check", tmp_path / "a.tif", tmp_path / "a.ome.zarr", "--json"))
+    assert [entry["worst"] for entry in found] == [0, 0, 0]
+
+
+def test_a_store_ends_in_its_suffix_whatever_a_shell_adds(run: Callable[..., str], image: Path, tmp_path: Path) -> None:
+    run("upscale", image, "-o", f"{tmp_path}/out.ome.zarr/", "-s", 0.5)
+    assert "is there already" in run("upscale", image, "-o", f"{tmp_path}/out.ome.zarr/", "-s", 0.5, code=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.ome.zarr", "out.ome.zarr"]
 
 
 def wait_for(ready: Callable[[], Any], seconds: float = 120) -> None:

@@ -27,13 +27,16 @@ def check(
 ) -> None:
     """Compare an upscaled image, averaged down, with the image it was made of."""
     from ..arrays.consistency import check_agreement
+    from ..arrays.layout import layout_of
+    from ..arrays.reordered import in_axes_of
     from ..batch.checks import check_source
     from ..files import read_picture
 
     for path in (image, upscaled):
         check_source(path)
     before, after = read_picture(image, lazy=True), read_picture(upscaled, lazy=True)
-    found = check_agreement(before.pixels, after.pixels, axes or before.axes)
+    axes = layout_of(before.pixels, axes or before.axes).axes
+    found = check_agreement(before.pixels, in_axes_of(after.pixels, after.axes, axes), axes)
     if as_json:
         print(json.dumps([asdict(entry) for entry in found]))
         return
