@@ -253,6 +253,29 @@ def test_a_store_ends_in_its_suffix_whatever_a_shell_adds(run: Callable[..., str
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.ome.zarr", "out.ome.zarr"]
 
 
+@pytest.mark.parametrize("positions", [{}, {"PositionX": [7.0] * 2, "PositionXUnit": ["µm"] * 2}])
+def test_a_region_of_an_ome_tiff_lies_where_it_lay(
+    run: Callable[..., str], tmp_path: Path, positions: dict[str, Any]
+) -> None:
+    image = np.random.default_rng(0).integers(0, 4000, (2, 60, 80)).astype(np.uint16)
+    about = {
+        "axes": "CYX",
+        "PhysicalSizeX": 0.5,
+        "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeY": 0.25,
+        "PhysicalSizeYUnit": "µm",
+    }
+    tifffile.imwrite(tmp_path / "a.ome.tif", image, metadata=about | {"Plane": positions})
+    run("upscale", tmp_path / "a.ome.tif", "-o", tmp_path / "b.ome.tif", "--region", "20:50,40:90")
+    ome_types = pytest.importorskip("ome_types", reason="needs ome-types to check OME-XML against its schema")
+    planes = ome_types.from_tiff(tmp_path / "b.ome.tif").images[0].pixels.planes
+    first = positions.get("PositionX", [0.0])[0]
+    assert [(plane.the_c, plane.position_x, plane.position_y) for plane in planes] == [
+        (c, first + 40 * 0.25, 20 * 0.125) for c in (0, 1)
+    ]
+    assert {plane.position_x_unit.value for plane in planes} == {"µm"}
+
+
 def wait_for(ready: Callable[[], Any], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not ready() and time.monotonic() < end:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 from ..errors import ImageError
@@ -64,10 +65,13 @@ def _rgba(color: tuple[float, float, float]) -> int:
     return int.from_bytes(bytes(round(255 * value) for value in (*color, 1)), "big", signed=True)
 
 
-def resized_ome(text: str, height: int, width: int, sy: float, sx: float) -> tuple[bytes, list[str]]:
+def resized_ome(
+    text: str, height: int, width: int, sy: float, sx: float, start: tuple[int, int] = (0, 0)
+) -> tuple[bytes, list[str]]:
     """Return OME-XML for an image of `height` x `width` that is `sy` and `sx` times as large, and what had to be left out.
 
-    Everything else stays: channels, instruments, times, annotations. The new text is ASCII, as TIFF wants it.
+    Everything else stays: channels, instruments, times, annotations. The new text is ASCII, as TIFF wants it. Of a part of
+    the larger image, which begins at the row and column `start`, planes lie where that part lies.
 
     Raises
     ------
@@ -90,6 +94,8 @@ def resized_ome(text: str, height: int, width: int, sy: float, sx: float) -> tup
         if name in pixels.attrib:
             pixels.set(name, repr(float(pixels.attrib[name]) / scale))
     _replace_tiff_data(pixels, prefix)
+    if start != (0, 0):
+        _move_planes(pixels, prefix, start)
     for name in ("UUID",):
         root.attrib.pop(name, None)
     if _remove_regions(root, prefix):
@@ -107,6 +113,33 @@ def _replace_tiff_data(pixels: ET.Element, prefix: str) -> None:
     place = sum(1 for e in pixels if e.tag == f"{prefix}Channel")
     pixels.insert(place, ET.Element(f"{prefix}TiffData"))
     pixels.set("BigEndian", "false")
+
+
+def _move_planes(pixels: ET.Element, prefix: str, start: tuple[int, int]) -> None:
+    """Move the positions of all planes by so many rows and columns, in the unit of the pixels; each plane has one then."""
+    known = {tuple(int(plane.get(f"The{axis}", 0)) for axis in "CZT"): plane for plane in pixels.findall(f"{prefix}Plane")}
+    channels = sum(int(e.get("SamplesPerPixel", 1)) for e in pixels.findall(f"{prefix}Channel"))
+    samples = channels // max(len(pixels.findall(f"{prefix}Channel")), 1) or 1
+    counts = [int(pixels.get(f"Size{axis}", 1)) for axis in "CZT"]
+    for place in product(range(max(counts[0] // samples, 1)), range(counts[1]), range(counts[2])):
+        plane = known.get(place)
+        if plane is None:
+            plane = ET.Element(f"{prefix}Plane", {f"The{axis}": str(i) for axis, i in zip("CZT", place, strict=True)})
+            at = max(i for i, e in enumerate(pixels) if e.tag in (f"{prefix}TiffData", f"{prefix}Plane")) + 1
+            pixels.insert(at, plane)
+        for axis, steps in zip("YX", start, strict=True):
+            _move_plane(plane, pixels, axis, steps)
+
+
+def _move_plane(plane: ET.Element, pixels: ET.Element, axis: str, steps: int) -> None:
+    size, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
+    at, its = plane.get(f"Position{axis}"), plane.get(f"Position{axis}Unit", "reference frame")
+    if size is None or (at is not None and its != unit):  # nobody knows how far apart pixels are there
+        plane.attrib.pop(f"Position{axis}", None)
+        plane.attrib.pop(f"Position{axis}Unit", None)
+        return
+    plane.set(f"Position{axis}", repr(float(at or 0) + steps * float(size)))
+    plane.set(f"Position{axis}Unit", unit)
 
 
 def _remove_regions(root: ET.Element, prefix: str) -> int:

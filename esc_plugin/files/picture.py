@@ -101,7 +101,7 @@ class Picture:
         if self.ome is not None:
             picture.ome = self.ome.enlarged(height / h, width / w, start)
         if self.tiff is not None:
-            picture.tiff = self.tiff.enlarged(height / h, width / w)
+            picture.tiff = self.tiff.enlarged(height / h, width / w, start)
             if self.dpi:
                 picture.dpi = self.dpi[0] * width / w, self.dpi[1] * height / h
         return picture

@@ -26,7 +26,7 @@ class TiffNotes:
         Pixels per unit along x and y, and the unit's number.
     options : dict
         Tiles, compression, BigTIFF, byte order, extra tags, as `tifffile.imwrite` takes them.
-    scale : tuple of float
+    scale, start : tuple
         What `enlarged` was told, along y and x.
     """
 
@@ -35,11 +35,18 @@ class TiffNotes:
     resolution: tuple[float, float, int] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     scale: tuple[float, float] = (1.0, 1.0)
+    start: tuple[int, int] = (0, 0)
 
-    def enlarged(self, sy: float, sx: float) -> TiffNotes:
-        """Return the notes of an image that is larger by these factors, but covers the same area."""
+    def enlarged(self, sy: float, sx: float, start: tuple[int, int] = (0, 0)) -> TiffNotes:
+        """Return the notes of an image that is larger by these factors, but covers the same area, or of a part of it.
+
+        Parameters
+        ----------
+        start : tuple of int
+            Row and column at which that part begins.
+        """
         x, y, unit = self.resolution or (0.0, 0.0, 1)
-        return replace(self, scale=(sy, sx), resolution=(x * sx, y * sy, unit) if self.resolution else None)
+        return replace(self, scale=(sy, sx), start=start, resolution=(x * sx, y * sy, unit) if self.resolution else None)
 
     def pieces(self) -> list[Piece]:
         """Return what the file can do without: ``("tiff", field)``, ``("option", name)`` and ``("metadata", name)``."""

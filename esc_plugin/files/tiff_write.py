@@ -115,7 +115,7 @@ def _description(picture: Picture, notes: TiffNotes) -> dict[str, Any]:
         entries = {k: v if k in IMAGEJ_UNICODE else _escaped(v) for k, v in notes.metadata.items()}
         return {"imagej": True, "metadata": {**entries, "axes": picture.axes}, "byteorder": None, "software": None}
     if notes.kind == "ome":
-        text, left_out = resized_ome(notes.metadata, *picture.size, *notes.scale)
+        text, left_out = resized_ome(notes.metadata, *picture.size, *notes.scale, notes.start)
         picture.notes.extend(left_out)
         return {"description": text, "metadata": None, "byteorder": "<"}
     if notes.kind == "shaped":
