@@ -9,9 +9,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
+from .golden import SHARED
 from .mend import mend_torchvision
-
-SHARED = Path(__file__).parents[2] / "shared"
 
 mend_torchvision()
 

@@ -10,8 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .conftest import SHARED
-
+#: The golden vectors and benchmark images, where there are any.
+SHARED = Path(__file__).parents[2] / "shared"
 #: Their parameters don't tell the window size; these were made with another than the published 64.
 WINDOW_SIZES = {"esc_rib_x2": 8, "esc_rib_x4": 8}
 

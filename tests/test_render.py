@@ -25,7 +25,7 @@ from esc_plugin.cluster import crew as crew_module
 from esc_plugin.cluster.render import render
 from esc_plugin.survey import Survey
 
-from .folder_store import Dying, FolderStore
+from .folder_store import FolderStore, unless_deadly
 from .small import random_upscaler
 from .test_region import TO_THE_BIT
 
@@ -224,13 +224,21 @@ def test_processes_that_dask_gives_up(case: Case, tmp_path: Path, monkeypatch: p
 def test_only_what_kills_workers_itself_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dask = pytest.importorskip("dask", reason="needs dask")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    times = {"healthy": 0, "healthy too": 0, "taken away once": 1, "deadly": 9}
+    items = ["deadly", *"abcde"]
     # Dask would give up what was there when a worker died.
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}), crew_module.crew(2) as hands:
-        said = dict(hands(Dying(tmp_path, times), times))
-    assert said.pop("deadly") == "1 workers died over it; is there memory for so many?"
-    assert set(said.values()) == {""}
-    assert {path.name for path in tmp_path.iterdir()} == set(times)  # and nothing of dask
+        said = dict(hands(unless_deadly, items))
+    assert said == dict.fromkeys("abcde", "") | {"deadly": "1 workers died over it; is there memory for so many?"}
+    assert not list(tmp_path.iterdir())  # dask's files are gone with it
+
+
+@pytest.mark.slow
+def test_work_over_which_all_die_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dask = pytest.importorskip("dask", reason="needs dask")
+    monkeypatch.setattr(crew_module, "DEATHS", 1)
+    settings = {"distributed.scheduler.allowed-failures": 0}
+    with dask.config.set(settings), crew_module.crew(2) as hands, pytest.raises(EscError, match="all workers die over"):
+        list(hands(unless_deadly, ["deadly"] * 3))
 
 
 def test_what_killed_processes_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,14 +149,14 @@ def test_surveys_of_the_same_samples_are_the_same() -> None:
 
 
 def test_more_samples_are_nearer_and_know_it() -> None:
-    image = textured(640, 640)
-    exact, few, many = (RANDOM.survey(image, pixels=n) for n in (None, 4 * EDGE**2, 50 * EDGE**2))
+    image = textured(512, 512)
+    exact, few, many = (RANDOM.survey(image, pixels=n) for n in (None, 4 * EDGE**2, 32 * EDGE**2))
     assert distance(many, exact) < distance(few, exact)
     assert many.sampling.difference < few.sampling.difference
     assert many.sampling.psnr > few.sampling.psnr
 
 
-@pytest.mark.parametrize("samples", [4, 8, 15])
+@pytest.mark.parametrize("samples", [4, 15])
 def test_the_expected_difference_is_about_the_real_one(samples: int) -> None:
     """On the average over images: of one, the samples may be better or worse than they could know."""
     expected, real = [], []

@@ -75,7 +75,7 @@ def assert_pyramid(target: str | Path, levels: int) -> None:
         np.testing.assert_array_equal(coarser, expected)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(
     st.sampled_from(["yx", "zyx", "tyx", "ctzyx", "tczyx", "zcyx"]),
     st.tuples(*[st.integers(1, 2)] * 3, st.integers(1, 70), st.integers(1, 70)),

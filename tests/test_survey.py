@@ -105,7 +105,7 @@ INTENSITIES = st.sampled_from(["auto", "range", "minmax", "percentile:5,95", (10
 
 
 @given(stacks(), st.data())
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_a_region_of_any_array(stack: tuple[np.ndarray, str], draw: st.DataObject) -> None:
     """With a network whose arithmetic is exact, all that is around it must be equal to the bit."""
     image, axes = stack
@@ -115,7 +115,7 @@ def test_a_region_of_any_array(stack: tuple[np.ndarray, str], draw: st.DataObjec
 
 
 @given(stacks(), st.data())
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_a_region_of_any_array_with_a_network_that_mixes_pixels(stack: tuple[np.ndarray, str], draw: st.DataObject) -> None:
     image, axes = stack
     options = {"scale": draw.draw(SCALES), "alpha": draw.draw(st.sampled_from(["network", "lanczos"]))}
@@ -124,7 +124,7 @@ def test_a_region_of_any_array_with_a_network_that_mixes_pixels(stack: tuple[np.
 
 
 @given(stacks(["float16", "float32", "float64"], "13"), st.data())
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_what_is_not_finite_in_a_region(stack: tuple[np.ndarray, str], draw: st.DataObject) -> None:
     """The value that stands in belongs to the whole, also where a region, or its plane, holds nothing else."""
     image, axes = stack
@@ -138,7 +138,7 @@ def test_what_is_not_finite_in_a_region(stack: tuple[np.ndarray, str], draw: st.
 
 
 @given(stacks([name for name in DTYPES if name != "bool"], "13"), st.data())
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_consistency_in_a_region(stack: tuple[np.ndarray, str], draw: st.DataObject) -> None:
     image, axes = stack
     upscaler, scale = draw.draw(st.sampled_from([NEAREST, RANDOM])), draw.draw(st.sampled_from([1, 2, 3, 4]))
@@ -209,7 +209,7 @@ def test_a_region_of_every_family(shared: Any, case: Golden) -> None:
     upscaler = Upscaler(read_model(case.path, window_size=case.window_size), device="cpu", precision="float32")
     scale = upscaler.model.scale
 
-    @settings(max_examples=3)
+    @settings(max_examples=2)
     @given(st.tuples(st.integers(1, 90), st.integers(1, 90)), st.data())
     def check_case(size: tuple[int, int], draw: st.DataObject) -> None:
         image = np.random.default_rng(0).random((*size, 3), np.float32)

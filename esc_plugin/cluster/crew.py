@@ -183,20 +183,21 @@ def _kind() -> str:
 def _there(
     client: Any, tend: Tend, function: Callable[[Item], Any], items: Iterable[Item], cancel: Cancel | None
 ) -> Iterator[tuple[Item, str]]:
-    items = list(items)
-    while items:
-        died = []
-        for item, result in _results(client, tend, function, items, cancel):
-            if (deaths := _deaths(result)) is None:
-                yield item, _line(result)
-            else:
-                died.append(item)
-        # Dask gives up what four workers had before them as they died, even if they were only taken away. What kills them
-        # itself does so again when nothing else is left.
-        if len(died) == len(items):
-            yield from ((item, f"{deaths} workers died over it; is there memory for so many?") for item in died)
-            return
-        items = died
+    died, in_vain = [], 0
+    for item, result in _results(client, tend, function, list(items), cancel):
+        if _deaths(result):
+            died.append(item)
+        else:
+            yield item, _line(result)
+    # Dask gives up whatever four workers had before them as they died, also if they were taken away, or by what else they
+    # had. What kills them itself does so alone, too.
+    for item in died:
+        for _, result in _results(client, tend, function, [item], cancel):
+            deaths = _deaths(result)
+            yield item, f"{deaths} workers died over it; is there memory for so many?" if deaths else _line(result)
+            in_vain = in_vain + deaths if deaths else 0
+        if in_vain > DEATHS:
+            raise EscError("all workers die over their work; is there memory for so many?")
 
 
 def _results(
@@ -205,6 +206,8 @@ def _results(
     """Yield what dask says of each."""
     from distributed import as_completed
 
+    if not items:
+        return
     name, died = uuid4().hex, 0
     # Not scattered: what is scattered is lost with the worker that has it, a task is done again.
     shared = client.submit(_same, Parcel(function), key=f"work-{name}", pure=False)
@@ -233,12 +236,12 @@ def _error(result: Any) -> Any:
     return result[1] if isinstance(result, tuple) else result
 
 
-def _deaths(result: Any) -> int | None:
-    """Return how many workers died over a piece, if dask has given it up for that."""
+def _deaths(result: Any) -> int:
+    """Return how many workers died over a piece, if dask has given it up for that; else 0."""
     from distributed import KilledWorker
 
     error = _error(result)
-    return error.allowed_failures + 1 if isinstance(error, KilledWorker) else None
+    return error.allowed_failures + 1 if isinstance(error, KilledWorker) else 0
 
 
 def _line(result: Any) -> str:
