@@ -572,7 +572,7 @@ def test_processes_end_together_when_one_is_interrupted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fate", ["0:6:kill", "1:6:hang"])
 def test_nobody_waits_for_a_process_that_is_gone(fate: str, tmp_path: Path) -> None:
     rank = int(fate[0])
-    ended = processes(2, tmp_path, fate, timeout=20 if fate.endswith("hang") else 200)
+    ended = processes(2, tmp_path, fate, timeout=12 if fate.endswith("hang") else 200)
     assert ended.pop(rank)[0] == -signal.SIGKILL
     [(code, line)] = ended
     assert code == 1

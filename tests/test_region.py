@@ -139,7 +139,7 @@ def test_a_network_for_any_scale_looks_further_where_it_shrinks(zoom: float) -> 
 def test_a_region_of_the_published_networks_is_that_of_the_whole(name: str) -> None:
     """As wide as they are published, where other programs may be the fastest; the weights are random."""
     torch.manual_seed(0)
-    check_regions(ESC(released(name, 4)).eval().requires_grad_(False), largest=100, examples=2)
+    check_regions(ESC(released(name, 4)).eval().requires_grad_(False), largest=70, examples=2)
 
 
 @settings(max_examples=30)
