@@ -329,7 +329,7 @@ def test_a_cluster(tmp_path: Path) -> None:
         assert_same(from_blocks, whole)
     pids = (tmp_path / "log").read_text().split()
     assert str(os.getpid()) not in pids
-    assert len(pids) == len(set(pids)) == 1
+    assert len(set(pids)) == len(pids) <= 2  # each of the workers that had something to do opened it once
 
 
 def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
