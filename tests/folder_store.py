@@ -30,6 +30,7 @@ class FolderStore:
     edge: int = 64
     samples: bool = False
     full: tuple[int, ...] = field(default=())
+    pause: float = 0.0
 
     def blocks(self, level: int = 0) -> list[Square]:
         *planes, height, width = self.shape[:-1] if self.samples else self.shape
@@ -55,6 +56,7 @@ class FolderStore:
     def write(self, block: Square, values: np.ndarray) -> None:
         if block.index in self.full:
             raise OSError(28, "No space left on device")
+        time.sleep(self.pause)
         self.folder.mkdir(parents=True, exist_ok=True)
         beside = self.folder / f"{block.index}.{os.getpid()}.tmp"
         with beside.open("wb") as file:
