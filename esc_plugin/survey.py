@@ -100,6 +100,11 @@ class Survey:
         return "sampled" if self.sampling else "exact"
 
     @property
+    def precisions(self) -> set[str]:
+        """Of the runs; empty if nothing had to run."""
+        return {run.precision for plane in self.planes for run in (*plane.colours, *plane.alpha)}
+
+    @property
     def difference(self) -> float:
         """Root mean square by which results are expected to differ from those of an exact survey, in levels of the image."""
         if not self.sampling:

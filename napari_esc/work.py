@@ -186,4 +186,4 @@ def _provenance(task: Task, model: LoadedModel, survey: Survey) -> dict[str, Any
         "survey": survey_record(survey),
     }
     levels = survey.levels_of(task.whole.dtype)
-    return record_of_result(model.upscaler, task.whole, (bottom - top, right - left), levels, options)
+    return record_of_result(model.upscaler, task.whole, (bottom - top, right - left), levels, options, survey=survey)

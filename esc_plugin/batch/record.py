@@ -54,8 +54,7 @@ def record_of_result(
 
 
 def _precision(upscaler: Upscaler, image: Any, survey: Survey | None) -> str:
-    runs = {run.precision for plane in survey.planes for run in (*plane.colours, *plane.alpha)} if survey else ()
-    return ", ".join(sorted(runs)) or upscaler.precision_for(image)
+    return ", ".join(sorted(survey.precisions if survey else ())) or upscaler.precision_for(image)
 
 
 def _public(source: str) -> str:

@@ -176,9 +176,9 @@ def read_survey(path: Path | None, sampled: int | None, precision: str) -> Surve
     from ..survey import Survey
 
     found = Survey.load(path)
-    known = {run.precision for plane in found.planes for run in (*plane.colours, *plane.alpha)}
-    if precision != "auto" and known - {precision}:
-        raise EscError(f"the survey was made with {' and '.join(sorted(known))}, not {precision}; leave --precision out.")
+    if precision != "auto" and found.precisions - {precision}:
+        made = " and ".join(sorted(found.precisions))
+        raise EscError(f"the survey was made with {made}, not {precision}; leave --precision out.")
     return found
 
 

@@ -264,7 +264,7 @@ def survey_record(survey: Survey) -> dict[str, Any]:
     record: dict[str, Any] = {"method": survey.method, "digest": survey.digest}
     if survey.sampling:
         record |= {"samples": survey.sampling.samples, "pixels": survey.sampling.pixels}
-        record["difference"] = max(high - low for low, high in survey.levels) * survey.sampling.difference
+        record["difference"] = survey.difference
     return record
 
 

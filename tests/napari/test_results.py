@@ -273,6 +273,15 @@ def test_a_preview_is_a_part_of_the_result(make: Any, monkeypatch: pytest.Monkey
     assert preview.metadata["esc"]["survey"]["method"] == "exact"
 
 
+def test_the_record_names_the_precision_of_the_survey() -> None:
+    """Samples run in float32, also where the pixels of 8 bits alone would have led to something shorter."""
+    source = Image(pixels(200, 200, dtype="uint8", high=255), name="photo")
+    settings = Settings("esc-nano-x2", (2.0, 2.0), device="cpu", sampled=True)
+    result = run_task(Task.of(source, whole_region(source), settings), load_on_device("esc-nano-x2", "cpu"))
+    assert result.metadata["esc"]["survey"]["method"] == "sampled"
+    assert result.metadata["esc"]["precision"] == "float32"
+
+
 def count_surveys(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     made: list[Any] = []
     survey = Upscaler.survey
