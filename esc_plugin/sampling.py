@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .arrays.planes import TensorImage
 from .arrays.sizes import Size
 from .arrays.surveyed import RunSurvey
 from .device import precision_name
@@ -273,7 +274,7 @@ class _Rendering:
 
     def __call__(self, target: Size, region: Region, known: Sequence[RunSurvey]) -> Tensor:
         """Return a region of the target, (1, 3, h, w)."""
-        patch = _Patch(region, torch.empty(1, 3, region.height, region.width))
+        patch = TensorImage(torch.empty(1, 3, region.height, region.width), region)
         self.enlarge(
             self.source,
             patch,
@@ -284,31 +285,13 @@ class _Rendering:
             linear_light=self.linear_light,
             cancel=self.cancel,
         )
-        return patch.values
+        return patch.tensor
 
     def part(self, size: Size, area: Region, before: list[Estimate]) -> Source:
         """Return an area of what runs have made, of `size`, or of the plane if there were none."""
         if not before:
             return self.source
         return _Rendered(self, size, area, [estimate.survey for estimate in before])
-
-
-@dataclass
-class _Patch:
-    """A part of a plane as source and sink."""
-
-    place: Region
-    values: Tensor
-
-    def read(self, region: Region) -> Tensor:
-        """See `Source`."""
-        rows, columns = region.within(self.place).slices
-        return self.values[..., rows, columns]
-
-    def write(self, region: Region, tensor: Tensor) -> None:
-        """See `Sink`."""
-        rows, columns = region.within(self.place).slices
-        self.values[..., rows, columns] = tensor
 
 
 @dataclass
@@ -319,12 +302,12 @@ class _Rendered:
     size: Size
     area: Region
     known: Sequence[RunSurvey]
-    _patch: _Patch | None = None
+    _patch: TensorImage | None = None
 
     def read(self, region: Region) -> Tensor:
         """See `Source`."""
         if self._patch is None:
-            self._patch = _Patch(self.area, self.rendering(self.size, self.area, self.known))
+            self._patch = TensorImage(self.rendering(self.size, self.area, self.known), self.area)
         return self._patch.read(region)
 
 

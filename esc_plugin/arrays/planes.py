@@ -203,15 +203,20 @@ def _divided(values: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 class TensorImage:
-    """A tensor (1, 3, H, W) as source or sink."""
+    """A tensor (1, 3, H, W) as source or sink: an image, or the part of one that lies at `place`."""
 
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
+    def __init__(self, tensor: Tensor, place: Region | None = None) -> None:
+        self.tensor, self.place = tensor, place
 
     def read(self, region: Region) -> Tensor:
         """See `esc_plugin.engine.Source`."""
-        return self.tensor[..., region.top : region.bottom, region.left : region.right].float()
+        rows, columns = self._slices(region)
+        return self.tensor[..., rows, columns].float()
 
     def write(self, region: Region, tensor: Tensor) -> None:
         """See `esc_plugin.engine.Sink`."""
-        self.tensor[..., region.top : region.bottom, region.left : region.right] = tensor
+        rows, columns = self._slices(region)
+        self.tensor[..., rows, columns] = tensor
+
+    def _slices(self, region: Region) -> tuple[slice, slice]:
+        return (region.within(self.place) if self.place else region).slices
