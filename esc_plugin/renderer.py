@@ -92,9 +92,10 @@ class Renderer:
         """
         image = CancellableArray(image, cancel)
         stack = self._stack(self._fitted(), place)
+        reads = stack.reads
         out = np.empty([stop - start for start, stop in place], self.dtype)
         for index in self._planes(place):
-            plane = stack.plane(image, index, stack.reads)
+            plane = stack.plane(image, index, reads)
             with _turns():
                 values = stack.render(plane, index, self.survey.planes[self._number(index)], cancel)
             out[tuple(i if isinstance(i, slice) else i - start for i, (start, _) in zip(index, place, strict=True))] = values

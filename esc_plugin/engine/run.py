@@ -111,23 +111,19 @@ class Run:
 
     def _walked(self) -> bool:
         """Whether all went well with the halos that were known."""
-        walk = self.walk()
+        walk, mean = self.walk(), None
         try:
-            total = next(walk, None)
-            while total is not None:
-                mean = self.means.settle(total, prod(self.geometry.grid))
+            while True:
+                mean = self.means.settle(walk.send(mean), prod(self.geometry.grid))
                 if self.dtype != torch.float32 and not mean.isfinite().all():
                     raise NotFiniteError
-                try:
-                    total = walk.send(mean)
-                except StopIteration:
-                    return True
+        except StopIteration:
+            return True
         except FartherError as error:
             self._asks[error.name] = error.halo
             return False
-        return True
 
-    def walk(self) -> Generator[Tensor, Tensor, None]:
+    def walk(self) -> Generator[Tensor, Tensor | None, None]:
         """Do the steps one after the other; yield the sum for each mean that isn't known, and be sent the mean.
 
         Raises
