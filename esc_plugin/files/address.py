@@ -58,10 +58,6 @@ class Url:
         return self.text.partition("://")[0]
 
 
-#: Of an image.
-Place = Path | Url
-
-
 def place_of(name: str | Path | Url) -> Path | Url:
     """Return the path or the address that a name means; ``file://`` is a path."""
     if not isinstance(name, str) or not SCHEME.match(name):
