@@ -175,26 +175,17 @@ class Upscaler(Runner):
         self,
         image: Any,
         *,
-        axes: str | None = None,
-        scale: float | None = None,
-        size: tuple[int, int] | None = None,
-        intensity: Intensity = "auto",
-        nan: str = "error",
-        alpha: str = "network",
-        linear_light: bool = False,
-        consistency: bool = False,
-        bits: int | None = None,
-        shared: str | None = None,
         pixels: int | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
+        **options: Any,
     ) -> Survey:
         """Find out what must be known of the whole image to upscale any part of it.
 
         Parameters
         ----------
-        image, axes, scale, size, intensity, nan, alpha, linear_light, consistency, bits, shared
-            As in the call that the survey is for, see `__call__`.
+        image : array
+            As in the call that the survey is for.
         pixels : int, optional
             Estimate the means from samples: about so many pixels of each plane (of what each run sees, if there are
             several), in pieces of 64 x 64 that are spread evenly, four or more. Results then differ by about
@@ -204,6 +195,8 @@ class Upscaler(Runner):
             asked for another precision.
         progress, cancel : callable, optional
             ``progress(done, total)`` and ``cancel() -> bool`` are called after each piece of work.
+        **options
+            Any other of that call, but `region` and `out`, see `__call__`.
 
         Returns
         -------
@@ -215,19 +208,7 @@ class Upscaler(Runner):
         ImageError, Cancelled, EscError
             As in `__call__`.
         """
-        request = self.request(
-            image,
-            axes=axes,
-            scale=scale,
-            size=size,
-            intensity=intensity,
-            nan=nan,
-            alpha=alpha,
-            linear_light=linear_light,
-            consistency=consistency,
-            bits=bits,
-            shared=shared,
-        )
+        request = self.request(image, **options)
         sampler = None if pixels is None else Sampler(Enlarger(self, request.bits), checked_pixels(pixels))
         return self._survey(image, request, progress, cancel, sampler)
 
