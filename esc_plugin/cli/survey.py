@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -40,7 +40,6 @@ def survey(
     memory: opt.Memory = None,
 ) -> None:
     """Look at a whole image once, so that any region of its result can be made on its own, anywhere."""
-    from ..arrays.layout import layout_of
     from ..batch.checks import check_intensity, check_source
 
     wish, levels = parse_wish(scale, width, height, fit), parse_intensity(intensity)
@@ -48,17 +47,15 @@ def survey(
     check_source(image)
     opt.check_output(output, (".json",), image, overwrite=overwrite)
 
+    from ..batch.batch import Batch
+    from ..batch.jobs import Job
     from ..cluster.exact import run_exact
     from ..cluster.group import joined
     from ..cluster.launch import launched
-    from ..files import read_picture
 
-    picture = read_picture(image, lazy=True)
-    layout = layout_of(picture.pixels, axes or picture.axes)
     upscaler = load_upscaler(model or default_model(wish), window_size, own_device(device, launched()), precision, memory)
-    options: dict[str, Any] = {
-        "axes": layout.axes,
-        "size": wish.size(layout.height, layout.width, upscaler.model.scale),
+    wished = {
+        "axes": axes,
         "intensity": levels,
         "nan": nan,
         "alpha": alpha,
@@ -66,6 +63,7 @@ def survey(
         "consistency": consistency,
         "shared": shared,
     }
+    picture, options = Batch(upscaler, wish, wished).opened(Job(image, output))
     with progress_bar(image.name) as progress, joined() as group:
         if group.size > 1:
             if sampled or shared:
