@@ -17,7 +17,7 @@ from .errors import ImageError
 from .network.grid import Region
 
 #: Rows and columns of a region, ends excluded.
-Span = tuple[tuple[int, int], tuple[int, int]]
+RegionSpans = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ from .errors import EscError, ImageError
 from .network.grid import Region
 from .progress import Cancel, Progress, share_of
 from .renderer import Renderer
-from .request import Request, Span, bits_of, checked_region, make_request
+from .request import RegionSpans, Request, bits_of, checked_region, make_request
 from .runner import Runner, check_batch
 from .sampling import Sampler, checked_pixels
 from .survey import Environment, Sampling, Survey, image_digest
 from .weights.model import Model
 
-__all__ = ["Span", "Upscaler", "bits_of", "check_batch", "checked_region", "upscale"]
+__all__ = ["RegionSpans", "Upscaler", "bits_of", "check_batch", "checked_region", "upscale"]
 
 
 class Upscaler(Runner):
@@ -70,7 +70,7 @@ class Upscaler(Runner):
         consistency: bool = False,
         bits: int | None = None,
         shared: str | None = None,
-        region: Span | None = None,
+        region: RegionSpans | None = None,
         survey: Survey | None = None,
         out: Any = None,
         progress: Progress | None = None,

@@ -22,7 +22,7 @@ from .task import Task
 from .writer import look_of
 
 if TYPE_CHECKING:
-    from esc_plugin.measure.surveys import Look
+    from esc_plugin.measure.surveys import Viewed
     from esc_plugin.survey import Survey
 
 #: A preview renders as much of the view as takes this many seconds, but at least so many pixels of the source.
@@ -103,14 +103,14 @@ def _load(task: Task, progress: Progress, cancel: Cancel) -> LoadedModel:
     return load_on_device(chosen.model, chosen.device, chosen.memory_limit, progress=progress, cancel=cancel)
 
 
-def look_at(task: Task, model: LoadedModel, soon: bool = False) -> Look:
+def look_at(task: Task, model: LoadedModel, soon: bool = False) -> Viewed:
     """Return what makes the planes of a task, or parts of them; if it is wanted soon, perhaps from a sampled survey."""
-    from esc_plugin.measure.surveys import Look
+    from esc_plugin.measure.surveys import Viewed
 
     chosen = task.settings
     planes, speed = task.region[:-2], model.speed if soon else None
     wanted = task.layout.axes, task.target, chosen.intensity, chosen.consistency
-    return Look(model.upscaler, task.pyramid, planes, *wanted, speed, chosen.sampled)
+    return Viewed(model.upscaler, task.pyramid, planes, *wanted, speed, chosen.sampled)
 
 
 def run_task(

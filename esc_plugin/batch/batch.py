@@ -23,7 +23,7 @@ from .refused import refusals
 if TYPE_CHECKING:  # with torch, which the checks before it do without
     from ..progress import Cancel
     from ..survey import Survey
-    from ..upscaler import Span, Upscaler
+    from ..upscaler import RegionSpans, Upscaler
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Batch:
     max_pixels: int = MAX_PIXELS
     overwrite: bool = False
     skip_existing: bool = False
-    region: Span | None = None
+    region: RegionSpans | None = None
     survey: Survey | None = None
     sampled: int | None = None
 

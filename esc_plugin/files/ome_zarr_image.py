@@ -16,7 +16,7 @@ from ..arrays.pyramid import fill_level
 from ..progress import Cancel, stop_if_asked
 from .ngff import CHUNK, DEFAULT_VERSION, Shown, check_version, new_group, new_level
 from .ome_axes import Axes
-from .ome_zarr_layout import Layout
+from .ome_zarr_layout import StoredLayout
 from .room import check_target
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class OmeZarrImage:
         self.shape, self.dtype, self.ndim = tuple(shape), np.dtype(dtype), len(shape)
         check_version(version)
         check_target(path, math.prod(self.shape) * self.dtype.itemsize)
-        self.layout = Layout(self.shape, self.dtype.name, axes, rgb, version)
+        self.layout = StoredLayout(self.shape, self.dtype.name, axes, rgb, version)
         # Its own, for another run may be writing to the same name.
         self.partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         self.scratch: np.memmap | None = None

@@ -16,7 +16,7 @@ from .ome_axes import LETTERS, Axes
 
 
 @dataclass(frozen=True)
-class Layout:
+class StoredLayout:
     """How an image lies in OME-Zarr.
 
     Attributes
@@ -121,14 +121,14 @@ class Grid:
 
     Attributes
     ----------
-    layout : Layout
+    layout : StoredLayout
         Of the image.
     shard, chunk : int
         Rows and columns of what is written at once, and of what is read at once; a shard is whole chunks. OME-Zarr 0.4 has
         no shards, so what is written at once is a chunk.
     """
 
-    layout: Layout
+    layout: StoredLayout
     shard: int
     chunk: int
 
@@ -144,7 +144,7 @@ class Grid:
     def from_json(cls, about: dict[str, Any]) -> Grid:
         """Return what `to_json` gave."""
         axes = Axes(about["axes"]["letters"], *(tuple(about["axes"][key]) for key in ("scale", "translate", "units")))
-        layout = Layout(tuple(about["shape"]), about["dtype"], axes, about["rgb"], about["version"])
+        layout = StoredLayout(tuple(about["shape"]), about["dtype"], axes, about["rgb"], about["version"])
         return cls(layout, about["shard"], about["chunk"])
 
     @property

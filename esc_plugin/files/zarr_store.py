@@ -21,7 +21,7 @@ from ..texts import quoted
 from .ngff import DEFAULT_VERSION, Shown, check_version, new_group, new_level
 from .objects import Objects
 from .ome_axes import Axes
-from .ome_zarr_layout import Block, Grid, Layout
+from .ome_zarr_layout import Block, Grid, StoredLayout
 from .room import check_folder
 
 #: Rows and columns of a shard, which is what is written at once, by version.
@@ -114,7 +114,7 @@ class ShardedImage:
             If something else is there, it can't be written to, or OME-Zarr can't hold the image. Nothing is changed then.
         """
         check_version(version)
-        layout = Layout(tuple(map(int, shape)), np.dtype(dtype).name, axes, rgb, version)
+        layout = StoredLayout(tuple(map(int, shape)), np.dtype(dtype).name, axes, rgb, version)
         shard = shard or SHARDS[version]
         image = cls(target, Grid(layout, shard, shard if version == "0.4" else chunk), job)
         with _told(f"can't write {image.target!r}"):

@@ -19,7 +19,7 @@ from ..arrays.stack import make_output
 from ..network.grid import Region
 from ..progress import Cancel, Progress, share_of
 from ..survey import Survey, image_digest
-from ..upscaler import Span, Upscaler
+from ..upscaler import RegionSpans, Upscaler
 from .duration import Speed
 
 #: Where an exact survey takes longer than so many seconds, and one is wanted soon, it is sampled.
@@ -63,7 +63,7 @@ _recent = Recent()
 
 
 @dataclass(frozen=True)
-class Look:
+class Viewed:
     """Planes of an image that are looked at in parts: each part is that of the whole result, to the bit.
 
     Attributes
@@ -98,7 +98,7 @@ class Look:
 
     def upscale(
         self,
-        region: Span | None = None,
+        region: RegionSpans | None = None,
         out: Any = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -131,7 +131,7 @@ class Look:
         image, chunk = CancellableArray(self._image, None), self._chunk(self.soon) if self.soon else None
         return self.upscaler.lazy(image, survey=survey, chunks=chunk, **options), survey
 
-    def seconds(self, speed: Speed, region: Span) -> float:
+    def seconds(self, speed: Speed, region: RegionSpans) -> float:
         """Predict how long it takes to make a region of the result, survey and all."""
         whole = region == ((0, self.target[0]), (0, self.target[1]))
         surveyed = (
@@ -139,7 +139,7 @@ class Look:
         )  # to be sure, all of the image would have to be read
         return self.rendering_seconds(speed, region) + (0 if surveyed else self._seconds(speed))
 
-    def rendering_seconds(self, speed: Speed, region: Span) -> float:
+    def rendering_seconds(self, speed: Speed, region: RegionSpans) -> float:
         """Predict how long it takes to make a region of the result once there is a survey."""
         (top, bottom), (left, right) = region
         return self._seconds(speed, Region(top, left, bottom, right))
