@@ -88,7 +88,8 @@ def upscale_stores(jobs: list[Job], report: Report, batch: Batch, work: Work) ->
 def _upscale_store(job: Job, batch: Batch, work: Work, group: Group) -> tuple[str, Large]:
     """Return what is said of it, and what was made."""
     from ..batch.batch import make_folder
-    from ..cluster.large import Large, finish_large, upscale_large, upscale_together
+    from ..cluster.fill import finish_large, upscale_large, upscale_together
+    from ..cluster.large import Large
 
     picture, options = batch.opened(job)
     large = Large(batch.upscaler, picture, str(job.target), options, job.source.name, overwrite=batch.overwrite)
