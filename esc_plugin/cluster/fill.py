@@ -8,7 +8,8 @@ from itertools import count
 from typing import Any
 
 from ..errors import EscError, ImageError, needs
-from ..files.zarr_store import OURS, ShardedImage
+from ..files.zarr_claim import OURS
+from ..files.zarr_store import ShardedImage
 from ..progress import Cancel, Progress, share_of
 from ..survey import Survey
 from .crew import crew

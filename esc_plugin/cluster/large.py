@@ -17,8 +17,9 @@ from ..files.ngff import Shown
 from ..files.ome_axes import LETTERS, Axes
 from ..files.ome_notes import Channel
 from ..files.write import left_out
+from ..files.zarr_claim import OURS
 from ..files.zarr_format import ZARR
-from ..files.zarr_store import OURS, ShardedImage
+from ..files.zarr_store import ShardedImage
 from ..progress import Cancel, Progress
 from ..survey import Request, Survey
 from ..upscaler import Upscaler

@@ -17,13 +17,12 @@ from .ome_axes import LONG_NAMES
 from .ome_multiscale import Multiscale
 from .picture import Picture, check_lazy_size
 from .zarr_array import ZarrArray
+from .zarr_claim import JOB
 
 #: What describes a Zarr array or group.
 DESCRIPTIONS = (*MARKERS, ".zattrs")
 #: Of one of these files; that of a plate of thousands of images is some megabytes long.
 MOST_METADATA = 2**26
-#: What says in an unfinished result what it is of, see `ShardedImage`.
-JOB = "esc/job.json"
 #: Packages that open addresses; fsspec names its own for all others.
 PROTOCOLS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 PROTOCOLS |= {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs"}

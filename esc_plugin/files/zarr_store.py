@@ -6,38 +6,25 @@ done, so no file is shared by writers either. What says that there is an image i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..arrays.pyramid import halved
-from ..errors import EscError, ImageError
+from ..errors import ImageError
 from ..progress import Cancel, Progress, stop_if_asked
-from ..texts import quoted
 from .ngff import DEFAULT_VERSION, Shown, check_version, new_group, new_level
 from .objects import Objects
 from .ome_axes import Axes
 from .ome_zarr_layout import Block, Grid, StoredLayout
-from .room import check_folder
+from .zarr_claim import CLEARING, DONE, EMPTY, JOB, OURS, Claim, is_finished, json_of, plain, told
 
 #: Rows and columns of a shard, which is what is written at once, by version.
 SHARDS = {"0.5": 2048, "0.4": 1024}
 #: Rows and columns of a chunk, which is what is read at once.
 CHUNK = 512
-#: Everything of an unfinished image that isn't OME-Zarr.
-OURS = "esc"
-#: What the image shall become, and of what.
-JOB = f"{OURS}/job.json"  # which readers know too
-#: Stands in its place while what was there before is being removed.
-CLEARING = {"clearing": True}
-#: Where the markers of finished blocks are: of those that have a shard, and of those that zarr stores by leaving it out,
-#: since all of their values are the fill value.
-DONE, EMPTY = f"{OURS}/done", f"{OURS}/empty"
-
 #: Calls a function for each of some blocks, as `map` does; that of an executor does it with several workers.
 Each = Callable[[Callable[[Block], None], Iterable[Block]], Iterable[None]]
 
@@ -58,7 +45,7 @@ class ShardedImage:
     """
 
     def __init__(self, target: str | Path, grid: Grid, job: dict[str, Any]) -> None:
-        self.target, self.grid, self.job = str(target), grid, _plain(job)
+        self.target, self.grid, self.job = str(target), grid, plain(job)
         self.objects = Objects(target)
         self._metadata_read: dict[int, dict[str, bytes]] = {}
 
@@ -117,8 +104,8 @@ class ShardedImage:
         layout = StoredLayout(tuple(map(int, shape)), np.dtype(dtype).name, axes, rgb, version)
         shard = shard or SHARDS[version]
         image = cls(target, Grid(layout, shard, shard if version == "0.4" else chunk), job)
-        with _told(f"can't write {image.target!r}"):
-            image._check(overwrite) if only_check else image._begin(overwrite)
+        with told(f"can't write {image.target!r}"):
+            image._claim(overwrite, only_check)
         return image
 
     @classmethod
@@ -131,76 +118,27 @@ class ShardedImage:
             If there is none, it is finished, or another job has begun it.
         """
         objects = Objects(target)
-        with _told(f"can't read {str(target)!r}"):
-            begun = _json(objects, JOB)
-            finished = _is_finished(objects)
+        with told(f"can't read {str(target)!r}"):
+            begun = json_of(objects, JOB)
+            finished = is_finished(objects)
         if finished:
             raise ImageError(f"{str(target)!r} is finished; nothing more can be written to it.")
         if begun is None or begun == CLEARING:
             raise ImageError(f"nobody has begun an image at {str(target)!r}.")
-        with _told(f"can't read {str(target)!r}"):
+        with told(f"can't read {str(target)!r}"):
             image = cls(target, Grid.from_json(begun["grid"]), job)
-        image._refuse_another(begun)
+        image.claim.refuse_another(begun)
         return image
 
-    def _begin(self, overwrite: bool) -> None:
-        names, begun, finished = self._found()
-        if finished:
-            self.objects.remove(OURS)  # for whoever finished it may have been killed before that
-        if finished or begun != self._about:
-            if self._in_the_way(names, begun, finished, overwrite):
-                self._clear()
-            self.objects.write(JOB, json.dumps(self._about).encode())
-        for key, content in self._metadata().items():
-            if not self.objects.exists(key):
-                self.objects.write(key, content)
-
-    def _check(self, overwrite: bool) -> None:
-        names, begun, finished = self._found()
-        if begun and begun != CLEARING:
-            self.job = begun["job"] | self.job
-        if finished or begun != self._about:
-            self._in_the_way(names, begun, finished, overwrite)
-
-    def _found(self) -> tuple[set[str], Any, bool]:
-        """Return the names of what is there, what was begun if anything, and whether an image is finished."""
-        # In this order: others who begin it now write the job first, and who finishes it removes the job last.
-        names, begun = self.objects.names() - {OURS}, _json(self.objects, JOB)
-        return names, begun, begun != CLEARING and _is_finished(self.objects)
-
-    def _in_the_way(self, names: set[str], begun: Any, finished: bool, overwrite: bool) -> bool:
-        """Whether something is there that has to be removed, which was agreed upon; an `ImageError` if it wasn't."""
-        if begun == CLEARING or (overwrite and (finished or begun)):
-            return True
-        if finished:
-            raise ImageError(f"{self.target!r} is there already; choose another name, or replace it with --overwrite.")
-        if begun:
-            self._refuse_another(begun)
-        elif names:
-            raise ImageError(f"{self.target!r} is there already, and no image of this program; choose another name.")
-        elif self.objects.local:
-            check_folder(self.objects.local)
-        return False
-
-    def _clear(self) -> None:
-        """Remove all that is there. Whoever finds this not done has to go on with it, for an image may be half there."""
-        self.objects.write(JOB, json.dumps(CLEARING).encode())
-        names = sorted(self.objects.names() - {OURS}, key=str.isalnum)  # metadata first: then it's no image any more
-        for key in (DONE, EMPTY, *names):
-            self.objects.remove(key)
-
     @property
-    def _about(self) -> dict[str, Any]:
-        return {"grid": _plain(self.grid.to_json()), "job": self.job}
+    def claim(self) -> Claim:
+        """What the store is for."""
+        return Claim(self.target, self.objects, plain(self.grid.to_json()), self.job)
 
-    def _refuse_another(self, begun: dict[str, Any]) -> None:
-        """Raise an `ImageError` if an image was begun by another job."""
-        for name, old, new in _pairs(begun, self._about):
-            if old != new:
-                raise ImageError(
-                    f"{self.target!r} was begun with {name.partition('.')[2]} {quoted(old)}, not {quoted(new)}; "
-                    "go on with that, choose another name, or replace it with --overwrite."
-                )
+    def _claim(self, overwrite: bool, only_check: bool) -> None:
+        claim = self.claim
+        claim.check(overwrite) if only_check else claim.begin(self._metadata(), overwrite)
+        self.job = claim.job
 
     def _metadata(self, **attributes: Any) -> dict[str, bytes]:
         """Return the metadata of group and levels by key, as zarr writes them."""
@@ -239,13 +177,13 @@ class ShardedImage:
     def done(self, block: Block) -> bool:
         """Whether a block is written and marked."""
         name = f"{block.level}/{block.index}"
-        with _told(f"can't read {self.target!r}"):
+        with told(f"can't read {self.target!r}"):
             exists = self.objects.exists
             return exists(f"{EMPTY}/{name}") or (exists(f"{DONE}/{name}") and exists(self._key(block)))
 
     def missing(self, level: int = 0) -> list[Block]:
         """Return the blocks of a level that aren't `done`, asked for all at once."""
-        with _told(f"can't read {self.target!r}"):
+        with told(f"can't read {self.target!r}"):
             empty, marked = (self.objects.keys(f"{kind}/{level}") for kind in (EMPTY, DONE))
             shards = {f"{level}/{key}" for key in self.objects.keys(str(level))}
 
@@ -291,7 +229,7 @@ class ShardedImage:
             raise ImageError(f"{self.target!r}: {block} needs {waiting}, which isn't done.")
         *planes, rows, columns = self.grid.place(block)
         twice = (slice(2 * part.start, 2 * part.stop) for part in (rows, columns))
-        with _told(f"can't read {self.target!r} for {block}"):
+        with told(f"can't read {self.target!r} for {block}"):
             finer: Any = zarr.open_group(str(self.objects.local or self.target), mode="r")[str(block.level - 1)]
             part = np.asarray(finer[(*planes, *twice)])
         pixels = part.reshape(-1, *part.shape[-2:])
@@ -299,8 +237,8 @@ class ShardedImage:
 
     def _store(self, block: Block, values: np.ndarray) -> None:
         """Write a block that has all axes, in their order on disk. The marker comes when the shard is on the disk."""
-        with _told(f"{block} of {self.target!r} can't be written"):
-            if _json(self.objects, JOB) != self._about:
+        with told(f"{block} of {self.target!r} can't be written"):
+            if not self.claim.holds:
                 what = f"{block} of {self.target!r} can't be written"
                 raise ImageError(f"{what}: the store is gone, finished, or begun anew by another job.")
             key, shard = self._key(block), self._encoded(block, values)
@@ -375,7 +313,7 @@ class ShardedImage:
             stop_if_asked(cancel)
             if progress:
                 progress(done, total)
-        with _told(f"can't finish {self.target!r}"):
+        with told(f"can't finish {self.target!r}"):
             self.objects.sweep()
             before, after = self._metadata(), self._metadata(**self.grid.layout.attributes(name, look, record))
             for key in (key for key in after if after[key] != before[key]):
@@ -392,45 +330,3 @@ def _built(build: Callable[[Block], None], each: Each, work: list[tuple[int, lis
     """Iterate over built blocks; a level is made when the finer one is done."""
     for _, blocks in work:
         yield from each(build, blocks)
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Say in one line what a file system, a network or zarr raised; each of them has errors of its own."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except EscError as error:
-        raise ImageError(f"{what}: {error}") from None
-    except Exception as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
-        raise ImageError(f"{what}: {reason.rstrip('.')}.") from None
-
-
-def _json(objects: Objects, key: str) -> Any:
-    """Return what a JSON object says, or ``None`` if there is none, or one that was cut off when a machine stopped."""
-    try:
-        return json.loads(objects.read(key) or b"null")
-    except ValueError:
-        return None
-
-
-def _is_finished(objects: Objects) -> bool:
-    """Whether a store says that there is an image in it."""
-    attributes = (_json(objects, "zarr.json") or {}).get("attributes", {}), _json(objects, ".zattrs") or {}
-    return any("multiscales" in about.get("ome", about) for about in attributes)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON gives it back."""
-    return json.loads(json.dumps(value, allow_nan=False))
-
-
-def _pairs(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Iterate over the values of two nested dictionaries, with the names that lead to them."""
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        yield name, old, new
-        return
-    for key in old | new:
-        yield from _pairs(old.get(key), new.get(key), f"{name}.{key}" if name else key)
