@@ -567,3 +567,9 @@ def test_it_travels_to_other_workers(tmp_path: Path) -> None:
     there = pickle.loads(pickle.dumps(store))
     assert (there.target, there.grid, there.job) == (store.target, store.grid, store.job)
     assert there.blocks() == pickle.loads(pickle.dumps(store.blocks()))
+
+
+def test_a_missing_package_is_named_with_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(ImageError, match="pip install fsspec"):
+        begun(tmp_path / "a.ome.zarr", pixels(8, 8))

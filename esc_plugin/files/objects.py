@@ -32,7 +32,9 @@ class Objects:
         try:
             from fsspec.core import url_to_fs
             from fsspec.implementations.local import LocalFileSystem
-
+        except ImportError as error:
+            raise ImageError(f"can't use {str(target)!r}: install fsspec with: pip install fsspec ({error}).") from None
+        try:
             path = str(target) if "://" in str(target) else str(Path(target).absolute())
             # What others write must be seen, so no listing is remembered.
             fs, root = url_to_fs(path, use_listings_cache=False)
