@@ -92,6 +92,22 @@ def precision_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+@contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """Compute on so many cores at most, in this thread; on all for 0."""
+    import torch
+
+    before = torch.get_num_threads()
+    if not 0 < count < before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def instruction_set(device: torch.device) -> str:
     """Return what decides, beside torch's version, which algorithms run on a device: its kind, for people and records."""
     import torch

@@ -7,41 +7,35 @@ from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
 
 from esc_plugin import EscError, list_models
+from esc_plugin.session.task import Settings
 
 from .geometry import whole_region
 from .preferences import memory_limit, preference
-from .task import Settings, Task
-from .work import upscale_work
-
-_running: set[object] = set()
 
 
 def upscale_x2(viewer: napari.viewer.Viewer) -> None:
     """Upscale the active image layer by two, all planes, with the first model on offer that needs no download."""
     from .errors import show_error
-    from .estimate import too_large
-    from .layers import add_result
-    from .threads import Runner
+    from .jobs import Job, queue
+    from .layers import add_results
+    from .order import Order
+    from .texts import too_large
 
     layer = viewer.layers.selection.active
     if not isinstance(layer, Image):
         show_warning("Select an image layer to upscale.")
         return
     model = next(entry.name for entry in list_models() if entry.scale == 2 and entry.bundled)
-    settings = Settings(model, (2.0, 2.0), device=preference("device"), memory_limit=memory_limit())
-    task = Task.of(layer, whole_region(layer), settings)
-    if too_large(task.nbytes):
-        show_warning("The result would not fit into memory. Open the panel 'Upscale with ESC...' to write it to a file.")
-        return
-    runner = Runner()
-    runner.finished.connect(lambda made: add_result(viewer, *made))
-    runner.failed.connect(show_error)
-    runner.cancelled.connect(lambda: show_info("Cancelled."))
-    for ended in (runner.finished, runner.failed, runner.cancelled):
-        ended.connect(lambda *_: _running.discard(runner))
+    limits = {"device": preference("device"), "memory_limit": memory_limit(), "threads": preference("threads")}
     try:
-        runner.start(upscale_work(task), f"ESC {task.title}", task.identity)
+        order = Order.of([(layer, whole_region(layer))], lambda layer: Settings(model, (2.0, 2.0), **limits))
+        if too_large(order.nbytes):
+            show_warning("The result would not fit into memory. The panel 'Upscale with ESC...' can write it to a file.")
+            return
+        job = Job(order.run, order, f"ESC {order.title}", ("run", order.identity))
+        job.finished.connect(lambda job, results: add_results(viewer, order, results))
+        job.failed.connect(lambda job, error: show_error(error))
+        job.cancelled.connect(lambda job: show_info("Cancelled."))
+        queue.add(job)
     except EscError as error:
         show_error(error)
-        return
-    _running.add(runner)

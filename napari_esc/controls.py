@@ -1,80 +1,97 @@
-"""Small parts of which the panel's form is made."""
+"""The parts of which forms are made: magicgui's controls in rows, each with a tooltip and a name for screen readers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from napari.layers import Image
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QFrame,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QWidget,
-)
+from magicgui.widgets import ComboBox, LineEdit, PushButton
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QLabel, QWidget
 
 
-class LayerBox(QComboBox):
-    """The image layers of a viewer, of which one or none is chosen.
+class Rows(QWidget):
+    """Controls below each other. `changed` says that any of them has changed.
 
-    By itself it never chooses what this plugin has made, or a second run would upscale the result of the first. A person
-    may.
+    Parameters
+    ----------
+    tooltips : dict of str to str
+        By the controls' names.
     """
 
-    def __init__(self) -> None:
+    changed = Signal()
+
+    def __init__(self, tooltips: dict[str, str]) -> None:
         super().__init__()
-        shorten(self)
-        self.layers: list[Image] = []
+        self._tooltips = tooltips
+        self.rows = QFormLayout(self)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        self.rows.setVerticalSpacing(4)
+        self.rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
 
-    @property
-    def layer(self) -> Image | None:
-        """The chosen one."""
-        return self.layers[self.currentIndex()] if self.currentIndex() >= 0 else None
+    def add(self, label: str, *controls: Any) -> None:
+        """Add a row of magicgui controls; what has no label takes all of it."""
+        for control in controls:
+            control.tooltip = control.tooltip or self._tooltips[control.name]
+            control.native.setAccessibleName(label or control.text)
+            control.changed.connect(lambda *_: self.changed.emit())
+        self.add_native(label, *(control.native for control in controls))
 
-    def fill(self, layers: Iterable[Any]) -> None:
-        """List the images among layers. What was chosen stays so; else the first one is that is a source."""
-        before = self.layer
-        self.layers = [layer for layer in layers if isinstance(layer, Image)]
-        # Compared by ==, because the viewer that a plugin gets may hand out a layer behind another proxy each time.
-        kept = [i for i, layer in enumerate(self.layers) if layer == before]
-        sources = [i for i, layer in enumerate(self.layers) if is_source(layer)]
-        with QSignalBlocker(self):
-            self.clear()
-            self.addItems([layer.name for layer in self.layers])
-            self.setCurrentIndex([*kept, *sources, -1][0])
+    def add_native(self, label: str, *widgets: QWidget) -> None:
+        """Add a row of Qt's widgets."""
+        row = widgets[0] if len(widgets) == 1 else side_by_side(*widgets)
+        self.rows.addRow(label, row) if label else self.rows.addRow(row)
 
-    def follow(self, active: Any) -> None:
-        """Choose the active layer if it is listed and a source."""
-        for i, layer in enumerate(self.layers):
-            if layer == active and is_source(layer):
-                self.setCurrentIndex(i)
-
-
-def is_source(layer: Image) -> bool:
-    """Tell whether a layer is none that this plugin has made."""
-    return "esc" not in layer.metadata
+    def show_row(self, control: Any, shown: bool) -> None:
+        """Show or hide the row of a control, with its label."""
+        row = control.native
+        while row.parent() is not self:
+            row = row.parent()
+        self.rows.setRowVisible(row, shown)
 
 
-def shorten(box: QComboBox) -> None:
-    """Let long names be shortened; they must not widen the panel."""
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
+def side_by_side(*widgets: QWidget, equal: bool = False) -> QWidget:
+    """Return widgets side by side, of which the first or all take the room that is left."""
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for i, widget in enumerate(widgets):
+        layout.addWidget(widget, int(equal or not i))
+    return row
 
 
-def choice(items: dict[str, str]) -> QComboBox:
-    """Return a list of texts; `currentData` tells the key of the chosen one."""
-    box = QComboBox()
-    shorten(box)
-    for data, text in items.items():
-        box.addItem(text, data)
+def choice(name: str, choices: dict[str, str] | Callable[[Any], list[tuple[str, Any]]], value: Any = None) -> ComboBox:
+    """Return a list of texts, whose value is the key of the chosen one.
+
+    Parameters
+    ----------
+    choices : dict or callable
+        Texts by key, or what returns pairs of both when the list is filled: on `reset_choices`.
+    """
+    known = [(text, key) for key, text in choices.items()] if isinstance(choices, dict) else choices
+    box = ComboBox(name=name, choices=known, nullable=not isinstance(choices, dict))
+    if isinstance(choices, dict) and value in choices:
+        box.value = value
+    # Long texts are shortened; they must not widen the panel.
+    box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.native.setMinimumContentsLength(8)
     return box
+
+
+def refill(box: ComboBox, wanted: Sequence[Any]) -> None:
+    """List choices anew, and choose the first of those that are wanted; `changed` isn't emitted."""
+    with box.changed.blocked():
+        box.native.clear()  # else what is listed already comes first
+        box.reset_choices()
+        box.value = next((value for value in wanted if value is not None and value in box.choices), None)
+
+
+def button(name: str, text: str, tooltip: str, clicked: Callable[[], Any]) -> PushButton:
+    """Return a button."""
+    made = PushButton(name=name, text=text, tooltip=tooltip)
+    made.native.setAccessibleName(text)
+    made.changed.connect(lambda *_: clicked())
+    return made
 
 
 def small_label() -> QLabel:
@@ -85,56 +102,8 @@ def small_label() -> QLabel:
     return label
 
 
-class TitledGroup(QGroupBox):
-    """A titled group of named controls."""
-
-    def __init__(self, title: str) -> None:
-        super().__init__(title)
-        self._rows = QFormLayout(self)
-        self._rows.setContentsMargins(8, 4, 8, 6)
-        self._rows.setVerticalSpacing(4)
-        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-
-    def add(self, name: str, widget: QWidget) -> None:
-        """Add a control; one without a name takes the whole width."""
-        if name:
-            self._rows.addRow(name, widget)
-        else:
-            self._rows.addRow(widget)
-
-
-def side_by_side(*widgets: QWidget) -> QWidget:
-    """Return widgets side by side."""
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        layout.addWidget(widget)
-    return row
-
-
-def dismissible_note(text: str, dismissed: Callable[[], None]) -> QFrame:
-    """Return a framed text with a button that hides it and calls `dismissed`."""
-    note, label, button = QFrame(), QLabel(text), QPushButton("Got it")
-    note.setFrameShape(QFrame.Shape.StyledPanel)
-    label.setWordWrap(True)
-    row = QHBoxLayout(note)
-    row.addWidget(label, 1)
-    row.addWidget(button)
-    button.clicked.connect(note.hide)
-    button.clicked.connect(dismissed)
-    return note
-
-
-def path_row(browse: Callable[[], None]) -> tuple[QLineEdit, QWidget]:
-    """Return a line for a path, and the row that it stands in with its button."""
-    edit, button = QLineEdit(), QPushButton("Browse...")
-    button.clicked.connect(browse)
-    return edit, side_by_side(edit, button)
-
-
-def ask_file(dialog: QFileDialog, chosen: Callable[[str], None]) -> None:
+def ask_file(dialog: QFileDialog, edit: LineEdit) -> None:
     """Show a dialog and return at once: code that waited for the answer could find its panel gone."""
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.fileSelected.connect(chosen)
+    dialog.fileSelected.connect(lambda path: setattr(edit, "value", path))
     dialog.open()

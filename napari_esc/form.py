@@ -2,103 +2,291 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from magicgui.widgets import CheckBox, FloatSpinBox, LineEdit, SpinBox
 from napari.layers import Image
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
 
-from .controls import LayerBox, TitledGroup, choice, small_label
-from .model_group import ModelGroup
+from esc_plugin import CatalogEntry, list_models
+from esc_plugin.arrays.sizes import LARGEST_SCALE
+from esc_plugin.device import cores
+from esc_plugin.session.task import Settings
+
+from .controls import Rows, ask_file, button, choice, refill, small_label
 from .preferences import preference
-from .result_group import ResultGroup
-from .source import unit_names
-from .task import Settings
-from .texts import image_text
+from .source import is_source, unit_names
+from .texts import card_text, image_text, model_text
 
+#: Stands for all images that are selected in napari's list of layers.
+SELECTED = "selected"
+FILE, HUB = "a weights file...", "the Hugging Face Hub..."
+ANY = "anything"
+WEIGHTS_FILTER, STORE_FILTER = "Weights (*.safetensors *.pth *.pt *.ckpt)", "OME-Zarr (*.ome.zarr)"
+SUFFIXES = (".ome.zarr", ".zarr")
 REGIONS = {"visible": "Visible region", "plane": "Current plane", "whole": "Whole layer"}
+SCALES = {"factor": "Factor", "size": "Pixel size"}
+INTENSITIES = {
+    "auto": "Automatic",
+    "range": "Range of the data type",
+    "minmax": "Lowest to highest value",
+    "percentile": "0.1 to 99.9 percent",
+    "limits": "Contrast limits of the layer",
+}
 DEVICES = {"auto": "Best available", "cpu": "Processor (CPU)", "cuda": "Graphics card (CUDA)", "mps": "Apple GPU"}
+KEEP, CANNOT_KEEP = "Keep local averages", "Local averages aren't kept: the factor isn't whole"
+HELP = {
+    "image": "The image to upscale, or all images that are selected in the list of layers, each with its own levels.",
+    "region": "How much of it. A part is made of the same pixels as in the result of the whole layer.",
+    "purpose": "What is in the image: models learn from one kind, and are of little use for another.",
+    "model": "What upscales. Looking at a model downloads nothing; Preview and Run do.",
+    "source": "The path of a weights file, or organisation/repository on the Hugging Face Hub.",
+    "scale": "Whether to ask for a factor, or for the pixel size of the result.",
+    "factor": "New pixels per pixel, in both directions.",
+    "pixel_size": "Of the result, in the unit of the layer. Oblong pixels become square ones.",
+    "intensity": (
+        "Which values the network sees as black and white; the result is mapped back, so values keep their meaning.\n"
+        "They are those of the whole layer, for previews and regions too; each entry of a channel axis has its own.\n"
+        "Automatic: the range of the type for 8 bit, else what the layer holds apart from hot and dead pixels.\n"
+        "What lies beyond is enlarged by interpolation and added back, so nothing is lost."
+    ),
+    "consistency": "Correct the result so that its mean over each original pixel is that pixel.",
+    "difference": "Add a layer with the input minus the averaged result, and tell its bias and RMS.",
+    "sampled": (
+        "The network must know the whole plane to make a part of it. Samples take less time where the plane is large,\n"
+        "and are enough for a result that differs a little. Otherwise results are exact."
+    ),
+    "store": "Name of an OME-Zarr image to write the result to. Empty: the result stays in memory.",
+    "device": "Where to compute.",
+    "memory": "The most memory to take. Less takes more time; the pixels are the same.",
+    "threads": "On how many cores to compute. Fewer are faster where other programs need them.",
+    "more": "Show or hide the settings that are right for most images as they are.",
+}
 
 
-class Form(QWidget):
-    """All controls. `changed` says that any of them has changed."""
-
-    changed = Signal()
+class Form(Rows):
+    """All controls."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.layer_box, self.image_info, self.region_box = LayerBox(), small_label(), choice(REGIONS)
-        self.models, self.result = ModelGroup(), ResultGroup()
-        self.device_box, self.memory_spin = choice(DEVICES), _memory_spin()
-        self.device_box.setCurrentIndex(max(self.device_box.findData(preference("device")), 0))
-        image, compute = TitledGroup("Image"), TitledGroup("Compute")
-        image.add("Layer", self.layer_box)
-        image.add("", self.image_info)
-        image.add("Region", self.region_box)
-        compute.add("Device", self.device_box)
-        compute.add("Memory", self.memory_spin)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for group in (image, self.models, self.result, compute):
-            layout.addWidget(group)
-        layout.addStretch(1)
+        super().__init__(HELP)
+        self.layers: list[Image] = []
+        self.selected: list[Image] = []
+        self.entries: dict[str, CatalogEntry] = {}
+        self._pixel, self._kept = (1.0, 1.0), False
+        self._add_image()
+        self._add_model()
+        self._add_result()
         self._connect()
-        self.models.fill()
+        self.fill_models()
+        self._show_more(False)
+
+    def _add_image(self) -> None:
+        self.image, self.about_image = choice("image", self._images), small_label()
+        self.region = choice("region", REGIONS)
+        self.add("Image", self.image)
+        self.add_native("", self.about_image)
+        self.add("Region", self.region)
+
+    def _add_model(self) -> None:
+        purposes = dict.fromkeys(entry.purpose for entry in list_models() if entry.purpose)
+        self.purpose = choice("purpose", {ANY: "Anything"} | {purpose: purpose.capitalize() for purpose in purposes})
+        self.model, self.card = choice("model", self._models), small_label()
+        self.source = LineEdit(name="source")
+        self.browse = button("browse", "Browse...", "Choose a weights file in a dialog.", self._browse_weights)
+        self.add("For", self.purpose)
+        self.add("Model", self.model)
+        self.add("From", self.source, self.browse)
+        self.add_native("", self.card)
+
+    def _add_result(self) -> None:
+        self.scale, self.factor = choice("scale", SCALES), FloatSpinBox(name="factor", value=2, min=1, max=LARGEST_SCALE)
+        self.pixel_size = FloatSpinBox(name="pixel_size", value=1, min=0, max=1e9, step=0.01)
+        self.more = CheckBox(name="more", text="More settings")
+        self.intensity = choice("intensity", INTENSITIES)
+        self.consistency = CheckBox(name="consistency", text=KEEP)
+        self.difference = CheckBox(name="difference", text="Add a difference layer")
+        self.sampled, self.store = CheckBox(name="sampled", text="Survey by samples"), LineEdit(name="store")
+        self.device = choice("device", DEVICES, preference("device"))
+        self.memory = FloatSpinBox(name="memory", value=preference("memory_gb"), max=10_000, step=0.5)
+        self.threads = SpinBox(name="threads", value=min(preference("threads"), cores()), max=cores())
+        self.factor.native.setPrefix("x ")
+        self.factor.native.setSingleStep(0.5)
+        self.pixel_size.native.setDecimals(6)
+        self.memory.native.setSpecialValueText("most of what is free")
+        self.memory.native.setSuffix(" GB at most")
+        self.threads.native.setSpecialValueText("all cores")
+        self.store.native.setPlaceholderText("in memory")
+        self.add("Scale", self.scale, self.factor, self.pixel_size)
+        self.add("", self.more)
+        self.add("Intensity", self.intensity)
+        self.add("", self.consistency)
+        self.add("", self.difference)
+        self.add("", self.sampled)
+        find = button("find", "Browse...", "Choose a name in a dialog.", self._browse_store)
+        self.add("Write to", self.store, find)
+        self.add("Device", self.device)
+        self.add("Memory", self.memory)
+        self.add("Threads", self.threads)
 
     def _connect(self) -> None:
-        self.layer_box.currentIndexChanged.connect(self.show_layer)
-        self.models.changed.connect(self._model_changed)
-        self.result.changed.connect(self.changed)
-        self.region_box.currentIndexChanged.connect(self.changed)
-        self.device_box.currentIndexChanged.connect(self.changed)
-        self.memory_spin.valueChanged.connect(self.changed)
+        self.image.changed.connect(self.show_layer)
+        self.purpose.changed.connect(self.fill_models)
+        self.model.changed.connect(self._model_chosen)
+        self.scale.changed.connect(self._scale_chosen)
+        self.more.changed.connect(self._show_more)
+        self.consistency.changed.connect(self._consistency_chosen)
+        self.factor.changed.connect(self._show_consistency)
+        self.pixel_size.changed.connect(self._show_consistency)
+
+    # What it means
 
     @property
-    def layer(self) -> Image | None:
-        """The chosen image layer."""
-        return self.layer_box.layer
+    def chosen(self) -> list[Image]:
+        """The chosen layers."""
+        if isinstance(self.image.value, str):
+            return self.selected
+        return [] if self.image.value is None else [self.image.value]
 
     @property
-    def region(self) -> str:
-        """One of `REGIONS`."""
-        return str(self.region_box.currentData())
+    def model_name(self) -> str:
+        """Name, path or Hub repository of the model; empty where nothing is named yet."""
+        return str(self.source.value.strip() if self.model.value in (FILE, HUB) else self.model.value or "")
+
+    @property
+    def entry(self) -> CatalogEntry | None:
+        """The catalogue's entry of the model, if it has one."""
+        return self.entries.get(self.model.value)
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """New pixels per pixel, down and across."""
+        if self.scale.value == "factor":
+            return self.factor.value, self.factor.value
+        (rows, columns), wanted = self._pixel, self.pixel_size.value or 1e-9
+        return rows / wanted, columns / wanted
+
+    @property
+    def target(self) -> Path | None:
+        """Where the result is to be written, if not to memory."""
+        name = self.store.value.strip()
+        if name and not name.lower().endswith(SUFFIXES):
+            name += SUFFIXES[0]
+        return Path(name).expanduser().absolute() if name else None
 
     def settings(self, layer: Image) -> Settings:
         """Return all choices, for a layer."""
-        intensity, result = self.result.intensity_box.currentData(), self.result
-        limits = (0, 1) if layer.rgb else layer.contrast_limits
+        limits, intensity = (0, 1) if layer.rgb else layer.contrast_limits, self.intensity.value
         return Settings(
-            model=self.models.model,
-            factor=result.factor,
+            model=self.model_name,
+            factor=self.factors,
             intensity=(float(limits[0]), float(limits[1])) if intensity == "limits" else intensity,
-            consistency=result.consistency_check.isChecked() and result.factor_is_whole,
-            difference=result.difference_check.isChecked(),
-            device=self.device_box.currentData(),
-            memory_limit=int(self.memory_spin.value() * 2**30) or None,
-            store=result.store,
-            sampled=result.sampled_check.isChecked(),
+            consistency=self.consistency.value,
+            difference=self.difference.value,
+            device=self.device.value,
+            memory_limit=int(self.memory.value * 2**30) or None,
+            threads=self.threads.value,
+            store=self.target,
+            sampled=self.sampled.value,
         )
 
-    def show_layer(self, event: Any = None) -> None:
-        """Show what there is to know about the chosen layer."""
-        layer = self.layer
-        self.image_info.setText(image_text(layer) if layer is not None else "")
-        if layer is not None:
-            rows, columns = (abs(float(size)) for size in layer.scale[-2:])
-            self.result.set_pixel_size((rows, columns), unit_names(layer)[-1])
+    # What it shows
+
+    def fill_layers(self, layers: Sequence[Any], selected: Sequence[Any]) -> None:
+        """List images, and choose those that are selected in the viewer unless this plugin has made them.
+
+        A second run would else upscale the result of the first. What was chosen before stays so if nothing else is selected.
+        """
+        before, self.layers = self.image.value, [layer for layer in layers if isinstance(layer, Image)]
+        sources = [layer for layer in self.layers if is_source(layer)]
+        self.selected = [layer for layer in sources if layer in selected]
+        wanted: list[Any] = [SELECTED] if len(self.selected) > 1 else list(self.selected)
+        # Compared by ==, because the viewer that a plugin gets may hand out a layer behind another proxy each time.
+        kept = [layer for layer in self.layers if layer == before]
+        refill(self.image, [*wanted, *kept, *sources][:1])
+        self.show_layer()
+
+    def _images(self, box: Any) -> list[tuple[str, Any]]:
+        several = [(f"{len(self.selected)} selected images", SELECTED)] if len(self.selected) > 1 else []
+        return [*several, *((layer.name, layer) for layer in self.layers)]
+
+    def show_layer(self) -> None:
+        """Show what there is to know about the chosen layers."""
+        chosen = self.chosen
+        if chosen:
+            self._pixel = abs(float(chosen[0].scale[-2])), abs(float(chosen[0].scale[-1]))
+            self.pixel_size.native.setSuffix(f" {unit_names(chosen[0])[-1]}")
+        self.about_image.setText(image_text(chosen[0]) if len(chosen) == 1 else ", ".join(it.name for it in chosen))
+        self._show_consistency()
         self.changed.emit()
 
-    def _model_changed(self) -> None:
-        if (entry := self.models.entry) and entry.scale:
-            self.result.set_scale(entry.scale)
-        self.changed.emit()
+    def fill_models(self) -> None:
+        """List the models for the chosen purpose; what was chosen stays so if it is among them."""
+        purpose, before = self.purpose.value, self.model.value
+        shown = [entry for entry in list_models() if purpose in (ANY, entry.purpose) or not entry.purpose]
+        self.entries = {entry.name: entry for entry in shown}
+        refill(self.model, [before, *self.entries, FILE])
+        for i, entry in enumerate(shown):
+            self.model.native.setItemData(i, entry.summary, Qt.ItemDataRole.ToolTipRole)
+        self._model_chosen()
 
+    def _models(self, box: Any) -> list[tuple[str, Any]]:
+        listed = [(model_text(entry), name) for name, entry in self.entries.items()]
+        return [*listed, *((f"From {other}", other) for other in (FILE, HUB))]
 
-def _memory_spin() -> QDoubleSpinBox:
-    spin = QDoubleSpinBox()
-    spin.setRange(0, 10000)
-    spin.setSpecialValueText("most of what is free")
-    spin.setSuffix(" GB at most")
-    spin.setValue(float(preference("memory_gb")))
-    spin.setToolTip("Less memory takes more time; the pixels are the same.")
-    return spin
+    def propose_scale(self, scale: int) -> None:
+        """Take a model's own factor."""
+        self.factor.value, self.pixel_size.value = scale, self._pixel[1] / scale
+
+    def _model_chosen(self) -> None:
+        other, entry = self.model.value, self.entry
+        self.show_row(self.source, other in (FILE, HUB))
+        self.browse.visible = other == FILE
+        self.source.native.setPlaceholderText("organisation/repository" if other == HUB else "path of a weights file")
+        self.source.value = ""
+        self.card.setText(card_text(entry.card, entry.summary) if entry else "")
+        if entry and entry.scale:
+            self.propose_scale(entry.scale)
+
+    def _scale_chosen(self, kind: str) -> None:
+        """Say the same in other words: a factor is what the pixel size is divided by, and the other way round."""
+        if kind == "size":
+            self.pixel_size.value = self._pixel[1] / self.factor.value
+        else:
+            self.factor.value = min(max(self._pixel[1] / (self.pixel_size.value or 1), 1), LARGEST_SCALE)
+        self._show_scale()
+
+    def _show_scale(self) -> None:
+        self.factor.visible, self.pixel_size.visible = self.scale.value == "factor", self.scale.value == "size"
+
+    def _consistency_chosen(self, kept: bool) -> None:
+        self._kept = kept
+
+    def _show_consistency(self) -> None:
+        """Untick it where local averages can't be had, and say why; 0.3 / 0.1 is a whole factor."""
+        whole = all(round(factor, 6).is_integer() for factor in self.factors)
+        with self.consistency.changed.blocked():
+            self.consistency.value = self._kept and whole
+        self.consistency.enabled, self.consistency.text = whole, KEEP if whole else CANNOT_KEEP
+
+    def _show_more(self, shown: bool) -> None:
+        for control in (self.intensity, self.consistency, self.difference, self.sampled, self.store, self.device):
+            self.show_row(control, shown)
+        for control in (self.memory, self.threads):
+            self.show_row(control, shown)
+        self._show_scale()
+
+    # Files
+
+    def _browse_weights(self) -> None:
+        dialog = QFileDialog(self, "Choose a weights file", preference("models_folder") or str(Path.home()), WEIGHTS_FILTER)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        ask_file(dialog, self.source)
+
+    def _browse_store(self) -> None:
+        dialog = QFileDialog(self, "Write the result to", str(Path.home()), STORE_FILTER)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix("ome.zarr")
+        ask_file(dialog, self.store)

@@ -1,74 +1,115 @@
-"""From a result to new layers in the viewer, with the identity of their source."""
+"""Layers in, layers out: what notebooks and scripts call, and the panel too."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from esc_plugin.progress import Cancel, Progress
+from esc_plugin.session.task import Settings
 
-from .geometry import whole_region
+from .geometry import Region, whole_region
+from .order import LayerData, Order, Source
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from .task import Task
-    from .work import Result
+    from esc_plugin.session.work import Result
 
-#: What places a difference layer. Its values and colours are its own.
-PLACED_BY = ("rotate", "shear", "affine", "units", "axis_labels")
-#: Red where the input is brighter than the averaged result, blue where it is darker.
-BLUE_WHITE_RED = [[0.13, 0.4, 0.67, 1], [0.97, 0.97, 0.97, 1], [0.7, 0.09, 0.17, 1]]
+#: Blendings by which a layer doesn't hide what is under it.
+ADDED_UP = ("additive", "minimum", "multiplicative")
+DEFAULT_MODEL = "esc-nano-x2"
 
 
-def add_result(viewer: Any, task: Task, result: Result) -> Image:
-    """Add a result to the viewer, and its difference if there is one."""
-    layer = viewer.add_layer(result_layer(task, result))
-    if result.difference is not None:
-        viewer.add_layer(difference_layer(task, result)).visible = False
-        viewer.layers.selection.active = layer
+def upscale_layers(
+    layers: Sequence[Image],
+    model: str = DEFAULT_MODEL,
+    *,
+    factor: float | tuple[float, float] | None = None,
+    region: Region | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    store: str | Path | None = None,
+    **options: Any,
+) -> list[LayerData]:
+    """Upscale image layers, each with levels of intensity of its own.
+
+    Parameters
+    ----------
+    layers : sequence of napari.layers.Image
+        They aren't changed.
+    model : str
+        A name on offer, a path or a repository of the Hub, see `esc_plugin.load_model`.
+    factor : float or tuple of float, optional
+        New pixels per pixel, or those down and those across; by default the model's own scale.
+    region : tuple of slice, optional
+        Of the layers' data, a slice with start and stop for each axis but that of RGB samples; by default all. The result of
+        a region is that part of the result of all, to the bit.
+    progress, cancel : callable, optional
+        ``progress(done, total)`` and ``cancel() -> bool``.
+    store : str or Path, optional
+        OME-Zarr image to write the result to. It is then shown from there.
+    **options
+        Further ones of `esc_plugin.session.task.Settings`: ``intensity``, ``consistency``, ``device``, ``memory_limit``,
+        ``threads``, ``sampled``.
+
+    Returns
+    -------
+    list of tuple
+        ``(data, keyword arguments, "image")`` for each layer, which lies exactly on its source and looks like it:
+        ``viewer.add_layer(napari.layers.Layer.create(*made))``.
+
+    Raises
+    ------
+    EscError
+        If it can't be done; nothing is left behind.
+    """
+    if factor is None:
+        factor = float(_scale_of(Settings(model, (1, 1), **options)))
+    down, across = factor if isinstance(factor, tuple) else (factor, factor)
+    path = None if store is None else Path(store).expanduser().absolute()
+    settings = Settings(model, (float(down), float(across)), store=path, **options)
+    order = Order.of([(layer, region or whole_region(layer)) for layer in layers], lambda layer: settings)
+    return order.layer_data(order.run(progress, cancel))
+
+
+def upscale_layer(layer: Image, model: str = DEFAULT_MODEL, **options: Any) -> LayerData:
+    """Upscale an image layer, see `upscale_layers` for all parameters."""
+    return upscale_layers([layer], model, **options)[0]
+
+
+def layer_of(source: Source, result: Result, **state: Any) -> Image:
+    """Return the layer of a result, between the same contrast limits as its source."""
+    from napari.layers import Image
+
+    data, properties, _ = source.layer_data(result)
+    layer = Image(data, **properties | state)
+    if source.limits is not None:
+        layer.contrast_limits_range, layer.contrast_limits = source.limits, properties["contrast_limits"]
     return layer
 
 
-def result_layer(task: Task, result: Result) -> Image:
-    """Make the layer of a result: its source's in everything but the pixels."""
-    from napari.layers import Image
+def add_results(viewer: Any, order: Order, results: Sequence[Result], *, preview: bool = False) -> list[Image]:
+    """Add results to a viewer, and what differs where that was wanted."""
+    from napari.layers import Layer
 
-    layer = Image(
-        result.data,
-        **task.state,
-        **task.place,
-        name=task.title,
-        metadata=result.metadata,
-        multiscale=isinstance(result.data, list),
-    )
-    if task.limits is not None:
-        layer.contrast_limits_range = task.limits
-        layer.contrast_limits = task.state["contrast_limits"]
-    return layer
+    added = []
+    for (source, _), result in zip(order.parts, results, strict=True):
+        renamed = {"name": f"{source.name} preview"} if preview else {}
+        added.append(viewer.add_layer(layer_of(source, result, **renamed)))
+        if result.difference is not None:
+            viewer.add_layer(Layer.create(*source.difference_data(result))).visible = False
+    return added
 
 
-def difference_layer(task: Task, result: Result) -> Image:
-    """Make the layer of a difference: signed, so with a colormap that is white at 0 and symmetric limits."""
-    from napari.layers import Image
-    from napari.utils import Colormap
-
-    assert result.difference is not None
-    largest = float(np.nanmax(np.abs(result.difference), initial=0)) or 1.0
-    return Image(
-        result.difference,
-        **{key: task.state[key] for key in PLACED_BY if key in task.state},
-        **task.place_of_region,
-        name=f"{task.title} difference",
-        metadata=result.metadata,
-        rgb=False,
-        colormap=Colormap(BLUE_WHITE_RED, name="blue-white-red"),
-        contrast_limits=(-largest, largest),
-    )
+def replaced(layers: Sequence[Any], order: Order) -> list[Image]:
+    """Return which of a viewer's layers should be hidden, because one would see them and their results at once."""
+    keys = {source.key for source, _ in order.parts if source.state["blending"] in ADDED_UP or source.state["opacity"] < 1}
+    return [layer for layer in layers if layer.unique_id in keys and layer.visible]
 
 
-def hide_if_added_up(source: Image | None, task: Task) -> bool:
-    """Hide the source of a whole result if the light of both would add up, and tell whether that was so."""
-    if source is None or task.state["blending"] != "additive" or task.region != whole_region(source):
-        return False
-    source.visible = False
-    return True
+def _scale_of(settings: Settings) -> int:
+    from esc_plugin.session.loaded import load_on_device
+
+    return load_on_device(settings).upscaler.model.scale

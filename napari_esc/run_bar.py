@@ -1,65 +1,71 @@
-"""The buttons that start and stop a run, how far it is, and what became of it."""
+"""The buttons that start and stop work, how far it is, what waits, and what became of it."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
+from .controls import button, side_by_side
+from .jobs import Job, queue
 from .texts import progress_text
+
+HELP = {
+    "Preview": "Upscale the middle of what is in view, as much as takes a few seconds.",
+    "Show lazily": "Add a layer of any size at once; its pixels are made when they come into view.",
+    "Run": "Upscale the chosen region into a new layer.",
+    "Cancel": "Stop what runs, as Esc does. Nothing is left behind, neither layer nor file.",
+}
 
 
 class RunBar(QWidget):
-    """Preview and Run, or while something runs, its progress and Cancel; above an estimate, below a result."""
+    """Buttons, and while something runs, its progress and Cancel; above an estimate, below a result. `clicked` names one."""
+
+    clicked = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
-        self.estimate_label, self.result_label, self.bar = QLabel(), QLabel(), QProgressBar()
-        for label in (self.estimate_label, self.result_label):
-            label.setWordWrap(True)
-        self.bar.setTextVisible(True)
-        titles = "Preview", "Show lazily", "Run", "Cancel"
-        self.preview_button, self.lazy_button, self.run_button, self.cancel_button = map(QPushButton, titles)
-        self.preview_button.setToolTip("Upscale the middle of what is in view, as much as takes a second or two.")
-        self.lazy_button.setToolTip("Add a layer of any size at once; its pixels are made when they come into view.")
-        self._idle = self.preview_button, self.lazy_button, self.run_button
-        buttons, layout = QHBoxLayout(), QVBoxLayout(self)
-        for widget in (*self._idle, self.bar, self.cancel_button):
-            buttons.addWidget(widget, int(widget is self.bar))
+        self.buttons = {text: button(text, text, tooltip, self._clicked(text)) for text, tooltip in HELP.items()}
+        self.estimate, self.waiting, self.result, self.bar = QLabel(), QLabel(), QLabel(), QProgressBar()
+        self.bar.setAccessibleName("Progress")
+        *start, cancel = (it.native for it in self.buttons.values())
+        self._running, layout = side_by_side(self.bar, cancel), QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.estimate_label)
-        layout.addLayout(buttons)
-        layout.addWidget(self.result_label)
+        for widget in (self.estimate, side_by_side(*start, equal=True), self._running, self.waiting, self.result):
+            layout.addWidget(widget)
+        for label in (self.estimate, self.waiting, self.result):
+            label.setWordWrap(True)
         self._began = 0.0
-        self._show_running(False)
+        self.show_jobs([])
 
     def show_estimate(self, text: str, problem: bool = False) -> None:
         """Show what a run would make and take, or the problem that there is none."""
-        self.estimate_label.setText(text)
-        self.run_button.setEnabled(not problem)
-        self.run_button.setToolTip(text if problem else "")
+        self.estimate.setText(text)
+        self.buttons["Run"].enabled = not problem
+        self.buttons["Run"].tooltip = text if problem else HELP["Run"]
 
-    def begin(self) -> None:
-        """Show that something runs."""
-        self._began = time.perf_counter()
-        self.result_label.clear()
-        self._show_running(True)
+    def show_jobs(self, jobs: list[Job]) -> None:
+        """Show what runs and waits."""
+        waiting = [job.title for job in jobs if job is not queue.jobs[0]]
+        self.waiting.setText(f"Waits: {', '.join(waiting)}")
+        self.waiting.setVisible(bool(waiting))
+        self._running.setVisible(bool(jobs))
 
     def show_progress(self, done: int, total: int) -> None:
-        """Show how far it is."""
+        """Show how far the first job is."""
+        self._began = self._began or time.perf_counter()
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         self.bar.setFormat(progress_text(done, total, time.perf_counter() - self._began))
 
-    def end(self, text: str) -> None:
-        """Show what became of it."""
-        self._show_running(False)
-        self.result_label.setText(text)
-
-    def _show_running(self, running: bool) -> None:
+    def show_result(self, text: str) -> None:
+        """Show what became of a job, and be ready for the next one."""
+        self.result.setText(text)
         self.bar.setRange(0, 0)
         self.bar.setFormat("%p %")
-        for widget in (self.bar, self.cancel_button):
-            widget.setVisible(running)
-        for widget in self._idle:
-            widget.setVisible(not running)
+        self._began = 0.0
+
+    def _clicked(self, text: str) -> Any:
+        return lambda: self.clicked.emit(text)

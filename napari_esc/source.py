@@ -1,4 +1,4 @@
-"""What is taken of a source layer: its pixels, and what its result keeps of it."""
+"""What a layer is, and what its result keeps of it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def copied(layer: Image) -> dict[str, Any]:
     """Return every property of a layer that its upscaled version keeps, as keyword arguments of `napari.layers.Image`."""
     state = dict(layer.as_layer_data_tuple()[1])
     return {key: value for key, value in state.items() if key not in NOT_COPIED}
+
+
+def is_source(layer: Image) -> bool:
+    """Tell whether a layer is none that this plugin has made."""
+    return "esc" not in layer.metadata
 
 
 def finest(layer: Image) -> Any:

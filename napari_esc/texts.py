@@ -1,9 +1,11 @@
-"""What the panel says about images, models, tasks and results."""
+"""What the panel says about images, models, orders and results."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from esc_plugin.device import free_host_bytes
 from esc_plugin.texts import bytes_words, seconds_text
 
 from .geometry import whole_region
@@ -13,11 +15,16 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from esc_plugin import CatalogEntry
+    from esc_plugin.session.task import Task
+    from esc_plugin.session.work import Estimate, Result
 
-    from .task import Task
-    from .work import Result
+    from .order import Order
 
 SHORT_UNITS = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "meter": "m", "pixel": "px"}
+#: Of the free memory, how much results may take.
+SHARE_OF_MEMORY = 0.6
+#: From here on the panel warns.
+LARGE_BYTES, LONG_SECONDS = 2 * 2**30, 120.0
 
 
 def image_text(layer: Image) -> str:
@@ -26,12 +33,6 @@ def image_text(layer: Image) -> str:
     unit = unit_names(layer)[-1]
     pixel = " x ".join(dict.fromkeys(f"{abs(float(v)):.4g}" for v in layer.scale[-2:]))
     return f"{sizes}{' RGB' if layer.rgb else ''}, {finest(layer).dtype}, pixel {pixel} {SHORT_UNITS.get(unit, unit)}"
-
-
-def factor_text(size: tuple[int, int], target: tuple[int, int]) -> str:
-    """Return the enlargement of a plane as users write it: ``"x2"``, or ``"x2 x3"`` where height and width differ."""
-    rows, columns = (new / old for old, new in zip(size, target, strict=True))
-    return f"x{columns:.4g}" if abs(rows - columns) < 0.005 * rows else f"x{rows:.4g} x{columns:.4g}"
 
 
 def model_text(entry: CatalogEntry) -> str:
@@ -48,10 +49,30 @@ def card_text(card: dict[str, Any], summary: str = "") -> str:
     return f"{summary} {seen}{licence}".strip()
 
 
-def size_text(task: Task) -> str:
-    """Return how large a result will be."""
-    sizes = " x ".join(f"{n}" for n in task.shape[: len(task.region)])
-    return f"{sizes}, {bytes_words(task.nbytes)}"
+def too_large(nbytes: int) -> bool:
+    """Tell whether results should not be made in memory."""
+    return nbytes > SHARE_OF_MEMORY * free_host_bytes()
+
+
+def size_text(order: Order) -> str:
+    """Return how large results will be."""
+    first, count = order.tasks[0], len(order.tasks)
+    return f"{f'{count} times ' if count > 1 else ''}{shape_text(first)}, {bytes_words(order.nbytes)}"
+
+
+def shape_text(task: Task) -> str:
+    """Return how many pixels a result has."""
+    return " x ".join(f"{n}" for n in task.shape[: len(task.region)])
+
+
+def estimate_text(order: Order, estimates: Sequence[Estimate] = ()) -> str:
+    """Return what an order will make and take; with a warning where that is much."""
+    text, seconds = f"Result: {size_text(order)}", sum(it.seconds for it in estimates)
+    if estimates:
+        needs = f"{bytes_words(max(it.memory for it in estimates))} of memory on {estimates[0].device}"
+        text += f"<br>About {seconds_text(seconds)} and {needs}."
+    warning = "Large." if order.nbytes > LARGE_BYTES else "This takes a while." if seconds > LONG_SECONDS else ""
+    return f"<span style='color: #e8a33d'><b>{warning}</b> {text}</span>" if warning else text
 
 
 def progress_text(done: int, total: int, seconds: float) -> str:
@@ -59,15 +80,19 @@ def progress_text(done: int, total: int, seconds: float) -> str:
     return f"%p %, {seconds_text(seconds * (total - done) / done)} left" if done and seconds > 2 else "%p %"
 
 
-def result_text(task: Task, result: Result, preview: bool) -> str:
-    """Return what became of a task."""
-    from esc_plugin.measure.surveys import survey_text
+def results_text(order: Order, results: Sequence[Result], preview: bool = False) -> str:
+    """Return what became of an order."""
+    from esc_plugin.session.views import survey_text
 
-    record = result.metadata["esc"]
-    kind = "Preview" if preview else "Ready to be looked at" if record.get("lazy") else "Done"
-    sampled, text = survey_text(record["survey"]), f"{kind}: {size_text(task)} in {seconds_text(result.seconds)}"
-    text += f", {sampled}." if sampled else "."
-    if (found := result.agreement) is not None:
-        numbers = f"bias {found.bias:+.3g}, RMS {found.rms:.3g} (mean of the input {found.mean:.4g})"
-        text += f"<br>Averaged result against input: {numbers}."
-    return text
+    first = results[0]
+    kind = "Preview" if preview else "Ready to be looked at" if first.record.get("lazy") else "Done"
+    made = shape_text(first.task) if len(results) == 1 else f"{len(results)} layers"
+    lines = [f"{kind}: {made} in {seconds_text(sum(result.seconds for result in results))}."]
+    for (source, _), result in zip(order.parts, results, strict=True):
+        name = f"{source.name}: " if len(results) > 1 else ""
+        if sampled := survey_text(result.record["survey"]):
+            lines.append(f"{name}Surveyed {sampled}.")
+        if (found := result.agreement) is not None:
+            numbers = f"bias {found.bias:+.3g}, RMS {found.rms:.3g} (mean of the input {found.mean:.4g})"
+            lines.append(f"{name}Averaged result against input: {numbers}.")
+    return "<br>".join(lines)

@@ -1,29 +1,30 @@
-"""The panel: upscale an image layer, with a look before and a measure after."""
+"""The panel: upscale image layers, with a look before and a measure after."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QShortcut, QVBoxLayout, QWidget
 
 from esc_plugin import EscError
 from esc_plugin.files.room import check_target
 
-from .controls import dismissible_note
+from .controls import button, side_by_side
 from .errors import advise_async, show_error
-from .estimate import Estimate, Estimator
+from .estimate import Estimator
 from .form import Form
 from .geometry import Region, plane_region, visible_region, whole_region
-from .layers import add_result, hide_if_added_up
-from .listener import Listener
+from .jobs import Job, queue
+from .layers import add_results, replaced
+from .order import Order
 from .preferences import preference, set_preference, use_models_folder
 from .run_bar import RunBar
-from .task import Task
-from .texts import card_text, result_text
-from .threads import Runner
-from .work import Result, lazy_work, preview_work, upscale_work
+from .texts import card_text, results_text
 
 NOTE = (
     "<b>Super-resolution adds plausible detail; it is no measurement.</b> Measure on the original, and check the difference "
@@ -32,7 +33,7 @@ NOTE = (
 
 
 class EscWidget(QWidget):
-    """Upscale an image layer with ESC.
+    """Upscale image layers with ESC.
 
     Parameters
     ----------
@@ -44,15 +45,14 @@ class EscWidget(QWidget):
         super().__init__()
         use_models_folder()
         self.viewer = napari_viewer
-        self.form, self.run_bar, self.runner = Form(), RunBar(), Runner(self)
-        self.estimator = Estimator(self, self.task)
-        self.preview_layer: Image | None = None
-        self._is_preview = False
+        self.form, self.run_bar = Form(), RunBar()
+        self.estimator = Estimator(self, self.order)
+        self.previewed: tuple[list[Image], list[Image]] = [], []  # its layers, and those that they hide
         self._known_model = ""
+        self._heard: list[tuple[Any, Callable[..., None]]] = []
         self._build()
         self._connect()
         self._layers_changed()
-        self._follow_selection()
 
     # How it ends
 
@@ -69,20 +69,32 @@ class EscWidget(QWidget):
 
     def _close(self) -> None:
         """End the work and let go of the viewer. Qt deletes the panel soon, and not Python at any later moment."""
-        self._listener.stop()
-        self.runner.stop()
+        for event, heard in self._heard:
+            event.disconnect(heard)
+        self._heard.clear()
         self.estimator.stop()
+        for job in self.jobs:
+            job.stop()
         self.deleteLater()
+
+    @property
+    def jobs(self) -> list[Job]:
+        """What the panel has begun and isn't over yet."""
+        return [job for job in queue.alive() if job.parent() is self]
 
     # What it is made of
 
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Leave most of a small window to the canvas."""
+        return QSize(320, super().sizeHint().height())
+
     def _build(self) -> None:
-        self.note = dismissible_note(NOTE, lambda: set_preference("show_note", False))
-        self.note.setVisible(bool(preference("show_note")))
         area, layout = QScrollArea(), QVBoxLayout(self)
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(self.form)
+        self.note = _note()
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.note)
         layout.addWidget(area, 1)
@@ -90,146 +102,186 @@ class EscWidget(QWidget):
         self.setMinimumWidth(310)
 
     def _connect(self) -> None:
-        self._listener = Listener(self.viewer, self, self._layers_changed, self._follow_selection, self._view_changed)
+        layers, viewer = self.viewer.layers, self.viewer
+        for event in (
+            layers.events.inserted,
+            layers.events.removed,
+            layers.events.reordered,
+            layers.selection.events.changed,
+        ):
+            self._listen(event, self._layers_changed)
+        camera = viewer.scene.camera.events
+        for event in (viewer.dims.events.current_step, camera.zoom, camera.center):
+            self._listen(event, self._view_changed)
         self.form.changed.connect(self.estimator.begin_soon)
         self.estimator.told.connect(self._show_estimate)
         self.estimator.measured.connect(self._model_measured)
-        self.run_bar.preview_button.clicked.connect(self.preview)
-        self.run_bar.lazy_button.clicked.connect(self.show_lazily)
-        self.run_bar.run_button.clicked.connect(self.run)
-        self.run_bar.cancel_button.clicked.connect(self.runner.cancel)
-        self.runner.progressed.connect(self.run_bar.show_progress)
-        self.runner.finished.connect(self._finished)
-        self.runner.failed.connect(self._failed)
-        self.runner.cancelled.connect(self._cancelled)
+        self.run_bar.clicked.connect(self._clicked)
+        self.escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self, self.cancel)
+        self.escape.setEnabled(False)
+
+    def _listen(self, event: Any, react: Callable[[], None]) -> None:
+        """React to an event of the viewer as long as there is a panel: a window that is closed deletes it, and tells nobody.
+
+        The viewer compares its callbacks when it drops one, and a deleted Qt object can't even be compared: so it is given
+        a function.
+        """
+
+        def heard(event: Any = None) -> None:
+            if isalive(self):
+                react()
+
+        event.connect(heard)
+        self._heard.append((event, heard))
 
     # What it does when something changes
 
     def _layers_changed(self) -> None:
-        self.form.layer_box.fill(self.viewer.layers)
-        self.form.show_layer()
-
-    def _follow_selection(self) -> None:
-        active = self.viewer.layers.selection.active
-        if active is not None and active not in self.form.layer_box.layers:
-            self._layers_changed()  # it is so new that the panel hasn't heard of it
-        self.form.layer_box.follow(active)
+        self.form.fill_layers(list(self.viewer.layers), list(self.viewer.layers.selection))
+        self.estimator.begin_soon()
 
     def _view_changed(self) -> None:
-        if self.form.region != "whole":
+        if self.form.region.value != "whole":
             self.estimator.begin_soon()
 
     def _show_estimate(self, text: str, problem: bool) -> None:
         self.run_bar.show_estimate(text, problem)
-        for button in (self.run_bar.preview_button, self.run_bar.lazy_button):
-            button.setEnabled(self.form.layer is not None and bool(self.form.models.model))
+        for name in ("Preview", "Show lazily"):
+            self.run_bar.buttons[name].enabled = bool(self.form.chosen and self.form.model_name)
 
-    def _model_measured(self, task: Task, estimate: Estimate) -> None:
+    def _model_measured(self, order: Order, estimates: Sequence[Any]) -> None:
         """Propose the scale of a model that the catalogue knows nothing of: only the file itself could tell."""
-        model, entry = task.settings.model, self.form.models.entry
+        model, entry = order.settings.model, self.form.entry
         first, self._known_model = model != self._known_model, model
-        if first and model == self.form.models.model and (entry is None or not entry.scale):
-            self.form.result.set_scale(estimate.scale)
-            self.form.models.card_label.setText(card_text(estimate.card))
+        if first and model == self.form.model_name and (entry is None or not entry.scale):
+            self.form.propose_scale(estimates[0].scale)
+            self.form.card.setText(card_text(estimates[0].card))
 
     # What it runs
 
-    def task(self, region: str | None = None) -> Task:
-        """Return the task as it is set up now.
+    def order(self, region: str = "") -> Order:
+        """Return what is to be done as it is set up now.
 
         Parameters
         ----------
-        region : {"visible", "plane", "whole"}, optional
-            Instead of the chosen one.
+        region : str, optional
+            One of `napari_esc.form.REGIONS`, instead of the chosen one; then it is only to be looked at.
 
         Raises
         ------
         EscError
             If something is missing or can't be.
         """
-        layer = self.form.layer
-        if layer is None:
-            raise EscError("Choose an image." if self.form.layer_box.layers else "Open an image to upscale.")
-        if not self.form.models.model:
+        layers = self.form.chosen
+        if not layers:
+            raise EscError("Choose an image." if self.form.layers else "Open an image to upscale.")
+        if not self.form.model_name:
             raise EscError("Name a model: a weights file, or a repository on the Hub.")
-        task = Task.of(layer, self._box(layer, region or self.form.region), self.form.settings(layer))
-        if task.settings.store and not region:
-            check_target(task.settings.store, task.nbytes)
-        return task
+        parts = [(layer, self._box(layer, region or self.form.region.value)) for layer in layers]
+        order = Order.of(parts, self.form.settings)
+        if order.settings.store and not region:
+            check_target(order.settings.store, order.nbytes)
+        return order
 
     def _box(self, layer: Image, region: str) -> Region:
         if region == "whole":
             return whole_region(layer)
         return (plane_region if region == "plane" else visible_region)(self.viewer, layer)
 
+    def _clicked(self, name: str) -> None:
+        {"Preview": self.preview, "Show lazily": self.show_lazily, "Run": self.run, "Cancel": self.cancel}[name]()
+
     def preview(self) -> None:
         """Upscale the middle of what is in view."""
-        self._start("visible", preview_work, "ESC preview", preview=True)
+        self._begin("visible", "preview", "ESC preview")
 
     def show_lazily(self) -> None:
-        """Add a layer of the current planes, whose pixels are made when they are seen."""
-        self._start("whole" if self.form.region == "whole" else "plane", lazy_work, "ESC")
+        """Add layers of the current planes, whose pixels are made when they are seen."""
+        self._begin("whole" if self.form.region.value == "whole" else "plane", "lazy", "ESC")
 
     def run(self) -> None:
-        """Upscale the chosen region into a new layer."""
-        self._start(None, upscale_work, "ESC")
+        """Upscale the chosen region into new layers."""
+        self._begin("", "run", "ESC")
 
-    def _start(self, region: str | None, work: Any, title: str, preview: bool = False) -> None:
-        if self.runner.busy:
-            return
+    def cancel(self) -> None:
+        """Stop what runs, or else what waits first."""
+        if self.jobs:
+            self.jobs[0].cancel()
+
+    def _begin(self, region: str, what: str, title: str) -> None:
         try:
-            task = self.task(region)
-            if region:  # what is only looked at isn't written, and too small or too large to measure
-                task = task.to_look_at()
+            order = self.order(region)
+            job = Job(getattr(order, what), order, f"{title} {order.title}", (what, order.identity), self)
+            job.finished.connect(self._previewed if what == "preview" else self._finished)
+            job.failed.connect(self._failed)
+            job.cancelled.connect(self._cancelled)
+            job.progressed.connect(self.run_bar.show_progress)
+            job.moved.connect(self._show_busy)
+            queue.add(job)
         except EscError as error:
             show_error(error)
-            return
-        self._is_preview = preview
-        self.form.setEnabled(False)
-        self.estimator.wanted = False
-        self.run_bar.begin()
-        try:
-            self.runner.start(work(task), f"{title} {task.title}", task.identity)
-        except EscError as error:
-            self._failed(error)
 
-    def _finished(self, made: tuple[Task, Result]) -> None:
-        task, result = made
-        self._remove_preview()
-        layer = add_result(self.viewer, task, result)
-        text = result_text(task, result, self._is_preview)
-        if self._is_preview:
-            self._make_preview(layer, task)
-        elif hide_if_added_up(self._source_of(task), task):
-            text += "<br>The source is hidden: with additive blending both would add up."
-        elif result.metadata["esc"].get("lazy"):
+    def _finished(self, job: Job, results: Sequence[Any]) -> None:
+        _, hidden = self._add(job.subject, results)
+        if results[0].record.get("lazy"):
             advise_async()
-        self._ended(text)
+        names = ", ".join(layer.name for layer in hidden)
+        self._ended(
+            results_text(job.subject, results) + (f"<br>Hidden, because one would see both: {names}." if hidden else "")
+        )
 
-    def _cancelled(self) -> None:
-        self._ended("Cancelled; nothing was added.")
+    def _previewed(self, job: Job, results: Sequence[Any]) -> None:
+        active = set(self.viewer.layers.selection)
+        self.previewed = self._add(job.subject, results, preview=True)
+        self.viewer.layers.selection = active
+        self._ended(results_text(job.subject, results, preview=True))
 
-    def _failed(self, error: Exception) -> None:
+    def _add(self, order: Order, results: Sequence[Any], preview: bool = False) -> tuple[list[Image], list[Image]]:
+        """Add results, and hide what they replace; return both."""
+        self._remove_preview()
+        hidden = replaced(self.viewer.layers, order)
+        added = add_results(self.viewer, order, results, preview=preview)
+        for layer in hidden:
+            layer.visible = False
+        return added, hidden
+
+    def _failed(self, job: Job, error: Exception) -> None:
         show_error(error)
         self._ended("")
 
+    def _cancelled(self, job: Job) -> None:
+        self._ended("Cancelled; nothing was added.")
+
     def _ended(self, text: str) -> None:
-        self.run_bar.end(text)
-        self.form.setEnabled(True)
-        self.estimator.wanted = True
-        self.estimator.begin_soon()
+        self.run_bar.show_result(text)
+        self._show_busy()
 
-    def _source_of(self, task: Task) -> Image | None:
-        return next((layer for layer in self.form.layer_box.layers if layer.unique_id == task.source), None)
-
-    def _make_preview(self, layer: Image, task: Task) -> None:
-        """Show a layer as a preview: it covers its source, because of added light both would be seen at once."""
-        layer.name, layer.blending = f"{task.name} preview", "translucent_no_depth"
-        self.preview_layer = layer
-        if self.form.layer in self.viewer.layers:
-            self.viewer.layers.selection.active = self.form.layer
+    def _show_busy(self) -> None:
+        """Show what runs; estimates, which run the network, have to wait for it."""
+        jobs = self.jobs
+        busy = bool(jobs)
+        self.run_bar.show_jobs(jobs)
+        self.escape.setEnabled(busy)
+        self.estimator.wanted = not busy
+        if not busy:
+            self.estimator.begin_soon()
 
     def _remove_preview(self) -> None:
-        layer, self.preview_layer = self.preview_layer, None
-        if layer is not None and layer in self.viewer.layers:
-            self.viewer.layers.remove(layer)
+        """Take the preview away, and show again what it has hidden."""
+        (layers, hidden), self.previewed = self.previewed, ([], [])
+        for layer in layers:
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        for layer in hidden:
+            layer.visible = True
+
+
+def _note() -> QWidget:
+    """Return what a user should know first, with a button that hides it for good."""
+    label = QLabel(NOTE)
+    label.setWordWrap(True)
+    hide = button("hide", "Got it", "Don't show this again.", lambda: set_preference("show_note", False))
+    note = side_by_side(label, hide.native)
+    hide.changed.connect(lambda *_: note.hide())
+    note.setVisible(preference("show_note"))
+    return note

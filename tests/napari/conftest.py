@@ -27,12 +27,12 @@ def _workers_end() -> Iterator[None]:
     """Leave no thread and no survey to the next test; a thread that runs when the interpreter ends aborts it."""
     yield
     if not MISSING:
-        from esc_plugin.measure import surveys
-
-        surveys._recent = surveys.Recent()
         from napari.qt.threading import GeneratorWorker
 
+        from esc_plugin.session import views
+
         GeneratorWorker.await_workers(20_000)
+        views.recent.clear()
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.layers import Image
+from napari.layers import Image, Layer
 
 from esc_plugin import ImageError
+from napari_esc import upscale_layer
 from napari_esc.geometry import lengths, visible_region, whole_region
-from napari_esc.layers import result_layer
-from napari_esc.loaded import load_on_device
-from napari_esc.task import Settings, Task
-from napari_esc.work import run_task
 
 from .layers_to_try import kinds, pixels
 
@@ -30,7 +27,7 @@ def viewer(make_napari_viewer: Callable[..., Any], qtbot: Any) -> Any:
 
 
 def camera(viewer: Any) -> Any:
-    return getattr(viewer, "scene", viewer).camera
+    return viewer.scene.camera
 
 
 def picture(viewer: Any, qtbot: Any) -> np.ndarray:
@@ -39,8 +36,7 @@ def picture(viewer: Any, qtbot: Any) -> np.ndarray:
 
 
 def result_of(layer: Image, region: Any, model: str) -> Image:
-    task = Task.of(layer, region, Settings(model, (2.0, 2.0), device="cpu"))
-    return result_layer(task, run_task(task, load_on_device(model, "cpu")))
+    return Layer.create(*upscale_layer(layer, model, region=region, device="cpu"))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "NaN" not in kind])

@@ -16,18 +16,17 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from esc_plugin import Cancelled
 from napari_esc import widget
+from napari_esc.order import Order
 
-began, ended, quick = threading.Event(), threading.Event(), widget.upscale_work
+began, ended, quick = threading.Event(), threading.Event(), Order.run
 
-def slow(task):
-    def work(progress, cancel):
-        began.set()
-        while not cancel():
-            progress(1, 3)
-            time.sleep(0.01)
-        ended.set()
-        raise Cancelled("cancelled.")
-    return work
+def slow(order, progress, cancel):
+    began.set()
+    while not cancel():
+        progress(1, 3)
+        time.sleep(0.01)
+    ended.set()
+    raise Cancelled("cancelled.")
 
 def wait_for(condition):
     for _ in range(1000):
@@ -42,12 +41,12 @@ def there():
 def use(state):
     global dock, panel
     dock, panel = viewer.window.add_plugin_dock_widget("esc-plugin")
-    panel.form.region_box.setCurrentIndex(panel.form.region_box.findData("whole"))
-    widget.upscale_work = slow if state == "running" else quick
+    panel.form.region.value = "whole"
+    Order.run = slow if state == "running" else quick
     began.clear(), ended.clear()
     if state != "idle":
-        QTest.mouseClick(panel.run_bar.run_button, Qt.MouseButton.LeftButton)
-    wait_for({"idle": lambda: True, "running": began.is_set, "has run": lambda: not panel.runner.busy}[state])
+        QTest.mouseClick(panel.run_bar.buttons["Run"].native, Qt.MouseButton.LeftButton)
+    wait_for({"idle": lambda: True, "running": began.is_set, "has run": lambda: not panel.jobs}[state])
 
 def close():
     CLOSE
@@ -82,7 +81,7 @@ from qtpy.QtWidgets import QApplication
 viewer = napari.Viewer()
 viewer.add_image(np.zeros((4, 1200, 1200), np.uint16), contrast_limits=(0, 1))
 START
-runner.progressed.connect(lambda *_: timer.start(50))
+job.progressed.connect(lambda *_: timer.start(50))
 def close():
     print("closing", flush=True)
     timer.stop()
@@ -94,14 +93,15 @@ timer.start(60_000)
 STARTS = {
     "panel": """
 _, panel = viewer.window.add_plugin_dock_widget("esc-plugin")
-panel.form.region_box.setCurrentIndex(panel.form.region_box.findData("whole"))
+panel.form.region.value = "whole"
 panel.run()
-runner = panel.runner
+job, = panel.jobs
 """,
     "command": """
 from napari_esc import commands
+from napari_esc.jobs import queue
 commands.upscale_x2(viewer)
-runner, = commands._running
+job, = queue.jobs
 """,
 }
 ENDS = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,18 +17,30 @@ from napari.layers import Image
 
 from esc_plugin import Cancelled, ImageError
 from esc_plugin.files import read_provenance
+from esc_plugin.session.task import Settings
 from napari_esc.geometry import whole_region
-from napari_esc.layers import result_layer
-from napari_esc.loaded import load_on_device
+from napari_esc.layers import layer_of
+from napari_esc.order import Order
 from napari_esc.source import finest
-from napari_esc.task import Settings, Task
-from napari_esc.work import run_task
 from napari_esc.writer import write_ome_tiff, write_ome_zarr
 
 from .layers_to_try import kinds, pixels
 from .test_geometry import outer_corners
 
 KINDS = kinds()
+
+
+def order_of(source: Image, model: str, **choices: Any) -> Order:
+    settings = Settings(model, (2.0, 2.0), device="cpu", **choices)
+    return Order.of([(source, whole_region(source))], lambda layer: settings)
+
+
+def upscaled(source: Image, model: str, **choices: Any) -> tuple[Any, Image]:
+    order = order_of(source, model, **choices)
+    (result,) = order.run()
+    return result, layer_of(order.parts[0][0], result)
+
+
 CALIBRATED = {"scale": (0.5, 0.2, 0.1), "translate": (1.0, 2.0, 3.0), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
 
 
@@ -112,8 +123,7 @@ def test_ome_zarr_sorts_its_axes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tif"])
 def test_a_saved_result_says_how_it_was_made(name: str, nearest: str, tmp_path: Path) -> None:
     source = Image(pixels(16, 16))
-    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "b.ome.zarr"))
-    layer = result_layer(task, run_task(task, load_on_device(nearest, "cpu")))
+    _, layer = upscaled(source, nearest, store=tmp_path / "b.ome.zarr")
     data, attributes, _ = layer.as_layer_data_tuple()
     (write_ome_zarr if name.endswith("zarr") else write_ome_tiff)(str(tmp_path / name), data, attributes)
     assert layer.metadata["esc"]["software"].startswith("esc-plugin ")
@@ -149,28 +159,26 @@ def test_a_result_on_disk_is_the_one_in_memory(
     kind: str, large_planes: bool, nearest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if large_planes:
-        monkeypatch.setattr("napari_esc.work.SHARE_OF_MEMORY", 0)
+        monkeypatch.setattr("esc_plugin.session.work.SHARE_OF_MEMORY", 0)
     data, properties = KINDS[kind]
     source = Image(data, **properties)
     store = tmp_path / "result.ome.zarr"
-    plain = Settings(nearest, (2.0, 2.0), device="cpu", difference=True)
-    engine, region = load_on_device(nearest, "cpu"), whole_region(source)
-    task = Task.of(source, region, replace(plain, store=store))
-    result, in_memory = run_task(task, engine), run_task(Task.of(source, region, plain), engine)
-    layer = result_layer(task, result)
+    result, layer = upscaled(source, nearest, store=store, difference=True)
+    in_memory, _ = upscaled(source, nearest, difference=True)
     assert not isinstance(layer.data, np.ndarray)  # shown lazily
     np.testing.assert_array_equal(np.asarray(layer.data), in_memory.data)
     np.testing.assert_array_equal(result.difference, in_memory.difference)
     assert result.agreement == in_memory.agreement
-    np.testing.assert_allclose(outer_corners(layer, whole_region(layer)), outer_corners(source, region), atol=1e-9)
+    np.testing.assert_allclose(
+        outer_corners(layer, whole_region(layer)), outer_corners(source, whole_region(source)), atol=1e-9
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["result.ome.zarr"]
     assert not (store / "scratch").exists()
 
 
 def test_a_large_result_on_disk_is_a_pyramid(nearest: str, tmp_path: Path) -> None:
     source = Image(pixels(700, 300))
-    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr"))
-    layer = result_layer(task, run_task(task, load_on_device(nearest, "cpu")))
+    _, layer = upscaled(source, nearest, store=tmp_path / "a.ome.zarr")
     assert [level.shape for level in layer.data] == [(1400, 600), (700, 300)]
     np.testing.assert_array_equal(np.asarray(layer.data[1]), source.data)
 
@@ -181,28 +189,25 @@ def test_a_cancelled_result_leaves_no_file(
 ) -> None:
     """Whenever it is cancelled: while it is computed, compared, moved or made smaller."""
     if large_planes:
-        monkeypatch.setattr("napari_esc.work.SHARE_OF_MEMORY", 0)
+        monkeypatch.setattr("esc_plugin.session.work.SHARE_OF_MEMORY", 0)
     monkeypatch.setattr("esc_plugin.arrays.pyramid.SMALLEST_LEVEL", 8)
     source = Image(pixels(2, 16, 16))
-    settings = Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr", difference=True)
-    task, engine = Task.of(source, whole_region(source), settings), load_on_device(nearest, "cpu")
+    order = order_of(source, nearest, store=tmp_path / "a.ome.zarr", difference=True)
     asked = [0]
 
     def cancel_at(count: int) -> bool:
         asked[0] += 1
         return asked[0] == count
 
-    run_task(
-        Task.of(source, whole_region(source), replace(settings, store=None)), engine
-    )  # from now on, its survey is known
-    run_task(task, engine, cancel=lambda: cancel_at(-1))
+    order_of(source, nearest, difference=True).run()  # from now on, its survey is known
+    order.run(cancel=lambda: cancel_at(-1))
     total, asked[0] = asked[0], 0
     (tmp_path / "a.ome.zarr").rename(tmp_path / "whole")
     assert total > 15
     for count in range(1, total + 1):
         asked[0] = 0
         with pytest.raises(Cancelled):
-            run_task(task, engine, cancel=lambda at=count: cancel_at(at))
+            order.run(cancel=lambda at=count: cancel_at(at))
         assert [path.name for path in tmp_path.iterdir()] == ["whole"], count
 
 
@@ -211,9 +216,9 @@ def test_what_the_disk_has_no_room_for_is_refused_first(
 ) -> None:
     monkeypatch.setattr("esc_plugin.files.room.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
     source = Image(pixels(16, 16))
-    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu", store=tmp_path / "a.ome.zarr"))
+    order = order_of(source, nearest, store=tmp_path / "a.ome.zarr")
     with pytest.raises(ImageError, match=r"needs up to 2.54e-06 GB, and .* has 9.31e-07 GB left; choose another folder"):
-        run_task(task, load_on_device(nearest, "cpu"))
+        order.run()
     with pytest.raises(ImageError, match="needs up to"):
         saved(write_ome_zarr, tmp_path / "a.ome.zarr", pixels(32, 32))
     assert not list(tmp_path.iterdir())
@@ -225,20 +230,21 @@ from pathlib import Path
 import numpy as np
 from napari.layers import Image
 from esc_plugin import ImageError
-from napari_esc import work
+from esc_plugin.session import work
+from esc_plugin.session.task import Settings
 from napari_esc.geometry import whole_region
-from napari_esc.loaded import load_on_device
-from napari_esc.task import Settings, Task
+from napari_esc.order import Order
 from napari_esc.writer import write_ome_zarr
 
 weights, folder, share = sys.argv[1:]
 work.SHARE_OF_MEMORY = float(share)
 source = Image(np.random.default_rng(0).integers(0, 60_000, (2, 300, 300), np.uint16))
 settings = Settings(weights, (2.0, 2.0), device="cpu", store=Path(folder) / "a.ome.zarr")
-task, engine = Task.of(source, whole_region(source), settings), load_on_device(weights, "cpu")
+order = Order.of([(source, whole_region(source))], lambda layer: settings)
+work.load_on_device(settings)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 given = str(settings.store), *source.as_layer_data_tuple()[:2]
-for fill in (lambda: work.run_task(task, engine), lambda: write_ome_zarr(*given)):
+for fill in (order.run, lambda: write_ome_zarr(*given)):
     try:
         fill()
     except ImageError as error:
@@ -273,7 +279,7 @@ def test_a_layer_that_cannot_be_read_is_one_line(nearest: str) -> None:
 
     lazy = da.map_blocks(load, chunks=((1, 1), (8,), (8,)), dtype=np.uint16, meta=np.empty((0, 0, 0), np.uint16))
     source = Image(lazy, contrast_limits=(0, 1))
-    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu"))
+    order = order_of(source, nearest)
     away.append(True)
     with pytest.raises(ImageError, match=r"^can't read the image: the share went away\.$"):
-        run_task(task, load_on_device(nearest, "cpu"))
+        order.run()

@@ -53,7 +53,7 @@ def test_nothing_but_work_imports_torch() -> None:
     """Neither opening the menus, the panel's module, the sample nor the list of models."""
     code = (
         "import sys\n"
-        "import napari_esc.widget, napari_esc.commands, napari_esc.sample, napari_esc.writer\n"
+        "import napari_esc.widget, napari_esc.commands, napari_esc.layers, napari_esc.sample, napari_esc.writer\n"
         "from esc_plugin import list_models\n"
         "assert list_models()\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
@@ -94,33 +94,18 @@ def test_saving_by_name_chooses_our_writers(name: str, npe2pm: Any, tmp_path: Pa
 
 
 def test_settings_live_on_napari_s_page(npe2pm: Any) -> None:
-    pytest.importorskip("napari.settings", reason="no settings")
     import napari.settings as pages
 
-    if not hasattr(pages, "get_plugin_settings"):
-        pytest.skip("this napari has no page for settings of plugins")
     from napari_esc import preferences
 
+    assert preferences.preference("threads") == 0  # where the plugin isn't registered
     npe2pm.register(PluginManifest.from_distribution("esc-plugin"))
     try:
         pages._PLUGIN_SETTINGS.clear()
-        assert preferences.preference("device") == "auto"
+        for name, (section, default) in preferences.DEFAULTS.items():
+            assert getattr(pages.get_plugin_settings("esc-plugin"), section).model_dump()[name] == default
         preferences.set_preference("memory_gb", 3.5)
         assert pages.get_plugin_settings("esc-plugin").compute.memory_gb == 3.5
         assert preferences.preference("memory_gb") == 3.5
     finally:
         pages._PLUGIN_SETTINGS.clear()
-
-
-def test_settings_live_in_a_file_where_napari_has_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_esc import preferences
-
-    monkeypatch.setattr(preferences, "_page", lambda section: None)
-    monkeypatch.setattr(preferences, "preferences_file", lambda: tmp_path / "new" / "napari.json")
-    assert preferences.preference("show_note") is True
-    preferences.set_preference("show_note", False)
-    preferences.set_preference("memory_gb", 2)
-    assert preferences.preference("show_note") is False
-    assert preferences.preference("memory_gb") == 2
-    (tmp_path / "new" / "napari.json").write_text('{"device": 7, "show_note": false')
-    assert preferences.preference("device") == "auto"

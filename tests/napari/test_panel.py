@@ -17,10 +17,10 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from esc_plugin import Cancelled, EscError
-from napari_esc import widget as panel_module
+from napari_esc.form import FILE
 from napari_esc.geometry import whole_region
-from napari_esc.model_group import FILE
-from napari_esc.preferences import set_preference
+from napari_esc.jobs import queue
+from napari_esc.order import Order
 from napari_esc.widget import EscWidget
 
 from .layers_to_try import kinds, pixels
@@ -48,27 +48,24 @@ def open_panel(viewer: Any, qtbot: Any, nearest: str) -> Callable[..., EscWidget
     def opened(model: str = nearest) -> EscWidget:
         panel = EscWidget(viewer)
         viewer.window.add_dock_widget(panel)
-        panel.form.models.model_box.setCurrentIndex(panel.form.models.model_box.findData(FILE))
-        panel.form.models.source_edit.setText(model)
-        choose(panel.form.region_box, "whole")
+        panel.form.model.value, panel.form.source.value, panel.form.region.value = FILE, model, "whole"
         return panel
 
     return opened
 
 
-def choose(box: Any, data: str) -> None:
-    assert box.findData(data) >= 0, data
-    box.setCurrentIndex(box.findData(data))
-
-
 def finish(panel: EscWidget, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not panel.runner.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not panel.jobs, timeout=30_000)
 
 
 def run(panel: EscWidget, qtbot: Any) -> None:
-    panel.run_bar.run_button.click()
-    assert panel.runner.busy
+    click(panel, "Run")
+    assert panel.jobs
     finish(panel, qtbot)
+
+
+def click(panel: EscWidget, name: str) -> None:
+    panel.run_bar.buttons[name].native.click()
 
 
 class Slow:
@@ -77,19 +74,16 @@ class Slow:
     def __init__(self) -> None:
         self.began, self.ended = threading.Event(), threading.Event()
 
-    def __call__(self, task: Any) -> Any:
-        def work(progress: Any, cancel: Any) -> None:
-            self.began.set()
-            try:
-                for step in range(3000):
-                    if cancel():
-                        raise Cancelled("cancelled.")
-                    progress(step, 3000)
-                    time.sleep(0.01)
-            finally:
-                self.ended.set()
-
-        return work
+    def __call__(self, progress: Any, cancel: Any) -> None:
+        self.began.set()
+        try:
+            for step in range(3000):
+                if cancel():
+                    raise Cancelled("cancelled.")
+                progress(step, 3000)
+                time.sleep(0.01)
+        finally:
+            self.ended.set()
 
 
 def test_run_adds_a_layer_and_keeps_the_source(viewer: Any, qtbot: Any, open_panel: Any) -> None:
@@ -100,7 +94,7 @@ def test_run_adds_a_layer_and_keeps_the_source(viewer: Any, qtbot: Any, open_pan
     assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]"]
     np.testing.assert_array_equal(source.data, data)
     np.testing.assert_array_equal(viewer.layers[1].data, data.repeat(2, 1).repeat(2, 2))
-    assert panel.run_bar.result_label.text().startswith("Done: 2 x 40 x 48")
+    assert panel.run_bar.result.text().startswith("Done: 2 x 40 x 48")
     # A second run starts from the source again, not from the result.
     run(panel, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]", "cells [x2] [1]"]
@@ -109,7 +103,7 @@ def test_run_adds_a_layer_and_keeps_the_source(viewer: Any, qtbot: Any, open_pan
 def test_the_current_plane_is_where_the_sliders_stand(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     source = viewer.add_image(pixels(4, 5, 12, 12), scale=(3, 2, 1, 1), translate=(10, 0, 0, 0))
     panel = open_panel()
-    choose(panel.form.region_box, "plane")
+    panel.form.region.value = "plane"
     viewer.dims.set_current_step(0, 3)
     viewer.dims.set_current_step(1, 1)
     run(panel, qtbot)
@@ -122,9 +116,9 @@ def test_the_current_plane_is_where_the_sliders_stand(viewer: Any, qtbot: Any, o
 def test_the_pixel_size_can_be_the_target(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(20, 20), scale=(0.4, 0.2), units=("um", "um"))
     panel = open_panel()
-    choose(panel.form.result.factor_kind, "size")
-    assert panel.form.result.factor_spin.suffix() == " micrometer"
-    panel.form.result.factor_spin.setValue(0.1)
+    panel.form.scale.value = "size"
+    assert panel.form.pixel_size.native.suffix() == " micrometer"
+    panel.form.pixel_size.value = 0.1
     run(panel, qtbot)
     np.testing.assert_allclose(viewer.layers[-1].scale, (0.1, 0.1))
     assert viewer.layers[-1].data.shape == (80, 40)
@@ -133,12 +127,12 @@ def test_the_pixel_size_can_be_the_target(viewer: Any, qtbot: Any, open_panel: A
 def test_the_estimate_comes_before_the_run(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(3, 30, 40))
     panel = open_panel()
-    qtbot.waitUntil(lambda: "About" in panel.run_bar.estimate_label.text(), timeout=30_000)
-    text = panel.run_bar.estimate_label.text()
+    qtbot.waitUntil(lambda: "About" in panel.run_bar.estimate.text(), timeout=30_000)
+    text = panel.run_bar.estimate.text()
     assert text.startswith("Result: 3 x 60 x 80, 28.1 KB")
     assert "on CPU, " in text or "GPU" in text or "NVIDIA" in text
-    panel.form.result.factor_spin.setValue(4)
-    qtbot.waitUntil(lambda: "3 x 120 x 160" in panel.run_bar.estimate_label.text(), timeout=10_000)
+    panel.form.factor.value = 4
+    qtbot.waitUntil(lambda: "3 x 120 x 160" in panel.run_bar.estimate.text(), timeout=10_000)
 
 
 def test_a_result_larger_than_memory_needs_a_file(
@@ -148,24 +142,24 @@ def test_a_result_larger_than_memory_needs_a_file(
 
     viewer.add_image(da.zeros((40_000, 2000, 2000), chunks=(100, 200, 200), dtype="u2"), contrast_limits=(0, 1))
     panel = open_panel()
-    qtbot.waitUntil(lambda: "too large for memory" in panel.run_bar.estimate_label.text(), timeout=10_000)
-    assert not panel.run_bar.run_button.isEnabled()
+    qtbot.waitUntil(lambda: "too large for memory" in panel.run_bar.estimate.text(), timeout=10_000)
+    assert not panel.run_bar.buttons["Run"].native.isEnabled()
     disk = SimpleNamespace(free=10**9)
     monkeypatch.setattr("esc_plugin.files.room.shutil.disk_usage", lambda folder: disk)
-    panel.form.result.store_edit.setText(str(tmp_path / "a.ome.zarr"))
+    panel.form.store.value = str(tmp_path / "a.ome.zarr")
     panel.form.changed.emit()
-    qtbot.waitUntil(lambda: "has 0.931 GB left" in panel.run_bar.estimate_label.text(), timeout=10_000)
-    assert not panel.run_bar.run_button.isEnabled()
+    qtbot.waitUntil(lambda: "has 0.931 GB left" in panel.run_bar.estimate.text(), timeout=10_000)
+    assert not panel.run_bar.buttons["Run"].native.isEnabled()
     disk.free = 10**13
     panel.form.changed.emit()
-    qtbot.waitUntil(lambda: "Large." in panel.run_bar.estimate_label.text(), timeout=10_000)
-    assert panel.run_bar.run_button.isEnabled()
+    qtbot.waitUntil(lambda: "Large." in panel.run_bar.estimate.text(), timeout=10_000)
+    assert panel.run_bar.buttons["Run"].native.isEnabled()
 
 
 def test_a_result_can_go_to_a_file(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
     source = viewer.add_image(pixels(2, 20, 24))
     panel = open_panel()
-    panel.form.result.store_edit.setText(str(tmp_path / "a.ome.zarr"))
+    panel.form.store.value = str(tmp_path / "a.ome.zarr")
     run(panel, qtbot)
     np.testing.assert_array_equal(np.asarray(viewer.layers[-1].data), source.data.repeat(2, 1).repeat(2, 2))
     assert (tmp_path / "a.ome.zarr" / "0").is_dir()
@@ -174,11 +168,11 @@ def test_a_result_can_go_to_a_file(viewer: Any, qtbot: Any, open_panel: Any, tmp
 def test_the_difference_is_a_layer_and_two_numbers(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(20, 20), name="cells")
     panel = open_panel()
-    panel.form.result.difference_check.setChecked(True)
+    panel.form.difference.value = True
     run(panel, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]", "cells [x2] difference"]
     assert not viewer.layers[-1].data.any()
-    assert "bias +0, RMS 0" in panel.run_bar.result_label.text()
+    assert "bias +0, RMS 0" in panel.run_bar.result.text()
 
 
 def test_a_preview_is_replaced_and_then_gives_way(make_napari_viewer: Any, qtbot: Any, open_panel: Any) -> None:
@@ -186,22 +180,22 @@ def test_a_preview_is_replaced_and_then_gives_way(make_napari_viewer: Any, qtbot
     source = viewer.add_image(pixels(64, 64), name="cells")
     panel = EscWidget(viewer)
     viewer.window.add_dock_widget(panel)
-    choose(panel.form.models.model_box, "esc-nano-x2")
-    choose(panel.form.region_box, "whole")
+    panel.form.model.value = "esc-nano-x2"
+    panel.form.region.value = "whole"
     qtbot.wait(100)
     for _ in range(2):
-        panel.run_bar.preview_button.click()
+        click(panel, "Preview")
         finish(panel, qtbot)
         assert [layer.name for layer in viewer.layers] == ["cells", "cells preview"]
-        assert panel.form.layer is source
+        assert panel.form.chosen == [source]
         assert viewer.layers.selection.active is source
     # The estimate follows the view.
-    choose(panel.form.region_box, "visible")
+    panel.form.region.value = "visible"
     viewer.reset_view()  # the panel has taken some of the canvas
-    qtbot.waitUntil(lambda: "Result: 128 x 128" in panel.run_bar.estimate_label.text(), timeout=20_000)
-    getattr(viewer, "scene", viewer).camera.zoom *= 8
-    qtbot.waitUntil(lambda: "Result: 128 x 128" not in panel.run_bar.estimate_label.text(), timeout=20_000)
-    choose(panel.form.region_box, "whole")
+    qtbot.waitUntil(lambda: "Result: 128 x 128" in panel.run_bar.estimate.text(), timeout=20_000)
+    viewer.scene.camera.zoom *= 8
+    qtbot.waitUntil(lambda: "Result: 128 x 128" not in panel.run_bar.estimate.text(), timeout=20_000)
+    panel.form.region.value = "whole"
     run(panel, qtbot)
     assert [layer.name for layer in viewer.layers] == ["cells", "cells [x2]"]
 
@@ -212,47 +206,47 @@ def test_cancel_stops_soon_and_leaves_nothing(
     """With a real network at work on a real image, and a file half written."""
     viewer.add_image(pixels(3, 900, 900), name="cells")
     panel = open_panel()
-    choose(panel.form.models.model_box, "esc-nano-x2")
-    panel.form.result.store_edit.setText(str(tmp_path / "a.ome.zarr"))
-    panel.run_bar.run_button.click()
+    panel.form.model.value = "esc-nano-x2"
+    panel.form.store.value = str(tmp_path / "a.ome.zarr")
+    click(panel, "Run")
     qtbot.waitUntil(lambda: panel.run_bar.bar.value() > 0, timeout=60_000)
     threads = QThreadPool.globalInstance()
     start = time.perf_counter()
-    panel.run_bar.cancel_button.click()
-    qtbot.waitUntil(lambda: not panel.runner.busy, timeout=10_000)
+    click(panel, "Cancel")
+    finish(panel, qtbot)
     assert threads.waitForDone(2000)
     assert time.perf_counter() - start < 2
     assert [layer.name for layer in viewer.layers] == ["cells"]
     assert not list(tmp_path.iterdir())
-    assert panel.run_bar.result_label.text() == "Cancelled; nothing was added."
-    assert panel.run_bar.run_button.isVisibleTo(panel)
+    assert panel.run_bar.result.text() == "Cancelled; nothing was added."
+    assert panel.run_bar.buttons["Run"].native.isVisibleTo(panel)
     assert not messages
 
 
 def test_the_window_answers_while_a_network_runs(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(600, 600))
     panel = open_panel()
-    choose(panel.form.models.model_box, "esc-nano-x2")
-    panel.run_bar.run_button.click()
+    panel.form.model.value = "esc-nano-x2"
+    click(panel, "Run")
     qtbot.waitUntil(lambda: panel.run_bar.bar.value() > 0, timeout=60_000)
     late = []
     for _ in range(20):
         start = time.perf_counter()
         qtbot.wait(20)
         late.append(time.perf_counter() - start - 0.02)
-    panel.run_bar.cancel_button.click()
+    click(panel, "Cancel")
     finish(panel, qtbot)
     assert np.median(late) < 0.2
 
 
 def test_napari_s_list_of_activities_cancels_too(viewer: Any, qtbot: Any, open_panel: Any, monkeypatch: Any) -> None:
     slow = Slow()
-    monkeypatch.setattr(panel_module, "upscale_work", slow)
+    monkeypatch.setattr(Order, "run", slow)
     viewer.add_image(pixels(20, 20), name="cells")
     panel = open_panel()
-    panel.run_bar.run_button.click()
+    click(panel, "Run")
     qtbot.waitUntil(lambda: panel.run_bar.bar.value() > 0, timeout=10_000)
-    activity = panel.runner._activity
+    activity = panel.jobs[0]._activity
     assert activity.total == 3000
     activity.cancel()
     finish(panel, qtbot)
@@ -265,20 +259,17 @@ def test_the_end_may_come_while_progress_is_shown(viewer: Any, qtbot: Any, open_
     viewer.add_image(pixels(20, 20))
     panel = open_panel()
 
-    def soon(task: Any) -> Any:
-        def work(progress: Any, cancel: Any) -> Any:
-            progress(1, 2)
-            time.sleep(0.15)
-            raise EscError("over.")
+    def soon(order: Order, progress: Any, cancel: Any) -> Any:
+        progress(1, 2)
+        time.sleep(0.15)
+        raise EscError("over.")
 
-        return work
-
-    monkeypatch.setattr(panel_module, "upscale_work", soon)
-    panel.run_bar.run_button.click()
+    monkeypatch.setattr(Order, "run", soon)
+    click(panel, "Run")
     time.sleep(0.4)  # the end is queued behind the progress
     finish(panel, qtbot)
-    assert panel.runner._activity is None
-    assert panel.run_bar.run_button.isVisibleTo(panel)
+    assert not panel.run_bar.bar.isVisibleTo(panel)
+    assert not queue.jobs
 
 
 def test_a_source_whose_light_would_add_up_is_hidden(viewer: Any, qtbot: Any, open_panel: Any) -> None:
@@ -288,7 +279,7 @@ def test_a_source_whose_light_would_add_up_is_hidden(viewer: Any, qtbot: Any, op
     run(panel, qtbot)
     assert not viewer.layers["light"].visible
     assert viewer.layers["light [x2]"].visible
-    assert "hidden" in panel.run_bar.result_label.text()
+    assert "Hidden, because one would see both: light." in panel.run_bar.result.text()
     viewer.layers.selection.active = viewer.layers["plain"]
     run(panel, qtbot)
     assert viewer.layers["plain"].visible
@@ -314,33 +305,30 @@ def test_an_error_is_one_message(
     viewer.add_image(pixels(20, 20), name="cells")
     panel = open_panel()
 
-    def failing(task: Any) -> Any:
-        def work(progress: Any, cancel: Any) -> None:
-            raise error
+    def failing(order: Order, progress: Any, cancel: Any) -> None:
+        raise error
 
-        return work
-
-    monkeypatch.setattr(panel_module, "upscale_work", failing)
+    monkeypatch.setattr(Order, "run", failing)
     run(panel, qtbot)
     qtbot.wait(50)
     assert len(messages) == 1
     assert told in messages[0]
     assert [layer.name for layer in viewer.layers] == ["cells"]
-    assert panel.run_bar.run_button.isVisibleTo(panel)
+    assert panel.run_bar.buttons["Run"].native.isVisibleTo(panel)
 
 
 def test_what_is_missing_is_said(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
     panel = open_panel(model="")
     panel.estimator.begin()
-    assert panel.run_bar.estimate_label.text() == "Open an image to upscale."
-    assert not panel.run_bar.run_button.isEnabled()
+    assert panel.run_bar.estimate.text() == "Open an image to upscale."
+    assert not panel.run_bar.buttons["Run"].native.isEnabled()
     viewer.add_image(pixels(20, 20))
     panel.estimator.begin()
-    assert "Name a model" in panel.run_bar.estimate_label.text()
-    panel.form.models.source_edit.setText(str(tmp_path / "none.pth"))
+    assert "Name a model" in panel.run_bar.estimate.text()
+    panel.form.source.value = str(tmp_path / "none.pth")
     panel.estimator.begin()
-    qtbot.waitUntil(lambda: "none.pth" in panel.run_bar.estimate_label.text(), timeout=20_000)
-    assert not panel.run_bar.run_button.isEnabled()
+    qtbot.waitUntil(lambda: "none.pth" in panel.run_bar.estimate.text(), timeout=20_000)
+    assert not panel.run_bar.buttons["Run"].native.isEnabled()
 
 
 def test_a_file_tells_its_factor(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
@@ -348,99 +336,100 @@ def test_a_file_tells_its_factor(viewer: Any, qtbot: Any, open_panel: Any, tmp_p
 
     viewer.add_image(pixels(20, 20))
     panel = open_panel(make_nearest(tmp_path / "three.safetensors", scale=3))
-    qtbot.waitUntil(lambda: panel.form.result.factor_spin.value() == 3, timeout=20_000)
-    assert panel.form.models.card_label.text() == "It doesn't say what it was trained on."
+    qtbot.waitUntil(lambda: panel.form.factor.value == 3, timeout=20_000)
+    assert panel.form.card.text() == "It doesn't say what it was trained on."
 
 
 def test_models_are_listed_by_purpose(viewer: Any, open_panel: Any) -> None:
     from esc_plugin import list_models
 
     panel = open_panel()
-    choose(panel.form.models.purpose_box, "clean photo")
-    listed = [panel.form.models.model_box.itemData(i) for i in range(panel.form.models.model_box.count())]
+    panel.form.purpose.value = "clean photo"
+    listed = [name for name in panel.form.model.choices if name]
     assert listed[:-2] == [entry.name for entry in list_models() if entry.purpose in ("clean photo", "")]
-    choose(panel.form.models.model_box, "esc-nano-x4")
-    assert panel.form.result.factor == (4, 4)
-    assert "Trained" in panel.form.models.card_label.text()
+    panel.form.model.value = "esc-nano-x4"
+    assert panel.form.factors == (4, 4)
+    assert "Trained" in panel.form.card.text()
 
 
 def test_local_averages_need_a_whole_factor(viewer: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(20, 20), scale=(0.3, 0.3))
     panel = open_panel()
-    check = panel.form.result.consistency_check
-    check.setChecked(True)
-    panel.form.result.factor_spin.setValue(2.5)
-    assert not check.isEnabled()
-    assert check.text() == "Local averages aren't kept: the factor isn't whole"
-    assert not panel.task().settings.consistency
-    panel.form.result.factor_spin.setValue(3)
-    assert check.isEnabled()
-    assert check.text() == "Keep local averages"
-    assert panel.task().settings.consistency
-    choose(panel.form.result.factor_kind, "size")
-    panel.form.result.factor_spin.setValue(0.1)  # 0.3 / 0.1 is 2.9999999999999996
-    assert panel.task().settings.consistency
+    check = panel.form.consistency
+    check.value = True
+    panel.form.factor.value = 2.5
+    assert not check.enabled
+    assert check.text == "Local averages aren't kept: the factor isn't whole"
+    assert not panel.order().settings.consistency
+    panel.form.factor.value = 3
+    assert check.enabled
+    assert check.text == "Keep local averages"
+    assert panel.order().settings.consistency
+    panel.form.scale.value = "size"
+    panel.form.pixel_size.value = 0.1  # 0.3 / 0.1 is 2.9999999999999996
+    assert panel.order().settings.consistency
     viewer.add_image(pixels(20, 20), scale=(0.25, 0.25))  # for which that pixel size is no whole factor
-    assert not check.isEnabled()
+    assert not check.enabled
 
 
-def test_the_note_is_shown_until_it_is_dismissed(viewer: Any, open_panel: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_note_is_shown_until_it_is_dismissed(viewer: Any, open_panel: Any, monkeypatch: Any) -> None:
     from napari_esc import preferences
 
-    monkeypatch.setattr(preferences, "_page", lambda section: None)
-    monkeypatch.setattr(preferences, "preferences_file", lambda: tmp_path / "napari.json")
+    page = SimpleNamespace(
+        show_note=True, **{name: value for name, (_, value) in preferences.DEFAULTS.items() if name != "show_note"}
+    )
+    monkeypatch.setattr(preferences, "_page", lambda section: page)
     first = open_panel()
     assert first.note.isVisibleTo(first)
     first.note.findChild(QPushButton).click()
     assert not first.note.isVisibleTo(first)
     second = open_panel()
     assert not second.note.isVisibleTo(second)
-    set_preference("show_note", True)
 
 
 def test_the_layer_list_is_followed(viewer: Any, open_panel: Any) -> None:
     panel = open_panel()
-    assert panel.form.layer is None
+    assert panel.form.chosen == []
     viewer.add_image(pixels(9, 9), name="first")
     viewer.add_image(pixels(9, 9, 3, dtype="uint8", high=256), rgb=True, name="second")
     viewer.add_labels(pixels(9, 9, high=5).astype(int))
-    assert panel.form.layer.name == "second"
+    assert panel.form.chosen[0].name == "second"
     viewer.layers.selection.active = viewer.layers["first"]
-    assert panel.form.layer.name == "first"
+    assert panel.form.chosen[0].name == "first"
     viewer.layers.remove("first")
-    assert panel.form.layer.name == "second"
-    assert panel.form.image_info.text() == "9 x 9 RGB, uint8, pixel 1 px"
+    assert panel.form.chosen[0].name == "second"
+    assert panel.form.about_image.text() == "9 x 9 RGB, uint8, pixel 1 px"
 
 
 def test_results_are_never_chosen_by_themselves(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     source = viewer.add_image(pixels(20, 20), name="cells")
     panel = open_panel()
-    panel.form.result.difference_check.setChecked(True)
+    panel.form.difference.value = True
     run(panel, qtbot)
     names = [layer.name for layer in viewer.layers]
     assert names == ["cells", "cells [x2]", "cells [x2] difference"]
     labels = viewer.add_labels(np.zeros((20, 20), int))
-    assert panel.form.layer == source
+    assert panel.form.chosen == [source]
     viewer.layers.selection.active = viewer.layers["cells [x2]"]
-    assert panel.form.layer == source
+    assert panel.form.chosen == [source]
     viewer.layers.remove(labels)
-    assert panel.form.layer == source
+    assert panel.form.chosen == [source]
     viewer.layers.move(0, 3)
-    assert panel.form.layer == source
+    assert panel.form.chosen == [source]
     viewer.layers.selection.active = viewer.layers["cells [x2]"]
     second = open_panel()
-    assert second.form.layer == source
+    assert second.form.chosen == [source]
     # A person may choose a result, and it stays chosen.
-    second.form.layer_box.setCurrentIndex(second.form.layer_box.findText("cells [x2]"))
-    assert second.form.layer.name == "cells [x2]"
+    second.form.image.value = viewer.layers["cells [x2]"]
+    assert second.form.chosen[0].name == "cells [x2]"
     viewer.add_labels(np.zeros((20, 20), int))
-    assert second.form.layer.name == "cells [x2]"
+    assert second.form.chosen[0].name == "cells [x2]"
     # Without a source, nothing is chosen.
     viewer.layers.remove(source)
-    assert panel.form.layer is None
+    assert panel.form.chosen == []
     panel.estimator.begin()
-    assert panel.run_bar.estimate_label.text() == "Choose an image."
-    assert not panel.run_bar.run_button.isEnabled()
+    assert panel.run_bar.estimate.text() == "Choose an image."
+    assert not panel.run_bar.buttons["Run"].native.isEnabled()
 
 
 def test_renaming_a_layer_chooses_no_other(viewer: Any, open_panel: Any) -> None:
@@ -449,34 +438,37 @@ def test_renaming_a_layer_chooses_no_other(viewer: Any, open_panel: Any) -> None
     panel = open_panel()
     second.name = "renamed"
     viewer.add_labels(np.zeros((9, 9), int))
-    assert panel.form.layer == second
-    assert panel.form.layer_box.currentText() == "renamed"
+    assert panel.form.chosen == [second]
+    assert panel.form.image.current_choice == "renamed"
 
 
-@pytest.mark.parametrize(("group", "chosen", "shown"), [("result", "a", "a.ome.zarr"), ("models", "w.pth", "w.pth")])
-def test_a_file_is_chosen_without_waiting(
-    group: str, chosen: str, shown: str, viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("name", ["store", "source"])
+def test_a_file_is_chosen_without_waiting(name: str, viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
     """The panel may be closed while the dialog is open."""
     panel = open_panel()
-    getattr(panel.form, group)._browse()
+    {"store": panel.form._browse_store, "source": panel.form._browse_weights}[name]()
     (dialog,) = panel.findChildren(QFileDialog)
-    dialog.fileSelected.emit(str(tmp_path / chosen))
-    edit = panel.form.result.store_edit if group == "result" else panel.form.models.source_edit
-    assert edit.text() == str(tmp_path / shown)
+    dialog.fileSelected.emit(str(tmp_path / "chosen"))
+    assert getattr(panel.form, name).value == str(tmp_path / "chosen")
     viewer.window.remove_dock_widget(panel)
     qtbot.waitUntil(lambda: not isalive(panel), timeout=5000)
     assert not isalive(dialog)
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"), [("~/a.ome.zarr", Path.home() / "a.ome.zarr"), ("a.ome.zarr", Path.cwd() / "a.ome.zarr")]
+    ("name", "meant"),
+    [
+        ("~/a.ome.zarr", Path.home() / "a.ome.zarr"),
+        ("a.zarr", Path.cwd() / "a.zarr"),
+        ("a", Path.cwd() / "a.ome.zarr"),
+        ("a.b", Path.cwd() / "a.b.ome.zarr"),
+    ],
 )
 def test_a_target_is_an_absolute_path(name: str, meant: Path, viewer: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(9, 9))
     panel = open_panel()
-    panel.form.result.store_edit.setText(name)
-    assert panel.task().settings.store == meant
+    panel.form.store.value = name
+    assert panel.order().settings.store == meant
 
 
 @pytest.mark.parametrize("kind", kinds())
@@ -496,12 +488,12 @@ def test_a_panel_that_is_deleted_with_its_window_takes_its_work_along(
     viewer: Any, qtbot: Any, nearest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow()
-    monkeypatch.setattr(panel_module, "upscale_work", slow)
+    monkeypatch.setattr(Order, "run", slow)
     viewer.add_image(pixels(20, 20))
     window, panel = QWidget(), EscWidget(viewer)
     QVBoxLayout(window).addWidget(panel)
-    choose(panel.form.region_box, "whole")
-    panel.run_bar.run_button.click()
+    panel.form.region.value = "whole"
+    click(panel, "Run")
     qtbot.waitUntil(slow.began.is_set, timeout=10_000)
     window.deleteLater()
     qtbot.waitUntil(slow.ended.is_set, timeout=5000)
@@ -511,17 +503,17 @@ def test_a_panel_that_is_deleted_with_its_window_takes_its_work_along(
 
 def test_hiding_the_panel_ends_nothing(viewer: Any, qtbot: Any, open_panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow()
-    monkeypatch.setattr(panel_module, "upscale_work", slow)
+    monkeypatch.setattr(Order, "run", slow)
     viewer.add_image(pixels(20, 20))
     panel = open_panel()
-    panel.run_bar.run_button.click()
+    click(panel, "Run")
     qtbot.waitUntil(slow.began.is_set, timeout=10_000)
     panel.parent().title.hide_button.click()
     panel.parent().setFloating(True)
     qtbot.wait(300)
-    assert panel.runner.busy
+    assert panel.jobs
     assert not slow.ended.is_set()
-    panel.run_bar.cancel_button.click()
+    click(panel, "Cancel")
     finish(panel, qtbot)
 
 
@@ -529,36 +521,64 @@ def test_the_same_job_runs_once_at_a_time(
     viewer: Any, qtbot: Any, open_panel: Any, messages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow()
-    monkeypatch.setattr(panel_module, "upscale_work", slow)
+    monkeypatch.setattr(Order, "run", slow)
     viewer.add_image(pixels(20, 20))
     first, second = open_panel(), open_panel()
-    QTest.mouseDClick(first.run_bar.run_button, Qt.MouseButton.LeftButton)
+    QTest.mouseDClick(first.run_bar.buttons["Run"].native, Qt.MouseButton.LeftButton)
     first.run()
-    second.run_bar.run_button.click()
-    assert first.runner.busy
-    assert not second.runner.busy
-    assert second.run_bar.run_button.isVisibleTo(second)
-    assert messages == ["This is being upscaled already, with the same settings."]
-    choose(second.form.result.intensity_box, "range")  # another job
-    second.run_bar.run_button.click()
-    assert second.runner.busy
+    click(second, "Run")
+    assert len(first.jobs) == 1
+    assert not second.jobs
+    assert set(messages) == {"This is being upscaled already, with the same settings."}
+    second.form.intensity.value = "range"  # another job
+    click(second, "Run")
+    assert second.jobs
     for panel in (first, second):
-        panel.run_bar.cancel_button.click()
+        click(panel, "Cancel")
         finish(panel, qtbot)
-    second.run_bar.run_button.click()
-    assert second.runner.busy
-    second.run_bar.cancel_button.click()
+    click(second, "Run")
+    assert second.jobs
+    click(second, "Cancel")
     finish(second, qtbot)
 
 
+def test_what_waits_is_shown_and_runs_in_its_turn(
+    viewer: Any, qtbot: Any, open_panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, done = Slow(), Order.run
+    monkeypatch.setattr(Order, "run", slow)
+    viewer.add_image(pixels(20, 20), name="first")
+    second = viewer.add_image(pixels(20, 20), name="second")
+    panel, other = open_panel(), open_panel()
+    viewer.layers.selection = {viewer.layers["first"]}
+    click(panel, "Run")
+    qtbot.waitUntil(slow.began.is_set, timeout=10_000)
+    monkeypatch.setattr(Order, "run", done)
+    viewer.layers.selection = {second}
+    click(panel, "Run")
+    panel.form.factor.value = 3
+    click(panel, "Run")
+    click(other, "Preview")
+    assert panel.run_bar.waiting.text() == "Waits: ESC second [x2], ESC second [x3]"
+    assert "ESC preview" in other.run_bar.waiting.text()
+    panel.jobs[2].cancel()  # while it waits
+    assert panel.run_bar.waiting.text() == "Waits: ESC second [x2]"
+    panel.escape.activated.emit()
+    for each in (panel, other):
+        finish(each, qtbot)
+    assert slow.ended.is_set()
+    assert [layer.name for layer in viewer.layers] == ["first", "second", "second [x2]", "second preview"]
+    assert not queue.jobs
+
+
 def test_the_menu_command_upscales_the_active_layer(viewer: Any, qtbot: Any, messages: list[str]) -> None:
-    from napari_esc.commands import _running, upscale_x2
+    from napari_esc.commands import upscale_x2
 
     upscale_x2(viewer)
     assert messages == ["Select an image layer to upscale."]
     viewer.add_image(pixels(2, 16, 16), name="cells", scale=(1, 2, 2))
     upscale_x2(viewer)
-    qtbot.waitUntil(lambda: not _running, timeout=30_000)
+    qtbot.waitUntil(lambda: not queue.jobs, timeout=30_000)
     assert viewer.layers[-1].name == "cells [x2]"
     assert viewer.layers[-1].data.shape == (2, 32, 32)
     assert len(messages) == 1
@@ -570,14 +590,13 @@ def test_the_menu_command_twice_upscales_once(
     from napari_esc import commands
 
     slow = Slow()
-    monkeypatch.setattr(commands, "upscale_work", slow)
+    monkeypatch.setattr(Order, "run", slow)
     viewer.add_image(pixels(16, 16))
     commands.upscale_x2(viewer)
     commands.upscale_x2(viewer)
     assert messages == ["This is being upscaled already, with the same settings."]
-    (runner,) = commands._running
-    runner.cancel()
-    qtbot.waitUntil(lambda: not commands._running, timeout=10_000)
+    queue.jobs[0].cancel()
+    qtbot.waitUntil(lambda: not queue.jobs, timeout=10_000)
 
 
 def test_a_layer_can_be_shown_lazily(viewer: Any, qtbot: Any, open_panel: Any, messages: list[str]) -> None:
@@ -585,8 +604,8 @@ def test_a_layer_can_be_shown_lazily(viewer: Any, qtbot: Any, open_panel: Any, m
     source = viewer.add_image(levels, multiscale=True, name="slide", scale=(1, 0.5, 0.5), contrast_limits=(0, 1000))
     viewer.dims.set_current_step(0, 1)
     panel = open_panel()
-    choose(panel.form.region_box, "visible")
-    panel.run_bar.lazy_button.click()
+    panel.form.region.value = "visible"
+    click(panel, "Show lazily")
     finish(panel, qtbot)
     layer = viewer.layers["slide [x2]"]
     # The current plane, as large as the whole layer, over the levels of its source.
@@ -602,7 +621,7 @@ def test_a_layer_can_be_shown_lazily(viewer: Any, qtbot: Any, open_panel: Any, m
 def test_a_lazy_layer_is_a_part_of_the_result(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(90, 70), name="cells")
     panel = open_panel("esc-nano-x2")
-    panel.run_bar.lazy_button.click()
+    click(panel, "Show lazily")
     finish(panel, qtbot)
     run(panel, qtbot)
     lazy, whole = viewer.layers[1], viewer.layers[2]

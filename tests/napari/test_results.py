@@ -8,17 +8,16 @@ from typing import Any
 import dask.array
 import numpy as np
 import pytest
-from napari.layers import Image
+from napari.layers import Image, Layer
 
 from esc_plugin import Cancelled, ImageError, Upscaler, __version__
 from esc_plugin.arrays.pyramid import levels_below
-from esc_plugin.measure import surveys
+from esc_plugin.session import views, work
+from esc_plugin.session.task import Settings, Task
 from napari_esc.geometry import whole_region
-from napari_esc.layers import difference_layer, result_layer
-from napari_esc.loaded import load_on_device
+from napari_esc.layers import layer_of
+from napari_esc.order import Source
 from napari_esc.source import NOT_COPIED, copied, finest
-from napari_esc.task import Settings, Task
-from napari_esc.work import preview_work, run_task
 
 from .layers_to_try import kinds, pixels
 from .test_geometry import outer_corners
@@ -26,12 +25,16 @@ from .test_geometry import outer_corners
 KINDS = kinds()
 
 
+def task_of(layer: Image, model: str, region: Any = None, **choices: Any) -> Task:
+    settings = Settings(model, **{"factor": (2.0, 2.0), "device": "cpu", **choices})
+    return Source.of(layer).task(region or whole_region(layer), settings)
+
+
 def upscaled(layer: Image, model: str, region: Any = None, **choices: Any) -> tuple[Task, Any, Image]:
     # Lowest to highest, so that a network that repeats pixels repeats them all.
-    settings = Settings(model, **{"factor": (2.0, 2.0), "device": "cpu", "intensity": "minmax", **choices})
-    task = Task.of(layer, region or whole_region(layer), settings)
-    result = run_task(task, load_on_device(model, "cpu"))
-    return task, result, result_layer(task, result)
+    source, task = Source.of(layer), task_of(layer, model, region, **{"intensity": "minmax", **choices})
+    result = work.run(task)
+    return task, result, layer_of(source, result)
 
 
 def repeated(values: np.ndarray, rgb: bool, factor: int = 2) -> np.ndarray:
@@ -148,9 +151,9 @@ def test_a_pixel_size_that_differs_by_axis(nearest: str) -> None:
 
 def test_the_source_may_change_while_the_work_goes_on(nearest: str) -> None:
     source = Image(pixels(16, 16), name="a", scale=(2, 2), colormap="magma")
-    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu"))
+    taken, task = Source.of(source), task_of(source, nearest)
     source.name, source.scale, source.colormap, source.data = "b", (9, 9), "gray", pixels(3, 3)
-    layer = result_layer(task, run_task(task, load_on_device(nearest, "cpu")))
+    layer = layer_of(taken, work.run(task))
     assert (layer.name, layer.colormap.name, layer.data.shape) == ("a [x2]", "magma", (32, 32))
     np.testing.assert_allclose(layer.scale, (1, 1))
 
@@ -158,10 +161,10 @@ def test_the_source_may_change_while_the_work_goes_on(nearest: str) -> None:
 def test_a_difference_is_measured_and_placed(nearest: str) -> None:
     source = Image(pixels(3, 12, 16), scale=(1, 0.5, 0.5), translate=(0, 3, 4), units=("micrometer",) * 3)
     region = (slice(1, 3), slice(2, 10), slice(0, 16))
-    task, result, _ = upscaled(source, nearest, region, difference=True)
+    _, result, _ = upscaled(source, nearest, region, difference=True)
     assert result.agreement is not None
     assert (result.agreement.bias, result.agreement.rms) == (0, 0)  # repeated pixels average to what they were
-    layer = difference_layer(task, result)
+    layer = Layer.create(*Source.of(source).difference_data(result))
     assert layer.data.shape == (2, 8, 16)
     assert not layer.data.any()
     assert layer.units == source.units
@@ -205,9 +208,8 @@ def test_a_lazy_layer_is_read_plane_by_plane(nearest: str) -> None:
 
 def test_cancel_stops_before_the_next_plane(nearest: str) -> None:
     source = Image(pixels(5, 8, 8))
-    task = Task.of(source, whole_region(source), Settings(nearest, (2.0, 2.0), device="cpu"))
     with pytest.raises(Cancelled):
-        run_task(task, load_on_device(nearest, "cpu"), cancel=lambda: True)
+        work.run(task_of(source, nearest), cancel=lambda: True)
 
 
 def test_large_results_are_pyramids(nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,13 +228,13 @@ def test_large_results_are_pyramids(nearest: str, monkeypatch: pytest.MonkeyPatc
 
 def test_a_factor_below_0_is_refused(nearest: str) -> None:
     with pytest.raises(ImageError, match=r"above 0 and at most 64, not -2\.0"):
-        Task.of(Image(pixels(8, 8)), (slice(0, 8), slice(0, 8)), Settings(nearest, (-2.0, 2.0)))
+        task_of(Image(pixels(8, 8)), nearest, factor=(-2.0, 2.0))
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
 def test_a_type_that_cannot_be_upscaled_is_refused_with_the_task(dtype: Any, nearest: str) -> None:
     with pytest.raises(ImageError, match=f"can't be {np.dtype(dtype)}"):
-        Task.of(Image(np.zeros((8, 8), dtype), contrast_limits=(0, 1)), (slice(0, 8),) * 2, Settings(nearest, (2.0, 2.0)))
+        task_of(Image(np.zeros((8, 8), dtype), contrast_limits=(0, 1)), nearest)
 
 
 def test_a_part_has_the_means_of_its_layer() -> None:
@@ -242,7 +244,7 @@ def test_a_part_has_the_means_of_its_layer() -> None:
     for factor in ((2.0, 2.0), (1.5, 2.4)):
         source = Image(data, name="cells", scale=(1, 0.4, 0.3))
         _, _, whole = upscaled(source, "esc-nano-x2", factor=factor, intensity="auto")
-        forget()
+        views.recent.clear()
         for region in ((slice(1, 2), slice(7, 41), slice(11, 74)), (slice(0, 2), slice(31, 60), slice(0, 75))):
             task, _, part = upscaled(source, "esc-nano-x2", region, factor=factor, intensity="auto", difference=True)
             rows, columns = (slice(*ends) for ends in task.span)
@@ -254,32 +256,26 @@ def test_a_part_has_the_means_of_its_layer() -> None:
             assert np.abs(covered - wanted).max() <= max(part.scale[1:])  # whole pixels of the result
 
 
-def forget() -> None:
-    surveys._recent = surveys.Recent()
-
-
 @pytest.mark.parametrize("make", [np.asarray, lambda data: dask.array.from_array(data.copy(), chunks=(64, 64))])
 def test_a_preview_is_a_part_of_the_result(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_esc.work.PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(work, "PREVIEW_SECONDS", 0.0)
     source = Image(make(pixels(200, 180)), name="cells")
-    settings = Settings("esc-nano-x2", (2.0, 2.0), device="cpu")
-    task = Task.of(source, (slice(20, 190), slice(0, 150)), settings).to_look_at()
-    part, preview = preview_work(task)(lambda *_: None, lambda: False)
-    assert 0 < part.pixels < task.pixels
-    whole = run_task(task.of_planes(), load_on_device("esc-nano-x2", "cpu"))
-    rows, columns = (slice(*ends) for ends in part.span)
+    task = task_of(source, "esc-nano-x2", (slice(20, 190), slice(0, 150)))
+    preview = work.preview(task)
+    assert work.LEAST_PREVIEW // 2 < preview.task.pixels < task.pixels
+    whole = work.run(task.of_planes())
+    rows, columns = (slice(*ends) for ends in preview.task.span)
     np.testing.assert_array_equal(preview.data, whole.data[rows, columns])
-    assert preview.metadata["esc"]["survey"] == whole.metadata["esc"]["survey"]
-    assert preview.metadata["esc"]["survey"]["method"] == "exact"
+    assert preview.record["survey"] == whole.record["survey"]
+    assert preview.record["survey"]["method"] == "exact"
 
 
 def test_the_record_names_the_precision_of_the_survey() -> None:
     """Samples run in float32, also where the pixels of 8 bits alone would have led to something shorter."""
     source = Image(pixels(200, 200, dtype="uint8", high=255), name="photo")
-    settings = Settings("esc-nano-x2", (2.0, 2.0), device="cpu", sampled=True)
-    result = run_task(Task.of(source, whole_region(source), settings), load_on_device("esc-nano-x2", "cpu"))
-    assert result.metadata["esc"]["survey"]["method"] == "sampled"
-    assert result.metadata["esc"]["precision"] == "float32"
+    result = work.run(task_of(source, "esc-nano-x2", sampled=True))
+    assert result.record["survey"]["method"] == "sampled"
+    assert result.record["precision"] == "float32"
 
 
 def count_surveys(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
@@ -324,7 +320,7 @@ def test_a_layer_that_changes_in_place_is_surveyed_anew(lazy: bool) -> None:
     data[0 if lazy else 5, 30:34] = 0
     data[32:] //= 3
     found = upscaled(source, "esc-nano-x2", region, **settings)[2].data
-    forget()
+    views.recent.clear()
     np.testing.assert_array_equal(found, upscaled(source, "esc-nano-x2", region, **settings)[2].data)
 
 
@@ -332,16 +328,16 @@ def test_what_takes_long_to_survey_is_sampled_for_a_look_and_exact_for_a_run(
     nearest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = count_surveys(monkeypatch)
-    monkeypatch.setattr(surveys, "SOON", 0.0)
+    monkeypatch.setattr(views, "SOON", 0.0)
     source = Image(pixels(300, 300))
-    task = Task.of(source, (slice(0, 90), slice(0, 90)), Settings(nearest, (2.0, 2.0), device="cpu"))
-    preview_work(task)(lambda *_: None, lambda: False)
-    run_task(task, load_on_device(nearest, "cpu"))
-    assert made == [surveys.SAMPLED_PIXELS, None]
-    preview_work(task)(lambda *_: None, lambda: False)  # the exact one is there now
+    task = task_of(source, nearest, (slice(0, 90), slice(0, 90)))
+    work.preview(task)
+    work.run(task)
+    assert made == [views.SAMPLED_PIXELS, None]
+    work.preview(task)  # the exact one is there now
     assert len(made) == 2
     upscaled(source, nearest, sampled=True)
-    assert made == [surveys.SAMPLED_PIXELS, None, surveys.SAMPLED_PIXELS]
+    assert made == [views.SAMPLED_PIXELS, None, views.SAMPLED_PIXELS]
 
 
 def test_what_shows_a_lazy_layer_from_afar() -> None:

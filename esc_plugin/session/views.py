@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,11 +14,12 @@ from ..arrays.lazy import CancellableArray
 from ..arrays.levels import Levels
 from ..arrays.sizes import Size
 from ..arrays.stack import make_output
+from ..measure.duration import Speed
 from ..network.grid import Region
 from ..progress import Cancel, Progress, share_of
 from ..survey import Survey, image_digest
 from ..upscaler import RegionSpans, Upscaler
-from .duration import Speed
+from .recent import Recent
 
 #: Where an exact survey takes longer than so many seconds, and one is wanted soon, it is sampled.
 SOON = 10.0
@@ -34,32 +33,8 @@ LARGEST_CHUNK, LEAST_CHUNK, CHUNK_SECONDS = 2048, 256, 1.0
 BAND_VALUES = 2**22
 
 
-class Recent:
-    """Results of the latest calls, by what they depend on. Threads may share it."""
-
-    def __init__(self, kept: int = 32) -> None:
-        self._kept, self._lock = kept, Lock()
-        self._found: OrderedDict[Hashable, Any] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], Any] | None = None) -> Any:
-        """Return what is kept; else what `make` makes, if it is given."""
-        with self._lock:
-            if key in self._found:
-                self._found.move_to_end(key)
-                return self._found[key]
-        return None if make is None else self.keep(key, make())
-
-    def keep(self, key: Hashable, value: Any) -> Any:
-        """Keep and return a value."""
-        with self._lock:
-            self._found[key] = value
-            while len(self._found) > self._kept:
-                self._found.popitem(last=False)
-        return value
-
-
 #: What was found last, of any image. No image is held.
-_recent = Recent()
+recent = Recent()
 
 
 @dataclass(frozen=True)
@@ -112,7 +87,7 @@ class Viewed:
         """
         key = self._key
         all_of_it = region in (None, ((0, self.target[0]), (0, self.target[1])))
-        if all_of_it and not self.sampled and _recent.get(key) is None:
+        if all_of_it and not self.sampled and recent.get(key) is None:
             return self._whole(key, out, progress, cancel)
         survey = self._survey(key, share_of(progress, 0, 0.5), cancel)
         options = self._options(survey.levels_of(self._dtype))
@@ -135,7 +110,7 @@ class Viewed:
         """Predict how long it takes to make a region of the result, survey and all."""
         whole = region == ((0, self.target[0]), (0, self.target[1]))
         surveyed = (
-            whole or self.sampled or _recent.get(self._hint) is not None
+            whole or self.sampled or recent.get(self._hint) is not None
         )  # to be sure, all of the image would have to be read
         return self.rendering_seconds(speed, region) + (0 if surveyed else self._seconds(speed))
 
@@ -171,7 +146,7 @@ class Viewed:
         return out, self._kept(key, self.upscaler.surveyed(image, request, levels, planes))
 
     def _survey(self, key: Hashable, progress: Progress | None, cancel: Cancel | None) -> Survey:
-        if not self.sampled and (exact := _recent.get(key)):
+        if not self.sampled and (exact := recent.get(key)):
             return exact  # type: ignore[no-any-return]
         sampled = self.sampled or (self.soon is not None and self._seconds(self.soon) > SOON)
 
@@ -180,11 +155,11 @@ class Viewed:
             pixels = SAMPLED_PIXELS if sampled else None
             return self.upscaler.survey(image, **options, pixels=pixels, progress=progress, cancel=cancel)
 
-        return _recent.get((key, "sampled"), make) if sampled else self._kept(key, make())
+        return recent.get((key, "sampled"), make) if sampled else self._kept(key, make())
 
     def _kept(self, key: Hashable, exact: Survey) -> Survey:
-        _recent.keep(self._hint, True)
-        return _recent.keep(key, exact)  # type: ignore[no-any-return]
+        recent.keep(self._hint, True)
+        return recent.keep(key, exact)  # type: ignore[no-any-return]
 
     def _levels(self, sampled: bool, cancel: Cancel | None) -> list[Levels]:
         """Return the levels of the whole image, for the channels of the planes."""
@@ -195,7 +170,7 @@ class Viewed:
             image = CancellableArray(whole, cancel)
             return Upscaler.levels(image, axes=self.axes, intensity=self.intensity, nan="keep", cancel=cancel)
 
-        levels: list[Levels] = _recent.get(key, measure)
+        levels: list[Levels] = recent.get(key, measure)
         return levels[self.planes[self.axes.index("C")]] if "C" in self.axes else levels
 
     @property

@@ -12,7 +12,8 @@ from esc_plugin import Upscaler
 from esc_plugin.arrays.consistency import Part, difference
 from esc_plugin.arrays.layout import layout_of
 from esc_plugin.arrays.sizes import enlarged_span
-from esc_plugin.measure.surveys import Recent, identity, survey_record, survey_text
+from esc_plugin.session.recent import Recent
+from esc_plugin.session.views import identity, survey_record, survey_text
 from esc_plugin.survey import Sampling
 
 

@@ -1,0 +1,191 @@
+"""From layers to tasks, and from their results to new layers with the identity of their sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from esc_plugin.arrays.lazy import sliceable
+from esc_plugin.files.ome_axes import Axes
+from esc_plugin.progress import Cancel, Progress, part_of
+from esc_plugin.session.task import Settings, Task, letters_of
+
+from .geometry import Grid, Region
+from .source import copied, levels_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from esc_plugin.session.work import Estimate, Result, Saved
+
+#: Data, keyword arguments and type of a layer, as napari hands them around.
+LayerData = tuple[Any, dict[str, Any], str]
+#: What places a difference layer. Its values and colours are its own.
+PLACED_BY = ("rotate", "shear", "affine", "units", "axis_labels")
+#: Red where the input is brighter than the averaged result, blue where it is darker.
+BLUE_WHITE_RED = [[0.13, 0.4, 0.67, 1], [0.97, 0.97, 0.97, 1], [0.7, 0.09, 0.17, 1]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is taken of a layer when work on it begins; the layer may change or go afterwards.
+
+    Attributes
+    ----------
+    key : hashable
+        Tells the layer from all others.
+    name : str
+        Of the layer.
+    pyramid : list of array
+        Its levels, finest first, as lazy as the layer is: (..., Y, X[, S]).
+    state, metadata : dict
+        Every property that the result keeps, see `copied`, and what the layer says of itself.
+    limits : list of float, optional
+        Between which its contrast limits can be set; ``None`` of RGB layers.
+    grid : Grid
+        Where its pixels lie.
+    """
+
+    key: Hashable
+    name: str
+    pyramid: list[Any]
+    state: dict[str, Any]
+    metadata: dict[str, Any]
+    limits: list[float] | None
+    grid: Grid
+
+    @classmethod
+    def of(cls, layer: Image) -> Source:
+        """Take it from a layer."""
+        pyramid = [sliceable(level) for level in levels_of(layer)]
+        limits = None if layer.rgb else list(layer.contrast_limits_range)
+        return cls(layer.unique_id, layer.name, pyramid, copied(layer), dict(layer.metadata), limits, Grid.of(layer))
+
+    def task(self, region: Region, settings: Settings) -> Task:
+        """Return the task of upscaling a region.
+
+        Raises
+        ------
+        ImageError
+            If the layer or the factor is one that can't be worked with.
+        """
+        axes = letters_of(self.state.get("axis_labels") or (), len(region), self.state["rgb"])
+        return Task(self.pyramid, axes, region, settings, self.name)
+
+    def place(self, task: Task) -> dict[str, list[float]]:
+        """Return scale and translate of a task's result."""
+        return self.grid.placement(task.start, task.factors)
+
+    def saved(self, task: Task) -> Saved:
+        """Return how a file describes the result of a task."""
+        from esc_plugin.session.work import Saved
+
+        from .writer import look_of
+
+        return Saved(Axes.of(self.state | self.place(task), len(task.region)), look_of(self.state))
+
+    def layer_data(self, result: Result) -> LayerData:
+        """Return the layer of a result: its source's in everything but the pixels."""
+        made = {"name": result.task.title, "metadata": self.metadata | {"esc": result.record}}
+        return (
+            result.data,
+            self.state | self.place(result.task) | made | {"multiscale": isinstance(result.data, list)},
+            "image",
+        )
+
+    def difference_data(self, result: Result) -> LayerData:
+        """Return the layer of a difference: signed, so with a colormap that is white at 0 and symmetric limits."""
+        from napari.utils import Colormap
+
+        largest = float(np.nanmax(np.abs(result.difference), initial=0)) or 1.0  # type: ignore[arg-type]
+        region, state = result.task.region, {key: self.state[key] for key in PLACED_BY if key in self.state}
+        state |= self.grid.placement([part.start for part in region], [1.0] * len(region))
+        state |= {"name": f"{result.task.title} difference", "metadata": self.metadata | {"esc": result.record}}
+        colors = Colormap(BLUE_WHITE_RED, name="blue-white-red")
+        return result.difference, state | {"rgb": False, "colormap": colors, "contrast_limits": (-largest, largest)}, "image"
+
+
+@dataclass(frozen=True)
+class Order:
+    """Tasks, and the layers that they are of.
+
+    Attributes
+    ----------
+    parts : tuple of (Source, Task)
+        One or more.
+    """
+
+    parts: tuple[tuple[Source, Task], ...]
+
+    @classmethod
+    def of(cls, regions: Sequence[tuple[Image, Region]], settings: Callable[[Image], Settings]) -> Order:
+        """Take from layers what is needed; they may change afterwards.
+
+        Raises
+        ------
+        EscError
+            If one of them can't be worked with.
+        """
+        sources = [(Source.of(layer), region, settings(layer)) for layer, region in regions]
+        return cls(tuple((source, source.task(region, chosen)) for source, region, chosen in sources))
+
+    @property
+    def tasks(self) -> list[Task]:
+        """What is to be done."""
+        return [task for _, task in self.parts]
+
+    @property
+    def settings(self) -> Settings:
+        """What is wanted; of several layers, only levels of intensity may differ."""
+        return self.parts[0][1].settings
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        first, more = self.parts[0][1].title, len(self.parts) - 1
+        return f"{first} and {more} more" if more else first
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for orders that would make the same."""
+        return tuple((source.key, str(task.region), task.settings) for source, task in self.parts)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all results."""
+        return sum(task.nbytes for task in self.tasks)
+
+    def estimate(self, progress: Progress, cancel: Cancel) -> list[Estimate]:
+        """Return what each task takes."""
+        from esc_plugin.session import work
+
+        return [work.estimate(task) for task in self.tasks]
+
+    def run(self, progress: Progress | None = None, cancel: Cancel | None = None) -> list[Result]:
+        """Make all results, see `esc_plugin.session.work.run`."""
+        from esc_plugin.session import work
+
+        return list(self._each(lambda source, task, **told: work.run(task, source.saved(task), **told), progress, cancel))
+
+    def preview(self, progress: Progress | None = None, cancel: Cancel | None = None) -> list[Result]:
+        """Make previews."""
+        from esc_plugin.session import work
+
+        return list(self._each(lambda source, task, **told: work.preview(task, **told), progress, cancel))
+
+    def lazy(self, progress: Progress | None = None, cancel: Cancel | None = None) -> list[Result]:
+        """Prepare results whose pixels are made when they are looked at."""
+        from esc_plugin.session import work
+
+        return list(self._each(lambda source, task, **told: work.lazy(task, **told), progress, cancel))
+
+    def layer_data(self, results: Sequence[Result]) -> list[LayerData]:
+        """Return the layers of results."""
+        return [source.layer_data(result) for (source, _), result in zip(self.parts, results, strict=True)]
+
+    def _each(self, do: Callable[..., Result], progress: Progress | None, cancel: Cancel | None) -> Iterator[Result]:
+        for i, (source, task) in enumerate(self.parts):
+            yield do(source, task, progress=part_of(progress, i, len(self.parts)), cancel=cancel)
