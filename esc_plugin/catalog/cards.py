@@ -57,12 +57,10 @@ def _licence(card: Mapping[str, Any], origin: str) -> str:
 
 def _gain(card: Mapping[str, Any]) -> str:
     figures = card.get("figures") or {}
-    by_benchmark = [
-        (psnr - figures[f"{name} bicubic"], name) for name, psnr in figures.items() if f"{name} bicubic" in figures
-    ]
-    found = [*by_benchmark, *((gain.db, f"{gain.on} ({gain.reduction})") for gain in _of_its_kind(card))]
-    if found:
-        return f"Measured against bicubic: {', '.join(f'{db:+.2f} dB on {what}' for db, what in found)}."
+    pairs = [(name, psnr, figures.get(f"{name} bicubic")) for name, psnr in figures.items()]
+    found = [f"{psnr - bicubic:+.2f} dB on {name}" for name, psnr, bicubic in pairs if bicubic is not None]
+    if found := [*found, *map(str, _of_its_kind(card))]:
+        return f"Measured against bicubic: {', '.join(found)}."
     stated = next((f"; stated: {psnr:.2f} dB on {name}" for name, psnr in figures.items()), "")
     return f"Gain over bicubic not measured here{stated}."
 

@@ -40,6 +40,9 @@ class Gain:
     reduction: Text
     db: Decibels
 
+    def __str__(self) -> str:
+        return f"{self.db:+.2f} dB on {self.on} ({self.reduction})"
+
     @property
     def on(self) -> str:
         """What it was measured on, after "on"."""

@@ -92,8 +92,17 @@ def show_cards(entries: list[CatalogEntry], purpose: str, *, whole: bool) -> Non
     if whole:
         table = Table(box=None, show_header=False)
         for field, value in facts_of(entries[0]).items():
-            table.add_row(field, plain(value))
+            table.add_row(field, shown(field, value))
         console.print(table)
+
+
+def shown(field: str, value: Any) -> str:
+    """Return a fact about a model as people read it."""
+    from ..catalog.gains import stated_gains
+
+    if field == "gains":
+        return plain("; ".join(map(str, stated_gains({field: value}))))
+    return plain(f"{value:,}" if field == "parameters" else value)
 
 
 def where(entry: CatalogEntry) -> str:
@@ -173,7 +182,7 @@ def info(
         return
     table = Table(box=None, show_header=False)
     for field, value in facts.items():
-        table.add_row(field, plain(f"{value:,}" if field == "parameters" else value))
+        table.add_row(field, shown(field, value))
     console.print(table)
 
 
