@@ -6,6 +6,7 @@ doesn't show the value, dacite takes ``true`` for a number, cattrs and pydantic 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
@@ -45,6 +46,9 @@ class Rule(NamedTuple):
 def one_of(*known: str) -> Rule:
     """Return the rule that a text is one of some."""
     return Rule(f"is not one of {', '.join(known)}", known.__contains__)
+
+
+Line = Annotated[str, Rule("is not one line of text", lambda text: not re.search(r"[\x00-\x1f\x7f]", text))]
 
 
 class FieldError(EscError):

@@ -13,8 +13,8 @@ import yaml
 import esc_plugin
 from esc_plugin.catalog.load import load_model
 from esc_plugin.catalog.lookup import look_up
-from esc_plugin.catalog.manifest import PURPOSES
 from esc_plugin.catalog.menu import bundled_path, find_model, list_models, models_folder
+from esc_plugin.catalog.purposes import KEYS
 from esc_plugin.catalog.record import RECORD, read_record
 from esc_plugin.catalog.verify import verify
 from esc_plugin.disk import file_sha256
@@ -34,6 +34,7 @@ def offer(folder, *entries):
     (folder / "manifest.yaml").write_text(yaml.safe_dump({"models": list(entries)}))
 
 
+GAIN = {"purpose": "fluorescence", "count": 3, "images": "images of cells", "reduction": "binned 2 x 2", "db": 0.5}
 MINE = {"name": "mine", "scale": 2, "purpose": "microscopy", "path": "deep/mine.safetensors"}
 
 #: Names of released files that other public projects use.
@@ -63,7 +64,7 @@ def test_each_entry_says_what_a_user_needs():
     for entry in list_models():
         assert re.fullmatch(r"[a-z0-9-]+", entry.name)
         assert entry.summary.endswith(".")
-        assert entry.purpose in PURPOSES
+        assert entry.purpose in KEYS
         assert entry.family
         assert entry.license
         assert entry.training or not entry.confirmed, entry.name
@@ -182,7 +183,7 @@ def test_the_entry_of_the_guide(folder):
         ({"scale": 2.0}, "scale", "2.0 is not a whole number"),
         ({"scale": True}, "scale", "True"),
         ({"scale": None}, "scale", "None"),
-        ({"purpose": "cats"}, "purpose", "'cats' is not one of clean photo, real photo, microscopy"),
+        ({"purpose": "cats"}, "purpose", "'cats' is not one of clean photo, real photo, drawing, fluorescence"),
         ({"name": ""}, "name", "'' is no name"),
         ({"summary": 3}, "summary", "3 is not text (put it in quotes)"),
         ({"summary": "a\nb"}, "summary", "not one line"),
@@ -190,6 +191,13 @@ def test_the_entry_of_the_guide(folder):
         ({"sha256": "ABC"}, "sha256", "64 hexadecimal digits"),
         ({"figures": 3}, "figures", "3 is not a mapping"),
         ({"figures": {"Set5": "good"}}, "figures", "'good' for Set5 is not PSNR or PSNR/SSIM"),
+        ({"gains": 3}, "gains[0]", "3 is no mapping"),
+        ({"gains": [GAIN | {"db": "much"}]}, "gains[0].db", "'much' is not a number"),
+        ({"gains": [GAIN, GAIN | {"db": 1e9}]}, "gains[1].db", "1000000000.0 is not between -99 and 99 dB"),
+        ({"gains": [GAIN | {"count": 0}]}, "gains[0].count", "0 is no number of images"),
+        ({"gains": [GAIN | {"images": " "}]}, "gains[0].images", "' ' says nothing"),
+        ({"gains": [GAIN | {"purpose": "cats"}]}, "gains[0].purpose", "'cats' is not one of"),
+        ({"gains": [{"db": 1.0}]}, "gains[0].purpose", "missing"),
         ({"confirmed": "yes"}, "confirmed", "'yes' is not true or false"),
         ({"url": "https://x.org/a.pth"}, "bundled | hub | url | path", "exactly one of them must be there, not url, path"),
         ({"path": ""}, "bundled | hub | url | path", "none"),

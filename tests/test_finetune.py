@@ -16,6 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from esc_plugin.arrays.bicubic import enlarge
+from esc_plugin.catalog.gains import stated_gains
 from esc_plugin.catalog.load import load_model
 from esc_plugin.cli import main
 from esc_plugin.errors import EscError
@@ -74,6 +75,8 @@ def test_a_model_gets_better_and_says_so(samples: Path, start: str, tmp_path: Pa
     made = load_model(outcome.weights)
     assert made.card["purpose"] == "microscopy"
     assert made.card["license"] == "MIT"
+    (gain,) = stated_gains(made.card)
+    assert (gain.purpose, gain.count, gain.db) == ("microscopy", 1, round(found.after - found.bicubic, 2))
     assert f"PSNR {found.after:.2f} dB; before {found.before:.2f}" in made.card["training"]
     written = {path.name for path in (tmp_path / "spots-x2").iterdir()}
     assert written == {"spots-x2.safetensors", "config.json", "README.md", "held-out.csv", "held-out.png", "example.png"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from math import isfinite, nan
 from pathlib import Path
@@ -13,13 +13,17 @@ from urllib.parse import urlsplit
 from ..errors import EscError
 from ..strict_yaml import read_yaml
 from ..texts import quoted
-from ..typed_yaml import FieldError, Rule, build, one_of
+from ..typed_yaml import FieldError, Line, Rule, build, one_of
+from ..weights.card import GAINS_KEY
 from ..weights.limits import MAX_WINDOW
+from .gains import Gain
+from .purposes import KEYS
 
-PURPOSES = ("clean photo", "real photo", "microscopy")
 #: Of files that may hold a network, the preferred first.
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 MANIFEST = "manifest.yaml"
+#: Output pixels per input pixel that a network may have.
+SCALES = range(1, 17)
 #: Where the file comes from; an entry has exactly one of them.
 SOURCES = ("bundled", "hub", "url", "path")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -35,9 +39,8 @@ def is_safe(url: str) -> bool:
     return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK))
 
 
-Line = Annotated[str, Rule("is not one line of text", lambda text: not re.search(r"[\x00-\x1f\x7f]", text))]
 Name = Annotated[Line, Rule("is no name", bool)]
-Scale = Annotated[int, Rule("is not a whole number from 1 to 16", range(1, 17).__contains__)]
+Scale = Annotated[int, Rule("is not a whole number from 1 to 16", SCALES.__contains__)]
 Window = Annotated[int, Rule(f"is not a whole number from 1 to {MAX_WINDOW}", range(MAX_WINDOW + 1).__contains__)]
 Digest = Annotated[str, Rule("is not 64 hexadecimal digits in lower case", re.compile("([0-9a-f]{64})?").fullmatch)]
 Repository = Annotated[str, Rule("is not of the form org/repo", re.compile(r"([\w.-]+/[\w.-]+)?").fullmatch)]
@@ -54,12 +57,14 @@ class CatalogEntry:
         What users type.
     scale : int
         Output pixels per input pixel; 0 for a file of the user's that doesn't state it.
-    purpose : {"clean photo", "real photo", "microscopy", ""}
-        What it is for; empty where only the user knows.
+    purpose : str
+        What it is for, one of `purposes.KEYS`; empty where only the user knows.
     family : str
         Name of the architecture, such as ``"ESC-lt"``.
     summary : str
         One line for menus.
+    detail : str
+        What it does to detail, as a clause: "sharper edges, no invented texture".
     license, license_note : str
         SPDX identifier of the weights' licence, and what it rests on if that isn't obvious.
     bundled : str
@@ -78,6 +83,8 @@ class CatalogEntry:
         What it was trained on, and how long.
     figures, ssim : dict of str to float
         By benchmark: PSNR on Y in dB (also bicubic's, as ``"Set5 bicubic"``), and SSIM.
+    gains : tuple of Gain
+        What was measured against bicubic interpolation on images of a kind, by ``benchmarks/gains.py``.
     harmless : str
         ``"bfloat16"`` where that was measured to be as good as float32 for 8-bit pictures, by ``benchmarks/precision.py``.
     window_size : int
@@ -88,9 +95,10 @@ class CatalogEntry:
 
     name: Name
     scale: Scale
-    purpose: Annotated[str, one_of(*PURPOSES)]
+    purpose: Annotated[str, one_of(*KEYS)]
     family: Line = ""
     summary: Line = ""
+    detail: Line = ""
     license: Line = ""
     license_note: Line = ""
     bundled: Line = ""
@@ -103,6 +111,7 @@ class CatalogEntry:
     training: Line = ""
     figures: dict[str, float] = field(default_factory=dict)
     ssim: dict[str, float] = field(default_factory=dict)
+    gains: tuple[Gain, ...] = ()
     harmless: Line = ""
     window_size: Window = 0
     confirmed: bool = True
@@ -115,8 +124,9 @@ class CatalogEntry:
     @property
     def card(self) -> dict[str, Any]:
         """What is known beside the weights, as `Model.card` has it."""
-        names = ("family", "purpose", "license", "license_note", "training", "figures", "ssim", "harmless")
-        return {name: value for name in names if (value := getattr(self, name))}
+        names = ("family", "purpose", "detail", "license", "license_note", "training", "figures", "ssim", "harmless")
+        known = {name: value for name in names if (value := getattr(self, name))}
+        return known | ({GAINS_KEY: [asdict(gain) for gain in self.gains]} if self.gains else {})
 
 
 def read_manifest(path: Path) -> list[CatalogEntry]:

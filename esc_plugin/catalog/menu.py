@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
 from platformdirs import user_data_path
 
-from .manifest import MANIFEST, CatalogEntry, read_manifest
-from .model_files import weights_in
+from ..weights.card import from_metadata, read_metadata, stated_config
+from .gains import stated_gains
+from .manifest import MANIFEST, SCALES, CatalogEntry, read_manifest
+from .model_files import models_in
+from .purposes import KEYS
 
 
 def list_models() -> list[CatalogEntry]:
-    """Return the models on offer: those of our manifest, of the user's in the models folder, and the other files there.
+    """Return the models on offer: those of our manifest, of the user's in the models folder, and the other models there.
 
-    An entry of the user's replaces ours of the same name.
+    An entry of the user's replaces ours of the same name. Other models are weights files, and folders with one, which tell
+    by their metadata what they are for.
 
     Raises
     ------
@@ -27,7 +32,7 @@ def list_models() -> list[CatalogEntry]:
     if (own := folder / MANIFEST).is_file():
         entries |= {entry.name: entry for entry in read_manifest(own)}
     known = {Path(name).stem.lower() for entry in entries.values() for name in (entry.file, entry.path, entry.name) if name}
-    entries |= {path.stem: _loose(path) for path in weights_in(folder) if path.stem.lower() not in known}
+    entries |= {name: _loose(name, path) for name, path in models_in(folder).items() if name.lower() not in known}
     return list(entries.values())
 
 
@@ -59,8 +64,26 @@ def bundled_path(entry: CatalogEntry) -> Path:
     return Path(str(files(__package__) / "bundled" / entry.bundled))
 
 
-def _loose(path: Path) -> CatalogEntry:
-    return CatalogEntry(path.stem, 0, "", summary="A file in the models folder.", path=str(path))
+def _loose(name: str, path: Path) -> CatalogEntry:
+    about = path.stat()
+    return _stated(name, path, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _stated(name: str, path: Path, changed: int, size: int) -> CatalogEntry:
+    """Make an entry of what a file says about itself, read once as long as it doesn't change."""
+    metadata = read_metadata(path) if path.suffix.lower() == ".safetensors" else {}
+    card, scale = from_metadata(metadata), stated_config(metadata).get("scale")
+    texts = {field: card[field] for field in ("family", "detail", "license", "license_note", "training") if field in card}
+    return CatalogEntry(
+        name,
+        scale if type(scale) is int and scale in SCALES else 0,
+        purpose if (purpose := card.get("purpose")) in KEYS else "",
+        summary="A file in the models folder.",
+        path=str(path),
+        gains=tuple(stated_gains(card)),
+        **texts,
+    )
 
 
 def _our_manifest() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,16 @@ def weights_in(folder: Path) -> list[Path]:
     found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith(".")]
     found.sort(key=lambda p: (p.stem.lower(), SUFFIXES.index(p.suffix.lower())))
     return [p for i, p in enumerate(found) if i == 0 or p.stem.lower() != found[i - 1].stem.lower()]
+
+
+def models_in(folder: Path) -> dict[str, Path]:
+    """Return the weights files in a folder by name: files, and those of folders that `Model.save_pretrained` wrote."""
+    found = {path.stem: path for path in weights_in(folder)}
+    for inner in sorted(folder.iterdir()) if folder.is_dir() else []:
+        with suppress(OSError):  # of a folder that may not be entered
+            if not inner.name.startswith(".") and (inner / "config.json").is_file() and len(held := weights_in(inner)) == 1:
+                found.setdefault(inner.name, held[0])
+    return found
 
 
 def choose_weights(files: list[str], where: str) -> str:

@@ -24,12 +24,15 @@ COLORS = {"ok": "green", "mismatch": "bold red", "absent": "dim", "unknown": "ye
 
 
 def models(
+    name: Annotated[str | None, typer.Argument(help="One model: all that is known of it.", metavar="NAME")] = None,
+    purpose: opt.Purpose = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare the files on this machine with their sha256.")] = False,
     download: Annotated[str | None, typer.Option(help="Download this model.", metavar="NAME")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """List the models on offer, check those that are here, or download one."""
-    from ..catalog.menu import list_models, models_folder
+    """List the models on offer or those for a kind of images, check those that are here, or download one."""
+    from ..catalog.by_purpose import models_for
+    from ..catalog.menu import models_folder
 
     if verify:
         verify_models(as_json)
@@ -37,11 +40,12 @@ def models(
     if download:
         download_model(download)
         return
-    entries = list_models()
+    entries = [offered(name)] if name else models_for(purpose or "")
     if as_json:
-        print(
-            json.dumps([{"name": entry.name, "scale": entry.scale, "file": where(entry)} | entry.card for entry in entries])
-        )
+        print(json.dumps(list(map(facts_of, entries))))
+        return
+    if name or purpose:
+        show_cards(entries, purpose or "", whole=bool(name))
         return
     table = Table("name", "scale", "for", "what", "licence", "file", box=None)
     for entry in entries:
@@ -54,11 +58,58 @@ def models(
         console.print("unconfirmed: the name is only implied by the authors' option files; the download may not exist.")
 
 
+def offered(name: str) -> CatalogEntry:
+    """Return a model on offer.
+
+    Raises
+    ------
+    HubError
+        If there is none of that name.
+    """
+    from ..catalog.menu import find_model
+
+    if entry := find_model(name):
+        return entry
+    raise HubError(f"there is no model {quoted(name)} on offer; `esc-sr models` lists them.")
+
+
+def facts_of(entry: CatalogEntry) -> dict[str, Any]:
+    """Return all that is known of a model on offer, for programs."""
+    return {"name": entry.name, "scale": entry.scale, "file": where(entry)} | entry.card
+
+
+def show_cards(entries: list[CatalogEntry], purpose: str, *, whole: bool) -> None:
+    """Print three lines for each model, and for one that was asked for by name all the rest."""
+    from ..catalog.by_purpose import none_text
+    from ..catalog.cards import card_lines
+
+    for entry in entries:
+        console.print(f"[bold]{plain(entry.name)}[/] ({where(entry)})")
+        for line in card_lines(entry):
+            say(f"  {plain(line)}")
+    if not entries:
+        say(f"{plain(none_text(purpose))} `esc-sr finetune --help` says how.")
+    if whole:
+        table = Table(box=None, show_header=False)
+        for field, value in facts_of(entries[0]).items():
+            table.add_row(field, shown(field, value))
+        console.print(table)
+
+
+def shown(field: str, value: Any) -> str:
+    """Return a fact about a model as people read it."""
+    from ..catalog.gains import stated_gains
+
+    if field == "gains":
+        return plain("; ".join(map(str, stated_gains({field: value}))))
+    return plain(f"{value:,}" if field == "parameters" else value)
+
+
 def where(entry: CatalogEntry) -> str:
     """Say in a word or two where a model's file is."""
-    from ..catalog.downloads import find_local
+    from ..catalog.by_purpose import is_here
 
-    if find_local(entry, by_hash=False):
+    if is_here(entry):
         return "here"
     if entry.path:
         return "absent"
@@ -94,11 +145,7 @@ def download_model(name: str) -> None:
     HubError
         If there is no such model, or it can't be had.
     """
-    from ..catalog.menu import find_model
-
-    entry = find_model(name)
-    if entry is None:
-        raise HubError(f"there is no model {quoted(name)} on offer; `esc-sr models` lists them.")
+    entry = offered(name)
 
     from ..catalog.fetch import fetch
     from ..disk import file_sha256
@@ -135,7 +182,7 @@ def info(
         return
     table = Table(box=None, show_header=False)
     for field, value in facts.items():
-        table.add_row(field, plain(f"{value:,}" if field == "parameters" else value))
+        table.add_row(field, shown(field, value))
     console.print(table)
 
 

@@ -125,6 +125,7 @@ def finetune(
     keep: Annotated[
         bool, typer.Option("--keep", help="Write a model that got better even if bicubic interpolation is better still.")
     ] = False,
+    purpose: opt.Purpose = None,
     device: opt.Device = "auto",
 ) -> None:
     """Make a model better at your kind of images.
@@ -146,7 +147,7 @@ def finetune(
     from ..train.finetune import finetune as run
     from ..train.wish import Wish
 
-    wish = Wish(init, kind, minutes, options=changes, device=device, keep=keep)
+    wish = Wish(init, kind, minutes, options=changes, device=device, keep=keep, purpose=purpose or "")
     with Bar(folder.name) as bar:
         outcome = run(images, wish, folder, bar.move)
     table = Table("held-out image", "bicubic", "before", "after", box=None)

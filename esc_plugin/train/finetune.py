@@ -6,13 +6,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..batch.find import find_originals
+from ..catalog.gains import Gain
 from ..catalog.load import load_model
 from ..device import choose_device
 from ..errors import EscError, ImageError
@@ -214,15 +215,24 @@ def _averaged(checkpoint: Path, model: Model) -> tuple[ESC, int]:
     return network.eval().requires_grad_(False), stored["esc"]["iteration"]
 
 
+def _gain(purpose: str, scores: list[HeldOutScore], reduction: str) -> Gain:
+    found, images = mean(scores), "held-out image" + ("" if len(scores) == 1 else "s")
+    return Gain(purpose, len(scores), images, reduction, round(found.after - found.bicubic, 2))
+
+
 def _card(model: Model, wish: Wish, scores: list[HeldOutScore], work: str) -> dict[str, Any]:
-    found = mean(scores)
+    found, kind = mean(scores), KINDS[wish.kind]
+    purpose = wish.purpose or kind.purpose
     figures = f"mean PSNR {found.after:.2f} dB; before {found.before:.2f}, bicubic {found.bicubic:.2f}"
     figures += "" if found.after > found.bicubic else ": bicubic interpolation is better"
+    gain = _gain(purpose, scores, kind.reduction)
     return {
         "family": model.card.get("family", ""),
-        "purpose": KINDS[wish.kind].purpose,
+        "purpose": purpose,
+        "detail": kind.detail,
         "license": model.card.get("license") or "unknown",
         "license_note": "As the model it was trained from; the images may ask for more.",
-        "training": f"Fine-tuned from {model.name}: {work} (pairs: {KINDS[wish.kind].pairs}). "
+        "training": f"Fine-tuned from {model.name}: {work} (pairs: {kind.pairs}). "
         f"On crops of {len(scores)} held-out images, {figures}.",
+        "gains": [asdict(gain)],
     }

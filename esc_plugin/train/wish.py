@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..catalog.purposes import KEYS, MICROSCOPY
 from ..errors import EscError
 from ..measure.scores import mean
 from .clock import check_minutes
@@ -13,14 +14,27 @@ from .held_out import HeldOutScore
 
 
 class Kind(NamedTuple):
-    """How small images are made of large ones, what the result is for, and how much there is to learn."""
+    """How small images are made of large ones, what the result is for and does to detail, how much there is to learn."""
 
     pairs: str
+    reduction: str
     purpose: str
+    detail: str
     rate: float
 
 
-KINDS = {"microscopy": Kind("microscopy", "microscopy", 1.0), "photo": Kind("bicubic", "clean photo", 0.2)}
+KINDS = {
+    "microscopy": Kind(
+        "microscopy",
+        "blurred, binned, noisy",
+        MICROSCOPY,
+        "takes noise and blur away; may smooth faint structures away too",
+        1.0,
+    ),
+    "photo": Kind(
+        "bicubic", "bicubic reduction", "clean photo", "sharper edges, no invented texture; noise gets sharper too", 0.2
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -43,11 +57,14 @@ class Wish:
         ``"auto"``, ``"cpu"``, ``"cuda"``, ...
     keep : bool
         Write a model that got better even if bicubic interpolation is better still.
+    purpose : str
+        The kind of images, one of `esc_plugin.catalog.purposes.KEYS`, under which menus list the result. By default that of
+        the kind.
 
     Raises
     ------
     EscError
-        If the kind is none of them, or the time is no time.
+        If the kind is none of them, the purpose is none, or the time is no time.
     """
 
     init: str
@@ -57,11 +74,14 @@ class Wish:
     options: dict[str, Any] | None = None
     device: str = "auto"
     keep: bool = False
+    purpose: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what can't be done."""
         if self.kind not in KINDS:
             raise EscError(f"the kind must be one of {', '.join(KINDS)}, not {self.kind!r}.")
+        if self.purpose and self.purpose not in KEYS:
+            raise EscError(f"the purpose must be one of {', '.join(KEYS)}, not {self.purpose!r}.")
         check_minutes(self.minutes)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .card import MAX_HEADER_BYTES, stated_config
 from .limits import MAX_BYTES
 from .pickle_check import check_pytorch_file
 
@@ -27,11 +28,8 @@ PREFIXES = ("module.", "_orig_mod.")
 #: What a parameter may consist of. 8-bit integers appear where a head describes itself.
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8)
 
-#: The largest known network has 700 parameters and a header of 0.1 MiB; far more is there to exhaust the reader.
-MAX_HEADER_BYTES, MAX_PARAMETERS, MAX_NAME = 2 * 2**20, 10_000, 200
-
-#: Names of the safetensors metadata that we write and read.
-CONFIG_KEY = "esc_config"
+#: The largest known network has 700 parameters; far more is there to exhaust the reader.
+MAX_PARAMETERS, MAX_NAME = 10_000, 200
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     # From here on nothing looks at the file again: what is checked is what is hashed and loaded.
     state, metadata = _read_pickle(raw, path) if raw.startswith(b"PK\3\4") else _read_safetensors(raw, path)
     _check_tensors(state, path, len(raw))
-    return Checkpoint(state, _stated_config(metadata), metadata, hashlib.sha256(raw).hexdigest())
+    return Checkpoint(state, stated_config(metadata), metadata, hashlib.sha256(raw).hexdigest())
 
 
 def _content(path: Path) -> bytes:
@@ -144,14 +142,6 @@ def _read_pickle(raw: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, s
 
 def _one_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
-
-
-def _stated_config(metadata: dict[str, str]) -> dict[str, Any]:
-    try:
-        config = json.loads(metadata.pop(CONFIG_KEY, "{}"))
-    except (ValueError, RecursionError):
-        return {}
-    return config if isinstance(config, dict) else {}
 
 
 def _check_tensors(state: dict[str, Tensor], path: Path, size: int) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ..disk import check_free, identities
 from ..errors import CheckpointError
-from .checkpoint import CONFIG_KEY, read_checkpoint
+from .card import CONFIG_KEY, DESCRIBED
+from .checkpoint import read_checkpoint
 from .dialects import to_canonical
 from .model import configure, stated_window
-from .write import DESCRIBED, REPLACE, config_json, write_weights
+from .write import REPLACE, config_json, write_weights
 
 
 def convert(

@@ -16,11 +16,12 @@ from torch import Tensor
 from ..disk import check_free, write_text
 from ..errors import CheckpointError, WrongFileError
 from ..network import ESC, EscConfig
-from .checkpoint import CONFIG_KEY, read_checkpoint
+from .card import CONFIG_KEY, from_metadata, to_metadata
+from .checkpoint import read_checkpoint
 from .detect import detect
 from .dialects import to_canonical
 from .limits import MAX_WINDOW
-from .write import DESCRIBED, REPLACE, config_json, file_name, write_weights
+from .write import REPLACE, config_json, file_name, write_weights
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +49,9 @@ class Model:
     sha256 : str
         Of the weights file.
     card : dict
-        What is known beside the weights: ``family``, ``purpose``, ``license``, ``license_note``, ``training``, ``figures``
-        (PSNR in dB by benchmark), ``ssim``, ``base_model``, ``source`` and ``source_sha256`` (of what it was converted
-        from). Any may be absent.
+        What is known beside the weights: ``family``, ``purpose``, ``detail``, ``license``, ``license_note``, ``training``,
+        ``figures`` (PSNR in dB by benchmark), ``ssim``, ``gains`` (over bicubic, see `esc_plugin.catalog.gains.Gain`),
+        ``base_model``, ``source`` and ``source_sha256`` (of what it was converted from). Any may be absent.
     """
 
     network: ESC
@@ -83,10 +84,9 @@ class Model:
         target, config = Path(folder) / file_name(self.name), Path(folder) / "config.json"
         for path in (target, config):
             check_free(path, overwrite=force, how=REPLACE)
-        known = {key: value for key, value in self.card.items() if key in DESCRIBED and isinstance(value, str)}
         stated = config_json(self.config)
         origin = {"source": self.source, "source_sha256": self.sha256, CONFIG_KEY: stated}
-        write_weights(target, self.network.state_dict(), self.config, origin | known)
+        write_weights(target, self.network.state_dict(), self.config, origin | to_metadata(self.card))
         write_text(config, stated + "\n")
         return target
 
@@ -219,11 +219,7 @@ def read_model(
         network = build_network(checkpoint.state, window_size, stated)
     except CheckpointError as error:
         raise CheckpointError(f"can't use {str(path)!r}: {error}") from None
-    described = {
-        key: value
-        for key, value in checkpoint.metadata.items()
-        if key in DESCRIBED and len(value) < 2000 and value.isprintable()
-    }
+    described = from_metadata(checkpoint.metadata)
     return Model(
         network, network.config, name or path.stem, source or str(path), checkpoint.sha256, described | (card or {})
     )

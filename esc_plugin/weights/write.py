@@ -19,18 +19,6 @@ from .dialects import to_dialect
 #: How a user says that a file may be replaced.
 REPLACE = "--overwrite (force=True)"
 CONVERTER = f"esc-plugin {__version__}"
-#: What a safetensors file may say about itself for people.
-DESCRIBED = (
-    "family",
-    "purpose",
-    "license",
-    "license_note",
-    "training",
-    "base_model",
-    "source",
-    "source_sha256",
-    "converter",
-)
 
 
 def write_weights(target: Path, state: dict[str, Tensor], config: EscConfig, about: dict[str, str]) -> None:

@@ -1,0 +1,48 @@
+"""The models for a kind of images, and what to say where there is none. Imports no torch."""
+
+from __future__ import annotations
+
+from .downloads import find_local
+from .hub import cached
+from .manifest import CatalogEntry
+from .menu import list_models
+from .purposes import akin, find_purpose
+
+
+def is_here(entry: CatalogEntry) -> bool:
+    """Tell whether a model needs no download."""
+    return bool(find_local(entry, by_hash=False) or (entry.hub and cached(entry)))
+
+
+def models_for(purpose: str = "") -> list[CatalogEntry]:
+    """Return the models made for a kind of images: the bundled ones first, then those on this machine, then downloads.
+
+    Parameters
+    ----------
+    purpose : str
+        A key of `purposes.PURPOSES`. A model for any microscopy counts for each kind of it. Empty for all models, also those
+        that don't say what they are for.
+
+    Raises
+    ------
+    EscError
+        See `list_models`.
+    """
+    offered = [entry for entry in list_models() if not purpose or akin(entry.purpose, purpose)]
+    return sorted(offered, key=lambda entry: (not entry.bundled, not is_here(entry), not entry.confirmed))
+
+
+def none_text(purpose: str) -> str:
+    """Say that there is no model for a kind of images, what others gain on them, and what to do; empty if there is one."""
+    if models_for(purpose):
+        return ""
+    images = find_purpose(purpose).images
+    measured = [(entry, gain) for entry in models_for() for gain in entry.gains if akin(gain.purpose, purpose)]
+    if not measured:
+        told = "None was measured on them either."
+    else:
+        best, first = measured[0]
+        gains = [gain for entry, gain in measured if entry is best and gain.on == first.on]
+        told = f"Against bicubic, {best.name} (for {find_purpose(best.purpose).images}) gained "
+        told += " and ".join(f"{gain.db:+.2f} dB ({gain.reduction})" for gain in gains) + f" on {first.on}."
+    return f"No model here has learned from {images}. {told} Fine-tune one on your own images."

@@ -1,0 +1,53 @@
+"""Kinds of images that models are made for, as data; menus, manifests and cards are filled from here. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+#: What a model may say that is for any microscope, as ours did before there were kinds of them.
+MICROSCOPY = "microscopy"
+
+
+class Purpose(NamedTuple):
+    """A kind of images.
+
+    Attributes
+    ----------
+    key : str
+        As manifests and cards have it.
+    title : str
+        For menus.
+    images : str
+        Inside a sentence.
+    broader : str
+        Another key under which models count for this kind too.
+    """
+
+    key: str
+    title: str
+    images: str
+    broader: str = ""
+
+
+PURPOSES = (
+    Purpose("clean photo", "Photo: clean", "clean photos"),
+    Purpose("real photo", "Photo: noisy, compressed, blurred", "noisy, compressed or blurred photos"),
+    Purpose("drawing", "Drawing, anime", "drawings"),
+    Purpose("fluorescence", "Fluorescence", "fluorescence images", MICROSCOPY),
+    Purpose("brightfield", "Brightfield, stained tissue", "brightfield images", MICROSCOPY),
+    Purpose("electron microscopy", "Electron microscopy", "electron micrographs", MICROSCOPY),
+)
+#: What a manifest may say.
+KEYS = (*(purpose.key for purpose in PURPOSES), MICROSCOPY)
+
+
+def find_purpose(key: str) -> Purpose:
+    """Return the kind of images of a key; of a broader or a foreign key one under its own name, which no menu has."""
+    return next((p for p in PURPOSES if p.key == key), Purpose(key, key.capitalize(), f"{key} images".strip()))
+
+
+def akin(one: str, other: str) -> bool:
+    """Tell whether two kinds of images are the same, or one is broader and holds the other."""
+    return "" not in (one, other) and (
+        one == other or one == find_purpose(other).broader or other == find_purpose(one).broader
+    )
