@@ -14,12 +14,12 @@ from esc_plugin.arrays.lazy import CancellableArray
 from esc_plugin.arrays.pyramid import levels_below, with_levels
 from esc_plugin.device import free_host_bytes
 from esc_plugin.files.ome_axes import Axes
-from esc_plugin.files.ome_zarr import new_image
+from esc_plugin.files.ome_image import new_image
 from esc_plugin.progress import Cancel, Progress
 
 from .loaded import LoadedModel, load_on_device
 from .task import Task
-from .writer import look_of
+from .writer import channel_of
 
 if TYPE_CHECKING:
     from esc_plugin.measure.surveys import Viewed
@@ -162,7 +162,7 @@ def _to_disk(task: Task, image: CancellableArray, upscale: Callable[..., Any], c
         _, record = upscale(pixels)
         # Before the file gets its name: whoever cancels now finds none.
         compared = _compared(task, image, pixels)
-        stored.finish(task.title, look=look_of(task.state), record=record, cancel=cancel)
+        stored.finish(task.title, channels=[channel_of(task.state | {"name": task.title})], record=record, cancel=cancel)
     levels = stored.lazy()
     return (levels if len(levels) > 1 else levels[0]), record, compared
 

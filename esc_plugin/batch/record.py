@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ def record_of_result(
     model = upscaler.model
     facts = {"model": model.name, "sha256": model.sha256, "source": _public(model.source), "model_scale": model.scale}
     facts |= {
+        "torch": version("torch"),
         "size": list(size),
         "precision": _precision(upscaler, image, survey),
         "levels": [list(pair.pair) for pair in levels],
