@@ -9,6 +9,8 @@ from .version import __version__
 
 #: By this name records are known, of whatever version.
 SOFTWARE = "esc-plugin"
+#: What people are told, in this order.
+LABELS = ("Made by", "Image", "Model", "Model SHA-256", "Model scale", "Size", "Levels", "Survey", "Precision", "PyTorch")
 #: With this begins what a file says of itself for people.
 SYNTHETIC = "Synthetic detail"
 
@@ -52,11 +54,18 @@ def joined(records: Sequence[dict[str, Any] | None], names: Sequence[str]) -> di
 
 
 def facts_of(record: dict[str, Any]) -> dict[str, str]:
-    """Return a record as a table for people; what not all channels share has the channel's name behind it."""
-    tables = {name: _facts(part) for name, part in _parts(record).items()}
-    first = next(iter(tables.values()))
-    shared = {key: value for key, value in first.items() if all(table.get(key) == value for table in tables.values())}
-    own = {f"{key} ({name})": value for name, table in tables.items() for key, value in table.items() if key not in shared}
+    """Return a record as a table for people; what not all channels of this program share has its channel behind it."""
+    parts = _parts(record)
+    tables = {name: _facts(part) for name, part in parts.items()}
+    made = [table for name, table in tables.items() if parts[name].get("command")]
+    shared = dict(set.intersection(*(set(table.items()) for table in made))) if made else {}
+    shared = {key: shared[key] for key in LABELS if key in shared}
+    own = {
+        f"{key} ({name})" if name else key: value
+        for name, table in tables.items()
+        for key, value in table.items()
+        if shared.get(key) != value
+    }
     return shared | own
 
 
@@ -84,21 +93,21 @@ def _is_synthetic(record: dict[str, Any]) -> bool:
 
 def _facts(record: dict[str, Any]) -> dict[str, str]:
     if record.get("command") is None:
-        return {"Made by": "another program"}
-    size, torch = record.get("size"), record.get("torch")
-    found = {
-        "Made by": f"{record.get('software')}, {record['command']}",
-        "Image": record.get("image") or record.get("source_layer"),
-        "Model": record.get("model"),
-        "Model SHA-256": record.get("sha256"),
-        "Model scale": record.get("model_scale"),
-        "Size": " x ".join(map(str, size)) + " pixels (rows x columns)" if isinstance(size, list) else None,
-        "Levels": _levels(record.get("levels")),
-        "Survey": _survey(record) if _is_synthetic(record) else None,
-        "Precision": record.get("precision"),
-        "PyTorch": torch,
-    }
-    return {key: str(value) for key, value in found.items() if value is not None}
+        return {LABELS[0]: "another program"}
+    size = record.get("size")
+    found = (
+        f"{record.get('software')}, {record['command']}",
+        record.get("image") or record.get("source_layer"),
+        record.get("model"),
+        record.get("sha256"),
+        record.get("model_scale"),
+        " x ".join(map(str, size)) + " pixels (rows x columns)" if isinstance(size, list) else None,
+        _levels(record.get("levels")),
+        _survey(record) if _is_synthetic(record) else None,
+        record.get("precision"),
+        record.get("torch"),
+    )
+    return {label: str(value) for label, value in zip(LABELS, found, strict=True) if value is not None}
 
 
 def _levels(levels: Any) -> str | None:
