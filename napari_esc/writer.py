@@ -101,7 +101,8 @@ def _layer(data: Any, attributes: Mapping[str, Any]) -> Layer:
 
 def _differ(turn: Any, other: Any) -> bool:
     """Whether two layers of as many axes are turned differently."""
-    return np.shape(turn) == np.shape(other) and turn is not None and not np.allclose(turn, other)
+    first, second = np.asarray(turn), np.asarray(other)
+    return turn is not None and first.shape == second.shape and not np.allclose(first, second)
 
 
 def _warn_of_lost_turns(attributes: Mapping[str, Any]) -> None:
