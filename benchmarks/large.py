@@ -87,9 +87,9 @@ def workers(side: int) -> None:
 def make_image(path: Path, image: np.ndarray) -> Any:
     """Write an OME-Zarr and return its lazily read pixels."""
     from esc_plugin.files import read_picture
-    from esc_plugin.files.ome_zarr import save_ome_zarr
+    from esc_plugin.files.ome_image import save_image
 
-    save_ome_zarr(path, image, Axes("yx", (1.0, 1.0), (0.0, 0.0), ("pixel", "pixel")))
+    save_image(path, image, Axes("yx", (1.0, 1.0), (0.0, 0.0), ("pixel", "pixel")))
     return read_picture(path, lazy=True).pixels
 
 

@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
-        _settle(beside)
+        settle(beside)
         beside.replace(path)
     except OSError as error:
         raise EscError(f"can't write {str(path)!r}: {error.strerror or error}.") from None
@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink()
 
 
-def _settle(path: Path) -> None:
+def settle(path: Path) -> None:
     """Wait until a file is on the disk: a new name must not reach it before the content."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

@@ -98,6 +98,7 @@ def small_label() -> QLabel:
     """Return an empty label for explanations."""
     label = QLabel()
     label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)  # texts may come from files
     label.setStyleSheet("font-size: 10px;")
     return label
 

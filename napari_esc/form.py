@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,24 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from esc_plugin import CatalogEntry, list_models
+from esc_plugin import CatalogEntry
 from esc_plugin.arrays.sizes import LARGEST_SCALE
+from esc_plugin.catalog.by_purpose import is_here, models_for, none_text
+from esc_plugin.catalog.cards import card_lines
+from esc_plugin.catalog.purposes import PURPOSES
 from esc_plugin.device import cores
 from esc_plugin.session.task import Settings
 
 from .controls import Rows, ask_file, button, choice, refill, small_label
 from .preferences import preference
 from .source import is_source, unit_names
-from .texts import card_text, image_text, model_text
+from .texts import image_text, model_text
 
 #: Stands for all images that are selected in napari's list of layers.
 SELECTED = "selected"
 FILE, HUB = "a weights file...", "the Hugging Face Hub..."
-ANY = "anything"
-WEIGHTS_FILTER, STORE_FILTER = "Weights (*.safetensors *.pth *.pt *.ckpt)", "OME-Zarr (*.ome.zarr)"
-SUFFIXES = (".ome.zarr", ".zarr")
+WEIGHTS_FILTER, STORE_FILTER = "Weights (*.safetensors *.pth *.pt *.ckpt)", "OME-Zarr (*.ome.zarr);;OME-TIFF (*.ome.tif)"
+SUFFIXES = (".ome.zarr", ".zarr", ".tif", ".tiff")
 REGIONS = {"visible": "Visible region", "plane": "Current plane", "whole": "Whole layer"}
 SCALES = {"factor": "Factor", "size": "Pixel size"}
 INTENSITIES = {
@@ -59,7 +61,10 @@ HELP = {
         "The network must know the whole plane to make a part of it. Samples take less time where the plane is large,\n"
         "and are enough for a result that differs a little. Otherwise results are exact."
     ),
-    "store": "Name of an OME-Zarr image to write the result to. Empty: the result stays in memory.",
+    "store": (
+        "Name of an OME-Zarr (.ome.zarr) or OME-TIFF (.ome.tif) to write the result to, several images as its channels.\n"
+        "Empty: the result stays in memory."
+    ),
     "device": "Where to compute.",
     "memory": "The most memory to take. Less takes more time; the pixels are the same.",
     "threads": "On how many cores to compute. Fewer are faster where other programs need them.",
@@ -91,12 +96,12 @@ class Form(Rows):
         self.add("Region", self.region)
 
     def _add_model(self) -> None:
-        purposes = dict.fromkeys(entry.purpose for entry in list_models() if entry.purpose)
-        self.purpose = choice("purpose", {ANY: "Anything"} | {purpose: purpose.capitalize() for purpose in purposes})
-        self.model, self.card = choice("model", self._models), small_label()
+        self.purpose = choice("purpose", {"": "Anything"} | {purpose.key: purpose.title for purpose in PURPOSES})
+        self.model, self.card, self.none = choice("model", self._models), small_label(), small_label()
         self.source = LineEdit(name="source")
         self.browse = button("browse", "Browse...", "Choose a weights file in a dialog.", self._browse_weights)
         self.add("For", self.purpose)
+        self.add_native("", self.none)
         self.add("Model", self.model)
         self.add("From", self.source, self.browse)
         self.add_native("", self.card)
@@ -224,11 +229,12 @@ class Form(Rows):
 
     def fill_models(self) -> None:
         """List the models for the chosen purpose; what was chosen stays so if it is among them."""
-        purpose, before = self.purpose.value, self.model.value
-        shown = [entry for entry in list_models() if purpose in (ANY, entry.purpose) or not entry.purpose]
-        self.entries = {entry.name: entry for entry in shown}
+        before, self.entries = self.model.value, {entry.name: entry for entry in models_for(self.purpose.value)}
+        self.entries = self.entries or {entry.name: entry for entry in models_for() if is_here(entry)}
+        self.none.setText(none_text(self.purpose.value))
+        self.none.setVisible(bool(self.none.text()))
         refill(self.model, [before, *self.entries, FILE])
-        for i, entry in enumerate(shown):
+        for i, entry in enumerate(self.entries.values()):
             self.model.native.setItemData(i, entry.summary, Qt.ItemDataRole.ToolTipRole)
         self._model_chosen()
 
@@ -240,13 +246,17 @@ class Form(Rows):
         """Take a model's own factor."""
         self.factor.value, self.pixel_size.value = scale, self._pixel[1] / scale
 
+    def show_card(self, card: CatalogEntry | Mapping[str, Any] | None) -> None:
+        """Show what a model says of itself."""
+        self.card.setText("\n".join(card_lines(card)) if card is not None else "")
+
     def _model_chosen(self) -> None:
         other, entry = self.model.value, self.entry
         self.show_row(self.source, other in (FILE, HUB))
         self.browse.visible = other == FILE
         self.source.native.setPlaceholderText("organisation/repository" if other == HUB else "path of a weights file")
         self.source.value = ""
-        self.card.setText(card_text(entry.card, entry.summary) if entry else "")
+        self.show_card(entry)
         if entry and entry.scale:
             self.propose_scale(entry.scale)
 

@@ -10,7 +10,8 @@ from esc_plugin.progress import Cancel, Progress
 from esc_plugin.session.task import Settings
 
 from .geometry import Region, whole_region
-from .order import LayerData, Order, Source
+from .order import Order, Source
+from .writer import LayerData
 
 if TYPE_CHECKING:
     from napari.layers import Image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +10,19 @@ import numpy as np
 
 from esc_plugin.arrays.lazy import sliceable
 from esc_plugin.files.ome_axes import Axes
+from esc_plugin.files.ome_layers import Layer
 from esc_plugin.progress import Cancel, Progress, part_of
 from esc_plugin.session.task import Settings, Task, letters_of
 
 from .geometry import Grid, Region
 from .source import copied, levels_of
+from .writer import LayerData, channel_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from esc_plugin.session.work import Estimate, Result, Saved
+    from esc_plugin.session.work import Estimate, Result
 
-#: Data, keyword arguments and type of a layer, as napari hands them around.
-LayerData = tuple[Any, dict[str, Any], str]
 #: What places a difference layer. Its values and colours are its own.
 PLACED_BY = ("rotate", "shear", "affine", "units", "axis_labels")
 #: Red where the input is brighter than the averaged result, blue where it is darker.
@@ -79,13 +79,11 @@ class Source:
         """Return scale and translate of a task's result."""
         return self.grid.placement(task.start, task.factors)
 
-    def saved(self, task: Task) -> Saved:
-        """Return how a file describes the result of a task."""
-        from esc_plugin.session.work import Saved
-
-        from .writer import look_of
-
-        return Saved(Axes.of(self.state | self.place(task), len(task.region)), look_of(self.state))
+    def described(self, task: Task) -> Layer:
+        """Return what a file says of the result of a task."""
+        state = self.state | self.place(task) | {"name": task.title}
+        pixels = np.broadcast_to(np.zeros((), task.whole.dtype), task.shape)
+        return Layer(pixels, Axes.of(state, len(task.region)), channel_of(state), task.rgb)
 
     def layer_data(self, result: Result) -> LayerData:
         """Return the layer of a result: its source's in everything but the pixels."""
@@ -165,27 +163,30 @@ class Order:
         return [work.estimate(task) for task in self.tasks]
 
     def run(self, progress: Progress | None = None, cancel: Cancel | None = None) -> list[Result]:
-        """Make all results, see `esc_plugin.session.work.run`."""
+        """Make all results: in memory, or as channels of one file."""
         from esc_plugin.session import work
 
-        return list(self._each(lambda source, task, **told: work.run(task, source.saved(task), **told), progress, cancel))
+        if self.settings.store:
+            layers = [source.described(task) for source, task in self.parts]
+            return work.save(self.tasks, layers, progress=progress, cancel=cancel)
+        return self._each(work.run, progress, cancel)
 
     def preview(self, progress: Progress | None = None, cancel: Cancel | None = None) -> list[Result]:
         """Make previews."""
         from esc_plugin.session import work
 
-        return list(self._each(lambda source, task, **told: work.preview(task, **told), progress, cancel))
+        return self._each(work.preview, progress, cancel)
 
     def lazy(self, progress: Progress | None = None, cancel: Cancel | None = None) -> list[Result]:
         """Prepare results whose pixels are made when they are looked at."""
         from esc_plugin.session import work
 
-        return list(self._each(lambda source, task, **told: work.lazy(task, **told), progress, cancel))
+        return self._each(work.lazy, progress, cancel)
 
     def layer_data(self, results: Sequence[Result]) -> list[LayerData]:
         """Return the layers of results."""
         return [source.layer_data(result) for (source, _), result in zip(self.parts, results, strict=True)]
 
-    def _each(self, do: Callable[..., Result], progress: Progress | None, cancel: Cancel | None) -> Iterator[Result]:
-        for i, (source, task) in enumerate(self.parts):
-            yield do(source, task, progress=part_of(progress, i, len(self.parts)), cancel=cancel)
+    def _each(self, do: Callable[..., Result], progress: Progress | None, cancel: Cancel | None) -> list[Result]:
+        count = len(self.parts)
+        return [do(task, progress=part_of(progress, i, count), cancel=cancel) for i, task in enumerate(self.tasks)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from esc_plugin.device import free_host_bytes
 from esc_plugin.texts import bytes_words, seconds_text
@@ -39,14 +39,6 @@ def model_text(entry: CatalogEntry) -> str:
     """Return how a model is listed."""
     scale = f" (x{entry.scale})" if entry.scale and f"x{entry.scale}" not in entry.name else ""
     return f"{entry.name}{scale}" + (", download" if entry.source in ("hub", "url") else "")
-
-
-def card_text(card: dict[str, Any], summary: str = "") -> str:
-    """Return what a user should know of a model: what it is for, and what it has seen."""
-    training = str(card.get("training", "")).rstrip(".")
-    licence = f" Licence: {card['license']}." if card.get("license") else ""
-    seen = f"Trained: {training}." if training else "It doesn't say what it was trained on."
-    return f"{summary} {seen}{licence}".strip()
 
 
 def too_large(nbytes: int) -> bool:

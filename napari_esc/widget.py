@@ -24,7 +24,7 @@ from .layers import add_results, replaced
 from .order import Order
 from .preferences import preference, set_preference, use_models_folder
 from .run_bar import RunBar
-from .texts import card_text, results_text
+from .texts import results_text
 
 NOTE = (
     "<b>Super-resolution adds plausible detail; it is no measurement.</b> Measure on the original, and check the difference "
@@ -155,7 +155,7 @@ class EscWidget(QWidget):
         first, self._known_model = model != self._known_model, model
         if first and model == self.form.model_name and (entry is None or not entry.scale):
             self.form.propose_scale(estimates[0].scale)
-            self.form.card.setText(card_text(estimates[0].card))
+            self.form.show_card(estimates[0].card)
 
     # What it runs
 

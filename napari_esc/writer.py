@@ -1,31 +1,35 @@
-"""Save an image layer as OME-TIFF or OME-Zarr: what napari says of it, in the core's words."""
+"""Save image layers as OME-TIFF or OME-Zarr: what napari says of them, in the core's words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from esc_plugin.files.ngff import DEFAULT_VERSION, Look
+from esc_plugin.errors import ImageError
+from esc_plugin.files.ngff import DEFAULT_VERSION
 from esc_plugin.files.ome_axes import Axes
-from esc_plugin.files.ome_tiff import save_ome_tiff
-from esc_plugin.files.ome_zarr import save_ome_zarr
+from esc_plugin.files.ome_layers import Layer, save_layers
+from esc_plugin.files.ome_notes import Channel
 from esc_plugin.provenance import is_record
 
+#: As napari has it: pixels, properties, ``"image"``.
+LayerData = tuple[Any, dict[str, Any], str]
+#: Where a layer lies, as far as neither format can express it.
+TURNS = ("rotate", "shear", "affine")
 
-def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any], version: str = DEFAULT_VERSION) -> list[str]:
-    """Save an image layer as OME-Zarr with a pyramid, plane by plane.
+
+def write_ome_zarr(path: str, layers: Sequence[LayerData], version: str = DEFAULT_VERSION) -> list[str]:
+    """Save image layers as the channels of one OME-Zarr image with a pyramid, plane by plane.
 
     Parameters
     ----------
     path : str
         Of the folder to make.
-    data : array or list of array
-        (..., Y, X[, S]); of a multiscale layer the finest level is saved.
-    attributes : dict
-        Of the layer, as napari hands them to writers.
+    layers : sequence of tuple
+        As `Layer.as_layer_data_tuple` gives them: (..., Y, X[, S]); of a multiscale layer the finest level is saved.
     version : str
         Of OME-Zarr: ``"0.5"``, or ``"0.4"`` for programs that read no other.
 
@@ -37,24 +41,22 @@ def write_ome_zarr(path: str, data: Any, attributes: dict[str, Any], version: st
     Raises
     ------
     ImageError
-        If there is something at `path`, the disk has no room, or OME-Zarr can't hold the image.
+        If the layers don't fit together, there is something at `path`, the disk has no room, or OME-Zarr can't hold the
+        image.
     """
-    finest, axes, about = _described(data, attributes)
-    save_ome_zarr(Path(path), finest, axes, look=look_of(attributes), version=version, **about)
+    save_layers(Path(path), _in_words_of_ome(layers), version)
     return [path]
 
 
-def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Save an image layer as OME-TIFF, tiled and losslessly compressed, plane by plane.
+def write_ome_tiff(path: str, layers: Sequence[LayerData]) -> list[str]:
+    """Save image layers as the channels of one OME-TIFF: tiled, losslessly compressed, with a pyramid.
 
     Parameters
     ----------
     path : str
         Of the file. If there is one, it is replaced when the new one is complete.
-    data : array or list of array
-        (..., Y, X[, S]); of a multiscale layer the finest level is saved.
-    attributes : dict
-        Of the layer, as napari hands them to writers.
+    layers : sequence of tuple
+        As `Layer.as_layer_data_tuple` gives them: (..., Y, X[, S]); of a multiscale layer the finest level is saved.
 
     Returns
     -------
@@ -64,38 +66,50 @@ def write_ome_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str
     Raises
     ------
     ImageError
-        If OME-TIFF can't hold the image, or it can't be written.
+        If the layers don't fit together, OME-TIFF can't hold the image, or it can't be written.
     """
-    finest, axes, about = _described(data, attributes)
-    save_ome_tiff(Path(path), finest, axes, **about)
+    save_layers(Path(path), _in_words_of_ome(layers))
     return [path]
 
 
-def look_of(attributes: Mapping[str, Any]) -> Look | None:
-    """Return how a layer is shown: its contrast limits, and the brightest colour of its colormap."""
-    if "contrast_limits" not in attributes:
-        return None
-    low, high = (float(value) for value in attributes["contrast_limits"])
-    colors = np.asarray(attributes.get("colormap", {}).get("colors", [[1, 1, 1]]), float)
-    red, green, blue = colors[-1][:3].tolist()
-    return Look((low, high), (red, green, blue))
+def channel_of(attributes: Mapping[str, Any]) -> Channel:
+    """Return how a layer is called and shown: its contrast limits, and the brightest colour of its colormap."""
+    from napari.utils.colormaps import ensure_colormap
+
+    name, limits = str(attributes.get("name", "image")), attributes.get("contrast_limits")
+    red, green, blue, _ = ensure_colormap(attributes.get("colormap", "gray")).colors[-1].tolist()
+    return Channel(name, (red, green, blue), None if limits is None else (float(limits[0]), float(limits[1])))
 
 
-def _described(data: Any, attributes: Mapping[str, Any]) -> tuple[Any, Axes, dict[str, Any]]:
-    """Return the finest level of a layer, its axes, and what both formats say of it besides."""
-    _warn_of_lost_transforms(attributes)
+def _in_words_of_ome(layers: Sequence[LayerData]) -> list[Layer]:
+    found = [_layer(data, attributes) for data, attributes, _ in layers]
+    (_, first, _), *others = layers
+    for layer, (_, attributes, _) in zip(found[1:], others, strict=True):
+        if any(_differ(first.get(name), attributes.get(name)) for name in TURNS):
+            names = f"{layer.channel.name!r} can't be a channel beside {found[0].channel.name!r}"
+            raise ImageError(f"{names}: its rotation, shear or affine is another one; save it by itself.")
+    _warn_of_lost_turns(first)
+    return found
+
+
+def _layer(data: Any, attributes: Mapping[str, Any]) -> Layer:
     finest, rgb = data[0] if attributes.get("multiscale") else data, bool(attributes.get("rgb"))
     record = dict(attributes.get("metadata") or {}).get("esc")
-    about = {"rgb": rgb, "name": str(attributes.get("name", "image")), "record": record if is_record(record) else None}
-    return finest, Axes.of(attributes, finest.ndim - rgb), about
+    axes = Axes.of(attributes, finest.ndim - rgb)
+    return Layer(finest, axes, channel_of(attributes), rgb, record if is_record(record) else None)
 
 
-def _warn_of_lost_transforms(attributes: Mapping[str, Any]) -> None:
+def _differ(turn: Any, other: Any) -> bool:
+    """Whether two layers of as many axes are turned differently."""
+    first, second = np.asarray(turn), np.asarray(other)
+    return turn is not None and first.shape == second.shape and not np.allclose(first, second)
+
+
+def _warn_of_lost_turns(attributes: Mapping[str, Any]) -> None:
     """Say it when a layer lies in the world in a way that neither format can express."""
     from napari.utils.notifications import show_warning
 
     ndim = len(attributes.get("scale", ()))
-    turned = ndim and not np.allclose(attributes.get("rotate", np.eye(ndim)), np.eye(ndim))
-    affine = ndim and not np.allclose(attributes.get("affine", np.eye(ndim + 1)), np.eye(ndim + 1))
-    if turned or affine or np.any(np.asarray(attributes.get("shear", 0)) != 0):
+    none: dict[str, Any] = {"rotate": np.eye(ndim), "shear": 0.0, "affine": np.eye(ndim + 1)}
+    if ndim and not all(np.allclose(attributes.get(name, none[name]), none[name]) for name in TURNS):
         show_warning("The file keeps pixel size and position; rotation, shear and affine of the layer are not in it.")

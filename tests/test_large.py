@@ -22,7 +22,7 @@ import esc_plugin
 from esc_plugin import Upscaler
 from esc_plugin.files import read_picture, zarr_store
 from esc_plugin.files.ome_axes import Axes
-from esc_plugin.files.ome_zarr import save_ome_zarr
+from esc_plugin.files.ome_image import save_image
 from esc_plugin.survey import Survey
 
 from .commands import inside_the_test
@@ -42,7 +42,7 @@ RUN = SMALL_SHARDS + "from esc_plugin.cli import main; main()"
 def image(tmp_path: Path) -> Path:
     values = np.random.default_rng(0).integers(0, 4000, (2, 90, 150)).astype(np.uint16)
     axes = Axes("cyx", (1.0, 0.5, 0.25), (0.0, 10.0, 20.0), ("", "micrometer", "micrometer"))
-    save_ome_zarr(tmp_path / "in.ome.zarr", values, axes, name="cells")
+    save_image(tmp_path / "in.ome.zarr", values, axes, name="cells")
     return tmp_path / "in.ome.zarr"
 
 

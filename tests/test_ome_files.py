@@ -11,10 +11,9 @@ import tifffile
 
 from esc_plugin import ImageError
 from esc_plugin.files import read_picture, read_provenance
-from esc_plugin.files.ngff import Look
 from esc_plugin.files.ome_axes import Axes, letters_of
-from esc_plugin.files.ome_tiff import save_ome_tiff
-from esc_plugin.files.ome_zarr import save_ome_zarr
+from esc_plugin.files.ome_image import save_image
+from esc_plugin.files.ome_notes import Channel
 from esc_plugin.files.ome_zarr_image import OmeZarrImage
 from esc_plugin.files.room import check_target
 from esc_plugin.provenance import record_of_command
@@ -38,8 +37,8 @@ def _zarr() -> Any:
 @pytest.fixture(params=["0.5", "0.4"])
 def image(request: pytest.FixtureRequest, zarr: Any, tmp_path: Path) -> tuple[str, Path]:
     """An image of every kind of axis but z, in three levels."""
-    path, look = tmp_path / "a.ome.zarr", Look((0.0, 200.0))
-    save_ome_zarr(path, pixels(2, 40, 2100, 3), COLOURS, rgb=True, look=look, record=RECORD, version=request.param)
+    path, shown = tmp_path / "a.ome.zarr", [Channel(limits=(0.0, 200.0))]
+    save_image(path, pixels(2, 40, 2100, 3), COLOURS, rgb=True, channels=shown, record=RECORD, version=request.param)
     return request.param, path
 
 
@@ -72,7 +71,7 @@ def test_yaozarrs_takes_the_whole_store(image: tuple[str, Path]) -> None:
 
 @pytest.mark.parametrize("version", ["0.5", "0.4"])
 def test_a_mirrored_axis_stays_mirrored(version: str, zarr: Any, tmp_path: Path) -> None:
-    save_ome_zarr(tmp_path / "a.ome.zarr", pixels(2, 8, 1100), MIRRORED, version=version)
+    save_image(tmp_path / "a.ome.zarr", pixels(2, 8, 1100), MIRRORED, version=version)
     attributes = zarr.open_group(tmp_path / "a.ome.zarr", mode="r").attrs
     datasets = attributes.get("ome", attributes)["multiscales"][0]["datasets"]
     assert [dataset["coordinateTransformations"][0]["scale"] for dataset in datasets] == [[0.5, 0.2, -0.1], [0.5, 0.4, -0.2]]
@@ -80,16 +79,16 @@ def test_a_mirrored_axis_stays_mirrored(version: str, zarr: Any, tmp_path: Path)
 
 def test_how_it_was_made_stays_with_it(image: tuple[str, Path], tmp_path: Path) -> None:
     assert read_provenance(image[1]) == RECORD
-    save_ome_tiff(tmp_path / "a.ome.tif", pixels(2, 8, 9), MIRRORED, record=RECORD)
+    save_image(tmp_path / "a.ome.tif", pixels(2, 8, 9), MIRRORED, record=RECORD)
     assert read_provenance(tmp_path / "a.ome.tif") == read_picture(tmp_path / "a.ome.tif").provenance == RECORD
-    save_ome_tiff(tmp_path / "b.ome.tif", pixels(2, 8, 9), MIRRORED)
+    save_image(tmp_path / "b.ome.tif", pixels(2, 8, 9), MIRRORED)
     assert read_provenance(tmp_path / "b.ome.tif") == {}
     assert read_provenance(tmp_path) == {}  # any other folder
 
 
 def test_ome_xml_of_a_new_image_is_valid(tmp_path: Path) -> None:
     ome_types = pytest.importorskip("ome_types", reason="needs ome-types to check OME-XML against its schema")
-    save_ome_tiff(tmp_path / "a.ome.tif", pixels(2, 8, 9), MIRRORED, name="cells & <co>", record=RECORD)
+    save_image(tmp_path / "a.ome.tif", pixels(2, 8, 9), MIRRORED, name="cells & <co>", record=RECORD)
     (found,) = ome_types.from_tiff(tmp_path / "a.ome.tif").images
     assert found.name == "cells & <co>"
     assert (found.pixels.physical_size_x, found.pixels.physical_size_z, found.pixels.size_z) == (0.1, 0.5, 2)
@@ -105,13 +104,13 @@ def test_an_old_ome_tiff_stays_where_the_new_one_fails(tmp_path: Path) -> None:
             raise OSError("the share went away")
 
     with pytest.raises(ImageError, match=r"^can't write .*: the share went away\.$"):
-        save_ome_tiff(path, pixels(2, 8, 9).view(Lost), MIRRORED)
+        save_image(path, pixels(2, 8, 9).view(Lost), MIRRORED)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a.ome.tif", b"old")]
 
 
 def test_other_versions_are_refused_first(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"no OME-Zarr version '0.6' here; choose 0.5 or 0.4"):
-        save_ome_zarr(tmp_path / "a.ome.zarr", pixels(2, 8, 9), MIRRORED, version="0.6")
+        save_image(tmp_path / "a.ome.zarr", pixels(2, 8, 9), MIRRORED, version="0.6")
     assert not list(tmp_path.iterdir())
 
 
@@ -120,7 +119,7 @@ def test_without_zarr_there_is_a_clear_line(tmp_path: Path, monkeypatch: pytest.
         with monkeypatch.context() as missing:
             missing.setitem(__import__("sys").modules, name, None)
             with pytest.raises(ImageError, match=r"pip install zarr yaozarrs"):
-                save_ome_zarr(tmp_path / "a.ome.zarr", pixels(2, 8, 9), MIRRORED)
+                save_image(tmp_path / "a.ome.zarr", pixels(2, 8, 9), MIRRORED)
 
 
 @pytest.mark.parametrize(

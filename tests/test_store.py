@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from esc_plugin import Cancelled, ImageError
 from esc_plugin.arrays.pyramid import fill_level, halved
-from esc_plugin.files.ngff import Look
 from esc_plugin.files.ome_axes import Axes
+from esc_plugin.files.ome_notes import Channel
 
 pytest.importorskip("yaozarrs", reason="needs yaozarrs for OME-Zarr's metadata")
 zarr = pytest.importorskip("zarr", reason="needs zarr, which needs Python 3.11")
@@ -416,11 +416,11 @@ def test_other_programs_read_the_finished_store(version: str, tmp_path: Path) ->
     import dask.array as da
     import yaozarrs
 
-    target, image, look = tmp_path / "a.ome.zarr", pixels(2, 40, 1100, 3, dtype="uint8"), Look((0.0, 200.0))
+    target, image = tmp_path / "a.ome.zarr", pixels(2, 40, 1100, 3, dtype="uint8")
     store = begun(target, image, "tyx", rgb=True, version=version)
     assert [block.plane for block in store.blocks()[::18]] == [(0,), (1,)]
     fill(store, image)
-    store.finish("cells", look=look, record=RECORD)
+    store.finish("cells", channels=[Channel(limits=(0.0, 200.0))], record=RECORD)
     yaozarrs.validate_zarr_store(str(target))
     group = zarr.open_group(target, mode="r")
     assert group.attrs["esc"] == RECORD
@@ -436,7 +436,7 @@ def test_the_official_models_take_it(version: str, tmp_path: Path) -> None:
     image = pixels(2, 40, 1100)
     store = begun(tmp_path / "a.ome.zarr", image, "zyx", version=version)
     fill(store, image)
-    store.finish("cells", look=Look((0.0, 200.0)))
+    store.finish("cells", channels=[Channel(limits=(0.0, 200.0))])
     assert models.open_ome_zarr(zarr.open_group(tmp_path / "a.ome.zarr", mode="r")).ome_zarr_version == version
 
 

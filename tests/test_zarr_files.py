@@ -23,9 +23,9 @@ from esc_plugin.batch.find import find_images, find_originals
 from esc_plugin.files import read_picture, read_provenance, write_picture
 from esc_plugin.files.address import Url, place_of
 from esc_plugin.files.file_array import _same
-from esc_plugin.files.ngff import Look
 from esc_plugin.files.ome_axes import Axes
-from esc_plugin.files.ome_zarr import save_ome_zarr
+from esc_plugin.files.ome_image import save_image
+from esc_plugin.files.ome_notes import Channel
 from esc_plugin.files.zarr_array import ZarrArray
 from esc_plugin.provenance import record_of_command
 
@@ -36,6 +36,7 @@ zarr = pytest.importorskip("zarr", reason="needs zarr 3, so Python 3.11")
 
 STACK = Axes("tcyx", (2.0, 1.0, 0.5, 0.25), (0.0, 0.0, 3.0, 4.0), ("second", "pixel", "micrometer", "micrometer"))
 RECORD = record_of_command("upscale", model="toy")
+GREEN = Channel("cells", (0.0, 1.0, 0.0), (0.0, 150.0))
 
 
 def values(*shape: int, dtype: Any = np.uint16) -> np.ndarray:
@@ -44,7 +45,7 @@ def values(*shape: int, dtype: Any = np.uint16) -> np.ndarray:
 
 def save(path: Path, pixels: np.ndarray, version: str = "0.5", axes: Axes = STACK, **options: Any) -> Path:
     pytest.importorskip("yaozarrs", reason="needs yaozarrs to write OME-Zarr")
-    save_ome_zarr(path, pixels, axes, look=Look((0.0, 150.0), (0.0, 1.0, 0.0)), record=RECORD, version=version, **options)
+    save_image(path, pixels, axes, channels=[GREEN], record=RECORD, version=version, **options)
     return path
 
 
@@ -67,8 +68,8 @@ def test_what_is_written_is_read_again(version: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture.pixels[...], pixels)
     assert picture.ome is not None
     assert picture.ome.axes == STACK
-    assert [c.label for c in picture.ome.channels] == ["image 1", "image 2", "image 3"]
-    assert picture.ome.channels[2].color == (0.0, 0.0, 1.0)
+    assert [c.name for c in picture.ome.channels] == ["cells 1", "cells 2", "cells 3"]
+    assert picture.ome.channels[2].color == (0.0, 1.0, 0.0)
     assert picture.ome.channels[0].limits == (0.0, 150.0)
     assert picture.provenance["model"] == "toy"
     assert read_provenance(tmp_path / "a.ome.zarr")["model"] == "toy"
@@ -87,13 +88,19 @@ def test_a_larger_picture_covers_the_same_area_in_every_format(tmp_path: Path) -
     assert not large.notes
     with tifffile.TiffFile(tmp_path / "b.ome.tif") as tif:
         text = tif.ome_metadata or ""
-    for word in ('PhysicalSizeX="0.125"', 'PhysicalSizeY="0.25"', 'PositionX="3.9375"', 'Name="image 3"', 'Color="65535"'):
+    for word in (
+        'PhysicalSizeX="0.125"',
+        'PhysicalSizeY="0.25"',
+        'PositionX="3.9375"',
+        'Name="cells 3"',
+        'Color="16711935"',
+    ):
         assert word in text
     again = read_picture(tmp_path / "b.ome.tif")
     assert again.axes == "TCYX"
     assert again.ome is not None
     assert again.ome.axes == large.ome.axes
-    assert [c.label for c in again.ome.channels] == [c.label for c in large.ome.channels]
+    assert [c.name for c in again.ome.channels] == [c.name for c in large.ome.channels]
     assert [c.color for c in again.ome.channels] == [c.color for c in large.ome.channels]
     np.testing.assert_array_equal(np.asarray(again.pixels), large.pixels)
 
@@ -423,10 +430,10 @@ def test_pairs_are_checked(esc: Callable[..., str], tmp_path: Path) -> None:
 def test_a_zarr_is_compared_and_judged(esc: Callable[..., str], tmp_path: Path) -> None:
     axes = Axes("cyx", (1.0,) * 3, (0.0,) * 3, ("pixel",) * 3)
     (tmp_path / "in").mkdir()
-    save_ome_zarr(tmp_path / "in" / "a.ome.zarr", values(3, 40, 48, dtype="u1"), axes)
+    save_image(tmp_path / "in" / "a.ome.zarr", values(3, 40, 48, dtype="u1"), axes)
     esc("compare", tmp_path / "in" / "a.ome.zarr", "-o", tmp_path / "c.png")
     assert (tmp_path / "c.png").is_file()
     pytest.importorskip("skimage", reason="needs scikit-image for SSIM")
     assert "a.ome" in esc("evaluate", "esc-nano-x2", tmp_path / "in")
-    save_ome_zarr(tmp_path / "b.ome.zarr", values(4, 40, 48, dtype="u1"), axes)
+    save_image(tmp_path / "b.ome.zarr", values(4, 40, 48, dtype="u1"), axes)
     assert "8-bit pictures" in esc("compare", tmp_path / "b.ome.zarr", "-o", tmp_path / "d.png", code=1)

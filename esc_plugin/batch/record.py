@@ -40,9 +40,12 @@ def record_of_result(
     survey : Survey, optional
         What the image was upscaled with, whose runs say in which precision.
     """
+    import torch  # which has run by now
+
     model = upscaler.model
     facts = {"model": model.name, "sha256": model.sha256, "source": _public(model.source), "model_scale": model.scale}
     facts |= {
+        "torch": str(torch.__version__),
         "size": list(size),
         "precision": _precision(upscaler, image, survey),
         "levels": [list(pair.pair) for pair in levels],

@@ -6,16 +6,16 @@ A survey that was made is kept in the store until that is finished, so that nobo
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..arrays.layout import Layout, layout_of
 from ..batch.record import record_of_result
 from ..errors import ImageError
 from ..files import Picture
-from ..files.ngff import Shown
 from ..files.ome_axes import LETTERS, Axes
-from ..files.ome_notes import Channel
+from ..files.ome_notes import Channel, one_for_each
 from ..files.write import left_out
 from ..files.zarr_claim import OURS
 from ..files.zarr_format import ZARR
@@ -29,8 +29,6 @@ from ..version import __version__
 SURVEY = f"{OURS}/survey.json"
 #: Stands for the digest of the survey where that is found in the same pass as the picture.
 TOGETHER = "exact"
-#: Of a pixel, which are channels in OME-Zarr.
-SAMPLES = (("red", (1.0, 0.0, 0.0)), ("green", (0.0, 1.0, 0.0)), ("blue", (0.0, 0.0, 1.0)), ("alpha", (1.0, 1.0, 1.0)))
 #: A longer survey isn't written into the metadata of the result, which every viewer reads.
 LONGEST_TEXT = 2**20
 
@@ -143,22 +141,23 @@ class Large:
         self.record |= {"survey_method": survey.method}
         self.record["survey"] = json.loads(text) if len(text) <= LONGEST_TEXT else survey.digest
         name = self.picture.ome.name if self.picture.ome else self.name
-        store.finish(name, look=self._look(survey), record=self.record, **options)
+        store.finish(name, channels=self._channels(survey), record=self.record, **options)
 
     @property
     def notes(self) -> list[str]:
         """What the image carries that the result doesn't."""
         return self.picture.notes + left_out(self.picture, ZARR)
 
-    def _look(self, survey: Survey) -> Shown | None:
-        """Return how the channels are shown: as in the image; colours that are channels now, as what they are."""
-        ome = self.picture.ome
-        if ome and ome.channels and all(channel.limits and channel.color for channel in ome.channels):
-            return [channel.omero() for channel in ome.channels]
-        if self.layout.samples >= 3:
-            shown = SAMPLES[: self.layout.samples]
-            return [Channel(name, colour, survey.levels[0], active=name != "alpha").omero() for name, colour in shown]
-        return ome.look if ome else None
+    def _channels(self, survey: Survey) -> Sequence[Channel]:
+        """Return how the channels are shown: as in the image, with levels where it has no limits."""
+        ome, levels = self.picture.ome, survey.levels
+        are_colours = self.layout.samples >= 3
+        count = self.layout.samples if are_colours else self.layout.channels
+        known = one_for_each(ome.channels, count) if ome else ()
+        if are_colours and not known:
+            return [Channel(limits=levels[0])]
+        pairs = levels if len(levels) == count else levels[:1] * count
+        return [replace(channel, limits=channel.limits or pair) for channel, pair in zip(known, pairs, strict=False)]
 
 
 def known_letters(axes: str) -> str:

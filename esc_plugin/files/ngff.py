@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ImageError
-from ..provenance import is_record
+from ..provenance import SOFTWARE, is_record, words_of
+from ..version import __version__
 from .ome_axes import LENGTHS, TIMES, Axes
+from .ome_notes import Channel
 
 if TYPE_CHECKING:
     import zarr
@@ -24,26 +25,6 @@ DEFAULT_VERSION = "0.5"
 CHUNK = 512
 #: Where the record of how an image was made stands, beside what OME-Zarr prescribes.
 RECORD_KEY = "esc"
-
-
-@dataclass(frozen=True)
-class Look:
-    """How viewers shall show an image.
-
-    Attributes
-    ----------
-    limits : tuple of float
-        Values that are drawn darkest and brightest.
-    color : tuple of float
-        Red, green and blue of the brightest, 0 to 1.
-    """
-
-    limits: tuple[float, float]
-    color: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-
-#: How to show an image: all of it, or each channel in the words of OME-Zarr.
-Shown = Look | Sequence[Mapping[str, Any]]
 
 
 def check_version(version: str) -> None:
@@ -97,10 +78,9 @@ def _kind_of_zarr_3(letters: str) -> dict[str, Any]:
 def attributes_of(
     axes: Axes,
     levels: int,
-    channels: int,
+    channels: Sequence[Channel],
     name: str,
     version: str,
-    look: Shown | None,
     record: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the metadata of an image.
@@ -109,24 +89,27 @@ def attributes_of(
     ----------
     axes : Axes
         In the order of the file.
-    levels, channels : int
-        How many there are; each level has half the rows and columns of the one before.
+    levels : int
+        How many there are; each has half the rows and columns of the one before.
+    channels : sequence of Channel
+        One for each entry of the axis c, one if there is no such axis. OME-Zarr takes them only if all have limits.
     name : str
         Of the image.
     version : str
         One of `VERSIONS`.
-    look : Look or sequence of mapping, optional
-        How to show it: all of it, or each channel in the words of OME-Zarr.
     record : dict, optional
         How it was made, as `esc_plugin.provenance` records it.
     """
     from yaozarrs import v04, v05
 
     datasets = [{"path": str(i), "coordinateTransformations": _transforms(axes, i)} for i in range(levels)]
-    multiscale = {"name": name, "axes": [_axis(*about) for about in zip(axes.letters, axes.units, strict=True)]}
-    if isinstance(look, Look):
-        look = [_channel(name, look, i, channels) for i in range(channels)]
-    shown = {"channels": list(look)} if look and len(look) == channels else None
+    multiscale: dict[str, Any] = {
+        "name": name,
+        "axes": [_axis(*about) for about in zip(axes.letters, axes.units, strict=True)],
+    }
+    multiscale |= {"type": "mean", "metadata": _about_levels(record)}
+    entries = [_omero(channel, name, channel.limits) for channel in channels if channel.limits]
+    shown = {"channels": entries} if entries and len(entries) == len(channels) else None
     # yaozarrs takes the levels of a mirrored axis for disordered, so it checks them without signs, which are put in after.
     sizes = Axes(axes.letters, tuple(map(abs, axes.scale)), axes.translate, axes.units)
     unsigned = [dataset | {"coordinateTransformations": _transforms(sizes, i)} for i, dataset in enumerate(datasets)]
@@ -154,20 +137,22 @@ def _transforms(axes: Axes, level: int) -> list[dict[str, Any]]:
     return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translation}]
 
 
-def _channel(name: str, look: Look, index: int, count: int) -> dict[str, Any]:
-    low, high = look.limits
+def _about_levels(record: dict[str, Any] | None) -> dict[str, str]:
+    """Return how the levels were made: the one place of OME-Zarr for words, so they say how the image was made too."""
+    words = "Each level holds the means of 2 x 2 pixels of the one before."
+    about = {"method": "esc_plugin.arrays.pyramid.halved", "version": f"{SOFTWARE} {__version__}"}
+    return {"description": f"{words_of(record)}\n{words}" if record else words} | about
+
+
+def _omero(channel: Channel, name: str, limits: tuple[float, float]) -> dict[str, Any]:
+    """Return a channel in the words of OME-Zarr, which wants a colour and limits."""
+    low, high = channel.extent or limits
     return {
-        "label": name if count == 1 else f"{name} {index + 1}",
-        "color": "".join(f"{round(255 * value):02X}" for value in _color(look, index, count)),
-        "active": True,
-        "window": {"start": low, "end": high, "min": low, "max": high},
+        "label": channel.name or name,
+        "color": "".join(f"{round(255 * value):02X}" for value in channel.color or (1.0, 1.0, 1.0)),
+        "active": channel.active,
+        "window": {"start": limits[0], "end": limits[1], "min": low, "max": high},
     }
-
-
-def _color(look: Look, index: int, count: int) -> Sequence[float]:
-    if count == 1:
-        return look.color
-    return [float(index == k) for k in range(3)] if count == 3 else [1.0] * 3
 
 
 def record_of(path: Path) -> dict[str, Any]:

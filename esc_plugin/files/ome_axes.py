@@ -62,9 +62,17 @@ class Axes:
             tuple(str(unit) for unit in attributes.get("units") or ("pixel",) * ndim),
         )
 
-    def with_channel(self) -> Axes:
-        """Return the axes with channels behind them, which is what OME-Zarr makes of RGB samples."""
-        return Axes(f"{self.letters}c", (*self.scale, 1.0), (*self.translate, 0.0), (*self.units, "pixel"))
+    def with_channel(self, place: int | None = None) -> Axes:
+        """Return the axes with channels at a place, or behind them, which is what OME-Zarr makes of RGB samples."""
+        place = len(self.letters) if place is None else place
+        entries = list(zip(self.letters, self.scale, self.translate, self.units, strict=True))
+        entries.insert(place, ("c", 1.0, 0.0, "pixel"))
+        letters, scale, translate, units = zip(*entries, strict=True)
+        return Axes("".join(letters), scale, translate, units)
+
+    def without_channel(self) -> Axes:
+        """Return the axes but that of channels."""
+        return self.in_order([axis for axis, letter in enumerate(self.letters) if letter != "c"])
 
     def enlarged(self, sy: float, sx: float) -> Axes:
         """Return the axes of an image with more rows and columns by these factors, which covers the same area."""

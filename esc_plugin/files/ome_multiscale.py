@@ -133,10 +133,10 @@ def channels_of(omero: Any) -> tuple[Channel, ...]:
 
 
 def _channel(entry: Mapping[str, Any]) -> Channel:
-    label, color, window = entry.get("label"), str(entry.get("color", "")), entry.get("window")
+    name, color, window = entry.get("label"), str(entry.get("color", "")), entry.get("window")
     window = window if isinstance(window, Mapping) else {}
     return Channel(
-        label if isinstance(label, str) else "",
+        name if isinstance(name, str) else "",
         _color(color) if COLOR.fullmatch(color) else None,
         _pair(window, "start", "end"),
         _pair(window, "min", "max"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from .ngff import Look
 from .ome_axes import Axes
 
 
@@ -15,8 +14,8 @@ class Channel:
 
     Attributes
     ----------
-    label : str
-        Its name; may be empty.
+    name : str
+        May be empty.
     color : tuple of float, optional
         Red, green and blue of the brightest value, 0 to 1.
     limits : tuple of float, optional
@@ -27,21 +26,40 @@ class Channel:
         Whether it is shown at first.
     """
 
-    label: str = ""
+    name: str = ""
     color: tuple[float, float, float] | None = None
     limits: tuple[float, float] | None = None
     extent: tuple[float, float] | None = None
     active: bool = True
 
-    def omero(self) -> dict[str, Any]:
-        """Return the channel as OME-Zarr has it under ``omero``; what isn't known is left out."""
-        found: dict[str, Any] = {"label": self.label, "active": self.active}
-        if self.color:
-            found["color"] = "".join(f"{round(255 * value):02X}" for value in self.color)
-        if self.limits:
-            low, high = self.extent or self.limits
-            found["window"] = {"start": self.limits[0], "end": self.limits[1], "min": low, "max": high}
-        return found
+
+#: Samples of a pixel, where they become channels.
+SAMPLES = (
+    Channel("red", (1.0, 0.0, 0.0)),
+    Channel("green", (0.0, 1.0, 0.0)),
+    Channel("blue", (0.0, 0.0, 1.0)),
+    Channel("alpha", (1.0, 1.0, 1.0), active=False),
+)
+
+
+def one_for_each(channels: Sequence[Channel], count: int, samples: bool = False) -> tuple[Channel, ...]:
+    """Return as many channels as there are, none if that many aren't known.
+
+    Parameters
+    ----------
+    channels : sequence of Channel
+        What is known: of each, or one that holds for all of them.
+    count : int
+        How many there are.
+    samples : bool
+        Whether they are the samples of a pixel, which have colours of their own.
+    """
+    if len(channels) != 1 or count == 1:
+        return tuple(channels) if len(channels) == count else ()
+    (every,) = channels
+    if samples and count in (3, 4):
+        return tuple(replace(sample, limits=every.limits, extent=every.extent) for sample in SAMPLES[:count])
+    return tuple(replace(every, name=f"{every.name} {i + 1}".strip()) for i in range(count))
 
 
 @dataclass(frozen=True)
@@ -61,12 +79,6 @@ class OmeNotes:
     axes: Axes
     name: str = "image"
     channels: tuple[Channel, ...] = ()
-
-    @property
-    def look(self) -> Look | None:
-        """How the first channel is shown, for what has one look for all."""
-        first = self.channels[0] if self.channels else Channel()
-        return Look(first.limits, first.color or (1.0, 1.0, 1.0)) if first.limits else None
 
     def enlarged(self, sy: float, sx: float, start: tuple[int, int] = (0, 0)) -> OmeNotes:
         """Return the notes of an image that has more pixels by these factors, but covers the same area.

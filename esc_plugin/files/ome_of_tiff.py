@@ -47,8 +47,9 @@ def _of_ome(text: str, letters: str, name: str) -> OmeNotes | None:
     units = {letter: WORDS.get(about.get(f"PhysicalSize{letter.upper()}Unit", "µm")) for letter in "zyx"}
     sizes |= {"t": _number(about.get("TimeIncrement"))}
     units |= {"t": WORDS.get(about.get("TimeIncrementUnit", "s"))}
-    plane = pixels.find("{*}Plane")
-    starts = {} if plane is None else {letter: _position(plane.attrib, letter, units[letter]) for letter in "yx"}
+    planes = pixels.findall("{*}Plane")
+    plane = next((entry for entry in planes if entry.get("TheZ", "0") == "0"), None)
+    starts = {} if plane is None else {letter: _position(plane.attrib, letter, units[letter]) for letter in "zyx"}
     channels = tuple(Channel(e.get("Name", ""), _color(e.get("Color"))) for e in pixels.findall("{*}Channel"))
     return OmeNotes(_axes(letters, sizes, units, starts), image.get("Name") or name, channels if "c" in letters else ())
 
@@ -85,13 +86,15 @@ def _number(value: Any) -> float | None:
 
 
 def _position(about: Mapping[str, str], letter: str, unit: str | None) -> float:
-    """Return where a plane is, if that is said in the unit of the pixels."""
+    """Return where a plane is, if that is said in the unit of the pixels; both may be unknown."""
     name = f"Position{letter.upper()}"
     try:
         number = float(about[name])
     except (KeyError, ValueError):
         return 0.0
-    return number if unit is not None and WORDS.get(about.get(f"{name}Unit", "")) == unit and math.isfinite(number) else 0.0
+    its = about.get(f"{name}Unit", "reference frame")
+    fits = its == "reference frame" if unit is None else WORDS.get(its) == unit
+    return number if fits and math.isfinite(number) else 0.0
 
 
 def _color(text: str | None) -> tuple[float, float, float] | None:

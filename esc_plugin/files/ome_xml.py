@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-import math
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from ..errors import ImageError
+from ..provenance import SYNTHETIC, facts_of, words_of
 from .ome_axes import LENGTHS, TIMES, Axes
-from .ome_notes import OmeNotes
+from .ome_notes import Channel, OmeNotes, one_for_each
+from .xmp import NAMESPACE
+
+#: Characters that XML 1.0 can't hold.
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def described(axes: Axes, rgb: bool, shape: Sequence[int], name: str) -> dict[str, Any]:
+def described(
+    axes: Axes,
+    rgb: bool,
+    shape: Sequence[int],
+    name: str,
+    channels: Sequence[Channel] = (),
+    record: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return what a new image says of itself, as tifffile takes it to write OME-XML.
 
     Parameters
@@ -26,38 +40,68 @@ def described(axes: Axes, rgb: bool, shape: Sequence[int], name: str) -> dict[st
         Of the image.
     name : str
         Of the image.
+    channels : sequence of Channel
+        How they are called and shown; one will do if it holds for all.
+    record : dict, optional
+        How it was made, see `esc_plugin.provenance`; it is said in words.
     """
-    found: dict[str, Any] = {"axes": axes.letters.upper() + "S" * rgb, "Name": name}
+    found: dict[str, Any] = {"axes": axes.letters.upper() + "S" * rgb, "Name": plain(name)}
     positions: dict[str, Any] = {}
-    planes = math.prod(shape[: len(axes.letters) - 2])
-    for letter, size, start, unit in zip(axes.letters.upper(), axes.scale, axes.translate, axes.units, strict=True):
+    planes = list(np.ndindex(*shape[: len(axes.letters) - 2]))
+    about = zip(axes.letters.upper(), axes.scale, axes.translate, axes.units, strict=True)
+    for axis, (letter, size, start, unit) in enumerate(about):
         if letter == "T" and unit in TIMES:
             found |= {"TimeIncrement": abs(size), "TimeIncrementUnit": TIMES[unit]}
-        elif letter in "ZYX" and (unit in LENGTHS or size != 1):
+        elif letter in "ZYX" and (unit in LENGTHS or size != 1 or start != 0):
             symbol = LENGTHS.get(unit, "pixel")
             found |= {f"PhysicalSize{letter}": abs(size), f"PhysicalSize{letter}Unit": symbol}
-            if letter in "YX":
-                stage = symbol if symbol != "pixel" else "reference frame"
-                positions |= {f"Position{letter}": [start] * planes, f"Position{letter}Unit": [stage] * planes}
+            places = [start + size * place[axis] for place in planes] if letter == "Z" else [start] * len(planes)
+            stage = symbol if symbol != "pixel" else "reference frame"
+            positions |= {f"Position{letter}": places, f"Position{letter}Unit": [stage] * len(planes)}
     found |= {"Plane": positions} if positions else {}
-    return found | ({"Channel": {"Name": [name]}} if "c" not in axes.letters and not rgb else {})
+    if not rgb:
+        count = shape[axes.letters.index("c")] if "c" in axes.letters else 1
+        found |= _described_channels(one_for_each(channels or [Channel()] * (count == 1), count), name)
+    return found | (_described_record(record) if record else {})
 
 
-def described_again(notes: OmeNotes, letters: str, shape: Sequence[int]) -> dict[str, Any]:
+def _described_channels(channels: Sequence[Channel], name: str) -> dict[str, Any]:
+    """Return channels as tifffile takes them; if one has a colour, all others are white."""
+    if not channels:
+        return {}
+    found: dict[str, Any] = {"Name": [plain(channel.name or name) for channel in channels]}
+    if any(channel.color for channel in channels):
+        found["Color"] = [_rgba(channel.color or (1.0, 1.0, 1.0)) for channel in channels]
+    return {"Channel": found}
+
+
+def _described_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return in words how an image was made: as its description, and as a table."""
+    table = {plain(key): plain(value) for key, value in facts_of(record).items()}
+    return {"Description": plain(words_of(record)), "MapAnnotation": {"Namespace": NAMESPACE, "Value": table}}
+
+
+def described_again(
+    notes: OmeNotes, letters: str, shape: Sequence[int], record: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return what an image says of itself that was read from an OME-Zarr, as tifffile takes it.
 
     Parameters
     ----------
     letters : str
         Of the axes of `shape`, such as ``"CYX"``; ``"SYX"`` if channels are the colours of one picture.
+    record : dict, optional
+        How it was made, see `esc_plugin.provenance`.
     """
-    found = described(notes.axes, False, shape, notes.name) | {"axes": letters}
-    if len(notes.channels) != dict(zip(letters, shape, strict=True)).get("C", 1) or "S" in letters:
-        return found
-    named: dict[str, Any] = {"Name": [channel.label for channel in notes.channels]}
-    if all(channel.color for channel in notes.channels):
-        named["Color"] = [_rgba(channel.color) for channel in notes.channels if channel.color]
-    return found | {"Channel": named}
+    colours = "S" in letters
+    axes = notes.axes.without_channel() if colours else notes.axes
+    lengths = [length for length, letter in zip(shape, letters, strict=True) if letter != "S"]
+    return described(axes, False, lengths, notes.name, () if colours else notes.channels, record) | {"axes": letters}
+
+
+def plain(text: Any) -> str:
+    """Return text without what XML has no place for."""
+    return NOT_XML.sub("\ufffd", str(text))
 
 
 def _rgba(color: tuple[float, float, float]) -> int:
@@ -66,12 +110,19 @@ def _rgba(color: tuple[float, float, float]) -> int:
 
 
 def resized_ome(
-    text: str, height: int, width: int, sy: float, sx: float, start: tuple[int, int] = (0, 0)
+    text: str,
+    height: int,
+    width: int,
+    sy: float,
+    sx: float,
+    start: tuple[int, int] = (0, 0),
+    record: dict[str, Any] | None = None,
 ) -> tuple[bytes, list[str]]:
     """Return OME-XML for an image of `height` x `width` that is `sy` and `sx` times as large, and what had to be left out.
 
     Everything else stays: channels, instruments, times, annotations. The new text is ASCII, as TIFF wants it. Of a part of
-    the larger image, which begins at the row and column `start`, planes lie where that part lies.
+    the larger image, which begins at the row and column `start`, planes lie where that part lies. How it was made, of which
+    there is a `record`, is said in words.
 
     Raises
     ------
@@ -96,8 +147,9 @@ def resized_ome(
     _replace_tiff_data(pixels, prefix)
     if start != (0, 0):
         _move_planes(pixels, prefix, start)
-    for name in ("UUID",):
-        root.attrib.pop(name, None)
+    root.attrib.pop("UUID", None)
+    if record:
+        _annotate(root, prefix, record)
     if _remove_regions(root, prefix):
         notes.append("OME regions of interest are in pixels of the old size and are left out")
     ET.register_namespace("", namespace)
@@ -140,6 +192,39 @@ def _move_plane(plane: ET.Element, pixels: ET.Element, axis: str, steps: int) ->
         return
     plane.set(f"Position{axis}", repr(float(at or 0) + steps * float(size)))
     plane.set(f"Position{axis}Unit", unit)
+
+
+def _annotate(root: ET.Element, prefix: str, record: dict[str, Any]) -> None:
+    """Say in words how the image was made, instead of what an earlier one said."""
+    image = next(root.iter(f"{prefix}Image"))
+    description = image.find(f"{prefix}Description")
+    if description is None:
+        description = ET.Element(f"{prefix}Description")
+        before = (f"{prefix}AcquisitionDate", f"{prefix}ExperimenterRef", f"{prefix}Experimenter")
+        image.insert(sum(1 for e in image if e.tag in before), description)
+    own = (description.text or "").partition(SYNTHETIC)[0].rstrip()
+    description.text = plain("\n\n".join(filter(None, (own, words_of(record)))))
+    if "2016-06" not in prefix:  # before, annotations had other places
+        return
+    _remove_annotations(root, image, prefix)
+    tables = root.find(f"{prefix}StructuredAnnotations")
+    if tables is None:
+        tables = ET.Element(f"{prefix}StructuredAnnotations")
+        root.insert(max(i for i, e in enumerate(root) if e.tag == image.tag) + 1, tables)
+    table = ET.SubElement(tables, f"{prefix}MapAnnotation", {"ID": "Annotation:esc-plugin", "Namespace": NAMESPACE})
+    value = ET.SubElement(table, f"{prefix}Value")
+    for key, text in facts_of(record).items():
+        ET.SubElement(value, f"{prefix}M", {"K": plain(key)}).text = plain(text)
+    ET.SubElement(image, f"{prefix}AnnotationRef", {"ID": "Annotation:esc-plugin"})
+
+
+def _remove_annotations(root: ET.Element, image: ET.Element, prefix: str) -> None:
+    """Remove what an earlier image says of how it was made."""
+    for tables in root.findall(f"{prefix}StructuredAnnotations"):
+        for table in [e for e in tables if e.get("Namespace") == NAMESPACE]:
+            tables.remove(table)
+            for ref in [e for e in image.findall(f"{prefix}AnnotationRef") if e.get("ID") == table.get("ID")]:
+                image.remove(ref)
 
 
 def _remove_regions(root: ET.Element, prefix: str) -> int:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import os
-import shutil
-import time
-import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +10,10 @@ import numpy as np
 
 from ..arrays.pyramid import fill_level
 from ..progress import Cancel, stop_if_asked
-from .ngff import CHUNK, DEFAULT_VERSION, Shown, check_version, new_group, new_level
+from .new_image import NewImage
+from .ngff import CHUNK, DEFAULT_VERSION, check_version, new_group, new_level
 from .ome_axes import Axes
+from .ome_notes import Channel
 from .ome_zarr_layout import StoredLayout
 from .room import check_target
 
@@ -23,21 +21,15 @@ if TYPE_CHECKING:
     import zarr
 
 
-class OmeZarrImage:
-    """A new image on disk, with a pyramid. It appears under its name only when it is complete.
+class OmeZarrImage(NewImage):
+    """A new OME-Zarr image, with a pyramid.
 
     Parameters
     ----------
     path : Path
         Of the folder to make, such as ``cells.ome.zarr``.
-    shape : tuple of int
-        Of the image as it comes in: (..., Y, X) or (..., Y, X, S).
-    dtype : numpy.dtype
-        Of the image.
-    axes : Axes
-        Of the image, without S.
-    rgb : bool
-        Whether the last axis holds the samples of a pixel; on disk they become channels.
+    shape, dtype, axes, rgb
+        As in `NewImage`; on disk, samples of a pixel become channels.
     version : str
         Of OME-Zarr: ``"0.5"`` or ``"0.4"``.
 
@@ -51,19 +43,15 @@ class OmeZarrImage:
         self,
         path: Path,
         shape: tuple[int, ...],
-        dtype: np.dtype,
+        dtype: Any,
         axes: Axes,
         rgb: bool = False,
         version: str = DEFAULT_VERSION,
     ) -> None:
-        self.path = path
-        self.shape, self.dtype, self.ndim = tuple(shape), np.dtype(dtype), len(shape)
+        super().__init__(path, shape, dtype, axes, rgb)
         check_version(version)
-        check_target(path, math.prod(self.shape) * self.dtype.itemsize)
+        check_target(path, self.nbytes)
         self.layout = StoredLayout(self.shape, self.dtype.name, axes, rgb, version)
-        # Its own, for another run may be writing to the same name.
-        self.partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-        self.scratch: np.memmap | None = None
         self.levels: list[zarr.Array[Any]] = []
         try:
             self.group = new_group(self.partial, version)
@@ -75,7 +63,6 @@ class OmeZarrImage:
             raise
 
     def __setitem__(self, index: Any, values: Any) -> None:
-        """Store values at an index of whole numbers and slices, as in a NumPy array in the order of the image's axes."""
         place, kept = self._place(index)
         values = np.asarray(values)
         if values.ndim:
@@ -83,7 +70,6 @@ class OmeZarrImage:
         self.levels[0][place] = values
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """Return the values at an index of whole numbers and slices, in the order of the image's axes."""
         place, kept = self._place(index)
         return np.asarray(self.levels[0][place]).transpose(np.argsort(kept))
 
@@ -94,39 +80,19 @@ class OmeZarrImage:
         order = self.layout.order
         return tuple(filled[axis] for axis in order), [axis for axis in order if isinstance(filled[axis], slice)]
 
-    def planes_in_files(self) -> np.memmap:
-        """Return an array in a scratch file beside the image, for planes that don't fit into memory; `finish` moves it."""
-        with (self.partial / "scratch").open("w+b") as file:
-            if hasattr(os, "posix_fallocate"):  # without room for it, a write into a map would end the process
-                os.posix_fallocate(file.fileno(), 0, math.prod(self.shape) * self.dtype.itemsize)
-            self.scratch = np.memmap(file, self.dtype, "r+", shape=self.shape)
-        return self.scratch
-
     def finish(
         self,
         name: str,
         *,
-        look: Shown | None = None,
+        channels: Sequence[Channel] = (),
         record: dict[str, Any] | None = None,
         cancel: Cancel | None = None,
     ) -> None:
-        """Add the pyramid and the metadata, and give the image its name.
-
-        Parameters
-        ----------
-        name : str
-            Of the image, inside the file.
-        look : Look, optional
-            How viewers shall show it.
-        record : dict, optional
-            How it was made, as `esc_plugin.provenance` records it.
-        cancel : callable, optional
-            ``cancel() -> bool`` is asked between pieces of work; then `Cancelled` is raised.
-        """
+        """See `NewImage.finish`."""
         self._take_scratch(cancel)
         for finer, coarser in zip(self.levels, self.levels[1:], strict=False):
             fill_level(finer, coarser, rgb=False, cancel=cancel)
-        self.group.attrs.update(self.layout.attributes(name, look, record))
+        self.group.attrs.update(self.layout.attributes(name, channels, record))
         check_target(self.path)
         self.partial.replace(self.path)
 
@@ -143,24 +109,8 @@ class OmeZarrImage:
         self.scratch = None
         (self.partial / "scratch").unlink()
 
-    def discard(self, still_written: bool = False) -> None:
-        """Remove what was written so far.
-
-        Parameters
-        ----------
-        still_written : bool
-            Whether zarr may be writing: it reports the first piece that the disk refused, and goes on with the others.
-        """
-        self.scratch = None
-        shutil.rmtree(self.partial, ignore_errors=True)
-        for _ in range(60 * still_written):
-            time.sleep(0.5)
-            if not self.partial.exists():
-                break
-            shutil.rmtree(self.partial, ignore_errors=True)
-
     def lazy(self) -> list[Any]:
-        """Return the levels of the finished image as dask arrays, with the axes as they came in."""
+        """See `NewImage.lazy`."""
         import dask.array as da
 
         back = tuple(int(axis) for axis in np.argsort(self.layout.order))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -11,8 +11,9 @@ import numpy as np
 
 from ..arrays.pyramid import level_shapes
 from ..errors import ImageError
-from .ngff import Shown, attributes_of
+from .ngff import attributes_of
 from .ome_axes import LETTERS, Axes
+from .ome_notes import Channel, one_for_each
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,11 @@ class StoredLayout:
         """Shapes of the levels on disk, finest first."""
         return level_shapes(tuple(self.shape[axis] for axis in self.order), rgb=False)
 
-    def attributes(self, name: str, look: Shown | None, record: dict[str, Any] | None) -> dict[str, Any]:
-        """Return the metadata of the image, see `attributes_of`."""
+    def attributes(self, name: str, channels: Sequence[Channel], record: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the metadata of the image, see `attributes_of`; one channel will do if it holds for all."""
         letters = self.stored_axes.letters
-        channels = self.shape[letters.index("c")] if "c" in letters else 1
-        return attributes_of(self.axes_on_disk, len(self.levels), channels, name, self.version, look, record)
+        shown = one_for_each(channels, self.shape[letters.index("c")] if "c" in letters else 1, self.rgb)
+        return attributes_of(self.axes_on_disk, len(self.levels), shown, name, self.version, record)
 
 
 @dataclass(frozen=True)

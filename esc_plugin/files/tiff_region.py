@@ -136,28 +136,30 @@ class Pages:
 
 
 class TiledTiff(FileArray):
-    """The one image or stack of a TIFF in tiles or strips; its finest level, if it is a pyramid.
+    """The one image or stack of a TIFF in tiles or strips.
 
     Parameters
     ----------
     path : str
         Absolute.
     shape, dtype
-        Of the series.
+        Of the series; axes of length 1 may be more than tifffile tells of.
     inverted : bool
         Whether zero is white.
+    level : int
+        Of the pyramid; 0 is the finest one.
     """
 
-    def __init__(self, path: str, shape: tuple[int, ...], dtype: str, inverted: bool = False) -> None:
-        super().__init__((path, shape, dtype, inverted), shape, dtype)
-        self.path, self.inverted = path, inverted
+    def __init__(self, path: str, shape: tuple[int, ...], dtype: str, inverted: bool = False, level: int = 0) -> None:
+        super().__init__((path, shape, dtype, inverted, level), shape, dtype)
+        self.path, self.inverted, self.level = path, inverted, level
 
     def open(self) -> Pages:
         """Read the directories."""
         try:
             with tifffile.TiffFile(self.path) as tif:
-                series = tif.series[0]
-                if tuple(series.shape) == self.shape and series.dtype.newbyteorder("=") == self.dtype:
+                series = tif.series[0].levels[self.level]
+                if _long(series.shape) == _long(self.shape) and series.dtype.newbyteorder("=") == self.dtype:
                     return Pages.of(series)
         except Exception as error:
             raise ImageError(f"{self.path!r} can't be opened: {reason_of(error)}.") from None
@@ -214,6 +216,11 @@ class TiledTiff(FileArray):
             where = f"tile {index + 1} of page {number + 1} of {self.path!r}"
             raise ImageError(f"{where} can't be read: {reason_of(error)}.") from None
         return found
+
+
+def _long(shape: tuple[int, ...]) -> list[int]:
+    """Return a shape without its axes of length 1."""
+    return [length for length in shape if length != 1]
 
 
 class MappedTiff(FileArray):

@@ -109,13 +109,16 @@ def _colours(pixels: np.ndarray, axes: str) -> dict[str, Any]:
 
 def _description(picture: Picture, notes: TiffNotes) -> dict[str, Any]:
     if picture.tiff is None and picture.ome is not None:
-        return {"ome": True, "metadata": described_again(picture.ome, picture.axes, picture.pixels.shape)}
+        return {
+            "ome": True,
+            "metadata": described_again(picture.ome, picture.axes, picture.pixels.shape, picture.provenance),
+        }
     if notes.kind == "imagej":
         # ImageJ reads big-endian files only, which tifffile takes care of.
         entries = {k: v if k in IMAGEJ_UNICODE else _escaped(v) for k, v in notes.metadata.items()}
         return {"imagej": True, "metadata": {**entries, "axes": picture.axes}, "byteorder": None, "software": None}
     if notes.kind == "ome":
-        text, left_out = resized_ome(notes.metadata, *picture.size, *notes.scale, notes.start)
+        text, left_out = resized_ome(notes.metadata, *picture.size, *notes.scale, notes.start, picture.provenance)
         picture.notes.extend(left_out)
         return {"description": text, "metadata": None, "byteorder": "<"}
     if notes.kind == "shaped":

@@ -6,7 +6,7 @@ done, so no file is shared by writers either. What says that there is an image i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import numpy as np
 from ..arrays.pyramid import halved
 from ..errors import ImageError
 from ..progress import Cancel, Progress, stop_if_asked
-from .ngff import DEFAULT_VERSION, Shown, check_version, new_group, new_level
+from .ngff import DEFAULT_VERSION, check_version, new_group, new_level
 from .objects import Objects
 from .ome_axes import Axes
+from .ome_notes import Channel
 from .ome_zarr_layout import Block, Grid, StoredLayout
 from .zarr_claim import CLEARING, DONE, EMPTY, JOB, OURS, Claim, is_finished, json_of, plain, told
 
@@ -278,7 +279,7 @@ class ShardedImage:
         self,
         name: str,
         *,
-        look: Shown | None = None,
+        channels: Sequence[Channel] = (),
         record: dict[str, Any] | None = None,
         each: Each = map,
         progress: Progress | None = None,
@@ -290,8 +291,8 @@ class ShardedImage:
         ----------
         name : str
             Of the image, inside the store.
-        look : Look, optional
-            How viewers shall show it.
+        channels : sequence of Channel
+            How they are called and shown; one will do if it holds for all.
         record : dict, optional
             How it was made, as `esc_plugin.provenance` records it.
         each : callable
@@ -315,7 +316,7 @@ class ShardedImage:
                 progress(done, total)
         with told(f"can't finish {self.target!r}"):
             self.objects.sweep()
-            before, after = self._metadata(), self._metadata(**self.grid.layout.attributes(name, look, record))
+            before, after = self._metadata(), self._metadata(**self.grid.layout.attributes(name, channels, record))
             for key in (key for key in after if after[key] != before[key]):
                 self.objects.write(key, after[key])
             self.objects.remove(OURS)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,9 @@ from ..arrays.lazy import CancellableArray
 from ..arrays.pyramid import levels_below, with_levels
 from ..batch.record import record_of_result
 from ..device import free_host_bytes, limited_threads
-from ..files.ngff import Shown
-from ..files.ome_axes import Axes
-from ..files.ome_zarr import new_image
-from ..progress import Cancel, Progress
+from ..files.ome_image import new_image
+from ..files.ome_layers import Joined, Layer, join
+from ..progress import Cancel, Progress, part_of
 from ..survey import Survey
 from ..upscaler import bits_of
 from .loaded import LoadedModel, load_on_device
@@ -31,8 +30,6 @@ SHARE_OF_MEMORY = 0.4
 
 #: Input minus averaged result and the same in numbers, or nothing where that isn't wanted.
 Compared = tuple[np.ndarray, Agreement] | tuple[()]
-#: The pixels of a result, how they came about, and how they compare.
-Made = tuple[Any, dict[str, Any], Compared]
 
 
 @dataclass(frozen=True)
@@ -88,22 +85,6 @@ class Result:
     agreement: Agreement | None = None
 
 
-@dataclass(frozen=True)
-class Saved:
-    """How the result of a task is described in its file.
-
-    Attributes
-    ----------
-    axes : Axes
-        Names, pixel size, position and units of its axes.
-    look : Look, optional
-        How viewers shall show it.
-    """
-
-    axes: Axes
-    look: Shown | None = None
-
-
 def estimate(task: Task) -> Estimate:
     """Return what a task takes, from a model that is on this machine.
 
@@ -124,22 +105,40 @@ def estimate(task: Task) -> Estimate:
         return Estimate(seconds, plan.device_bytes, loaded.device_text(), model.scale, model.card)
 
 
-def run(
-    task: Task,
-    saved: Saved | None = None,
-    *,
-    soon: bool = False,
-    progress: Progress | None = None,
-    cancel: Cancel | None = None,
-) -> Result:
-    """Make the pixels of a task, and what is known about them.
+def run(task: Task, *, soon: bool = False, progress: Progress | None = None, cancel: Cancel | None = None) -> Result:
+    """Make the pixels of a task in memory, and what is known about them.
 
     Parameters
     ----------
-    saved : Saved, optional
-        What a result on disk needs.
     soon : bool
         Whether a sampled survey will do where an exact one takes long.
+
+    Raises
+    ------
+    Cancelled
+        If `cancel` returned ``True``.
+    EscError
+        If it can't be done.
+    """
+    with limited_threads(task.settings.threads):
+        result = _made(task, None, soon, progress, cancel)
+        return replace(result, data=with_levels(result.data, task.rgb, cancel))
+
+
+def save(
+    tasks: Sequence[Task], layers: Sequence[Layer], *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> list[Result]:
+    """Make the pixels of tasks in a file, as channels of one image if there are several.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        What the file says of each result; their pixels aren't looked at.
+
+    Returns
+    -------
+    list of Result
+        Their data is read from the file when it is asked for.
 
     Raises
     ------
@@ -148,9 +147,31 @@ def run(
     EscError
         If it can't be done; nothing is left behind.
     """
-    with limited_threads(task.settings.threads):
-        model = load_on_device(task.settings, progress=progress, cancel=cancel)
-        return _run(task, model, saved, soon, progress, cancel)
+    path, whole, name = tasks[0].settings.store, join(layers), tasks[0].title
+    assert path is not None
+    if len(tasks) > 1:
+        name = path.name.partition(".")[0] or name
+    results = []
+    with (
+        limited_threads(tasks[0].settings.threads),
+        new_image(path, whole.pixels.shape, whole.pixels.dtype, whole.axes, whole.rgb) as stored,
+    ):
+        large = max(task.nbytes / task.count for task in tasks) > SHARE_OF_MEMORY * free_host_bytes()
+        plain = stored.planes_in_files() if large else stored
+        for i, (task, part) in enumerate(zip(tasks, whole.parts, strict=True)):
+            out = stored.channel(part) if len(tasks) > 1 else plain
+            results.append(_made(task, out, False, part_of(progress, i, len(tasks)), cancel))
+        record = whole.record([result.record for result in results])
+        stored.finish(name, channels=whole.channels, record=record, cancel=cancel)
+    levels = stored.lazy()
+    return [replace(result, data=_channels(levels, whole, part)) for result, part in zip(results, whole.parts, strict=True)]
+
+
+def _channels(levels: list[Any], whole: Joined, part: int | slice) -> Any:
+    """Return what a layer has become of an image."""
+    if len(whole.parts) > 1:
+        levels = [level[(slice(None),) * whole.axes.letters.index("c") + (part,)] for level in levels]
+    return levels if len(levels) > 1 else levels[0]
 
 
 def preview(task: Task, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Result:
@@ -161,7 +182,7 @@ def preview(task: Task, *, progress: Progress | None = None, cancel: Cancel | No
         look = look_at(part, model)
         while part.pixels > LEAST_PREVIEW and look.rendering_seconds(model.speed, part.span) > PREVIEW_SECONDS:
             part = part.central(max(part.pixels * 2 // 3, LEAST_PREVIEW))
-        return _run(part, model, None, True, progress, cancel)
+        return _made(part, None, True, progress, cancel)
 
 
 def lazy(task: Task, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Result:
@@ -185,44 +206,16 @@ def look_at(task: Task, model: LoadedModel, soon: bool = False) -> Viewed:
     return Viewed(model.upscaler, task.pyramid, task.region[:-2], *wanted, model.speed if soon else None, chosen.sampled)
 
 
-def _run(
-    task: Task, model: LoadedModel, saved: Saved | None, soon: bool, progress: Progress | None, cancel: Cancel | None
-) -> Result:
-    start = time.perf_counter()
-
-    def upscale(out: Any = None) -> tuple[Any, dict[str, Any]]:
-        pixels, survey = look_at(task, model, soon).upscale(task.span, out, progress, cancel)
-        return pixels, _record(task, model, survey)  # with the precision that was really used
-
-    image = CancellableArray(task.image, cancel)
-    if task.settings.store:
-        assert saved is not None
-        made = _to_disk(task, saved, image, upscale, cancel)
-    else:
-        made = _in_memory(task, image, upscale, cancel)
-    data, record, compared = made
+def _made(task: Task, out: Any, soon: bool, progress: Progress | None, cancel: Cancel | None) -> Result:
+    """Make the pixels of a task, in `out` if that is given, and compare them with the input."""
+    start, model = time.perf_counter(), load_on_device(task.settings, progress=progress, cancel=cancel)
+    pixels, survey = look_at(task, model, soon).upscale(task.span, out, progress, cancel)
+    # With the precision that was really used. A file hasn't got its name yet: whoever cancels now finds none.
+    record, compared = _record(task, model, survey), _compared(task, CancellableArray(task.image, cancel), pixels)
     seconds = time.perf_counter() - start
     if task.region == task.of_planes().region:
         model.speed.learn(model.upscaler, task.whole, task.size, task.target, task.count, seconds)
-    return Result(task, data, record, seconds, *compared)
-
-
-def _in_memory(task: Task, image: CancellableArray, upscale: Callable[..., Any], cancel: Cancel | None) -> Made:
-    pixels, record = upscale()
-    return with_levels(pixels, task.rgb, cancel), record, _compared(task, image, pixels)
-
-
-def _to_disk(task: Task, saved: Saved, image: CancellableArray, upscale: Callable[..., Any], cancel: Cancel | None) -> Made:
-    assert task.settings.store is not None
-    with new_image(task.settings.store, task.shape, task.image.dtype, saved.axes, task.rgb) as stored:
-        large = task.nbytes / task.count > SHARE_OF_MEMORY * free_host_bytes()
-        pixels = stored.planes_in_files() if large else stored
-        _, record = upscale(pixels)
-        # Before the file gets its name: whoever cancels now finds none.
-        compared = _compared(task, image, pixels)
-        stored.finish(task.title, look=saved.look, record=record, cancel=cancel)
-    levels = stored.lazy()
-    return (levels if len(levels) > 1 else levels[0]), record, compared
+    return Result(task, pixels, record, seconds, *compared)
 
 
 def _compared(task: Task, image: CancellableArray, pixels: Any) -> Compared:
