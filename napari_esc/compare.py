@@ -1,14 +1,14 @@
 """A result beside its source: one key shows the source instead, and a curtain over the canvas shows both at once.
 
-Napari can't cut images off in 2-D; clipping planes act in 3-D only. So the canvas is drawn once with the source instead of the
-result, and that picture covers it as far as the curtain. It costs the pixels of a canvas, whatever the layers are: large, lazy,
-turned, or added up with others. Moving the curtain draws no layer.
+Napari can't cut images off in 2-D; clipping planes act in 3-D only. So the canvas is drawn once with the source instead of
+the result, and that picture covers it as far as the curtain. It costs the pixels of a canvas, whatever the layers are:
+large, lazy, turned, or added up with others. Moving the curtain draws no layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
@@ -103,8 +103,9 @@ class Comparison:
 
     def _listen(self, how: str) -> None:
         viewer = self.viewer
-        for events in (viewer.layers.events, viewer.dims.events, viewer.scene.camera.events, viewer.canvas.events.size):
+        for events in (viewer.dims.events, viewer.scene.camera.events, viewer.canvas.events.size):
             getattr(events, how)(self._changed)
+        getattr(viewer.layers.events, how)(self._layers_changed)
         for layer in self._kept:
             getattr(layer.events.visible, how)(self._chosen)
 
@@ -118,9 +119,13 @@ class Comparison:
             self._kept[event.source] = event.source.visible
             self.show(0)
 
-    def _changed(self, event: Any) -> None:
+    def _layers_changed(self, event: Any) -> None:
+        if event.type in LOOKS:
+            self._changed()
+
+    def _changed(self, event: Any = None) -> None:
         """Drop the picture: it shows what was."""
-        if self.position and not self._is_ours and (event.source is not self.viewer.layers or event.type in LOOKS):
+        if self.position and not self._is_ours:
             self._curtain.picture = QImage()
             self._draw()
 
@@ -143,7 +148,8 @@ class Comparison:
         self._draw()
 
     def _pixels(self) -> Any:
-        with self._ours():
+        """Return the canvas as it is now, ``None`` while napari still slices."""
+        with self._ours(), suppress(TimeoutError):
             return self.viewer.screenshot(canvas_only=True, flash=False)
 
     def _is_loaded(self) -> bool:

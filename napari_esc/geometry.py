@@ -118,8 +118,8 @@ def visible_region(viewer: Any, layer: Image) -> Region:
 def shapes_regions(viewer: Any, layer: Image, shapes: Shapes) -> list[Region]:
     """Return the bounding box of each shape in pixels of a layer, or of each selected one if some are selected.
 
-    A shape on a plane gives that plane. Along axes that the shapes don't have, as for 2-D shapes on a stack, a region has the
-    whole length. Regions may overlap.
+    A shape on a plane gives that plane. Along axes that the shapes don't have, as for 2-D shapes on a stack, a region is as
+    long as the layer. Regions may overlap.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def _box(viewer: Any, layer: Image, shapes: Shapes, index: int) -> Region:
 
 
 def _drawn(viewer: Any, layer: Image, shapes: Shapes, vertices: np.ndarray) -> np.ndarray:
-    """Return the vertices of a shape in the viewer's coordinates, once for either end of each axis that only the layer has."""
+    """Return the vertices of a shape in the viewer's coordinates, once for each end of axes that only the layer has."""
     world = np.array([shapes.data_to_world(vertex) for vertex in vertices]) / _unit_factors(viewer, shapes)
     missing = max(layer.ndim - shapes.ndim, 0)
     ends = (np.asarray(layer.extent.world) / _unit_factors(viewer, layer))[:, :missing].T

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from threading import Event
 from typing import Any
 
 import dask.array as da
@@ -43,10 +44,13 @@ def bar(viewer: Any, qtbot: Any) -> Iterator[CompareBar]:
 
 
 @pytest.fixture
-def loading() -> Iterator[None]:
-    """Let napari load pixels in the background."""
+def gate(viewer: Any) -> Iterator[Event]:
+    """Let napari load pixels in the background; those of gated data come only while it is open."""
     get_settings().experimental.async_ = True
-    yield
+    gate = Event()
+    gate.set()
+    yield gate
+    gate.set()
     get_settings().experimental.async_ = False
 
 
@@ -76,6 +80,7 @@ def pair(viewer: Any, kind: str) -> tuple[Image, Image]:
 def grabbed(viewer: Any, qtbot: Any) -> np.ndarray:
     """Return what is seen of the canvas, with all that covers it."""
     qtbot.wait(200)
+    qtbot.waitUntil(lambda: all(layer.loaded for layer in viewer.layers if layer.visible))
     canvas = canvas_of(viewer)
     place = canvas.mapTo(canvas.window(), QPoint(0, 0))
     ratio = canvas.devicePixelRatioF()
@@ -129,6 +134,7 @@ def test_the_curtain_follows_the_view(viewer: Any, bar: CompareBar, qtbot: Any) 
     swiped(bar, qtbot, 0.5)
     viewer.scene.camera.zoom *= 5
     result.gamma = source.gamma = 0.5
+    swiped(bar, qtbot, 0.5)
     seen = grabbed(viewer, qtbot)
     swiped(bar, qtbot, 0.6)
     again = grabbed(viewer, qtbot)
@@ -143,20 +149,30 @@ def test_the_curtain_follows_the_sliders_of_the_viewer(viewer: Any, bar: Compare
     bar.compare(source, result)
     swiped(bar, qtbot, 0.5)
     viewer.dims.set_current_step(0, 1 - viewer.dims.current_step[0])
+    swiped(bar, qtbot, 0.5)
     seen = grabbed(viewer, qtbot)
     bar.stop()
     assert_swiped(seen, alone(viewer, qtbot, source, result), alone(viewer, qtbot, result, source), 0.5)
 
 
-@pytest.mark.usefixtures("loading")
-def test_pixels_that_are_loaded_in_the_background_are_waited_for(viewer: Any, bar: CompareBar, qtbot: Any) -> None:
+def gated(planes: da.Array, gate: Event) -> da.Array:
+    return planes.map_blocks(lambda block: block if gate.wait(20) else None, dtype=planes.dtype)
+
+
+def test_pixels_that_are_loaded_in_the_background_are_waited_for(
+    gate: Event, viewer: Any, bar: CompareBar, qtbot: Any
+) -> None:
     source, result = pair(viewer, "lazy")
-    qtbot.waitUntil(lambda: source.loaded and result.loaded)
-    left, right = alone(viewer, qtbot, source, result), alone(viewer, qtbot, result, source)
-    bar.compare(source, result)
-    swiped(bar, qtbot, 0.5)
-    assert_swiped(grabbed(viewer, qtbot), left, right, 0.5)
+    source.data = gated(source.data, gate)
+    gate.clear()
     viewer.dims.set_current_step(0, 1 - viewer.dims.current_step[0])
+    bar.compare(source, result)
+    bar.slider.setValue(500)
+    qtbot.wait(300)
+    assert not source.loaded
+    assert bar.comparison._curtain.picture.isNull()
+    gate.set()
+    swiped(bar, qtbot, 0.5)
     seen = grabbed(viewer, qtbot)
     bar.stop()
     assert_swiped(seen, alone(viewer, qtbot, source, result), alone(viewer, qtbot, result, source), 0.5)

@@ -25,7 +25,9 @@ angles = st.floats(-180, 180)
 @st.composite
 def transforms(draw: st.DrawFn, ndim: int) -> dict[str, Any]:
     affine = np.eye(ndim + 1)
-    affine[:ndim, :ndim] += np.reshape(draw(st.lists(st.floats(-0.2, 0.2), min_size=ndim**2, max_size=ndim**2)), (ndim, ndim))
+    affine[:ndim, :ndim] += np.reshape(
+        draw(st.lists(st.floats(-0.2, 0.2), min_size=ndim**2, max_size=ndim**2)), (ndim, ndim)
+    )
     affine[:ndim, -1] = draw(st.lists(st.floats(-50, 50), min_size=ndim, max_size=ndim))
     shears = ndim * (ndim - 1) // 2
     return {
