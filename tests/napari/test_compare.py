@@ -17,7 +17,8 @@ from napari.utils.action_manager import action_manager
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_esc.compare import KEY, CompareBar
+from napari_esc.compare import KEY
+from napari_esc.compare_bar import CompareBar
 from napari_esc.curtain import canvas_of
 
 from .layers_to_try import pixels
