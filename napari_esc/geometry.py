@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,19 +152,20 @@ def central_part(region: Region, pixels: int) -> Region:
 def _box(viewer: Any, layer: Image, shapes: Shapes, index: int) -> Region:
     points = _drawn(viewer, layer, shapes, np.asarray(shapes.data[index], float))
     corners = np.array([_to_data(viewer, layer, point) for point in points])
-    low, high = corners.min(0), corners.max(0)
-    if shapes.shape_type[index] == "ellipse":
-        low, high = _ellipse_ends(corners)
-    # Pixel k reaches from k - 1/2 to k + 1/2.
-    starts = np.floor(low + 0.5 + SLIVER).astype(int)
-    stops = np.maximum(np.ceil(high + 0.5 - SLIVER).astype(int), starts + 1)
-    ends = zip(starts, stops, whole_region(layer), strict=True)
-    region = tuple(slice(max(int(start), 0), min(int(stop), part.stop)) for start, stop, part in ends)
+    ends = _ellipse_ends(corners) if shapes.shape_type[index] == "ellipse" else (corners.min(0), corners.max(0))
+    region = tuple(_pixels(low, high, part.stop) for low, high, part in zip(*ends, whole_region(layer), strict=True))
     if any(part.start >= part.stop for part in region):
         raise ImageError(
             f"shape {index} of layer {shapes.name!r} lies beside layer {layer.name!r}; move it onto the image or remove it."
         )
     return region
+
+
+def _pixels(low: float, high: float, length: int) -> slice:
+    """Return which pixels a shape touches: pixel k reaches from k - 1/2 to k + 1/2."""
+    start = floor(low + 0.5 + SLIVER)
+    stop = max(ceil(high + 0.5 - SLIVER), start + 1)
+    return slice(max(start, 0), min(stop, length))
 
 
 def _drawn(viewer: Any, layer: Image, shapes: Shapes, vertices: np.ndarray) -> np.ndarray:
@@ -177,7 +179,8 @@ def _drawn(viewer: Any, layer: Image, shapes: Shapes, vertices: np.ndarray) -> n
 def _ellipse_ends(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how far ellipses reach, from the corners of the parallelograms around them: (4 * n, D)."""
     boxes = corners.reshape(-1, 4, corners.shape[-1])
-    centre, reach = boxes.mean(1), np.hypot(boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 0]) / 2
+    centre, down, across = (boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 0]
+    reach = (down**2 + across**2) ** 0.5 / 2
     return (centre - reach).min(0), (centre + reach).max(0)
 
 
