@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +20,12 @@ from esc_plugin import ImageError
 from .source import finest
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari.layers import Image, Layer, Shapes
 
 #: A box of whole pixels in the data of a layer: one slice with start and stop per axis, without the axis of RGB samples.
 Region = tuple[slice, ...]
+#: Less of a pixel than this isn't counted as part of a region: napari keeps what is drawn in single precision.
+SLIVER = 0.01
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,32 @@ def visible_region(viewer: Any, layer: Image) -> Region:
     return tuple(parts)
 
 
+def shapes_regions(viewer: Any, layer: Image, shapes: Shapes) -> list[Region]:
+    """Return the bounding box of each shape in pixels of a layer, or of each selected one if some are selected.
+
+    A shape on a plane gives that plane. Along axes that the shapes don't have, as for 2-D shapes on a stack, a region is as
+    long as the layer. Regions may overlap.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose units count where those of the layers differ.
+    layer : napari.layers.Image
+        Whose pixels are meant; of a multiscale layer, those of its finest level.
+    shapes : napari.layers.Shapes
+        Of any transform, units and number of axes.
+
+    Raises
+    ------
+    ImageError
+        If there are no shapes, or one of them lies beside the layer.
+    """
+    chosen = sorted(shapes.selected_data) or range(shapes.nshapes)
+    if not chosen:
+        raise ImageError(f"layer {shapes.name!r} has no shapes; draw one or choose another region.")
+    return [_box(viewer, layer, shapes, index) for index in chosen]
+
+
 def central_part(region: Region, pixels: int) -> Region:
     """Return the middle of a region, of the same proportions, with at most about `pixels` pixels in its plane."""
     rows, columns = lengths(region)[-2:]
@@ -120,12 +149,47 @@ def central_part(region: Region, pixels: int) -> Region:
     return (*region[:-2], *(_middle(part, shrink) for part in region[-2:]))
 
 
+def _box(viewer: Any, layer: Image, shapes: Shapes, index: int) -> Region:
+    points = _drawn(viewer, layer, shapes, np.asarray(shapes.data[index], float))
+    corners = np.array([_to_data(viewer, layer, point) for point in points])
+    ends = _ellipse_ends(corners) if shapes.shape_type[index] == "ellipse" else (corners.min(0), corners.max(0))
+    region = tuple(_pixels(low, high, part.stop) for low, high, part in zip(*ends, whole_region(layer), strict=True))
+    if any(part.start >= part.stop for part in region):
+        raise ImageError(
+            f"shape {index} of layer {shapes.name!r} lies beside layer {layer.name!r}; move it onto the image or remove it."
+        )
+    return region
+
+
+def _pixels(low: float, high: float, length: int) -> slice:
+    """Return which pixels a shape touches: pixel k reaches from k - 1/2 to k + 1/2."""
+    start = floor(low + 0.5 + SLIVER)
+    stop = max(ceil(high + 0.5 - SLIVER), start + 1)
+    return slice(max(start, 0), min(stop, length))
+
+
+def _drawn(viewer: Any, layer: Image, shapes: Shapes, vertices: np.ndarray) -> np.ndarray:
+    """Return the vertices of a shape in the viewer's coordinates, once for each end of axes that only the layer has."""
+    world = np.array([shapes.data_to_world(vertex) for vertex in vertices]) / _unit_factors(viewer, shapes)
+    missing = max(layer.ndim - shapes.ndim, 0)
+    ends = (np.asarray(layer.extent.world) / _unit_factors(viewer, layer))[:, :missing].T
+    return np.array([(*leading, *point) for leading in product(*ends) for point in world])
+
+
+def _ellipse_ends(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far ellipses reach, from the corners of the parallelograms around them: (4 * n, D)."""
+    boxes = corners.reshape(-1, 4, corners.shape[-1])
+    centre, down, across = (boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 0]
+    reach = (down**2 + across**2) ** 0.5 / 2
+    return (centre - reach).min(0), (centre + reach).max(0)
+
+
 def _check_view(viewer: Any, layer: Image) -> None:
     if viewer.dims.ndisplay != 2:
         raise ImageError(
             "the visible region is known in 2-D display only; switch the viewer to 2-D or choose another region."
         )
-    if (viewer.canvas if hasattr(viewer, "canvas") else viewer).grid.enabled:
+    if viewer.canvas.grid.enabled:
         raise ImageError("the visible region isn't known while the grid is on; switch it off or choose another region.")
     shown = sorted(axis - viewer.dims.ndim + layer.ndim for axis in viewer.dims.displayed)
     if shown != [layer.ndim - 2, layer.ndim - 1]:
@@ -136,10 +200,8 @@ def _check_view(viewer: Any, layer: Image) -> None:
 
 def _canvas_corners(viewer: Any) -> list[np.ndarray]:
     """Return the four corners of the canvas in world coordinates."""
-    camera = getattr(viewer, "scene", viewer).camera
-    # The public size is new in napari 0.9. Before, the wrapped viewer is asked: the proxy of plugins guards private names.
-    size = viewer.canvas.size if hasattr(viewer, "canvas") else getattr(viewer, "__wrapped__", viewer)._canvas_size
-    half = np.array(size, float) / camera.zoom / 2
+    camera = viewer.scene.camera
+    half = np.array(viewer.canvas.size, float) / camera.zoom / 2
     corners = []
     for sign in product((-1, 1), repeat=2):
         corner = np.array(viewer.dims.point, float)
@@ -154,9 +216,9 @@ def _to_data(viewer: Any, layer: Image, world: Sequence[float] | np.ndarray) -> 
     return np.asarray(layer.world_to_data(point * _unit_factors(viewer, layer)))
 
 
-def _unit_factors(viewer: Any, layer: Image) -> list[float]:
+def _unit_factors(viewer: Any, layer: Layer) -> list[float]:
     """Return how many of the layer's units one of the viewer's is, per axis; 1 where napari draws without units."""
-    shared = getattr(viewer.dims, "units", None)
+    shared = viewer.dims.units
     if shared is None:
         return [1.0] * layer.ndim
     pairs = zip(shared[-layer.ndim :], layer.units, strict=True)
