@@ -7,7 +7,7 @@ large, lazy, turned, or added up with others. Moving the curtain draws no layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ PAUSE = 80
 
 
 class Comparison:
-    """Shows a source left of a position and its result right of it. Afterwards both are as they were.
+    """Shows sources left of a position and their results right of it. Afterwards all are as they were.
 
     It is no Qt object, because napari compares the callbacks of its events, and a deleted Qt object can't be compared.
 
@@ -40,14 +40,14 @@ class Comparison:
     ----------
     viewer : napari.Viewer
         With a window.
-    source, result : napari.layers.Image
-        Layers of the viewer. When one is removed, the comparison is closed.
+    pairs : sequence of (source, result)
+        Image layers of the viewer. When one is removed, the comparison is closed.
     moved : callable
         Called without arguments when `position` or `is_open` has changed.
     """
 
-    def __init__(self, viewer: Any, source: Image, result: Image, moved: Callable[[], None]) -> None:
-        self.viewer, self.source, self.result, self._moved = viewer, source, result, moved
+    def __init__(self, viewer: Any, pairs: Sequence[tuple[Image, Image]], moved: Callable[[], None]) -> None:
+        self.viewer, self.pairs, self._moved = viewer, pairs, moved
         self.position, self.is_open = 0.0, True
         self._before = 0.0  # the position to go back to from the source alone
         self._kept: dict[Any, bool] = {}  # what the user has set visible, while it may be something else
@@ -83,7 +83,7 @@ class Comparison:
         self._moved()
 
     def _begin(self) -> None:
-        self._kept = {layer: layer.visible for layer in (self.source, self.result)}
+        self._kept = {layer: layer.visible for pair in self.pairs for layer in pair}
         self._curtain = Curtain(canvas_of(self.viewer), self.show)
         self._timer = QTimer(self._curtain, singleShot=True, interval=PAUSE)
         self._timer.timeout.connect(self._take_picture)
@@ -109,7 +109,7 @@ class Comparison:
             getattr(layer.events.visible, how)(self._chosen)
 
     def _removed(self, event: Any) -> None:
-        if event.value in (self.source, self.result):
+        if any(event.value in pair for pair in self.pairs):
             self.close()
 
     def _chosen(self, event: Any) -> None:
@@ -156,8 +156,9 @@ class Comparison:
 
     def _set_visible(self, source: bool) -> None:
         with self._ours():
-            _set(self.source, source or (self._kept[self.source] and self.result.blending in COVERING))
-            _set(self.result, not source)
+            for before, after in self.pairs:
+                _set(before, source or (self._kept[before] and after.blending in COVERING))
+                _set(after, not source)
 
     @contextmanager
     def _ours(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
@@ -42,10 +43,10 @@ class CompareBar(QWidget):
         self.slider.valueChanged.connect(self._slide)
         self.setVisible(False)
 
-    def compare(self, source: Image, result: Image) -> None:
-        """Offer to compare two layers of the viewer, until one is removed or `stop` is called."""
+    def compare(self, pairs: Sequence[tuple[Image, Image]]) -> None:
+        """Offer to compare sources with their results, layers of the viewer, until one is removed or `stop` is called."""
         self.stop()
-        self.comparison = Comparison(self._viewer, source, result, self._moved)
+        self.comparison = Comparison(self._viewer, pairs, self._moved)
         self._moved()
 
     def stop(self) -> None:

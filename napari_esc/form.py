@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import CheckBox, FloatSpinBox, LineEdit, SpinBox
-from napari.layers import Image
+from napari.layers import Image, Shapes
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
@@ -42,7 +42,7 @@ DEVICES = {"auto": "Best available", "cpu": "Processor (CPU)", "cuda": "Graphics
 KEEP, CANNOT_KEEP = "Keep local averages", "Local averages aren't kept: the factor isn't whole"
 HELP = {
     "image": "The image to upscale, or all images that are selected in the list of layers, each with its own levels.",
-    "region": "How much of it. A part is made of the same pixels as in the result of the whole layer.",
+    "region": "How much of it; of shapes, those that are selected, or all. A part has the same pixels as the whole result.",
     "purpose": "What is in the image: models learn from one kind, and are of little use for another.",
     "model": "What upscales. Looking at a model downloads nothing; Preview and Run do.",
     "source": "The path of a weights file, or organisation/repository on the Hugging Face Hub.",
@@ -79,18 +79,20 @@ class Form(Rows):
         super().__init__(HELP)
         self.layers: list[Image] = []
         self.selected: list[Image] = []
+        self.shapes: list[Shapes] = []
         self.entries: dict[str, CatalogEntry] = {}
         self._pixel, self._kept = (1.0, 1.0), False
         self._add_image()
         self._add_model()
         self._add_result()
         self._connect()
+        refill(self.region, list(REGIONS))
         self.fill_models()
         self._show_more(False)
 
     def _add_image(self) -> None:
         self.image, self.about_image = choice("image", self._images), small_label()
-        self.region = choice("region", REGIONS)
+        self.region = choice("region", self._regions)
         self.add("Image", self.image)
         self.add_native("", self.about_image)
         self.add("Region", self.region)
@@ -206,16 +208,24 @@ class Form(Rows):
         """
         before, self.layers = self.image.value, [layer for layer in layers if isinstance(layer, Image)]
         sources = [layer for layer in self.layers if is_source(layer)]
-        self.selected = [layer for layer in sources if layer in selected]
-        wanted: list[Any] = [SELECTED] if len(self.selected) > 1 else list(self.selected)
+        chosen = [layer for layer in sources if layer in selected]
+        self.selected = chosen or [layer for layer in self.selected if layer in self.layers]
+        several = len(self.selected) > 1 and (chosen or isinstance(before, str))
+        wanted: list[Any] = [SELECTED] if several else chosen
         # Compared by ==, because the viewer that a plugin gets may hand out a layer behind another proxy each time.
         kept = [layer for layer in self.layers if layer == before]
         refill(self.image, [*wanted, *kept, *sources][:1])
+        self.shapes = [layer for layer in layers if isinstance(layer, Shapes)]
+        refill(self.region, [self.region.value, *REGIONS])
         self.show_layer()
 
     def _images(self, box: Any) -> list[tuple[str, Any]]:
         several = [(f"{len(self.selected)} selected images", SELECTED)] if len(self.selected) > 1 else []
         return [*several, *((layer.name, layer) for layer in self.layers)]
+
+    def _regions(self, box: Any) -> list[tuple[str, Any]]:
+        drawn = ((f"Shapes of {layer.name}", layer) for layer in self.shapes)
+        return [*((text, key) for key, text in REGIONS.items()), *drawn]
 
     def show_layer(self) -> None:
         """Show what there is to know about the chosen layers."""

@@ -142,13 +142,6 @@ def shapes_regions(viewer: Any, layer: Image, shapes: Shapes) -> list[Region]:
     return [_box(viewer, layer, shapes, index) for index in chosen]
 
 
-def central_part(region: Region, pixels: int) -> Region:
-    """Return the middle of a region, of the same proportions, with at most about `pixels` pixels in its plane."""
-    rows, columns = lengths(region)[-2:]
-    shrink = min(1.0, (pixels / (rows * columns)) ** 0.5)
-    return (*region[:-2], *(_middle(part, shrink) for part in region[-2:]))
-
-
 def _box(viewer: Any, layer: Image, shapes: Shapes, index: int) -> Region:
     points = _drawn(viewer, layer, shapes, np.asarray(shapes.data[index], float))
     corners = np.array([_to_data(viewer, layer, point) for point in points])
@@ -228,10 +221,3 @@ def _unit_factors(viewer: Any, layer: Layer) -> list[float]:
 def _one(position: float, length: int) -> slice:
     index = int(np.clip(round(float(position)), 0, length - 1))
     return slice(index, index + 1)
-
-
-def _middle(part: slice, shrink: float) -> slice:
-    length = part.stop - part.start
-    kept = max(int(length * shrink), min(length, 16))
-    start = part.start + (length - kept) // 2
-    return slice(start, start + kept)

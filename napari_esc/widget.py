@@ -14,11 +14,12 @@ from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QShortcut, QVBoxLayout, 
 from esc_plugin import EscError
 from esc_plugin.files.room import check_target
 
+from .compare_bar import CompareBar
 from .controls import button, side_by_side
 from .errors import advise_async, show_error
 from .estimate import Estimator
 from .form import Form
-from .geometry import Region, plane_region, visible_region, whole_region
+from .geometry import Region, plane_region, shapes_regions, visible_region, whole_region
 from .jobs import Job, queue
 from .layers import add_results, replaced
 from .order import Order
@@ -45,7 +46,7 @@ class EscWidget(QWidget):
         super().__init__()
         use_models_folder()
         self.viewer = napari_viewer
-        self.form, self.run_bar = Form(), RunBar()
+        self.form, self.run_bar, self.compare_bar = Form(), RunBar(), CompareBar(napari_viewer)
         self.estimator = Estimator(self, self.order)
         self.previewed: tuple[list[Image], list[Image]] = [], []  # its layers, and those that they hide
         self._known_model = ""
@@ -73,6 +74,7 @@ class EscWidget(QWidget):
             event.disconnect(heard)
         self._heard.clear()
         self.estimator.stop()
+        self.compare_bar.stop()
         for job in self.jobs:
             job.stop()
         self.deleteLater()
@@ -99,6 +101,7 @@ class EscWidget(QWidget):
         layout.addWidget(self.note)
         layout.addWidget(area, 1)
         layout.addWidget(self.run_bar)
+        layout.addWidget(self.compare_bar)
         self.setMinimumWidth(310)
 
     def _connect(self) -> None:
@@ -177,16 +180,18 @@ class EscWidget(QWidget):
             raise EscError("Choose an image." if self.form.layers else "Open an image to upscale.")
         if not self.form.model_name:
             raise EscError("Name a model: a weights file, or a repository on the Hub.")
-        parts = [(layer, self._box(layer, region or self.form.region.value)) for layer in layers]
+        parts = [(layer, box) for layer in layers for box in self._boxes(layer, region or self.form.region.value)]
         order = Order.of(parts, self.form.settings)
         if order.settings.store and not region:
             check_target(order.settings.store, order.nbytes)
         return order
 
-    def _box(self, layer: Image, region: str) -> Region:
+    def _boxes(self, layer: Image, region: Any) -> list[Region]:
         if region == "whole":
-            return whole_region(layer)
-        return (plane_region if region == "plane" else visible_region)(self.viewer, layer)
+            return [whole_region(layer)]
+        if isinstance(region, str):
+            return [(plane_region if region == "plane" else visible_region)(self.viewer, layer)]
+        return shapes_regions(self.viewer, layer, region)
 
     def _clicked(self, name: str) -> None:
         {"Preview": self.preview, "Show lazily": self.show_lazily, "Run": self.run, "Cancel": self.cancel}[name]()
@@ -238,11 +243,13 @@ class EscWidget(QWidget):
 
     def _add(self, order: Order, results: Sequence[Any], preview: bool = False) -> tuple[list[Image], list[Image]]:
         """Add results, and hide what they replace; return both."""
+        self.compare_bar.stop()
         self._remove_preview()
         hidden = replaced(self.viewer.layers, order)
         added = add_results(self.viewer, order, results, preview=preview)
         for layer in hidden:
             layer.visible = False
+        self.compare_bar.compare(_pairs(self.viewer.layers, order, added))
         return added, hidden
 
     def _failed(self, job: Job, error: Exception) -> None:
@@ -274,6 +281,12 @@ class EscWidget(QWidget):
                 self.viewer.layers.remove(layer)
         for layer in hidden:
             layer.visible = True
+
+
+def _pairs(layers: Sequence[Any], order: Order, added: Sequence[Image]) -> list[tuple[Image, Image]]:
+    """Return sources that are still there, with their results."""
+    sources = {layer.unique_id: layer for layer in layers}
+    return [(sources[it.key], layer) for (it, _), layer in zip(order.parts, added, strict=True) if it.key in sources]
 
 
 def _note() -> QWidget:

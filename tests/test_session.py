@@ -13,6 +13,7 @@ from esc_plugin.arrays.consistency import Part, difference
 from esc_plugin.arrays.layout import layout_of
 from esc_plugin.arrays.sizes import enlarged_span
 from esc_plugin.session.recent import Recent
+from esc_plugin.session.task import Settings, Task
 from esc_plugin.session.views import identity, survey_record, survey_text
 from esc_plugin.survey import Sampling
 
@@ -59,3 +60,16 @@ def test_a_sampled_survey_says_so_in_units_of_the_image() -> None:
     told = {"method": "sampled", "digest": sampled.digest, "samples": 4, "pixels": 16384, "difference": 1.0}
     assert survey_record(sampled) == told
     assert survey_text(told) == "from 4 samples: differs from the exact result by about 1"
+
+
+@pytest.mark.parametrize("pixels", [1, 300, 5000, 10**9])
+def test_the_central_part_is_inside_and_about_that_large(pixels: int) -> None:
+    region = (slice(2, 3), slice(10, 110), slice(20, 220))
+    task = Task([np.zeros((4, 300, 300), np.uint8)], "AYX", region, Settings("any", (2.0, 2.0)))
+    part = task.central(pixels).region
+    assert part[0] == region[0]
+    height, width = (side.stop - side.start for side in part[1:])
+    for inner, outer in zip(part[1:], region[1:], strict=True):
+        assert outer.start <= inner.start < inner.stop <= outer.stop
+        assert abs((inner.start - outer.start) - (outer.stop - inner.stop)) <= 1  # in the middle
+    assert height * width <= max(2 * pixels, 16 * 16)  # an edge isn't shrunk below 16

@@ -118,7 +118,7 @@ def test_the_source_is_left_of_the_curtain_and_the_result_right_of_it(
     before, left = grabbed(viewer, qtbot), alone(viewer, qtbot, source, result)
     right = alone(viewer, qtbot, result, source)
     assert np.mean(np.any(left != right, axis=-1)) > 0.2
-    bar.compare(source, result)
+    bar.compare([(source, result)])
     for position in (0.5, 0.3, 0.8):
         swiped(bar, qtbot, position)
         assert_swiped(grabbed(viewer, qtbot), left, right, position)
@@ -131,7 +131,7 @@ def test_the_source_is_left_of_the_curtain_and_the_result_right_of_it(
 
 def test_the_curtain_follows_the_view(viewer: Any, bar: CompareBar, qtbot: Any) -> None:
     source, result = pair(viewer, "multiscale")
-    bar.compare(source, result)
+    bar.compare([(source, result)])
     swiped(bar, qtbot, 0.5)
     viewer.scene.camera.zoom *= 5
     result.gamma = source.gamma = 0.5
@@ -147,7 +147,7 @@ def test_the_curtain_follows_the_view(viewer: Any, bar: CompareBar, qtbot: Any) 
 
 def test_the_curtain_follows_the_sliders_of_the_viewer(viewer: Any, bar: CompareBar, qtbot: Any) -> None:
     source, result = pair(viewer, "lazy")
-    bar.compare(source, result)
+    bar.compare([(source, result)])
     swiped(bar, qtbot, 0.5)
     viewer.dims.set_current_step(0, 1 - viewer.dims.current_step[0])
     swiped(bar, qtbot, 0.5)
@@ -167,7 +167,7 @@ def test_pixels_that_are_loaded_in_the_background_are_waited_for(
     source.data = gated(source.data, gate)
     gate.clear()
     viewer.dims.set_current_step(0, 1 - viewer.dims.current_step[0])
-    bar.compare(source, result)
+    bar.compare([(source, result)])
     bar.slider.setValue(500)
     qtbot.wait(300)
     assert not source.loaded
@@ -183,7 +183,7 @@ def test_what_is_around_a_covering_result_stays(viewer: Any, bar: CompareBar, qt
     source = viewer.add_image(pixels(40, 50, dtype="uint8", high=256))
     result = viewer.add_image(pixels(20, 20, dtype="uint8", high=256, seed=1), translate=(10, 15))
     right = grabbed(viewer, qtbot)
-    bar.compare(source, result)
+    bar.compare([(source, result)])
     swiped(bar, qtbot, 0.5)
     assert_swiped(grabbed(viewer, qtbot), alone(viewer, qtbot, source, result), right, 0.5)
 
@@ -191,7 +191,7 @@ def test_what_is_around_a_covering_result_stays(viewer: Any, bar: CompareBar, qt
 def test_one_key_shows_the_source_and_goes_back(viewer: Any, bar: CompareBar, qtbot: Any) -> None:
     source, result = pair(viewer, "gray")
     before, left = grabbed(viewer, qtbot), alone(viewer, qtbot, source, result)
-    bar.compare(source, result)
+    bar.compare([(source, result)])
     canvas = canvas_of(viewer)
     canvas.setFocus()
     for _ in range(2):
@@ -250,7 +250,7 @@ def test_the_line_can_be_dragged_and_the_rest_is_the_canvas(viewer: Any, bar: Co
 @pytest.mark.parametrize("removed", ["source", "result"])
 def test_it_ends_when_a_layer_is_removed(removed: str, viewer: Any, bar: CompareBar, qtbot: Any) -> None:
     source, result = pair(viewer, "gray")
-    bar.compare(source, result)
+    bar.compare([(source, result)])
     assert bar.isVisible()
     swiped(bar, qtbot, 0.5)
     viewer.layers.remove(removed)
@@ -263,7 +263,7 @@ def test_it_ends_when_a_layer_is_removed(removed: str, viewer: Any, bar: Compare
 
 def test_a_removed_layer_is_let_go_of(viewer: Any, bar: CompareBar, qtbot: Any) -> None:
     source, result = pair(viewer, "gray")
-    bar.compare(source, result)
+    bar.compare([(source, result)])
     swiped(bar, qtbot, 0.5)
     held = weakref.ref(bar.comparison)
     viewer.layers.remove(result)
@@ -274,7 +274,7 @@ def test_a_removed_layer_is_let_go_of(viewer: Any, bar: CompareBar, qtbot: Any) 
 
 def test_a_layer_that_the_user_shows_or_hides_stays_so(viewer: Any, bar: CompareBar, qtbot: Any) -> None:
     source, result = pair(viewer, "gray")
-    bar.compare(source, result)
+    bar.compare([(source, result)])
     swiped(bar, qtbot, 0.5)
     source.visible = True
     assert (source.visible, result.visible, bar.slider.value()) == (True, True, 0)
@@ -286,7 +286,7 @@ def test_a_layer_that_the_user_shows_or_hides_stays_so(viewer: Any, bar: Compare
 @pytest.mark.parametrize("position", [0, 0.5, 1])
 def test_the_viewer_can_be_closed_meanwhile(position: float, viewer: Any, bar: CompareBar, qtbot: Any) -> None:
     source, result = pair(viewer, "gray")
-    bar.compare(source, result)
+    bar.compare([(source, result)])
     bar.slider.setValue(round(1000 * position))
     viewer.close()
     qtbot.wait(200)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from napari.layers import Image
 
 from esc_plugin.arrays.sizes import target_size
-from napari_esc.geometry import Grid, central_part, lengths, whole_region
+from napari_esc.geometry import Grid, lengths, whole_region
 
 
 def outer_corners(layer: Image, region: tuple[slice, ...]) -> np.ndarray:
@@ -71,14 +71,3 @@ def test_a_mirrored_axis_keeps_its_corners() -> None:
     np.testing.assert_allclose(
         outer_corners(result, whole_region(result)), outer_corners(layer, whole_region(layer)), atol=1e-12
     )
-
-
-@pytest.mark.parametrize("pixels", [1, 300, 5000, 10**9])
-def test_the_central_part_is_inside_and_about_that_large(pixels: int) -> None:
-    region = (slice(3, 4), slice(10, 110), slice(20, 60))
-    part = central_part(region, pixels)
-    assert part[0] == region[0]
-    assert all(a.start >= b.start and a.stop <= b.stop for a, b in zip(part, region, strict=True))
-    height, width = lengths(part)[-2:]
-    assert height * width <= max(2 * pixels, 16 * 16)  # an edge isn't shrunk below 16
-    assert abs((part[1].start - 10) - (110 - part[1].stop)) <= 1
