@@ -330,7 +330,6 @@ def in_a_thread(function: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize("place", [in_a_thread, lambda function: function()], ids=["thread", "here"])
 def test_it_leaves_the_program_as_it_was(place: Callable, start: str, tmp_path: Path, capfd) -> None:
-    before = state()
     during: list[dict[str, Any]] = []
 
     def noted() -> bool:
@@ -339,13 +338,14 @@ def test_it_leaves_the_program_as_it_was(place: Callable, start: str, tmp_path: 
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        before = state()
         outcome = place(
             lambda: finetune(
                 [ImageArray("a", stack(), "ZYX")], Wish(start, iterations=3, keep=True), tmp_path / "out", cancel=noted
             )
         )
+        after = state()
     assert outcome.iterations == 3
-    after = state()
     assert {name for name in before if after[name] != before[name]} == set()
     assert not [str(warning.message) for warning in caught if "lightning" in warning.filename]
     assert capfd.readouterr() == ("", "")

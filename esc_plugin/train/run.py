@@ -248,7 +248,6 @@ def _loader(
         num_workers=data.workers,
         persistent_workers=data.workers > 0,
         pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # from the one that all share it would draw a number that it doesn't need
     )
 
 
