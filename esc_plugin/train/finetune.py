@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..batch.find import find_originals
-from ..catalog.gains import Gain
 from ..catalog.load import load_model
 from ..device import choose_device
 from ..errors import EscError, ImageError
-from ..measure.scores import mean, write_scores
+from ..measure.scores import write_scores
 from ..network import ESC
 from ..progress import Cancel, Progress
 from ..weights.model import Model
 from .callback import write_model
 from .clock import Clock
+from .finetuned import listed, make_card
 from .folder import CHECKPOINT, FINETUNED, check_folder, named
 from .held_out import HeldOut, HeldOutScore, draw_scores
 from .images import Images
@@ -43,8 +43,6 @@ PATCH, CROP, LEAST = 48, 128, 16
 MEASURING = 1 / 8
 #: The last measuring, as long as the first and somewhat more; crops that are drawn or sampled; seconds to draw and write.
 SLOWER, DRAWN, WRITING = 1.25, 4, 3
-#: Images that a card names.
-NAMED = 3
 #: The highest learning rate, and the paper's 5e-4 for 64 channels as their product.
 RATE, RATE_BY_WIDTH = 1e-3, 0.032
 
@@ -112,9 +110,9 @@ def finetune(
         watch.told(iterations, after)
         found = Outcome(None, held_out.scores(before, after), iterations, interrupted)
         if not found.problem or (wish.keep and found.gained):
-            planes = f"{len(seen):,} planes of {_listed(entry.name for entry in seen.entries)}"
+            planes = f"{len(seen):,} planes of {listed(entry.name for entry in seen.entries)}"
             work = f"{iterations:,} iterations of {recipe.data.batch} patches of {planes}"
-            card = _card(model, wish, found.scores, work)
+            card = make_card(model, wish, found.scores, work)
             made = Model(network, model.config, output.name, model.source, model.sha256, card)
             found = replace(found, weights=_write(found.scores, held_out, model, made, folder.parent / "written", output))
     clock.finish()
@@ -268,33 +266,3 @@ def _averaged(checkpoint: Path, model: Model) -> tuple[ESC, int]:
     network = deepcopy(model.network)  # a new one would draw weights, and with them change what others draw
     network.load_state_dict({k.removeprefix(prefix): v for k, v in stored["state_dict"].items() if k.startswith(prefix)})
     return network.eval().requires_grad_(False), stored["esc"]["iteration"]
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Return the first few of the names that the user gave."""
-    found = list(dict.fromkeys(names))
-    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
-    return f"{', '.join(name[:60] for name in found[:NAMED])}{more}"
-
-
-def _gain(purpose: str, scores: list[HeldOutScore], reduction: str) -> Gain:
-    found, images = mean(scores), "held-out image" + ("" if len(scores) == 1 else "s")
-    return Gain(purpose, len(scores), images, reduction, round(found.after - found.bicubic, 2))
-
-
-def _card(model: Model, wish: Wish, scores: list[HeldOutScore], work: str) -> dict[str, Any]:
-    found, kind = mean(scores), KINDS[wish.kind]
-    purpose = wish.purpose or kind.purpose
-    figures = f"mean PSNR {found.after:.2f} dB; before {found.before:.2f}, bicubic {found.bicubic:.2f}"
-    figures += "" if found.after > found.bicubic else ": bicubic interpolation is better"
-    gain = _gain(purpose, scores, kind.reduction)
-    return {
-        "family": model.card.get("family", ""),
-        "purpose": purpose,
-        "detail": kind.detail,
-        "license": model.card.get("license") or "unknown",
-        "license_note": "As the model it was trained from; the images may ask for more.",
-        "training": f"Fine-tuned from {model.name}: {work} (pairs: {kind.pairs}). "
-        f"On crops held out of {_listed(score.image for score in scores)}, {figures}.",
-        "gains": [asdict(gain)],
-    }
