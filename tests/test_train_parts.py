@@ -343,14 +343,15 @@ def test_the_average_is_the_exponential_one() -> None:
 
     training = Training(ESC(small_config()), read_recipe("nano", {"ema": 0.9}))
     expected = None
-    for _ in range(4):
+    for count in range(200):
         with torch.no_grad():
             for parameter in training.network.parameters():
                 parameter += torch.randn_like(parameter)
         training.average.update_parameters(training.network)
         now = copy.deepcopy(training.network.state_dict())
-        # Plainly: it begins with the first weights; then a tenth of the new ones replaces a tenth of the old.
-        expected = now if expected is None else {k: 0.9 * expected[k] + 0.1 * now[k] for k in now}
+        # Plainly: it begins with the first weights; then the new ones replace some of the old, in the end a tenth.
+        kept = min(0.9, (1 + count) / (10 + count))
+        expected = now if expected is None else {k: kept * expected[k] + (1 - kept) * now[k] for k in now}
     for name, value in training.average.module.state_dict().items():
         torch.testing.assert_close(value, expected[name])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,6 +13,9 @@ from rich.table import Table
 from ..errors import EscError
 from . import options as opt
 from .terminal import complain, console, errors, plain, say
+
+if TYPE_CHECKING:
+    from ..train.wish import HeldOutGain
 
 #: How small images are made of large ones, see `esc_plugin.train.finetune`.
 KINDS = ("microscopy", "photo")
@@ -149,7 +152,7 @@ def finetune(
 
     wish = Wish(init, kind, minutes, options=changes, device=device, keep=keep, purpose=purpose or "")
     with Bar(folder.name) as bar:
-        outcome = run(images, wish, folder, bar.move)
+        outcome = run(images, wish, folder, bar.move, gain=bar.learned)
     table = Table("held-out image", "bicubic", "before", "after", box=None)
     for score in outcome.rows():
         table.add_row(plain(score.image), *(f"{value:.2f}" for value in (score.bicubic, score.before, score.after)))
@@ -174,6 +177,7 @@ class Bar:
         )
         self._bar = Progress(*columns, TextColumn("{task.description}"), console=errors) if errors.is_terminal else None
         self._name, self._begun, self._last = name, time.monotonic(), 0.0
+        self._learned: str | None = None
 
     def __enter__(self) -> Bar:
         return self
@@ -195,7 +199,11 @@ class Bar:
 
     def move(self, done: int, total: int) -> None:
         """Show how much of the whole is done."""
-        self._show(done / total, None, self._name)
+        self._show(done / total, self._learned, self._name)
+
+    def learned(self, found: HeldOutGain) -> None:
+        """Show from now on what was learned so far."""
+        self._learned = f"held out {found.now:.2f} dB (start {found.start:.2f}, bicubic {found.bicubic:.2f})"
 
     def _show(self, share: float, text: str | None, name: str) -> None:
         if self._bar is None:

@@ -10,7 +10,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 
 from ..catalog.publish import model_card
@@ -20,6 +19,7 @@ from ..network import ESC
 from ..weights.model import Model, read_model
 from .batches import Batches
 from .folder import CHECKPOINT
+from .framework import lightning
 from .log import Log, draw_curve
 from .recipe import Recipe
 from .training import Training
@@ -30,6 +30,9 @@ LOG_EVERY = 50
 #: ``report(share, row)``, called after each iteration: how much of the training is done, 0 to 1, and the new row of the log,
 #: by its columns; empty if there is none.
 Report = Callable[[float, dict[str, float]], None]
+#: ``after(training) -> bool``, called after each iteration: whether the training shall end with it, as by Ctrl-C. What it
+#: raises ends it at once.
+After = Callable[[Training], bool]
 
 
 class TrainingCallback(lightning.Callback):
@@ -46,13 +49,13 @@ class TrainingCallback(lightning.Callback):
         For sample pictures, and to measure where the field has no protocol; always the same ones.
     benchmark : Path, optional
         A folder to measure by the protocol.
-    report : callable, optional
-        See `Report`.
+    report, after : callable, optional
+        See `Report` and `After`.
 
     Attributes
     ----------
     stopped_by : int, optional
-        The signal that ended it early.
+        The signal that ended it early, or 1 where `after` did.
     """
 
     def __init__(
@@ -63,9 +66,11 @@ class TrainingCallback(lightning.Callback):
         pairs: Batches,
         benchmark: Path | None = None,
         report: Report | None = None,
+        after: After | None = None,
     ) -> None:
         self.folder, self.recipe, self.card, self.pairs, self.benchmark = folder, recipe, card, pairs, benchmark
         self.report = report or (lambda share, row: None)
+        self.after = after or (lambda training: False)
         self.stopped_by: int | None = None
         self._signal = 0
         self._sums: dict[str, torch.Tensor] = {}
@@ -118,6 +123,7 @@ class TrainingCallback(lightning.Callback):
                 beside.unlink(missing_ok=True)
 
     def _asked_to_stop(self, module: Training) -> bool:
+        self._signal = self._signal or int(self.after(module))
         # A signal reaches the devices' processes in different iterations; all must end with the same one.
         if module.agrees_now:
             self.stopped_by = int(module.agreed(self._signal)) or None

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..batch.find import find_originals
-from ..catalog.gains import Gain
 from ..catalog.load import load_model
 from ..device import choose_device
 from ..errors import EscError, ImageError
-from ..measure.scores import mean, write_scores
+from ..measure.scores import write_scores
 from ..network import ESC
-from ..progress import Progress
+from ..progress import Cancel, Progress
 from ..weights.model import Model
-from .callback import Report, write_model
+from .callback import write_model
 from .clock import Clock
-from .folder import CACHE, CHECKPOINT, FINETUNED, check_folder, named
+from .finetuned import listed, make_card
+from .folder import CHECKPOINT, FINETUNED, check_folder, named
 from .held_out import HeldOut, HeldOutScore, draw_scores
-from .images import Images, open_images
+from .images import Images
 from .pairs.registry import make_maker
 from .recipe import Data, Optimizer, Recipe, Schedule
 from .run import Machines, train
+from .sources import ImageArray, Source, name_of
 from .split import split
-from .wish import KINDS, Outcome, Wish
+from .watch import Watch
+from .wish import KINDS, HeldOutGain, Outcome, Wish
 
-__all__ = ["Outcome", "Wish", "finetune"]
+__all__ = ["HeldOutGain", "ImageArray", "Outcome", "Wish", "finetune"]
 
 #: Low-resolution pixels: of a training patch, of a held-out crop, and the least of both.
 PATCH, CROP, LEAST = 48, 128, 16
@@ -44,62 +47,102 @@ SLOWER, DRAWN, WRITING = 1.25, 4, 3
 RATE, RATE_BY_WIDTH = 1e-3, 0.032
 
 
-def finetune(images: Sequence[str | Path], wish: Wish, output: Path, progress: Progress | None = None) -> Outcome:
+def finetune(
+    images: Sequence[str | Path | ImageArray],
+    wish: Wish,
+    output: Path,
+    progress: Progress | None = None,
+    *,
+    gain: Callable[[HeldOutGain], None] | None = None,
+    stop: Cancel | None = None,
+    cancel: Cancel | None = None,
+) -> Outcome:
     """Fine-tune a model, and write it if that made it better, than before and than bicubic interpolation.
 
     What is written: the weights with ``config.json`` and a card, the figures of the held-out images (``held-out.csv`` and
-    ``held-out.png``), and the same detail before and after (``example.png``).
+    ``held-out.png``), and the same detail before and after (``example.png``). It all appears at once, or not at all.
+
+    It may run in any thread, and leaves nothing behind in torch, Lightning or the handling of signals.
 
     Parameters
     ----------
-    images : sequence of path
-        Files, or folders that are searched. Of five files or more, one in five is held out; of fewer, a quarter of each.
+    images : sequence of path or ImageArray
+        Files, folders that are searched, and arrays with names. What of them is held out, says `split`.
     wish : Wish
     output : Path
-        Folder for the result, absent or empty; its name is the model's.
+        Folder for the result, absent or empty; its name is the model's. `new_model_folder` names one in the models folder:
+        then the model is on offer as soon as it is there.
     progress : callable, optional
         ``progress(done, total)``, of reading, measuring and training together.
+    gain : callable, optional
+        ``gain(found)`` with a `HeldOutGain`: of the start, then now and then, and of the result.
+    stop : callable, optional
+        ``stop() -> bool``, asked after each iteration: end now, and go on with what was learned, as Ctrl-C does.
+    cancel : callable, optional
+        ``cancel() -> bool``, asked after each piece of work: give up, and write nothing.
 
     Raises
     ------
     EscError
         If something is missing or doesn't fit, before work starts.
+    Cancelled
+        If `cancel` returned ``True``.
     KeyboardInterrupt
         If it was stopped before anything was learned.
     """
     clock, output = Clock(0 if wish.iterations else wish.minutes, progress), named(output)
     check_folder(output, FINETUNED)
-    paths = list(dict.fromkeys(path.resolve() for path in find_originals(images)))
+    sources = _sources(images)
     choose_device(wish.device)
     model = load_model(wish.init)
     make_maker(KINDS[wish.kind].pairs, model.scale, LEAST, wish.options or {})  # its options, before images are read
     with _beside(output) as folder:
-        seen, unseen = split(paths, folder / "parts")
-        held_out = _held_out(open_images(unseen, folder / CACHE, 1, clock.part(0, 0.02)), model, wish)
-        recipe = _recipe(open_images(seen, folder / CACHE, 1, clock.part(0.02, 0.05)), seen, model, wish)
-        before, reserve = _measure_first(held_out, model.network, clock)
+        seen, unseen = split(sources, folder.parent / "images", clock.part(0, 0.05), cancel)
+        held_out, recipe = _held_out(unseen, model, wish), _recipe(seen, model, wish)
+        before, seconds = _measure_first(held_out, model.network, clock, cancel)
+        reserve = SLOWER * seconds * (len(before) + DRAWN) + WRITING
         if recipe.minutes:
             recipe = replace(recipe, minutes=_minutes(clock.left, reserve))
-        train_part = clock.part(0.1, 0.95)
-        interrupted = _train(recipe, folder, wish.device, lambda share, row: train_part(share, 1))
+        watch = Watch(held_out, before, seconds, gain, stop, cancel)
+        interrupted = _train(recipe, folder, wish.device, seen, clock, watch)
         network, iterations = _averaged(folder / CHECKPOINT, model)
-        after = _measure_last(held_out, network, clock, before, reserve)
+        after = _measure_last(held_out, network, clock, before, reserve, cancel)
+        watch.told(iterations, after)
         found = Outcome(None, held_out.scores(before, after), iterations, interrupted)
         if not found.problem or (wish.keep and found.gained):
-            how = f"{iterations:,} iterations of {recipe.data.batch} patches on {len(seen)} images"
-            card = _card(model, wish, found.scores, how)
+            planes = f"{len(seen):,} planes of {listed(entry.name for entry in seen.entries)}"
+            work = f"{iterations:,} iterations of {recipe.data.batch} patches of {planes}"
+            card = make_card(model, wish, found.scores, work)
             made = Model(network, model.config, output.name, model.source, model.sha256, card)
             found = replace(found, weights=_write(found.scores, held_out, model, made, folder.parent / "written", output))
     clock.finish()
     return found
 
 
-def _measure_first(held_out: HeldOut, network: ESC, clock: Clock) -> tuple[list[float], float]:
-    """Measure the start, on as many crops as time allows; return how long measuring it again and drawing will take."""
+def _sources(images: Sequence[str | Path | ImageArray]) -> list[Source]:
+    """Find the files, and leave arrays as they are; each is there once.
+
+    Raises
+    ------
+    ImageError
+        If there are none, or two of one name.
+    """
+    arrays = [image for image in images if isinstance(image, ImageArray)]
+    named = [image for image in images if not isinstance(image, ImageArray)]
+    paths = list(dict.fromkeys(path.resolve() for path in find_originals(named)))
+    names = [name_of(array) for array in arrays]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ImageError(f"two images are called {twice[0]!r}; give each a name of its own.")
+    if not (paths or arrays):
+        raise ImageError("there is no image to learn from; name one or more.")
+    return [*paths, *arrays]
+
+
+def _measure_first(held_out: HeldOut, network: ESC, clock: Clock, cancel: Cancel | None) -> tuple[list[float], float]:
+    """Measure the start, on as many crops as time allows; return the seconds that one takes, too."""
     begun = time.monotonic()
-    errors = held_out.measure(network, seconds=MEASURING * clock.left, tell=clock.part(0.05, 0.1))
-    each = (time.monotonic() - begun) / len(errors)
-    return errors, SLOWER * each * (len(errors) + DRAWN) + WRITING
+    errors = held_out.measure(network, seconds=MEASURING * clock.left, tell=clock.part(0.05, 0.1), cancel=cancel)
+    return errors, (time.monotonic() - begun) / len(errors)
 
 
 def _minutes(left: float, reserve: float) -> float:
@@ -107,10 +150,12 @@ def _minutes(left: float, reserve: float) -> float:
     return max(left - reserve, left / 2, 1e-3) / 60
 
 
-def _measure_last(held_out: HeldOut, network: ESC, clock: Clock, before: list[float], reserve: float) -> list[float]:
+def _measure_last(
+    held_out: HeldOut, network: ESC, clock: Clock, before: list[float], reserve: float, cancel: Cancel | None
+) -> list[float]:
     """Measure the result on the same crops; on a machine that became busy on fewer, because the clock decides."""
     drawing = (reserve - WRITING) * DRAWN / (len(before) + DRAWN) + WRITING
-    return held_out.measure(network, len(before), seconds=clock.left - drawing, tell=clock.part(0.95, 1))
+    return held_out.measure(network, len(before), seconds=clock.left - drawing, tell=clock.part(0.95, 1), cancel=cancel)
 
 
 def _write(scores: list[HeldOutScore], held_out: HeldOut, model: Model, made: Model, work: Path, output: Path) -> Path:
@@ -120,10 +165,13 @@ def _write(scores: list[HeldOutScore], held_out: HeldOut, model: Model, made: Mo
     held_out.draw({model.name: model.network, made.name: made.network}, work / "example.png")
     made.network.cpu()
     weights = write_model(made, work)
+    check_folder(output, FINETUNED)  # somebody may have made one of that name meanwhile
     try:
-        output.mkdir(exist_ok=True)
-        for path in work.iterdir():
-            path.replace(output / path.name)
+        if output.is_dir():  # perhaps the one that the program runs in
+            for path in work.iterdir():
+                path.replace(output / path.name)
+        else:
+            work.rename(output)
     except OSError as error:
         raise EscError(f"can't write into {str(output)!r}: {error.strerror}.") from None
     return output / weights.name
@@ -153,9 +201,7 @@ def _fitting(images: Images, scale: int, wanted: int) -> int:
     fitting = min(wanted, min(smallest.shape[:2]) // scale)
     if fitting < LEAST:
         size = f"{smallest.shape[1]} x {smallest.shape[0]}"
-        raise ImageError(
-            f"{Path(smallest.name).name!r} leaves {size} pixels; {LEAST * scale} x {LEAST * scale} are the least."
-        )
+        raise ImageError(f"{smallest.name!r} leaves {size} pixels; {LEAST * scale} x {LEAST * scale} are the least.")
     return fitting
 
 
@@ -165,13 +211,12 @@ def _held_out(images: Images, model: Model, wish: Wish) -> HeldOut:
     return HeldOut(images, maker, choose_device(wish.device))
 
 
-def _recipe(images: Images, seen: list[Path], model: Model, wish: Wish) -> Recipe:
+def _recipe(images: Images, model: Model, wish: Wish) -> Recipe:
     kind = KINDS[wish.kind]
     return Recipe(
         init=wish.init,
         scale=model.scale,
         data=Data(
-            folders=tuple(map(str, seen)),
             pairs=kind.pairs,
             options=wish.options or {},
             patch=_fitting(images, model.scale, PATCH),
@@ -195,10 +240,18 @@ def _precision(device: torch.device) -> str:
     return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 
-def _train(recipe: Recipe, folder: Path, device: str, report: Report) -> bool:
+def _train(recipe: Recipe, folder: Path, device: str, images: Images, clock: Clock, watch: Watch) -> bool:
     """Train; tell whether it was stopped, with something learned."""
+    part = clock.part(0.1, 0.95)
     try:
-        train(recipe, folder, machines=Machines(device), report=report)
+        train(
+            recipe,
+            folder,
+            machines=Machines(device),
+            report=lambda share, row: part(share, 1),
+            after=watch,
+            images=images,
+        )
     except KeyboardInterrupt:
         if not (folder / CHECKPOINT).is_file():
             raise
@@ -210,29 +263,6 @@ def _averaged(checkpoint: Path, model: Model) -> tuple[ESC, int]:
     """Return the network with averaged weights of a checkpoint, and how many iterations it took."""
     stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
     prefix = "average.module."
-    network = ESC(model.config)
+    network = deepcopy(model.network)  # a new one would draw weights, and with them change what others draw
     network.load_state_dict({k.removeprefix(prefix): v for k, v in stored["state_dict"].items() if k.startswith(prefix)})
     return network.eval().requires_grad_(False), stored["esc"]["iteration"]
-
-
-def _gain(purpose: str, scores: list[HeldOutScore], reduction: str) -> Gain:
-    found, images = mean(scores), "held-out image" + ("" if len(scores) == 1 else "s")
-    return Gain(purpose, len(scores), images, reduction, round(found.after - found.bicubic, 2))
-
-
-def _card(model: Model, wish: Wish, scores: list[HeldOutScore], work: str) -> dict[str, Any]:
-    found, kind = mean(scores), KINDS[wish.kind]
-    purpose = wish.purpose or kind.purpose
-    figures = f"mean PSNR {found.after:.2f} dB; before {found.before:.2f}, bicubic {found.bicubic:.2f}"
-    figures += "" if found.after > found.bicubic else ": bicubic interpolation is better"
-    gain = _gain(purpose, scores, kind.reduction)
-    return {
-        "family": model.card.get("family", ""),
-        "purpose": purpose,
-        "detail": kind.detail,
-        "license": model.card.get("license") or "unknown",
-        "license_note": "As the model it was trained from; the images may ask for more.",
-        "training": f"Fine-tuned from {model.name}: {work} (pairs: {kind.pairs}). "
-        f"On crops of {len(scores)} held-out images, {figures}.",
-        "gains": [asdict(gain)],
-    }

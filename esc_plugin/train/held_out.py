@@ -18,6 +18,7 @@ from ..arrays.bicubic import enlarge
 from ..disk import replacing
 from ..measure.scores import NEGLIGIBLE, decibels, mean, mean_square, psnr
 from ..network import ESC
+from ..progress import Cancel, stop_if_asked
 from .batches import patch_of
 from .images import Images
 from .pairs.maker import PairMaker
@@ -57,7 +58,8 @@ class HeldOut:
             size = maker.size(rng)
             top, left = (int(rng.integers(0, length - size + 1)) for length in image.shape[:2])
             self.pairs.append(maker.make(patch_of(image, top, left, size, maker.margin), rng))
-            self.names.append(Path(images.entries[number].name).name)
+            self.names.append(images.entries[number].name)
+        self.smooth = [mean_square(enlarge(low, (high.shape[1], high.shape[2])), high) for low, high in self.pairs]
 
     def measure(
         self,
@@ -66,6 +68,7 @@ class HeldOut:
         *,
         seconds: float = inf,
         tell: Callable[[float, float], None] = lambda done, total: None,
+        cancel: Cancel | None = None,
     ) -> list[float]:
         """Return the mean squared error of a network on the first crops, on as many as there is time for.
 
@@ -77,10 +80,18 @@ class HeldOut:
             At most, but one crop is always measured.
         tell : callable
             ``tell(done, total)`` after each.
+        cancel : callable, optional
+            ``cancel() -> bool`` is asked before each.
+
+        Raises
+        ------
+        Cancelled
+            If `cancel` returned ``True``.
         """
         begun, errors = time.monotonic(), list[float]()
         pairs = self.pairs[:crops]
         for done, (low, high) in enumerate(pairs, 1):
+            stop_if_asked(cancel)
             errors.append(mean_square(self._upscaled(network, low, high), high))
             tell(done, len(pairs))
             if (time.monotonic() - begun) / done * (done + 1) > seconds:  # another one would take too long
@@ -89,8 +100,7 @@ class HeldOut:
 
     def scores(self, before: list[float], after: list[float]) -> list[HeldOutScore]:
         """Put what `measure` found of two networks beside bicubic interpolation, on the crops that both have seen."""
-        smooth = [mean_square(enlarge(low, (high.shape[1], high.shape[2])), high) for low, high in self.pairs]
-        rows = list(zip(self.names, smooth, before, after, strict=False))
+        rows = list(zip(self.names, self.smooth, before, after, strict=False))
         scores = []
         for name in dict.fromkeys(name for name, *_ in rows):
             columns = zip(*[errors for other, *errors in rows if other == name], strict=True)

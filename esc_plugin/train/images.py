@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
-from ..arrays.layout import layout_of
-from ..arrays.levels import measure_levels
 from ..disk import replacing, write_text
 from ..errors import ImageError
-from ..files import read_picture
 from ..progress import Progress
 from .folder import TAG, TAG_NAME
+from .sources import naming, read_planes
 
 
 @dataclass(frozen=True)
@@ -100,45 +100,43 @@ def _key(paths: Sequence[Path]) -> str:
 
 
 def _decode(paths: Sequence[Path], file: Path, progress: Progress | None) -> list[Entry]:
-    entries, offset = [], 0
-    with replacing(file) as beside, beside.open("wb") as target:
+    with ImageWriter(file) as writer:
         for done, path in enumerate(paths, 1):
-            for plane in _named_planes(path):
-                entries.append(Entry(str(path), offset, plane.shape, plane.dtype.name))
-                target.write(plane.data)
-                offset += plane.nbytes
-                # Values of two bytes must start on an even one.
-                offset += target.write(b"\0" * (-offset % 16))
+            with naming(path):
+                for plane in read_planes(path):
+                    writer.add(str(path), plane)
             if progress:
                 progress(done, len(paths))
-    return entries
+    return writer.entries
 
 
-def _named_planes(path: Path) -> Iterator[np.ndarray]:
-    """Yield what `read_planes` does; every error names the file."""
-    try:
-        yield from read_planes(path)
-    except ImageError as error:
-        text = str(error)
-        raise ImageError(text if str(path) in text else f"can't train on {str(path)!r}: {text}") from None
-    except MemoryError:
-        raise ImageError(f"there is no memory for {str(path)!r}.") from None
-    except Exception as error:  # planes are decoded when they are asked for, and decoders raise almost anything
-        raise ImageError(f"{str(path)!r} is no image that can be read: {' '.join(str(error).split())}.") from None
+class ImageWriter:
+    """Puts planes into a file, one after the other; the file appears when the context is left, whole or not at all."""
 
+    def __init__(self, file: Path) -> None:
+        self.file, self.entries = file, list[Entry]()
+        self._offset = 0
+        self._open = ExitStack()
 
-def read_planes(path: Path) -> Iterator[np.ndarray]:
-    """Yield the planes of an image file as `Images` holds them; transparency is left out.
+    def __enter__(self) -> ImageWriter:
+        with ExitStack() as stack:
+            beside = stack.enter_context(replacing(self.file))
+            self._target = stack.enter_context(beside.open("wb"))
+            self._open = stack.pop_all()
+        return self
 
-    8-bit values stay as they are. Others are stretched as `Upscaler` does with ``intensity="auto"``, and rounded to 16 bits.
-    """
-    picture = read_picture(path)
-    layout = layout_of(picture.pixels, picture.axes)
-    levels = measure_levels(picture.pixels, layout)
-    for index in layout.planes():
-        plane = layout.plane(picture.pixels, index)
-        plane = plane[..., None] if plane.ndim == 2 else plane
-        plane = plane[..., :-1] if layout.alpha else plane
-        if plane.dtype != np.uint8:
-            plane = np.rint(levels[layout.channel(index)].to_unit(plane) * 65535).astype(np.uint16)
-        yield np.ascontiguousarray(plane)
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+    def add(self, name: str, plane: np.ndarray) -> None:
+        """Write a plane (H, W, c), contiguous."""
+        self.entries.append(Entry(name, self._offset, plane.shape, plane.dtype.name))
+        self._target.write(plane.data)
+        self._offset += plane.nbytes
+        # Values of two bytes must start on an even one.
+        self._offset += self._target.write(b"\0" * (-self._offset % 16))
+
+    @property
+    def images(self) -> Images:
+        """What was written."""
+        return Images(self.file, self.entries)

@@ -150,7 +150,8 @@ class Recipe:
     minutes : float
         If not 0: the training ends after so much time, and its schedule follows the clock.
     ema : float
-        Decay of the moving average of the weights, which is what is validated and exported.
+        Decay of the moving average of the weights, which is what is validated and exported; in iteration n at most
+        (1 + n) / (10 + n), so that a short training isn't held back by where it began.
     precision : {"float32", "bfloat16", "float16"}
         Of the arithmetic (autocast); weights and their averages are float32.
     checkpoint_every : int

@@ -3,45 +3,37 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from torch.utils.data import DataLoader
 
 from ..batch.find import find_originals
 from ..disk import write_text
 from ..errors import EscError
 from ..network import ESC
+from ..progress import Progress
 from ..weights.model import Model
 from ..weights.write import file_name
-from .recipe import Recipe, RecipeError
-
-try:
-    import lightning
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-    from lightning.pytorch.loggers import TensorBoardLogger
-    from lightning.pytorch.utilities import rank_zero_only
-except RuntimeError as error:  # a torchvision that was built for another torch, which Lightning looks at
-    raise EscError(f"Lightning can't be imported ({error}); reinstall torch and torchvision together.") from None
-
-from torch.utils.data import DataLoader
-
-from ..progress import Progress
 from .batches import Batches, From
-from .callback import Report, TrainingCallback
+from .callback import After, Report, TrainingCallback
 from .clock import check_minutes
 from .first_network import start_network
 from .folder import CACHE, CHECKPOINT, TRAINED, check_folder, is_ours, named
+from .framework import MisconfigurationException, TensorBoardLogger, lightning, rank_zero_only
 from .gan import GanTraining
 from .images import Images, open_images
 from .pairs.maker import PairMaker
 from .pairs.registry import make_maker
+from .recipe import Recipe, RecipeError
 from .training import Training
 
 LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -66,6 +58,8 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
     report: Report | None = None,
+    after: After | None = None,
+    images: Images | None = None,
 ) -> Path:
     """Train a model, or go on with it if `output` holds a checkpoint.
 
@@ -81,6 +75,10 @@ def train(
         ``progress(done, total)``, in images, while they are decoded.
     report : callable, optional
         ``report(share, row)`` after each iteration: how much is done, 0 to 1, and the row of the log if there is a new one.
+    after : callable, optional
+        ``after(training) -> bool`` after each iteration: whether to end, as Ctrl-C does.
+    images : Images, optional
+        What to train on, instead of the recipe's folders.
 
     Returns
     -------
@@ -91,6 +89,8 @@ def train(
     ------
     EscError
         If something is missing or doesn't fit, before work starts.
+    KeyboardInterrupt
+        If it was ended early, by Ctrl-C or by `after`; there is a checkpoint then.
     """
     started, output = time.monotonic(), named(output)
     if recipe.minutes:
@@ -98,18 +98,18 @@ def train(
     check_folder(output, TRAINED, is_ours)
     checkpoint = _checkpoint(recipe, output, resume)
     maker = make_maker(recipe.data.pairs, recipe.scale, recipe.data.patch, recipe.data.options)
-    paths, measured = _find(recipe)
-    network, init = start_network(recipe)
-    with _quiet():
+    paths, measured = ([], []) if images else _find(recipe)
+    with _quiet(), torch.random.fork_rng(_seeded_devices()):
+        network, init = start_network(recipe)
         trainer = _trainer(recipe, output, machines)
         _check_batch(recipe, trainer.world_size)
         module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
         module.started = started
-        images, held_out = _open(paths, measured, maker, output, progress)
+        images, held_out = (images, None) if images else _open(paths, measured, maker, output, progress)
         card = asdict(recipe.card) | {"license": recipe.card.license or "unknown"}
         card["family"] = card["family"] or _family(recipe, init)
         pairs = Batches(held_out or images, maker, 1, seed=1)
-        callback = TrainingCallback(output, recipe, card, pairs, _benchmark(recipe, held_out), report)
+        callback = TrainingCallback(output, recipe, card, pairs, _benchmark(recipe, held_out), report, after)
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         write_recipe(recipe, output)
         _fit(trainer, module, _loader(images, maker, recipe, module, trainer), checkpoint)
@@ -263,11 +263,27 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
 
 
+def _seeded_devices() -> list[int]:
+    """Return the GPUs whose chance a seed changes, which a program that trains in one of its threads wants back."""
+    return list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out Lightning's remarks on what we chose on purpose."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
+    """Leave out Lightning's remarks on what we chose on purpose, in the meantime alone.
+
+    Not by `warnings.catch_warnings`, which puts all filters back: a program that trains in a thread may have changed some.
+    """
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    ignored = ("ignore", None, Warning, re.compile("lightning"), 0)
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    warnings.filters.insert(0, ignored)  # type: ignore[attr-defined]
+    try:
         yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        with suppress(ValueError):
+            warnings.filters.remove(ignored)  # type: ignore[attr-defined]

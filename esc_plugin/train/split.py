@@ -1,39 +1,145 @@
-"""Which of a few images are trained on, and which are held out to measure with."""
+"""Which of a few images are trained on, and which are held out to measure with.
+
+Nothing that is measured may be known from what is trained on. Neighbouring planes of a stack are nearly equal, and so are
+the frames of a time series and the channels of a sample: of a stack a block of planes is held out, with a gap to those that
+are trained on, and of anything else a part of the picture, the same of all frames and channels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import ceil, sqrt
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import tifffile
 
-from .images import read_planes
+from ..arrays.layout import Index, Layout, layout_of
+from ..progress import Cancel, Progress, stop_if_asked
+from .images import Images, ImageWriter
+from .sources import EVERYTHING, ImageArray, Source, name_of, naming, open_planes
 
-#: Of so many files or more, one in `ONE_IN` is held out whole; of fewer, this share of each.
-WHOLE_FILES, ONE_IN, SHARE = 5, 5, 0.25
-
-
-def split(paths: Sequence[Path], parts: Path) -> tuple[list[Path], list[Path]]:
-    """Return files to train on and files to measure with; of few files, pieces that are written into the folder `parts`."""
-    if len(paths) >= WHOLE_FILES:
-        chosen = set(np.random.default_rng(0).permutation(len(paths))[: len(paths) // ONE_IN].tolist())
-        return [p for i, p in enumerate(paths) if i not in chosen], [p for i, p in enumerate(paths) if i in chosen]
-    pieces = [piece for number, path in enumerate(paths) for piece in _cut(path, number, parts)]
-    return [seen for seen, _ in pieces], [unseen for _, unseen in pieces]
+#: Of so many images or planes or more, one in `ONE_IN` is held out whole; of fewer, this share of each.
+WHOLE, ONE_IN, SHARE = 5, 5, 0.25
+#: Planes of a stack on either side of the block held out that nobody sees: this share of the stack, and at least so many.
+GAP, LEAST_GAP = 0.1, 2
+#: Pixels that are read, of all images together: more than the training of a day cuts patches from.
+MOST_PIXELS = 2**28
 
 
-def _cut(path: Path, number: int, parts: Path) -> list[tuple[Path, Path]]:
-    """Cut each plane in two across its longer side; of a stack always at the same place, since its planes are alike."""
-    pieces = []
-    for plane_number, plane in enumerate(read_planes(path)):
-        axis = int(plane.shape[1] >= plane.shape[0])
-        halves = np.split(plane, [round(plane.shape[axis] * (1 - SHARE))], axis)
-        name = f"{path.stem}-{number}-{plane_number}.tif"
-        written = parts / "seen" / name, parts / "held-out" / name
-        for half, target in zip(halves, written, strict=True):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            gray = half.shape[2] == 1
-            tifffile.imwrite(target, half[..., 0] if gray else half, photometric="minisblack" if gray else "rgb")
-        pieces.append(written)
-    return pieces
+class Part(NamedTuple):
+    """What is taken of a plane."""
+
+    plane: Index
+    rows: slice = EVERYTHING
+    columns: slice = EVERYTHING
+
+
+def split(
+    sources: Sequence[Source], folder: Path, progress: Progress | None = None, cancel: Cancel | None = None
+) -> tuple[Images, Images]:
+    """Return planes, or parts of them, to train on and to measure with, which are written into a folder.
+
+    Of five files or more, and of five arrays or more with one plane each, one in five is held out whole. Of all others: of a
+    stack of five planes or more the middle fifth, and what lies next to it isn't trained on; otherwise a quarter of each.
+
+    Parameters
+    ----------
+    sources : sequence of Path or ImageArray
+    folder : Path
+    progress : callable, optional
+        ``progress(done, total)``, in images.
+    cancel : callable, optional
+        ``cancel() -> bool`` is asked before each plane.
+
+    Raises
+    ------
+    ImageError
+        If one can't be read.
+    Cancelled
+        If `cancel` returned ``True``.
+    """
+    held_out, most = _chosen(sources), MOST_PIXELS // len(sources)
+    with ImageWriter(folder / "seen.images") as seen, ImageWriter(folder / "held-out.images") as unseen:
+        for number, source in enumerate(sources):
+            name = source.name if isinstance(source, Path) else name_of(source)
+            with naming(source):
+                planes = open_planes(source, cancel)
+                for parts, writer in zip(_divided(planes.layout, held_out, number), (seen, unseen), strict=True):
+                    for part in _fewer(parts, planes.layout, most):
+                        stop_if_asked(cancel)
+                        writer.add(name, planes.read(*part))
+            if progress:
+                progress(number + 1, len(sources))
+    return seen.images, unseen.images
+
+
+def _chosen(sources: Sequence[Source]) -> set[int] | None:
+    """Return the numbers of images that are held out whole; None if each is to be divided."""
+    independent = all(isinstance(source, Path) or _is_flat(source) for source in sources)
+    if len(sources) < WHOLE or not independent:
+        return None
+    return set(np.random.default_rng(0).permutation(len(sources))[: len(sources) // ONE_IN].tolist())
+
+
+def _is_flat(array: ImageArray) -> bool:
+    with naming(array):
+        return layout_of(array.pixels, array.axes).count == 1
+
+
+def _divided(layout: Layout, held_out: set[int] | None, number: int) -> tuple[list[Part], list[Part]]:
+    """Return what is trained on, and what is held out."""
+    everything = [Part(index) for index in layout.planes()]
+    if held_out is not None:
+        return ([], everything) if number in held_out else (everything, [])
+    if (axis := _stacked(layout)) is not None:
+        return _block(everything, axis, layout.shape[axis])
+    pairs = [_halves(layout, index) for index in layout.planes()]
+    return [seen for seen, _ in pairs], [unseen for _, unseen in pairs]
+
+
+def _stacked(layout: Layout) -> int | None:
+    """Return the number of the axis along which planes show other things: Z before unknown ones, never time or channel."""
+    axes = [i for i, (a, n) in enumerate(zip(layout.axes, layout.shape, strict=True)) if a not in "YXSCT" and n >= WHOLE]
+    return min(axes, key=lambda i: (layout.axes[i] != "Z", -layout.shape[i]), default=None)
+
+
+def _block(parts: list[Part], axis: int, count: int) -> tuple[list[Part], list[Part]]:
+    length = max(count // ONE_IN, 1)
+    # A small stack must leave something to train on.
+    gap = min(max(ceil(GAP * count), LEAST_GAP), (count - length) // 2 - 1)
+    first = (count - length) // 2
+    seen = [p for p in parts if not first - gap <= p.plane[axis] < first + length + gap]  # type: ignore[operator]
+    return seen, [p for p in parts if first <= p.plane[axis] < first + length]  # type: ignore[operator]
+
+
+def _halves(layout: Layout, index: Index) -> tuple[Part, Part]:
+    """Cut a plane in two across its longer side, always at the same place."""
+    where = round(max(layout.width, layout.height) * (1 - SHARE))
+    first, last = slice(0, where), slice(where, None)
+    if layout.width >= layout.height:
+        return Part(index, columns=first), Part(index, columns=last)
+    return Part(index, rows=first), Part(index, rows=last)
+
+
+def _fewer(parts: list[Part], layout: Layout, most: int) -> Iterator[Part]:
+    """Yield parts with `most` pixels together: every so many, and of very large ones the middle."""
+    cut = [_middle(part, layout, most) for part in parts]
+    pixels = sum(_length(p.rows, layout.height) * _length(p.columns, layout.width) for p in cut)
+    yield from cut[:: max(ceil(pixels / most), 1)]
+
+
+def _middle(part: Part, layout: Layout, most: int) -> Part:
+    height, width = _length(part.rows, layout.height), _length(part.columns, layout.width)
+    share = min(sqrt(most / (height * width)), 1.0)
+    return part._replace(rows=_shrunk(part.rows, layout.height, share), columns=_shrunk(part.columns, layout.width, share))
+
+
+def _shrunk(part: slice, length: int, share: float) -> slice:
+    start, stop, _ = part.indices(length)
+    left_out = round((stop - start) * (1 - share))
+    return slice(start + left_out // 2, stop - (left_out - left_out // 2))
+
+
+def _length(part: slice, length: int) -> int:
+    return len(range(*part.indices(length)))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any, cast
 
-import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from ..arrays.filters import sharpen
 from ..network import ESC
+from .framework import lightning
 from .recipe import Recipe
 
 #: Low- and high-resolution patches, (B, 3, h, w) and (B, 3, H, W), float32 in 0..1.
@@ -53,8 +54,8 @@ class Training(lightning.LightningModule):
         super().__init__()
         self.recipe = recipe
         self.network = network.train().requires_grad_(True)
-        average: Any = get_ema_multi_avg_fn  # it says nothing of its types
-        self.average = AveragedModel(network, multi_avg_fn=average(recipe.ema)).requires_grad_(False)
+        average = AveragedModel(network, multi_avg_fn=partial(_average, recipe.ema))
+        self.average = average.requires_grad_(False)
         self.iteration = 0
         self.losses: dict[str, Tensor] = {}
         self.started = time.monotonic()
@@ -164,3 +165,13 @@ class Training(lightning.LightningModule):
         """Take it back."""
         self.iteration = checkpoint["esc"]["iteration"]
         self._seconds = self._seconds_before = checkpoint["esc"]["seconds"]
+
+
+@torch.no_grad()
+def _average(decay: float, averaged: Any, current: Any, count: Any) -> None:
+    """Take an iteration into the average of those before, by the number of which the decay rises to what the recipe says.
+
+    With all of it from the start, a short training would hold more of the weights it began with than of what it learned.
+    """
+    kept = min(decay, (1 + int(count)) / (10 + int(count)))
+    torch._foreach_lerp_(averaged, current, 1 - kept)
