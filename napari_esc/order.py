@@ -6,12 +6,11 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from esc_plugin.arrays.lazy import sliceable
 from esc_plugin.files.ome_axes import Axes
-from esc_plugin.files.ome_layers import Layer
+from esc_plugin.files.ome_notes import Channel
 from esc_plugin.progress import Cancel, Progress, part_of
+from esc_plugin.session.saved import check_saved, joined
 from esc_plugin.session.task import Settings, Task, letters_of
 
 from .geometry import Grid, Region
@@ -79,11 +78,10 @@ class Source:
         """Return scale and translate of a task's result."""
         return self.grid.placement(task.start, task.factors)
 
-    def described(self, task: Task) -> Layer:
+    def described(self, task: Task) -> tuple[Axes, Channel]:
         """Return what a file says of the result of a task."""
         state = self.state | self.place(task) | {"name": task.title}
-        pixels = np.broadcast_to(np.zeros((), task.whole.dtype), task.shape)
-        return Layer(pixels, Axes.of(state, len(task.region)), channel_of(state), task.rgb)
+        return Axes.of(state, len(task.region)), channel_of(state)
 
     def layer_data(self, result: Result) -> LayerData:
         """Return the layer of a result: its source's in everything but the pixels."""
@@ -98,7 +96,7 @@ class Source:
         """Return the layer of a difference: signed, so with a colormap that is white at 0 and symmetric limits."""
         from napari.utils import Colormap
 
-        largest = float(np.nanmax(np.abs(result.difference), initial=0)) or 1.0  # type: ignore[arg-type]
+        largest = (result.agreement.worst if result.agreement else 0) or 1.0
         region, state = result.task.region, {key: self.state[key] for key in PLACED_BY if key in self.state}
         state |= self.grid.placement([part.start for part in region], [1.0] * len(region))
         state |= {"name": f"{result.task.title} difference", "metadata": self.metadata | {"esc": result.record}}
@@ -156,6 +154,15 @@ class Order:
         """Size of all results."""
         return sum(task.nbytes for task in self.tasks)
 
+    def check(self) -> None:
+        """Raise an `EscError` unless results can go where they are wanted."""
+        if self.settings.store:
+            check_saved(self.tasks, self._about)
+
+    @property
+    def _about(self) -> list[tuple[Axes, Channel]]:
+        return [source.described(task) for source, task in self.parts]
+
     def estimate(self, progress: Progress, cancel: Cancel) -> list[Estimate]:
         """Return what each task takes."""
         from esc_plugin.session import work
@@ -167,8 +174,7 @@ class Order:
         from esc_plugin.session import work
 
         if self.settings.store:
-            layers = [source.described(task) for source, task in self.parts]
-            return work.save(self.tasks, layers, progress=progress, cancel=cancel)
+            return work.save(self.tasks, joined(self.tasks, self._about), progress=progress, cancel=cancel)
         return self._each(work.run, progress, cancel)
 
     def preview(self, progress: Progress | None = None, cancel: Cancel | None = None) -> list[Result]:

@@ -12,7 +12,6 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QShortcut, QVBoxLayout, QWidget
 
 from esc_plugin import EscError
-from esc_plugin.files.room import check_target
 
 from .compare_bar import CompareBar
 from .controls import button, side_by_side
@@ -182,8 +181,8 @@ class EscWidget(QWidget):
             raise EscError("Name a model: a weights file, or a repository on the Hub.")
         parts = [(layer, box) for layer in layers for box in self._boxes(layer, region or self.form.region.value)]
         order = Order.of(parts, self.form.settings)
-        if order.settings.store and not region:
-            check_target(order.settings.store, order.nbytes)
+        if not region:
+            order.check()
         return order
 
     def _boxes(self, layer: Image, region: Any) -> list[Region]:

@@ -15,7 +15,7 @@ from ..arrays.pyramid import levels_below, with_levels
 from ..batch.record import record_of_result
 from ..device import free_host_bytes, limited_threads
 from ..files.ome_image import new_image
-from ..files.ome_layers import Joined, Layer, join
+from ..files.ome_layers import Joined
 from ..progress import Cancel, Progress, part_of
 from ..survey import Survey
 from ..upscaler import bits_of
@@ -126,14 +126,14 @@ def run(task: Task, *, soon: bool = False, progress: Progress | None = None, can
 
 
 def save(
-    tasks: Sequence[Task], layers: Sequence[Layer], *, progress: Progress | None = None, cancel: Cancel | None = None
+    tasks: Sequence[Task], whole: Joined, *, progress: Progress | None = None, cancel: Cancel | None = None
 ) -> list[Result]:
     """Make the pixels of tasks in a file, as channels of one image if there are several.
 
     Parameters
     ----------
-    layers : sequence of Layer
-        What the file says of each result; their pixels aren't looked at.
+    whole : Joined
+        The image that they become, see `esc_plugin.session.saved.joined`.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def save(
     EscError
         If it can't be done; nothing is left behind.
     """
-    path, whole, name = tasks[0].settings.store, join(layers), tasks[0].title
+    path, name = tasks[0].settings.store, tasks[0].title
     assert path is not None
     if len(tasks) > 1:
         name = path.name.partition(".")[0] or name

@@ -214,7 +214,7 @@ def test_one_key_shows_the_source_and_goes_back(viewer: Any, bar: CompareBar, qt
 def test_escape_ends_it_and_is_given_back(viewer: Any, bar: CompareBar, qtbot: Any) -> None:
     pressed = []
     viewer.bind_key("Escape", lambda viewer: pressed.append(1))
-    bar.compare(*pair(viewer, "gray"))
+    bar.compare([pair(viewer, "gray")])
     before = grabbed(viewer, qtbot)
     swiped(bar, qtbot, 0.5)
     qtbot.keyClick(canvas_of(viewer), Qt.Key.Key_Escape)
@@ -226,7 +226,7 @@ def test_escape_ends_it_and_is_given_back(viewer: Any, bar: CompareBar, qtbot: A
 
 
 def test_the_line_can_be_dragged_and_the_rest_is_the_canvas(viewer: Any, bar: CompareBar, qtbot: Any) -> None:
-    bar.compare(*pair(viewer, "gray"))
+    bar.compare([pair(viewer, "gray")])
     swiped(bar, qtbot, 0.5)
     curtain = bar.comparison._curtain
     center = viewer.scene.camera.center

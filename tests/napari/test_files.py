@@ -241,10 +241,8 @@ settings = Settings(weights, (2.0, 2.0), device="cpu", store=Path(folder) / "a.o
 order = Order.of([(source, whole_region(source))], lambda layer: settings)
 work.load_on_device(settings)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-given = str(settings.store), *source.as_layer_data_tuple()[:2]
-for fill in (order.run, lambda: write_ome_zarr(*given)):
 given = str(settings.store), [source.as_layer_data_tuple()]
-for fill in (lambda: work.run_task(task, engine), lambda: write_ome_zarr(*given)):
+for fill in (order.run, lambda: write_ome_zarr(*given)):
     try:
         fill()
     except ImageError as error:

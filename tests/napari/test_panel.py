@@ -337,19 +337,26 @@ def test_a_file_tells_its_factor(viewer: Any, qtbot: Any, open_panel: Any, tmp_p
     viewer.add_image(pixels(20, 20))
     panel = open_panel(make_nearest(tmp_path / "three.safetensors", scale=3))
     qtbot.waitUntil(lambda: panel.form.factor.value == 3, timeout=20_000)
-    assert panel.form.card.text() == "It doesn't say what it was trained on."
+    assert "nothing says what it is for" in panel.form.card.text()
 
 
 def test_models_are_listed_by_purpose(viewer: Any, open_panel: Any) -> None:
-    from esc_plugin import list_models
+    from esc_plugin.catalog.by_purpose import models_for, none_text
+    from esc_plugin.catalog.cards import card_lines
 
     panel = open_panel()
     panel.form.purpose.value = "clean photo"
     listed = [name for name in panel.form.model.choices if name]
-    assert listed[:-2] == [entry.name for entry in list_models() if entry.purpose in ("clean photo", "")]
+    assert listed[:-2] == [entry.name for entry in models_for("clean photo")]
+    assert listed[0].startswith("esc-nano")  # what needs no download
+    assert not panel.form.none.isVisibleTo(panel)
     panel.form.model.value = "esc-nano-x4"
     assert panel.form.factors == (4, 4)
-    assert "Trained" in panel.form.card.text()
+    assert panel.form.card.text().splitlines() == list(card_lines(panel.form.entry))
+    panel.form.purpose.value = "electron microscopy"
+    assert panel.form.none.text() == none_text("electron microscopy") != ""
+    assert panel.form.none.isVisibleTo(panel)
+    assert panel.form.model.value == "esc-nano-x4"  # what is here can be tried
 
 
 def test_local_averages_need_a_whole_factor(viewer: Any, open_panel: Any) -> None:
@@ -627,3 +634,112 @@ def test_a_lazy_layer_is_a_part_of_the_result(viewer: Any, qtbot: Any, open_pane
     lazy, whole = viewer.layers[1], viewer.layers[2]
     np.testing.assert_array_equal(lazy.data[0], whole.data)
     assert lazy.metadata["esc"]["survey"] == whole.metadata["esc"]["survey"]
+
+
+def test_all_selected_layers_are_upscaled_each_with_its_own_levels(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    dim, bright = pixels(20, 24, high=90), pixels(20, 24, seed=1, high=60_000)
+    for name, data in (("dim", dim), ("bright", bright), ("other", bright)):
+        viewer.add_image(data, name=name, blending="additive")
+    panel = open_panel("esc-nano-x2")
+    viewer.layers.selection = {viewer.layers["dim"], viewer.layers["bright"]}
+    assert [layer.name for layer in panel.form.chosen] == ["dim", "bright"]
+    run(panel, qtbot)
+    together = {layer.name: layer for layer in viewer.layers}
+    assert list(together) == ["dim", "bright", "other", "dim [x2]", "bright [x2]"]
+    assert [layer.visible for layer in viewer.layers] == [False, False, True, True, True]
+    assert [layer.name for layer in panel.form.chosen] == ["dim", "bright"]  # for another run
+    for name in ("dim", "bright"):
+        viewer.layers.selection = {viewer.layers[name]}
+        run(panel, qtbot)
+        alone = viewer.layers[-1]
+        np.testing.assert_array_equal(together[f"{name} [x2]"].data, alone.data)
+        assert together[f"{name} [x2]"].metadata["esc"]["levels"] == alone.metadata["esc"]["levels"]
+
+
+@pytest.mark.parametrize("name", ["both.ome.zarr", "both.ome.tif"])
+def test_selected_layers_become_channels_of_one_file(
+    name: str, viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path
+) -> None:
+    first = viewer.add_image(pixels(2, 20, 24), name="first", colormap="green", scale=(2, 0.5, 0.5), units=("um",) * 3)
+    second = viewer.add_image(
+        pixels(2, 20, 24, seed=1), name="second", colormap="red", scale=(2, 0.5, 0.5), units=("um",) * 3
+    )
+    viewer.layers.selection = {first, second}
+    panel = open_panel()
+    panel.form.store.value = str(tmp_path / name)
+    run(panel, qtbot)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    for source, layer in zip((first, second), viewer.layers[2:], strict=True):
+        np.testing.assert_array_equal(np.asarray(layer.data), source.data.repeat(2, 1).repeat(2, 2))
+        np.testing.assert_allclose(
+            outer_corners(layer, whole_region(layer)), outer_corners(source, whole_region(source)), atol=1e-9
+        )
+        assert layer.colormap.name == source.colormap.name
+
+
+def test_what_fits_into_no_file_is_refused_before_the_work(
+    viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path, messages: list[str]
+) -> None:
+    viewer.layers.selection = {viewer.add_image(pixels(20, 24), name="a"), viewer.add_image(pixels(20, 25), name="b")}
+    panel = open_panel()
+    panel.form.store.value = str(tmp_path / "both.ome.zarr")
+    panel.estimator.begin()
+    assert "can't be a channel beside" in panel.run_bar.estimate.text()
+    assert not panel.run_bar.buttons["Run"].enabled
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_shape_is_a_region(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    source = viewer.add_image(pixels(40, 50), name="cells", scale=(0.5, 0.5))
+    boxes = [np.array([[1, 1], [1, 6], [4, 6], [4, 1]], float), np.array([[10, 5], [10, 20], [18, 20], [18, 5]], float)]
+    shapes = viewer.add_shapes(boxes, name="nuclei")
+    panel = open_panel()
+    viewer.layers.selection = {source}
+    panel.form.region.value = shapes
+    run(panel, qtbot)
+    assert len(viewer.layers) == 4
+    for layer in viewer.layers[2:]:
+        start = np.rint(source.world_to_data(layer.data_to_world((0, 0)))).astype(int)
+        height, width = (n // 2 for n in layer.data.shape)
+        part = source.data[start[0] : start[0] + height, start[1] : start[1] + width]
+        np.testing.assert_array_equal(layer.data, part.repeat(2, 0).repeat(2, 1))
+    viewer.layers.remove(shapes)
+    assert panel.form.region.value == "visible"
+
+
+def test_every_control_has_a_tooltip_and_a_name(viewer: Any, open_panel: Any) -> None:
+    from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QSlider
+
+    panel = open_panel()
+    controls = [
+        w for kind in (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit, QSlider) for w in panel.findChildren(kind)
+    ]
+    controls = [
+        w
+        for w in controls
+        if not isinstance(w.parent(), (QAbstractSpinBox, QComboBox)) and w.objectName() != "qt_spinbox_lineedit"
+    ]
+    assert len(controls) > 20
+    assert not [w for w in controls if not w.toolTip() or not w.accessibleName()]
+
+
+def test_threads_are_limited_and_given_back(
+    viewer: Any, qtbot: Any, open_panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from esc_plugin.device import limited_threads
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        for count, seen in ((0, 4), (1, 1), (3, 3), (9, 4)):
+            with limited_threads(count):
+                assert torch.get_num_threads() == seen
+            assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+    viewer.add_image(pixels(20, 20))
+    panel = open_panel()
+    panel.form.threads.value = 1
+    assert panel.order().settings.threads == 1
