@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays.consistency import project
 from .arrays.layout import Layout, layout_of
 from .arrays.levels import Intensity, Levels
 from .arrays.output import make_output
@@ -96,7 +97,7 @@ def upscale_volume(
         ``"XZ"``, ``"YZ"`` or both, of which the mean is taken.
     intensity, nan, consistency, bits
         See `Upscaler.__call__`. Levels are measured once, on the whole. With `consistency`, for which the factor must be
-        whole, the mean of the planes that one becomes is that plane; for integers within their rounding.
+        whole, the mean of the planes that one becomes is that plane, exactly for integers.
     out : array, optional
         What to fill and return, of the result's shape and dtype, plane by plane: a memory-mapped file or a zarr array.
     progress, cancel : callable, optional
@@ -131,7 +132,7 @@ def upscale_volume(
     order = [*outer, *(letter for letter in "ZYXS" if letter in layout.axes)]
     ordered = Reordered(image, [layout.axes.index(letter) for letter in order])
     stacks = list(np.ndindex(*ordered.shape[: len(outer)]))
-    options = {"nan": nan, "consistency": consistency, "bits": bits_of(image) if bits is None else bits}
+    options = {"nan": nan, "bits": bits_of(image) if bits is None else bits}
     for i, place in enumerate(stacks):
         channel = levels[place[outer.index("C")]] if "C" in outer else levels[0]
         # The network's values are floating until the mean of both has been taken.
@@ -142,6 +143,8 @@ def upscale_volume(
         )
         work = _Work(upscaler, options | {"intensity": [channel]}, part_of(progress, i, len(stacks)), cancel)
         work.fill(made, ordered, place, views)
+        if consistency:
+            _make_consistent(made, ordered, place, cancel)
         _write(made, out, layout.axes, dict(zip(outer, place, strict=True)), channel.dtype)
     return out
 
@@ -230,6 +233,16 @@ def _checked(sections: Sequence[str]) -> Sequence[str]:
 
 def _with_planes(layout: Layout, planes: int) -> tuple[int, ...]:
     return tuple(planes if letter == "Z" else n for letter, n in zip(layout.axes, layout.shape, strict=True))
+
+
+def _make_consistent(made: np.ndarray, image: Any, place: tuple[int, ...], cancel: Cancel | None) -> None:
+    """Correct a stack (Z, Y, X[, S]) so that its averages over each voxel of the one at `place` are that voxel."""
+    for block in _Section("XZ", len(made)).blocks(made):
+        values = np.asarray(image[(*place, slice(None), block)])
+        typed = _in_type(made[:, block], values.dtype.newbyteorder("="))
+        # Voxels lie in columns of their own, whatever their row.
+        project(flat := typed.reshape(len(typed), -1), values.reshape(len(values), -1), cancel)
+        made[:, block] = flat.reshape(typed.shape)
 
 
 def _write(made: np.ndarray, out: Any, axes: str, place: dict[str, int], dtype: np.dtype) -> None:

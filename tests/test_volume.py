@@ -84,6 +84,16 @@ def test_planes_keep_their_mean(image: np.ndarray, factor: int) -> None:
     np.testing.assert_allclose(out.reshape(len(image), factor, *image.shape[1:]).mean(1), image, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32"])
+def test_sums_of_integers_are_kept_exactly(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside bright voxels the network falls below 0, which dark ones can't."""
+    monkeypatch.setattr(volume, "BLOCK_BYTES", 1000)
+    image = noise((2, 4, 5, 6), dtype) * np.array(0 if dtype == "uint8" else 9, dtype)
+    image[:, 1], image[0, 2, 3] = np.iinfo(dtype).max, 0
+    out = upscale_volume(RANDOM, image, axes="TZYX", factor=3, consistency=True)
+    np.testing.assert_array_equal(out.reshape(2, 4, 3, 5, 6).sum(2, dtype=np.int64), image.astype(np.int64) * 3)
+
+
 @settings(max_examples=10)
 @given(stacks(), FACTORS, st.sampled_from([0, 1, 2]))
 def test_a_mirrored_stack_gives_the_mirrored_result(image: np.ndarray, factor: float, axis: int) -> None:
@@ -293,8 +303,6 @@ def test_a_file_holds_what_python_makes(esc: Any, tmp_path: Path) -> None:
     esc("upscale", path, "--isotropic", "--consistency", "-o", tmp_path / "b.tif")
     wanted = upscale_volume(Upscaler("esc-nano-x2"), image, axes="CZYX", spacing=(0.6, 0.2, 0.2), consistency=True)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), wanted)
-    blocks = wanted.reshape(2, 4, 3, 12, 13).astype(float).mean(2)
-    assert np.abs(blocks - image).max() <= 0.5
 
 
 def test_what_cannot_become_isotropic_is_one_line(esc: Any, tmp_path: Path) -> None:
