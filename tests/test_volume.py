@@ -271,6 +271,20 @@ def test_an_ome_tiff_says_where_its_planes_lie_now(esc: Any, tmp_path: Path) -> 
     assert (record["planes"], record["size"]) == (12, [12, 13])
 
 
+def test_a_stack_from_ome_zarr_lies_where_it_lay(esc: Any, tmp_path: Path) -> None:
+    pytest.importorskip("yaozarrs")
+    pytest.importorskip("zarr")
+    from esc_plugin.files.ome_zarr import save_ome_zarr
+
+    axes = Axes("zyx", (0.6, 0.2, 0.2), (3.0, 1.0, 2.0), ("micrometer",) * 3)
+    save_ome_zarr(tmp_path / "a.ome.zarr", noise((3, 8, 9), np.uint16), axes)
+    esc("upscale", tmp_path / "a.ome.zarr", "--isotropic", "-o", tmp_path / "b.ome.tif")
+    found = read_picture(tmp_path / "b.ome.tif").ome
+    assert found is not None
+    np.testing.assert_allclose(found.axes.scale, (0.2, 0.2, 0.2))
+    np.testing.assert_allclose(found.axes.translate, (2.8, 1.0, 2.0))
+
+
 def test_a_new_ome_tiff_follows_its_schema(esc: Any, tmp_path: Path) -> None:
     ome_types = pytest.importorskip("ome_types")
     path = write_ome(tmp_path / "a.ome.tif", noise((2, 2, 3, 9, 9), np.uint8), "TCZYX", **positions(12, 0, 0.6))

@@ -48,7 +48,7 @@ def _of_ome(text: str, letters: str, name: str) -> OmeNotes | None:
     sizes |= {"t": _number(about.get("TimeIncrement"))}
     units |= {"t": WORDS.get(about.get("TimeIncrementUnit", "s"))}
     plane = pixels.find("{*}Plane")
-    starts = {} if plane is None else {letter: _position(plane.attrib, letter, units[letter]) for letter in "yx"}
+    starts = {} if plane is None else {letter: _position(plane.attrib, letter, units[letter]) for letter in "zyx"}
     channels = tuple(Channel(e.get("Name", ""), _color(e.get("Color"))) for e in pixels.findall("{*}Channel"))
     return OmeNotes(_axes(letters, sizes, units, starts), image.get("Name") or name, channels if "c" in letters else ())
 

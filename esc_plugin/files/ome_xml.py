@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from itertools import product
@@ -30,16 +29,16 @@ def described(axes: Axes, rgb: bool, shape: Sequence[int], name: str) -> dict[st
     """
     found: dict[str, Any] = {"axes": axes.letters.upper() + "S" * rgb, "Name": name}
     positions: dict[str, Any] = {}
-    planes = math.prod(shape[: len(axes.letters) - 2])
+    places = list(product(*map(range, shape[: len(axes.letters) - 2])))
     for letter, size, start, unit in zip(axes.letters.upper(), axes.scale, axes.translate, axes.units, strict=True):
         if letter == "T" and unit in TIMES:
             found |= {"TimeIncrement": abs(size), "TimeIncrementUnit": TIMES[unit]}
         elif letter in "ZYX" and (unit in LENGTHS or size != 1):
             symbol = LENGTHS.get(unit, "pixel")
             found |= {f"PhysicalSize{letter}": abs(size), f"PhysicalSize{letter}Unit": symbol}
-            if letter in "YX":
-                stage = symbol if symbol != "pixel" else "reference frame"
-                positions |= {f"Position{letter}": [start] * planes, f"Position{letter}Unit": [stage] * planes}
+            stage, z = symbol if symbol != "pixel" else "reference frame", axes.letters.find("z")
+            at = [start + size * place[z] for place in places] if letter == "Z" else [start] * len(places)
+            positions |= {f"Position{letter}": at, f"Position{letter}Unit": [stage] * len(places)}
     found |= {"Plane": positions} if positions else {}
     return found | ({"Channel": {"Name": [name]}} if "c" not in axes.letters and not rgb else {})
 
