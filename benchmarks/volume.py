@@ -134,7 +134,8 @@ def main() -> None:
             for factor in (2, 4):
                 print(f"| {name}, {factor} | {' | '.join(orders(upscaler, truth, factor))} |", flush=True)
         return
-    print(f"| stack, planes | {' | '.join(FILTERS)} | XZ | YZ | mean | consistent | bias % | consistent | limit |")
+    names = [*FILTERS, "XZ", "YZ", "both", "consistent", "both, bias %", "consistent, bias %", "limit"]
+    print(f"| stack, planes | {' | '.join(names)} |")
     print("|---" * 11 + "|")
     for name, truth in truths.items():
         noisy = ["with noise"] if name in made else []

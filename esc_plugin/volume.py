@@ -80,7 +80,10 @@ def upscale_volume(
 ) -> Any:
     """Put planes between those of a stack, so that its voxels become isotropic. Y and X stay as they are.
 
-    For more rows and columns, call the upscaler itself with the result.
+    Interpolation of z is often as good or better. With the bundled esc-nano-x2 this gained 0.2 to 0.9 dB over the cubic
+    one where planes are blurred along z, and more for fine structures in planes that average over their step; it lost, by
+    up to 6.6 dB to the Lanczos one, where planes are much thinner than their step, and on noisy nuclei. `consistency`
+    never made it worse. All of it is in docs/images.md. For more rows and columns, call the upscaler with the result.
 
     Parameters
     ----------
