@@ -16,6 +16,7 @@ from ..errors import Cancelled, EscError, ImageError
 from ..files import Picture, check_target, empty_array, read_picture, write_picture
 from ..files.picture import MAX_PIXELS
 from ..progress import Progress, part_of, share_of
+from .isotropic import cut_into, planes_wanted, with_planes
 from .jobs import Job, Wish, file_target, is_there
 from .record import record_of_result
 from .refused import refusals
@@ -77,6 +78,11 @@ class Batch:
     region: RegionSpans | None = None
     survey: Survey | None = None
     sampled: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise an `ImageError` for a contradiction."""
+        if self.wish.isotropic and (self.region or self.survey or self.sampled):
+            raise ImageError("isotropic voxels can be had of whole stacks only, without a region, a survey or samples.")
 
     def run(
         self,
@@ -145,6 +151,8 @@ class Batch:
 
     def opened(self, job: Job) -> tuple[Picture, dict[str, Any]]:
         """Return an image whose pixels are read by index, and what of it is asked for, see `given`."""
+        if self.wish.isotropic:
+            raise ImageError("isotropic voxels go to a file, such as stack.ome.tif; a store is filled plane by plane.")
         picture = read_picture(job.source, self.max_pixels, lazy=True)
         return picture, self.given(picture)
 
@@ -170,11 +178,19 @@ class Batch:
         from ..upscaler import checked_region
 
         part = checked_region(self.region, size)
-        shape = layout.resized(part.height, part.width) if part else layout.resized(*size)
+        planes = planes_wanted(picture, size) if self.wish.isotropic else picture.planes
+        shape = with_planes(layout, planes).resized(*((part.height, part.width) if part else size))
         check_target(file_target(job), picture, shape)
         make_folder(file_target(job).parent)
-        out = empty_array(shape, pixels.dtype.newbyteorder("="), self._host_limit())
-        if not survey and (part or self.sampled or options.get("shared")):
+        if self.wish.isotropic:
+            # All that is made of the stack has the levels of the stack.
+            given["intensity"] = options["intensity"] = measure_levels(pixels, layout, *_levels_asked(options), cancel)
+            share, progress = share_of(progress, 0, 0.5), share_of(progress, 0.5, 1)
+            picture = cut_into(picture, planes, upscaler, given, self._host_limit(), share, cancel)
+            pixels, layout, options["planes"] = picture.pixels, with_planes(layout, planes), planes
+        done = self.wish.isotropic and size == picture.size  # planes were all that was missing
+        out = pixels if done else empty_array(shape, pixels.dtype.newbyteorder("="), self._host_limit())
+        if not survey and not done and (part or self.sampled or options.get("shared")):
             survey = upscaler.survey(
                 pixels, pixels=self.sampled, progress=share_of(progress, 0, 0.5), cancel=cancel, **given
             )
@@ -182,9 +198,10 @@ class Batch:
         if survey:
             levels = survey.levels_of(out.dtype)
         else:
-            levels = measure_levels(pixels, layout, options.get("intensity", "auto"), options.get("nan", "error"), cancel)
+            levels = measure_levels(pixels, layout, *_levels_asked(options), cancel)
             given["intensity"] = levels
-        upscaler(pixels, region=self.region, survey=survey, out=out, progress=progress, cancel=cancel, **given)
+        if not done:
+            upscaler(pixels, region=self.region, survey=survey, out=out, progress=progress, cancel=cancel, **given)
         result = picture.enlarged(out, size, (part.top, part.left) if part else (0, 0))
         options.pop("intensity", None)
         if survey:
@@ -195,6 +212,10 @@ class Batch:
     def _host_limit(self) -> int | None:
         """Return the bytes that results in host memory must leave room in, or None for all that is free."""
         return self.upscaler.memory_limit if self.upscaler.device.type == "cpu" else None
+
+
+def _levels_asked(options: dict[str, Any]) -> tuple[Any, str]:
+    return options.get("intensity", "auto"), options.get("nan", "error")
 
 
 def as_surveyed(options: dict[str, Any], survey: Survey) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
 
@@ -37,11 +37,15 @@ class Wish:
         Factor.
     width, height : int, optional
         Of the result; one of them keeps the proportions, and so do both: then they are a box to fit in.
+    isotropic : bool
+        Whether a stack shall have so many planes that its voxels are as deep as they are wide. Without anything else, rows
+        and columns stay what they are.
     """
 
     scale: float | None = None
     width: int | None = None
     height: int | None = None
+    isotropic: bool = False
 
     def __post_init__(self) -> None:
         """Raise an `ImageError` for a contradiction or an impossible size."""
@@ -52,11 +56,18 @@ class Wish:
     def size(self, height: int, width: int, model_scale: int) -> tuple[int, int]:
         """Return height and width of the result for an image of `height` x `width`."""
         if self.width is self.height is None:
-            return target_size(height, width, model_scale if self.scale is None else self.scale)
+            usual = 1 if self.isotropic else model_scale
+            return target_size(height, width, usual if self.scale is None else self.scale)
         return fit_size(height, width, self.height, self.width)
 
     def label(self, model_scale: int) -> str:
-        """Return the wish for file names: "2", "2.7", "3840x2160", "w3000", "h2000"."""
+        """Return the wish for file names: "2", "2.7", "3840x2160", "w3000", "h2000", "isotropic", "isotropic_x2"."""
+        if self.isotropic:
+            lateral = replace(self, isotropic=False)
+            if lateral == Wish():
+                return "isotropic"
+            label = lateral.label(model_scale)
+            return f"isotropic_x{label}" if self.scale is not None else f"isotropic_{label}"
         if self.width and self.height:
             return f"{self.width}x{self.height}"
         if self.width or self.height:

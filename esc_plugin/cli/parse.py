@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..batch.jobs import Wish
 
 
-def parse_wish(scale: float | None, width: int | None, height: int | None, fit: str | None) -> Wish:
+def parse_wish(scale: float | None, width: int | None, height: int | None, fit: str | None, isotropic: bool = False) -> Wish:
     """Read the size that is wanted.
 
     Raises
@@ -23,13 +23,13 @@ def parse_wish(scale: float | None, width: int | None, height: int | None, fit: 
     from ..batch.jobs import Wish
 
     if fit is None:
-        return Wish(scale, width, height)
+        return Wish(scale, width, height, isotropic)
     if width is not None or height is not None:
         raise ImageError("ask for either --fit or --width and --height, not both.")
     sides = fit.lower().split("x")
     if len(sides) != 2 or not all(re.fullmatch(r"\s*[0-9]{1,10}\s*", side) for side in sides):
         raise ImageError(f"can't read {quoted(fit)} as a size; write width x height, such as 3840x2160.")
-    return Wish(scale, int(sides[0]), int(sides[1]))
+    return Wish(scale, int(sides[0]), int(sides[1]), isotropic)
 
 
 def parse_intensity(text: str) -> str | list[tuple[float, float]]:

@@ -43,6 +43,9 @@ def upscale(
     width: opt.Width = None,
     height: opt.Height = None,
     fit: opt.Fit = None,
+    isotropic: Annotated[
+        bool, typer.Option("--isotropic", help="Planes between those of a stack, until voxels are as deep as wide.")
+    ] = False,
     form: Annotated[
         str | None, typer.Option("--format", help="png, jpg, webp, avif, tif, zarr; by default the image's.")
     ] = None,
@@ -108,7 +111,7 @@ def upscale(
     from ..files.formats import is_store
 
     # All that can be known without torch comes first: it takes longer to start than to say that there is no file.
-    wish, levels = parse_wish(scale, width, height, fit), parse_intensity(intensity)
+    wish, levels = parse_wish(scale, width, height, fit, isotropic), parse_intensity(intensity)
     check_intensity(levels)
     part, known_survey = parse_region(region) if region else None, read_survey(survey, sampled, precision)
     work = Work(workers, scheduler, parse_part(share) if share else None, finish, sampled)

@@ -74,13 +74,22 @@ class Axes:
         """Return the axes but that of channels."""
         return self.in_order([axis for axis, letter in enumerate(self.letters) if letter != "c"])
 
-    def enlarged(self, sy: float, sx: float) -> Axes:
-        """Return the axes of an image with more rows and columns by these factors, which covers the same area."""
-        factors = [{"y": sy, "x": sx}.get(letter, 1.0) for letter in self.letters]
+    def enlarged(self, sy: float, sx: float, sz: float = 1.0) -> Axes:
+        """Return the axes of an image with more rows, columns and planes by these factors, which covers the same space."""
+        factors = [{"z": sz, "y": sy, "x": sx}.get(letter, 1.0) for letter in self.letters]
         scale = tuple(size / factor for size, factor in zip(self.scale, factors, strict=True))
         # Pixels are centred where the axes say; those that one falls into lie around its centre.
         about = zip(self.translate, self.scale, scale, strict=True)
         return Axes(self.letters, scale, tuple(at + (new - old) / 2 for at, old, new in about), self.units)
+
+    @property
+    def voxel(self) -> tuple[float, float, float] | None:
+        """Size along z, y and x; ``None`` if they aren't all there and in one unit."""
+        about = dict(zip(self.letters, zip(self.scale, self.units, strict=True), strict=True))
+        if not {"z", "y", "x"} <= set(about) or len({about[letter][1] for letter in "zyx"}) > 1:
+            return None
+        z, y, x = (abs(about[letter][0]) for letter in "zyx")
+        return z, y, x
 
     def moved(self, rows: int, columns: int) -> Axes:
         """Return the axes of what lies so many rows and columns further in the image."""

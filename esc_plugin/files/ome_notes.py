@@ -80,12 +80,14 @@ class OmeNotes:
     name: str = "image"
     channels: tuple[Channel, ...] = ()
 
-    def enlarged(self, sy: float, sx: float, start: tuple[int, int] = (0, 0)) -> OmeNotes:
+    def enlarged(self, sy: float, sx: float, start: tuple[int, int] = (0, 0), sz: float = 1.0) -> OmeNotes:
         """Return the notes of an image that has more pixels by these factors, but covers the same area.
 
         Parameters
         ----------
         start : tuple of int
             Row and column of the larger image at which the part of it begins that the notes are for.
+        sz : float
+            How many planes each one has become.
         """
-        return replace(self, axes=self.axes.enlarged(sy, sx).moved(*start))
+        return replace(self, axes=self.axes.enlarged(sy, sx, sz).moved(*start))

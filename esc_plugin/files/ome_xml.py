@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
@@ -117,12 +118,13 @@ def resized_ome(
     sx: float,
     start: tuple[int, int] = (0, 0),
     record: dict[str, Any] | None = None,
+    planes: int | None = None,
 ) -> tuple[bytes, list[str]]:
     """Return OME-XML for an image of `height` x `width` that is `sy` and `sx` times as large, and what had to be left out.
 
     Everything else stays: channels, instruments, times, annotations. The new text is ASCII, as TIFF wants it. Of a part of
     the larger image, which begins at the row and column `start`, planes lie where that part lies. How it was made, of which
-    there is a `record`, is said in words.
+    there is a `record`, is said in words. Of a stack that has been cut along z, `planes` is how many it has now.
 
     Raises
     ------
@@ -145,6 +147,8 @@ def resized_ome(
         if name in pixels.attrib:
             pixels.set(name, repr(float(pixels.attrib[name]) / scale))
     _replace_tiff_data(pixels, prefix)
+    if planes is not None:
+        _cut_planes(pixels, prefix, planes)
     if start != (0, 0):
         _move_planes(pixels, prefix, start)
     root.attrib.pop("UUID", None)
@@ -165,6 +169,37 @@ def _replace_tiff_data(pixels: ET.Element, prefix: str) -> None:
     place = sum(1 for e in pixels if e.tag == f"{prefix}Channel")
     pixels.insert(place, ET.Element(f"{prefix}TiffData"))
     pixels.set("BigEndian", "false")
+
+
+def _cut_planes(pixels: ET.Element, prefix: str, count: int) -> None:
+    """Describe a stack of `count` planes between the same outer edges; each says what the one does that it was cut from."""
+    old = int(pixels.get("SizeZ", 1))
+    pixels.set("SizeZ", str(count))
+    if "PhysicalSizeZ" in pixels.attrib:
+        pixels.set("PhysicalSizeZ", repr(float(pixels.attrib["PhysicalSizeZ"]) * old / count))
+    known = {tuple(int(plane.get(f"The{axis}", 0)) for axis in "CTZ"): plane for plane in pixels.findall(f"{prefix}Plane")}
+    for plane in known.values():
+        pixels.remove(plane)
+    at = max(i for i, element in enumerate(pixels) if element.tag == f"{prefix}TiffData") + 1
+    cut = []
+    for c, t in sorted({place[:2] for place in known}):
+        ends = known.get((c, t, 0)), known.get((c, t, old - 1))
+        for z in range(count):
+            if (source := known.get((c, t, (2 * z + 1) * old // (2 * count)))) is not None:
+                cut.append(plane := copy.deepcopy(source))
+                plane.set("TheZ", str(z))
+                _place_between(plane, ends, ((2 * z + 1) * old / (2 * count) - 0.5) / max(old - 1, 1))
+    pixels[at:at] = cut
+
+
+def _place_between(plane: ET.Element, ends: tuple[ET.Element | None, ET.Element | None], share: float) -> None:
+    """Say where a plane lies on the way from the first plane to the last, if they say where they lie."""
+    try:
+        first, last = (float(end.attrib["PositionZ"]) for end in ends if end is not None)
+        plane.set("PositionZ", repr(first + share * (last - first)))
+    except (KeyError, ValueError):
+        plane.attrib.pop("PositionZ", None)
+        plane.attrib.pop("PositionZUnit", None)
 
 
 def _move_planes(pixels: ET.Element, prefix: str, start: tuple[int, int]) -> None:

@@ -82,6 +82,11 @@ class Picture:
         return self.pixels.shape[self.axes.index("Y")], self.pixels.shape[self.axes.index("X")]
 
     @property
+    def planes(self) -> int:
+        """Entries of Z; 1 where there is none."""
+        return int(self.pixels.shape[self.axes.index("Z")]) if "Z" in self.axes else 1
+
+    @property
     def packet(self) -> bytes | None:
         """XMP as it is written: with the record of how the image was made."""
         return packets.with_record(self.xmp, self.provenance)
@@ -97,11 +102,11 @@ class Picture:
             Row and column of the whole result at which that region begins.
         """
         picture = replace(self, pixels=pixels)
-        (height, width), (h, w) = size or picture.size, self.size
+        (height, width), (h, w), sz = size or picture.size, self.size, picture.planes / self.planes
         if self.ome is not None:
-            picture.ome = self.ome.enlarged(height / h, width / w, start)
+            picture.ome = self.ome.enlarged(height / h, width / w, start, sz)
         if self.tiff is not None:
-            picture.tiff = self.tiff.enlarged(height / h, width / w, start)
+            picture.tiff = self.tiff.enlarged(height / h, width / w, start, sz)
             if self.dpi:
                 picture.dpi = self.dpi[0] * width / w, self.dpi[1] * height / h
         return picture

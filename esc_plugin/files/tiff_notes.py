@@ -28,6 +28,8 @@ class TiffNotes:
         Tiles, compression, BigTIFF, byte order, extra tags, as `tifffile.imwrite` takes them.
     scale, start : tuple
         What `enlarged` was told, along y and x.
+    deeper : float
+        By how much the stack has been cut along z.
     """
 
     kind: str = "plain"
@@ -36,17 +38,21 @@ class TiffNotes:
     options: dict[str, Any] = field(default_factory=dict)
     scale: tuple[float, float] = (1.0, 1.0)
     start: tuple[int, int] = (0, 0)
+    deeper: float = 1.0
 
-    def enlarged(self, sy: float, sx: float, start: tuple[int, int] = (0, 0)) -> TiffNotes:
+    def enlarged(self, sy: float, sx: float, start: tuple[int, int] = (0, 0), sz: float = 1.0) -> TiffNotes:
         """Return the notes of an image that is larger by these factors, but covers the same area, or of a part of it.
 
         Parameters
         ----------
         start : tuple of int
             Row and column at which that part begins.
+        sz : float
+            How many planes each one has become.
         """
         x, y, unit = self.resolution or (0.0, 0.0, 1)
-        return replace(self, scale=(sy, sx), start=start, resolution=(x * sx, y * sy, unit) if self.resolution else None)
+        resolution = (x * sx, y * sy, unit) if self.resolution else None
+        return replace(self, scale=(sy, sx), start=start, deeper=self.deeper * sz, resolution=resolution)
 
     def pieces(self) -> list[Piece]:
         """Return what the file can do without: ``("tiff", field)``, ``("option", name)`` and ``("metadata", name)``."""

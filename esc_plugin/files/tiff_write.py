@@ -115,15 +115,26 @@ def _description(picture: Picture, notes: TiffNotes) -> dict[str, Any]:
         }
     if notes.kind == "imagej":
         # ImageJ reads big-endian files only, which tifffile takes care of.
-        entries = {k: v if k in IMAGEJ_UNICODE else _escaped(v) for k, v in notes.metadata.items()}
+        entries = {k: v if k in IMAGEJ_UNICODE else _escaped(v) for k, v in _entries(picture, notes).items()}
         return {"imagej": True, "metadata": {**entries, "axes": picture.axes}, "byteorder": None, "software": None}
     if notes.kind == "ome":
-        text, left_out = resized_ome(notes.metadata, *picture.size, *notes.scale, notes.start, picture.provenance)
+        planes = picture.planes if notes.deeper != 1 else None
+        text, left_out = resized_ome(notes.metadata, *picture.size, *notes.scale, notes.start, picture.provenance, planes)
         picture.notes.extend(left_out)
         return {"description": text, "metadata": None, "byteorder": "<"}
     if notes.kind == "shaped":
         return {"metadata": {**notes.metadata, "axes": picture.axes}}
     return {"description": _text(notes.metadata), "metadata": None}
+
+
+def _entries(picture: Picture, notes: TiffNotes) -> dict[str, Any]:
+    """Return ImageJ's entries, of a stack that has been cut along z as it is now."""
+    entries = dict(notes.metadata)
+    if notes.deeper != 1 and entries.pop("Labels", None):
+        picture.notes.append("labels of ImageJ's planes are left out, as there are other planes now")
+    if notes.deeper != 1 and "spacing" in entries:
+        entries["spacing"] = entries["spacing"] / notes.deeper
+    return entries
 
 
 def check_tiff(picture: Picture, shape: tuple[int, ...], dtype: np.dtype) -> None:
