@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite, sqrt
 from numbers import Real
 from typing import Any
 
@@ -20,7 +19,7 @@ from .arrays.layout import Layout, layout_of
 from .arrays.levels import Intensity, Levels
 from .arrays.output import make_output
 from .arrays.reordered import Reordered
-from .arrays.sizes import target_size
+from .arrays.sizes import isotropic_planes, target_size
 from .errors import ImageError
 from .files import empty_array
 from .progress import Cancel, Progress, part_of, stop_if_asked
@@ -30,36 +29,6 @@ from .upscaler import Upscaler, bits_of
 SECTIONS = {"XZ": {"Z": "Y", "Y": "Z", "X": "X"}, "YZ": {"Z": "Y", "Y": "X", "X": "Z"}}
 #: Of the result of a block of sections.
 BLOCK_BYTES = 2**26
-
-
-def isotropic_planes(planes: int, spacing: Sequence[float]) -> int:
-    """Return how many planes a stack must have so that its voxels are as deep as they are wide, within rounding.
-
-    All planes together stay as deep as they are, so the new step is ``spacing[0] * planes / isotropic_planes(...)``.
-
-    Parameters
-    ----------
-    planes : int
-        Of the stack.
-    spacing : sequence of float
-        Size of a voxel along z, y and x, in one unit. Of y and x that differ, their geometric mean is aimed at.
-
-    Raises
-    ------
-    ImageError
-        If that would be no more planes than there are, or more than 64 times as many.
-    """
-    try:
-        z, y, x = (abs(float(size)) for size in spacing)
-    except (TypeError, ValueError):
-        z = y = x = 0.0
-    if not all(isfinite(size) and size > 0 for size in (z, y, x)):
-        raise ImageError(f"spacing must be the sizes of a voxel along z, y and x, not {spacing!r}.")
-    factor = z / sqrt(y * x)
-    wanted = target_size(planes, 1, (factor, 1))[0]
-    if wanted <= planes:
-        raise ImageError(f"the planes aren't further apart than the pixels: voxels are {z:g} x {y:g} x {x:g} (z, y, x).")
-    return wanted
 
 
 def upscale_volume(

@@ -30,7 +30,11 @@ FILE, HUB = "a weights file...", "the Hugging Face Hub..."
 WEIGHTS_FILTER, STORE_FILTER = "Weights (*.safetensors *.pth *.pt *.ckpt)", "OME-Zarr (*.ome.zarr);;OME-TIFF (*.ome.tif)"
 SUFFIXES = (".ome.zarr", ".zarr", ".tif", ".tiff")
 REGIONS = {"visible": "Visible region", "plane": "Current plane", "whole": "Whole layer"}
-SCALES = {"factor": "Factor", "size": "Pixel size"}
+SCALES = {"factor": "Factor", "size": "Pixel size", "isotropic": "Planes between (z)"}
+CAVEAT = (
+    "New planes, until voxels are as deep as wide. They can't undo blur along z. Measured against cubic interpolation: "
+    "+5.0 to -4.6 dB; worse for thin or noisy planes."
+)
 INTENSITIES = {
     "auto": "Automatic",
     "range": "Range of the data type",
@@ -46,7 +50,7 @@ HELP = {
     "purpose": "What is in the image: models learn from one kind, and are of little use for another.",
     "model": "What upscales. Looking at a model downloads nothing; Preview and Run do.",
     "source": "The path of a weights file, or organisation/repository on the Hugging Face Hub.",
-    "scale": "Whether to ask for a factor, or for the pixel size of the result.",
+    "scale": "Whether to ask for a factor, for the pixel size of the result, or for planes between those of a stack.",
     "factor": "New pixels per pixel, in both directions.",
     "pixel_size": "Of the result, in the unit of the layer. Oblong pixels become square ones.",
     "intensity": (
@@ -127,6 +131,9 @@ class Form(Rows):
         self.threads.native.setSpecialValueText("all cores")
         self.store.native.setPlaceholderText("in memory")
         self.add("Scale", self.scale, self.factor, self.pixel_size)
+        self.caveat = small_label()
+        self.caveat.setText(CAVEAT)
+        self.add_native("", self.caveat)
         self.add("", self.more)
         self.add("Intensity", self.intensity)
         self.add("", self.consistency)
@@ -170,6 +177,8 @@ class Form(Rows):
     @property
     def factors(self) -> tuple[float, float]:
         """New pixels per pixel, down and across."""
+        if self.scale.value == "isotropic":
+            return 1.0, 1.0
         if self.scale.value == "factor":
             return self.factor.value, self.factor.value
         (rows, columns), wanted = self._pixel, self.pixel_size.value or 1e-9
@@ -197,6 +206,7 @@ class Form(Rows):
             threads=self.threads.value,
             store=self.target,
             sampled=self.sampled.value,
+            isotropic=self.scale.value == "isotropic",
         )
 
     # What it shows
@@ -274,12 +284,14 @@ class Form(Rows):
         """Say the same in other words: a factor is what the pixel size is divided by, and the other way round."""
         if kind == "size":
             self.pixel_size.value = self._pixel[1] / self.factor.value
-        else:
+        elif kind == "factor":
             self.factor.value = min(max(self._pixel[1] / (self.pixel_size.value or 1), 1), LARGEST_SCALE)
         self._show_scale()
 
     def _show_scale(self) -> None:
-        self.factor.visible, self.pixel_size.visible = self.scale.value == "factor", self.scale.value == "size"
+        kind = self.scale.value
+        self.factor.visible, self.pixel_size.visible = kind == "factor", kind == "size"
+        self.caveat.setVisible(kind == "isotropic")
 
     def _consistency_chosen(self, kept: bool) -> None:
         self._kept = kept

@@ -53,7 +53,7 @@ def upscale_layers(
         OME-Zarr image to write the result to. It is then shown from there.
     **options
         Further ones of `esc_plugin.session.task.Settings`: ``intensity``, ``consistency``, ``device``, ``memory_limit``,
-        ``threads``, ``sampled``.
+        ``threads``, ``sampled``, and ``isotropic``, which puts planes between those of a stack instead.
 
     Returns
     -------
@@ -66,6 +66,8 @@ def upscale_layers(
     EscError
         If it can't be done; nothing is left behind.
     """
+    if options.get("isotropic"):
+        factor = 1.0
     if factor is None:
         factor = float(_scale_of(Settings(model, (1, 1), **options)))
     down, across = factor if isinstance(factor, tuple) else (factor, factor)

@@ -6,12 +6,14 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from esc_plugin import ImageError
 from esc_plugin.arrays.lazy import sliceable
+from esc_plugin.arrays.sizes import isotropic_planes
 from esc_plugin.files.ome_axes import Axes
 from esc_plugin.files.ome_notes import Channel
 from esc_plugin.progress import Cancel, Progress, part_of
 from esc_plugin.session.saved import check_saved, joined
-from esc_plugin.session.task import Settings, Task, letters_of
+from esc_plugin.session.task import Settings, StackTask, Task, letters_of
 
 from .geometry import Grid, Region
 from .source import copied, levels_of
@@ -72,7 +74,18 @@ class Source:
             If the layer or the factor is one that can't be worked with.
         """
         axes = letters_of(self.state.get("axis_labels") or (), len(region), self.state["rgb"])
-        return Task(self.pyramid, axes, region, settings, self.name)
+        about = self.pyramid, axes, region, settings, self.name
+        return StackTask(*about, self._planes(axes)) if settings.isotropic else Task(*about)
+
+    def _planes(self, axes: str) -> int:
+        """Return how many planes make voxels as deep as wide."""
+        if "Z" not in axes:
+            raise ImageError(f"layer {self.name!r} is no stack: it has no axis z.")
+        voxel = [axes.index(letter) for letter in "ZYX"]
+        if len({str(self.state["units"][axis]) for axis in voxel}) > 1:
+            units = ", ".join(str(self.state["units"][axis]) for axis in voxel)
+            raise ImageError(f"z, y and x of layer {self.name!r} are measured in {units}; give them one unit.")
+        return isotropic_planes(self.pyramid[0].shape[voxel[0]], self.grid.scale[voxel].tolist())
 
     def place(self, task: Task) -> dict[str, list[float]]:
         """Return scale and translate of a task's result."""

@@ -82,7 +82,7 @@ def results_text(order: Order, results: Sequence[Result], preview: bool = False)
     lines = [f"{kind}: {made} in {seconds_text(sum(result.seconds for result in results))}."]
     for (source, _), result in zip(order.parts, results, strict=True):
         name = f"{source.name}: " if len(results) > 1 else ""
-        if sampled := survey_text(result.record["survey"]):
+        if sampled := "survey" in result.record and survey_text(result.record["survey"]):
             lines.append(f"{name}Surveyed {sampled}.")
         if (found := result.agreement) is not None:
             numbers = f"bias {found.bias:+.3g}, RMS {found.rms:.3g} (mean of the input {found.mean:.4g})"

@@ -179,7 +179,14 @@ class EscWidget(QWidget):
             raise EscError("Choose an image." if self.form.layers else "Open an image to upscale.")
         if not self.form.model_name:
             raise EscError("Name a model: a weights file, or a repository on the Hub.")
-        parts = [(layer, box) for layer in layers for box in self._boxes(layer, region or self.form.region.value)]
+        stack = self.form.scale.value == "isotropic"
+        if stack and region:
+            raise EscError("Planes between planes are made of whole stacks only: choose Run.")
+        parts = [
+            (layer, box)
+            for layer in layers
+            for box in self._boxes(layer, "whole" if stack else region or self.form.region.value)
+        ]
         order = Order.of(parts, self.form.settings)
         if not region:
             order.check()

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esc_plugin import Cancelled, ImageError, volume
+from esc_plugin.arrays.sizes import isotropic_planes
 from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.jobs import Job, Wish
 from esc_plugin.files import read_picture, read_provenance
 from esc_plugin.files.ome_axes import Axes
-from esc_plugin.volume import isotropic_planes, upscale_volume
+from esc_plugin.volume import upscale_volume
 
 from .commands import inside_the_test
 from .small import nearest_upscaler, random_upscaler

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from collections.abc import Sequence
+from math import isfinite, sqrt
 from numbers import Integral, Real
 from typing import Any
 
@@ -101,3 +102,33 @@ def choose_target(layout: Layout, scale: Any, size: Any) -> Size:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
+def isotropic_planes(planes: int, spacing: Sequence[float]) -> int:
+    """Return how many planes a stack must have so that its voxels are as deep as they are wide, within rounding.
+
+    All planes together stay as deep as they are, so the new step is ``spacing[0] * planes / isotropic_planes(...)``.
+
+    Parameters
+    ----------
+    planes : int
+        Of the stack.
+    spacing : sequence of float
+        Size of a voxel along z, y and x, in one unit. Of y and x that differ, their geometric mean is aimed at.
+
+    Raises
+    ------
+    ImageError
+        If that would be no more planes than there are, or more than 64 times as many.
+    """
+    try:
+        z, y, x = (abs(float(size)) for size in spacing)
+    except (TypeError, ValueError):
+        z = y = x = 0.0
+    if not all(isfinite(size) and size > 0 for size in (z, y, x)):
+        raise ImageError(f"spacing must be the sizes of a voxel along z, y and x, not {spacing!r}.")
+    factor = z / sqrt(y * x)
+    wanted = target_size(planes, 1, (factor, 1))[0]
+    if wanted <= planes:
+        raise ImageError(f"the planes aren't further apart than the pixels: voxels are {z:g} x {y:g} x {x:g} (z, y, x).")
+    return wanted

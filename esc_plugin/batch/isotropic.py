@@ -21,7 +21,7 @@ def planes_wanted(picture: Picture, size: tuple[int, int]) -> int:
     ImageError
         If it is no stack, doesn't say how large its voxels are, or they aren't deeper than wide then.
     """
-    from ..volume import isotropic_planes
+    from ..arrays.sizes import isotropic_planes
 
     if picture.planes < 2:
         raise ImageError(

@@ -15,6 +15,8 @@ from ..arrays.sizes import enlarged_span, target_size
 
 #: Labels of an axis whose entries have levels of their own.
 CHANNEL = ("c", "channel", "channels")
+#: Labels of the axis along which planes lie.
+DEPTH = ("z", "depth", "plane")
 #: Rows and columns that a part of a plane keeps, where there are so many.
 LEAST_EDGE = 16
 
@@ -46,6 +48,8 @@ class Settings:
         Where to write the result; by default it stays in memory.
     sampled : bool
         Whether to look at samples of what isn't in the part, instead of at all of it.
+    isotropic : bool
+        Whether to put planes between those of a stack instead, see `StackTask`; then the factor is 1.
     """
 
     model: str
@@ -58,6 +62,7 @@ class Settings:
     threads: int = 0
     store: Path | None = None
     sampled: bool = False
+    isotropic: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,22 +197,58 @@ class Task:
         return f"{self.name} [{factor}]"
 
 
+@dataclass(frozen=True)
+class StackTask(Task):
+    """A stack between whose planes others are put, see `esc_plugin.volume`. Rows and columns stay as they are.
+
+    Attributes
+    ----------
+    planes : int
+        How many there shall be along Z.
+    """
+
+    planes: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the result."""
+        return tuple(self.planes if a == "Z" else n for a, n in zip(self.axes, super().shape, strict=True))
+
+    @property
+    def factors(self) -> list[float]:
+        """New voxels per voxel, per axis but that of samples."""
+        deeper = self.planes / self.layout.shape[self.axes.index("Z")]
+        return [deeper if letter == "Z" else 1.0 for letter in self.axes if letter != "S"]
+
+    @property
+    def title(self) -> str:
+        """Name of the result."""
+        return f"{self.name} [{self.planes} planes]"
+
+
 def letters_of(labels: Sequence[Any], ndim: int, rgb: bool) -> str:
-    """Return the axes of an image in the words of `esc_plugin.Upscaler`: C where a label says channel, S for samples.
+    """Return the axes of an image in the words of `esc_plugin.Upscaler`.
+
+    They are C where a label says channel, Z where one says so or else the last of the others, and S for samples.
 
     Parameters
     ----------
     labels : sequence of str
-        Names of the axes, as people write them; for all but those of planes, rows and columns they don't matter.
+        Names of the axes, as people write them. The last two axes are rows and columns.
     ndim : int
         How many axes there are, without that of samples.
     rgb : bool
         Whether there is one of samples.
     """
-    names = [str(label).lower() for label in labels][: ndim - 2]
-    channel = next((i for i, name in enumerate(names) if name in CHANNEL), None)
-    others = iter("ABDEFGHIJKLMNOPQ")
-    return "".join("C" if i == channel else next(others) for i in range(ndim - 2)) + "YX" + "S" * rgb
+    names = [str(label).lower() for label in labels][: ndim - 2] + [""] * (ndim - 2 - len(labels))
+    letters = ["C" if name in CHANNEL else "" for name in names]
+    if letters.count("C") > 1:
+        letters = ["" for _ in letters]
+    free = [i for i, letter in enumerate(letters) if not letter]
+    if free:
+        letters[next((i for i in free if names[i] in DEPTH), free[-1])] = "Z"
+    others = iter("TABDEFGHIJKLMNOPQ")
+    return "".join(letter or next(others) for letter in letters) + "YX" + "S" * rgb
 
 
 def _middle(part: slice, shrink: float) -> slice:

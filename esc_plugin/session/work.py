@@ -18,9 +18,9 @@ from ..files.ome_image import new_image
 from ..files.ome_layers import Joined
 from ..progress import Cancel, Progress, part_of
 from ..survey import Survey
-from ..upscaler import bits_of
+from ..upscaler import Upscaler, bits_of
 from .loaded import LoadedModel, load_on_device
-from .task import Task
+from .task import StackTask, Task
 from .views import Viewed, survey_record
 
 #: A preview renders as much of the view as takes this many seconds, but at least so many pixels of the source.
@@ -101,8 +101,22 @@ def estimate(task: Task) -> Estimate:
         # All of a plane is surveyed, whatever part of it is wanted, unless samples will do.
         part = task.as_image() if task.settings.sampled else task
         plan = loaded.upscaler.plan(*part.size, part.target if model.any_scale else None, bits=bits_of(task.whole))
-        seconds = look_at(task, loaded).seconds(loaded.speed, task.span)
+        seconds = (
+            _stack_seconds(task, loaded)
+            if isinstance(task, StackTask)
+            else look_at(task, loaded).seconds(loaded.speed, task.span)
+        )
         return Estimate(seconds, plan.device_bytes, loaded.device_text(), model.scale, model.card)
+
+
+def _stack_seconds(task: StackTask, loaded: LoadedModel) -> float:
+    """Predict how long it takes to put planes between those of a stack: a run for each row and each column."""
+    (height, width), planes = task.size, task.layout.shape[task.axes.index("Z")]
+    each = [
+        sections * loaded.speed.seconds(loaded.upscaler, task.whole, (planes, edge), (task.planes, edge))
+        for sections, edge in ((height, width), (width, height))
+    ]
+    return sum(each) * task.count / planes
 
 
 def run(task: Task, *, soon: bool = False, progress: Progress | None = None, cancel: Cancel | None = None) -> Result:
@@ -209,6 +223,9 @@ def look_at(task: Task, model: LoadedModel, soon: bool = False) -> Viewed:
 def _made(task: Task, out: Any, soon: bool, progress: Progress | None, cancel: Cancel | None) -> Result:
     """Make the pixels of a task, in `out` if that is given, and compare them with the input."""
     start, model = time.perf_counter(), load_on_device(task.settings, progress=progress, cancel=cancel)
+    if isinstance(task, StackTask):
+        pixels, record = _deepened(task, model, out, progress, cancel)
+        return Result(task, pixels, record, time.perf_counter() - start)
     pixels, survey = look_at(task, model, soon).upscale(task.span, out, progress, cancel)
     # With the precision that was really used. A file hasn't got its name yet: whoever cancels now finds none.
     record, compared = _record(task, model, survey), _compared(task, CancellableArray(task.image, cancel), pixels)
@@ -216,6 +233,22 @@ def _made(task: Task, out: Any, soon: bool, progress: Progress | None, cancel: C
     if task.region == task.of_planes().region:
         model.speed.learn(model.upscaler, task.whole, task.size, task.target, task.count, seconds)
     return Result(task, pixels, record, seconds, *compared)
+
+
+def _deepened(
+    task: StackTask, model: LoadedModel, out: Any, progress: Progress | None, cancel: Cancel | None
+) -> tuple[Any, dict[str, Any]]:
+    """Put planes between those of a stack; return all, and how they came about."""
+    from ..volume import upscale_volume
+
+    chosen, image = task.settings, CancellableArray(task.image, cancel)
+    levels = Upscaler.levels(image, axes=task.axes, intensity=chosen.intensity, nan="keep", cancel=cancel)
+    options: dict[str, Any] = {"axes": task.axes, "nan": "keep", "consistency": chosen.consistency, "intensity": levels}
+    deeper = task.factors[task.axes.index("Z")]
+    pixels = upscale_volume(model.upscaler, image, factor=deeper, out=out, progress=progress, cancel=cancel, **options)
+    facts = {"consistency": chosen.consistency, "source_layer": task.name, "planes": task.planes, "sections": ["XZ", "YZ"]}
+    facts |= {"device": str(model.upscaler.device)}
+    return pixels, record_of_result(model.upscaler, task.whole, task.size, levels, facts)
 
 
 def _compared(task: Task, image: CancellableArray, pixels: Any) -> Compared:

@@ -743,3 +743,40 @@ def test_threads_are_limited_and_given_back(
     panel = open_panel()
     panel.form.threads.value = 1
     assert panel.order().settings.threads == 1
+
+
+@pytest.mark.parametrize("store", ["", "deep.ome.zarr"])
+def test_voxels_become_as_deep_as_wide(store: str, viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
+    data = pixels(2, 5, 12, 14)
+    scale, units = (1, 0.6, 0.2, 0.2), ("second", *["micrometer"] * 3)
+    source = viewer.add_image(data, name="cells", scale=scale, units=units, axis_labels=("t", "z", "y", "x"))
+    panel = open_panel()
+    panel.form.scale.value = "isotropic"
+    panel.form.consistency.value = True
+    panel.form.store.value = str(tmp_path / store) if store else ""
+    assert panel.form.caveat.isVisibleTo(panel)
+    run(panel, qtbot)
+    result = viewer.layers[-1]
+    assert (result.name, result.data.shape) == ("cells [15 planes]", (2, 15, 12, 14))
+    np.testing.assert_allclose(result.scale, (1, 0.2, 0.2, 0.2))
+    np.testing.assert_allclose(
+        outer_corners(result, whole_region(result)), outer_corners(source, whole_region(source)), atol=1e-9
+    )
+    # The mean of the planes that one becomes is that plane.
+    np.testing.assert_array_equal(np.asarray(result.data).reshape(2, 5, 3, 12, 14).mean(2), data)
+    assert result.metadata["esc"]["planes"] == 15
+
+
+def test_what_is_no_stack_gets_no_planes(viewer: Any, open_panel: Any) -> None:
+    for shape, scale, units, told in (
+        ((9, 9), (1, 1), ("um",) * 2, "is no stack"),
+        ((4, 9, 9), (0.1, 0.2, 0.2), ("um",) * 3, "aren't further apart"),
+        ((4, 9, 9), (2, 0.2, 0.2), ("nm", "um", "um"), "give them one unit"),
+    ):
+        layer = viewer.add_image(pixels(*shape), scale=scale, units=units)
+        panel = open_panel()
+        viewer.layers.selection = {layer}
+        panel.form.scale.value = "isotropic"
+        panel.estimator.begin()
+        assert told in panel.run_bar.estimate.text()
+        viewer.layers.clear()
