@@ -64,3 +64,17 @@ def needs(extra: str) -> None:
     if missing:
         names = " ".join(PACKAGES.get(name, name) for name in missing)
         raise EscError(f"{extra!r} needs packages that aren't installed; install them with: pip install {names}")
+
+
+class DiskSpaceError(EscError):
+    """The feature maps of an image fit neither into memory nor onto the disk for temporary files.
+
+    Attributes
+    ----------
+    problem : str
+        How much is missing, without what a program or a command line can do about it; a window has other ways.
+    """
+
+    def __init__(self, problem: str, ways_out: str) -> None:
+        super().__init__(f"{problem}; {ways_out}.")
+        self.problem = problem

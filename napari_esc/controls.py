@@ -60,7 +60,7 @@ def side_by_side(*widgets: QWidget, equal: bool = False) -> QWidget:
     return row
 
 
-def choice(name: str, choices: dict[str, str] | Callable[[Any], list[tuple[str, Any]]], value: Any = None) -> ComboBox:
+def choice(name: str, choices: dict[Any, str] | Callable[[Any], list[tuple[str, Any]]], value: Any = None) -> ComboBox:
     """Return a list of texts, whose value is the key of the chosen one.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from esc_plugin import EscError
+from esc_plugin.errors import DiskSpaceError
 
 
 def show_error(error: Exception) -> None:
@@ -19,6 +20,8 @@ def plain_text(error: Exception) -> str | None:
     """Return what to tell of an error that needs no traceback, ``None`` of others."""
     if isinstance(error, EscError):
         text = str(error)
+        if isinstance(error, DiskSpaceError):
+            text = f"{error.problem}. Show it lazily, tick 'Survey by samples', or set TMPDIR to a larger disk."
         return text[:1].upper() + text[1:]
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "There isn't enough memory. Choose a smaller region, or a file for the result."

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import CheckBox, FloatSpinBox, LineEdit, SpinBox
+from magicgui.widgets import CheckBox, FloatSpinBox, LineEdit
 from napari.layers import Image, Shapes
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
@@ -122,13 +122,13 @@ class Form(Rows):
         self.sampled, self.store = CheckBox(name="sampled", text="Survey by samples"), LineEdit(name="store")
         self.device = choice("device", DEVICES, preference("device"))
         self.memory = FloatSpinBox(name="memory", value=preference("memory_gb"), max=10_000, step=0.5)
-        self.threads = SpinBox(name="threads", value=min(preference("threads"), cores()), max=cores())
+        counts = {0: "All cores"} | {count: str(count) for count in range(1, cores() + 1)}
+        self.threads = choice("threads", counts, min(preference("threads"), cores()))
         self.factor.native.setPrefix("x ")
         self.factor.native.setSingleStep(0.5)
         self.pixel_size.native.setDecimals(6)
         self.memory.native.setSpecialValueText("most of what is free")
         self.memory.native.setSuffix(" GB at most")
-        self.threads.native.setSpecialValueText("all cores")
         self.store.native.setPlaceholderText("in memory")
         self.add("Scale", self.scale, self.factor, self.pixel_size)
         self.caveat = small_label()

@@ -233,7 +233,8 @@ class EscWidget(QWidget):
             show_error(error)
 
     def _finished(self, job: Job, results: Sequence[Any]) -> None:
-        _, hidden = self._add(job.subject, results)
+        added, hidden = self._add(job.subject, results)
+        self.viewer.layers.selection = set(added)
         if results[0].record.get("lazy"):
             advise_async()
         names = ", ".join(layer.name for layer in hidden)

@@ -11,7 +11,7 @@ from math import isqrt
 import torch
 
 from ..device import free_bytes
-from ..errors import EscError
+from ..errors import DiskSpaceError, EscError
 from ..network.grid import Geometry, Region
 from ..network.program import Program, Step
 from .maps import Storage
@@ -180,10 +180,8 @@ def _storages(names: list[str], need: Need, on_host: bool, host_budget: int) -> 
 def _check_disk(plan: Plan) -> None:
     folder = tempfile.gettempdir()
     if plan.disk_bytes and plan.disk_bytes > (free := shutil.disk_usage(folder).free):
-        raise EscError(
-            f"the image needs {plan.disk_bytes / 2**30:.1f} GiB of temporary files, {free / 2**30:.1f} GiB are free in "
-            f"{folder!r}; {WAYS_OUT}."
-        )
+        needed = f"the image needs {plan.disk_bytes / 2**30:.1f} GiB of temporary files"
+        raise DiskSpaceError(f"{needed}, {free / 2**30:.1f} GiB are free in {folder!r}", WAYS_OUT)
 
 
 def regions(step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int = 1) -> Iterator[Region]:
