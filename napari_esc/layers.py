@@ -93,23 +93,29 @@ def layer_of(source: Source, result: Result, **state: Any) -> Image:
     return layer
 
 
-def add_results(viewer: Any, order: Order, results: Sequence[Result], *, preview: bool = False) -> list[Image]:
-    """Add results to a viewer, and what differs where that was wanted."""
+def add_results(
+    viewer: Any, order: Order, results: Sequence[Result], *, preview: bool = False
+) -> tuple[list[Image], list[Image]]:
+    """Add results to a viewer, and what differs where that was wanted.
+
+    Returns
+    -------
+    added, hidden : list of Image
+        The results, and their sources where one would see both at once.
+    """
     from napari.layers import Layer
 
+    keys = {source.key for source, _ in order.parts if source.state["blending"] in ADDED_UP or source.state["opacity"] < 1}
+    hidden = [layer for layer in viewer.layers if layer.unique_id in keys and layer.visible]
     added = []
     for (source, _), result in zip(order.parts, results, strict=True):
         renamed = {"name": f"{source.name} preview"} if preview else {}
         added.append(viewer.add_layer(layer_of(source, result, **renamed)))
         if result.difference is not None:
             viewer.add_layer(Layer.create(*source.difference_data(result))).visible = False
-    return added
-
-
-def replaced(layers: Sequence[Any], order: Order) -> list[Image]:
-    """Return which of a viewer's layers should be hidden, because one would see them and their results at once."""
-    keys = {source.key for source, _ in order.parts if source.state["blending"] in ADDED_UP or source.state["opacity"] < 1}
-    return [layer for layer in layers if layer.unique_id in keys and layer.visible]
+    for layer in hidden:
+        layer.visible = False
+    return added, hidden
 
 
 def _scale_of(settings: Settings) -> int:

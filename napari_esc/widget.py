@@ -20,7 +20,7 @@ from .estimate import Estimator
 from .form import Form
 from .geometry import Region, plane_region, shapes_regions, visible_region, whole_region
 from .jobs import Job, queue
-from .layers import add_results, replaced
+from .layers import add_results
 from .order import Order
 from .preferences import preference, set_preference, use_models_folder
 from .run_bar import RunBar
@@ -139,6 +139,8 @@ class EscWidget(QWidget):
     # What it does when something changes
 
     def _layers_changed(self) -> None:
+        if not any(layer in self.viewer.layers for layer in self.previewed[0]):
+            self._remove_preview()
         self.form.fill_layers(list(self.viewer.layers), list(self.viewer.layers.selection))
         self.estimator.begin_soon()
 
@@ -249,13 +251,9 @@ class EscWidget(QWidget):
         self._ended(results_text(job.subject, results, preview=True))
 
     def _add(self, order: Order, results: Sequence[Any], preview: bool = False) -> tuple[list[Image], list[Image]]:
-        """Add results, and hide what they replace; return both."""
         self.compare_bar.stop()
         self._remove_preview()
-        hidden = replaced(self.viewer.layers, order)
-        added = add_results(self.viewer, order, results, preview=preview)
-        for layer in hidden:
-            layer.visible = False
+        added, hidden = add_results(self.viewer, order, results, preview=preview)
         self.compare_bar.compare(_pairs(self.viewer.layers, order, added))
         return added, hidden
 
