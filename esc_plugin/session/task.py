@@ -13,8 +13,8 @@ from ..arrays.consistency import Part
 from ..arrays.layout import Layout, layout_of
 from ..arrays.sizes import enlarged_span, target_size
 
-#: Labels of an axis whose entries have levels of their own.
-CHANNEL = ("c", "channel", "channels")
+#: What labels of axes mean: entries of C have levels of their own, and frames of T show what others of them show.
+LABELS = {"c": "C", "channel": "C", "channels": "C", "t": "T", "time": "T", "z": "Z"}
 #: Rows and columns that a part of a plane keeps, where there are so many.
 LEAST_EDGE = 16
 
@@ -193,7 +193,7 @@ class Task:
 
 
 def letters_of(labels: Sequence[Any], ndim: int, rgb: bool) -> str:
-    """Return the axes of an image in the words of `esc_plugin.Upscaler`: C where a label says channel, S for samples.
+    """Return the axes of an image in the words of `esc_plugin.Upscaler`: C, T and Z where a label says so, S for samples.
 
     Parameters
     ----------
@@ -205,9 +205,11 @@ def letters_of(labels: Sequence[Any], ndim: int, rgb: bool) -> str:
         Whether there is one of samples.
     """
     names = [str(label).lower() for label in labels][: ndim - 2]
-    channel = next((i for i, name in enumerate(names) if name in CHANNEL), None)
-    others = iter("ABDEFGHIJKLMNOPQ")
-    return "".join("C" if i == channel else next(others) for i in range(ndim - 2)) + "YX" + "S" * rgb
+    others, letters = iter("ABDEFGHIJKLMNOPQ"), ""
+    for name in names + [""] * (ndim - 2 - len(names)):
+        letter = LABELS.get(name)
+        letters += letter if letter and letter not in letters else next(others)
+    return letters + "YX" + "S" * rgb
 
 
 def _middle(part: slice, shrink: float) -> slice:
