@@ -14,6 +14,7 @@ from .compare_bar import CompareBar
 from .controls import button, side_by_side
 from .errors import advise_async, show_error
 from .estimate import Estimator
+from .finetune_widget import news, open_finetuning
 from .form import Form
 from .geometry import Region, plane_region, shapes_regions, visible_region, whole_region
 from .jobs import Job
@@ -71,6 +72,8 @@ class EscWidget(Panel):
         for event in (viewer.dims.events.current_step, camera.zoom, camera.center):
             self._listen(event, self._view_changed)
         self.form.changed.connect(self.estimator.begin_soon)
+        self.form.finetuning_wanted.connect(self._finetune)
+        news.model_made.connect(self.form.show_model)
         self.estimator.told.connect(self._show_estimate)
         self.estimator.measured.connect(self._model_measured)
         self.run_bar.clicked.connect(self._clicked)
@@ -97,6 +100,9 @@ class EscWidget(Panel):
         if first and model == self.form.model_name and (entry is None or not entry.scale):
             self.form.propose_scale(estimates[0].scale)
             self.form.show_card(estimates[0].card)
+
+    def _finetune(self) -> None:
+        open_finetuning(self.viewer, self.form.purpose.value)
 
     # What it runs
 
