@@ -26,7 +26,7 @@ from .tuning import KINDS, Tuning, images_of
 
 TITLE = "Fine-tune with ESC..."
 HELP = {
-    "purpose": "What is in the images. Menus list the new model under it; photos are reduced in another way than micrographs.",
+    "purpose": "What is in the images. Menus list the model under it; photos are reduced in another way than micrographs.",
     "model": "What to start from. The new model has its factor, and what is downloaded is downloaded first.",
     "minutes": "For all of it: measuring, training, measuring again. More is better.",
     "name": "What menus will call the new model. No model is ever replaced.",

@@ -258,7 +258,8 @@ class Form(Rows):
         self.fill_models()
         if name not in self.entries:
             self.purpose.value = ""
-        self.model.value = name
+        if name in self.entries:  # nobody has taken it away meanwhile
+            self.model.value = name
 
     def _models(self, box: Any) -> list[tuple[str, Any]]:
         listed = [(model_text(entry), name) for name, entry in self.entries.items()]
