@@ -86,7 +86,9 @@ class Tuning:
             If an image is none that can be learned from.
         """
         held_out = f"Held out, never trained on: {held_out_text(self.images)}."
-        kept = f"The model goes to {self.folder}, if it is better than before and than bicubic."
+        home, folder = Path.home(), self.folder
+        shown = Path("~", folder.relative_to(home)) if folder.is_relative_to(home) else folder
+        kept = f"The model goes to {shown}, if it is better than before and than bicubic."
         return f"{held_out} {kept} Pixels stay on this machine."
 
     @property
