@@ -8,7 +8,7 @@ from typing import Any
 
 from magicgui.widgets import CheckBox, FloatSpinBox, LineEdit
 from napari.layers import Image, Shapes
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog
 
 from esc_plugin import CatalogEntry
@@ -49,6 +49,7 @@ HELP = {
     "region": "How much of it; of shapes, those that are selected, or all. A part has the same pixels as the whole result.",
     "purpose": "What is in the image: models learn from one kind, and are of little use for another.",
     "model": "What upscales. Looking at a model downloads nothing; Preview and Run do.",
+    "finetune": "Make a model for this kind of images from one that is here, with images of your own.",
     "source": "The path of a weights file, or organisation/repository on the Hugging Face Hub.",
     "scale": "Whether to ask for a factor, for the pixel size of the result, or for planes between those of a stack.",
     "factor": "New pixels per pixel, in both directions.",
@@ -77,7 +78,9 @@ HELP = {
 
 
 class Form(Rows):
-    """All controls."""
+    """All controls. `finetuning_wanted` says that a model of one's own is, for the chosen kind of images."""
+
+    finetuning_wanted = Signal()
 
     def __init__(self) -> None:
         super().__init__(HELP)
@@ -107,7 +110,8 @@ class Form(Rows):
         self.source = LineEdit(name="source")
         self.browse = button("browse", "Browse...", "Choose a weights file in a dialog.", self._browse_weights)
         self.add("For", self.purpose)
-        self.add_native("", self.none)
+        self.finetune = button("finetune", "Fine-tune...", HELP["finetune"], self.finetuning_wanted.emit)
+        self.add_native("", self.none, self.finetune.native)
         self.add("Model", self.model)
         self.add("From", self.source, self.browse)
         self.add_native("", self.card)
@@ -253,10 +257,19 @@ class Form(Rows):
         self.entries = self.entries or {entry.name: entry for entry in models_for() if is_here(entry)}
         self.none.setText(none_text(self.purpose.value))
         self.none.setVisible(bool(self.none.text()))
+        self.finetune.visible = bool(self.none.text())
         refill(self.model, [before, *self.entries, FILE])
         for i, entry in enumerate(self.entries.values()):
             self.model.native.setItemData(i, entry.summary, Qt.ItemDataRole.ToolTipRole)
         self._model_chosen()
+
+    def show_model(self, name: str) -> None:
+        """List the models anew, and choose one of them, also if it is for other images."""
+        self.fill_models()
+        if name not in self.entries:
+            self.purpose.value = ""
+        if name in self.entries:  # nobody has taken it away meanwhile
+            self.model.value = name
 
     def _models(self, box: Any) -> list[tuple[str, Any]]:
         listed = [(model_text(entry), name) for name, entry in self.entries.items()]

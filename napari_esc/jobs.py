@@ -186,7 +186,7 @@ class Queue:
             If the same is being worked on already, or waits.
         """
         if job.identity is not None and any(other.identity == job.identity for other in self.alive()):
-            raise EscError("this is being upscaled already, with the same settings.")
+            raise EscError("this is being made already, with the same settings.")
         self.jobs.append(job)
         if self.jobs[0] is job:
             job.start()

@@ -12,28 +12,37 @@ from .controls import button, side_by_side
 from .jobs import Job, queue
 from .texts import progress_text
 
-HELP = {
+START = {
     "Preview": "Upscale the middle of what is in view, as much as takes a few seconds.",
     "Show lazily": "Add a layer of any size at once; its pixels are made when they come into view.",
     "Run": "Upscale the chosen region into a new layer.",
+}
+STOP = {
     "Cancel": "Stop what runs, as Esc does. Nothing is left behind, neither layer nor file.",
 }
 
 
 class RunBar(QWidget):
-    """Buttons, and while something runs, its progress and Cancel; above an estimate, below a result. `clicked` names one."""
+    """Buttons, and while something runs, its progress and Cancel; above an estimate, below a result. `clicked` names one.
+
+    Parameters
+    ----------
+    start, stop : dict of str to str
+        Tooltips of the buttons, by their texts: the last of the first ones starts the work itself.
+    """
 
     clicked = Signal(str)
 
-    def __init__(self) -> None:
+    def __init__(self, start: dict[str, str] = START, stop: dict[str, str] = STOP) -> None:
         super().__init__()
-        self.buttons = {text: button(text, text, tooltip, self._clicked(text)) for text, tooltip in HELP.items()}
+        self._main, self._help = list(start)[-1], start | stop
+        self.buttons = {text: button(text, text, tooltip, self._clicked(text)) for text, tooltip in self._help.items()}
         self.estimate, self.waiting, self.result, self.bar = QLabel(), QLabel(), QLabel(), QProgressBar()
         self.bar.setAccessibleName("Progress")
-        *start, cancel = (it.native for it in self.buttons.values())
-        self._running, layout = side_by_side(self.bar, cancel), QVBoxLayout(self)
+        row, stops = ([self.buttons[text].native for text in texts] for texts in (start, stop))
+        self._running, layout = side_by_side(self.bar, *stops), QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.estimate, side_by_side(*start, equal=True), self._running, self.waiting, self.result):
+        for widget in (self.estimate, side_by_side(*row, equal=True), self._running, self.waiting, self.result):
             layout.addWidget(widget)
         for label in (self.estimate, self.waiting, self.result):
             label.setWordWrap(True)
@@ -43,8 +52,8 @@ class RunBar(QWidget):
     def show_estimate(self, text: str, problem: bool = False) -> None:
         """Show what a run would make and take, or the problem that there is none."""
         self.estimate.setText(text)
-        self.buttons["Run"].enabled = not problem
-        self.buttons["Run"].tooltip = text if problem else HELP["Run"]
+        self.buttons[self._main].enabled = not problem
+        self.buttons[self._main].tooltip = text if problem else self._help[self._main]
 
     def show_jobs(self, jobs: list[Job]) -> None:
         """Show what runs and waits."""

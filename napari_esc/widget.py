@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from napari.layers import Image
-from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QShortcut, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from esc_plugin import EscError
 
@@ -17,12 +14,14 @@ from .compare_bar import CompareBar
 from .controls import button, side_by_side
 from .errors import advise_async, show_error
 from .estimate import Estimator
+from .finetune_widget import news, open_finetuning
 from .form import Form
 from .geometry import Region, plane_region, shapes_regions, visible_region, whole_region
-from .jobs import Job, queue
+from .jobs import Job
 from .layers import add_results
 from .order import Order
-from .preferences import preference, set_preference, use_models_folder
+from .panel import Panel, scrolled
+from .preferences import preference, set_preference
 from .run_bar import RunBar
 from .texts import results_text
 
@@ -32,7 +31,7 @@ NOTE = (
 )
 
 
-class EscWidget(QWidget):
+class EscWidget(Panel):
     """Upscale image layers with ESC.
 
     Parameters
@@ -42,99 +41,42 @@ class EscWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__()
-        use_models_folder()
-        self.viewer = napari_viewer
-        self.form, self.run_bar, self.compare_bar = Form(), RunBar(), CompareBar(napari_viewer)
+        super().__init__(napari_viewer, RunBar())
+        self.form, self.compare_bar = Form(), CompareBar(napari_viewer)
         self.estimator = Estimator(self, self.order)
         self.previewed: tuple[list[Image], list[Image]] = [], []  # its layers, and those that they hide
         self._known_model = ""
-        self._heard: list[tuple[Any, Callable[..., None]]] = []
         self._build()
         self._connect()
         self._layers_changed()
 
-    # How it ends
-
-    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
-        """Close when the panel loses its dock: napari's X takes it out and drops it, without a close event."""
-        super().changeEvent(event)
-        if event and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._close()
-
-    def closeEvent(self, event: Any) -> None:  # noqa: N802
-        """Close for good when the panel is a window of its own."""
-        super().closeEvent(event)
-        self._close()
-
     def _close(self) -> None:
-        """End the work and let go of the viewer. Qt deletes the panel soon, and not Python at any later moment."""
-        for event, heard in self._heard:
-            event.disconnect(heard)
-        self._heard.clear()
         self.estimator.stop()
         self.compare_bar.stop()
-        for job in self.jobs:
-            job.stop()
-        self.deleteLater()
-
-    @property
-    def jobs(self) -> list[Job]:
-        """What the panel has begun and isn't over yet."""
-        return [job for job in queue.alive() if job.parent() is self]
+        super()._close()
 
     # What it is made of
 
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """Leave most of a small window to the canvas."""
-        return QSize(320, super().sizeHint().height())
-
     def _build(self) -> None:
-        area, layout = QScrollArea(), QVBoxLayout(self)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(self.form)
-        self.note = _note()
+        self.note, layout = _note(), QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.note)
-        layout.addWidget(area, 1)
+        layout.addWidget(scrolled(self.form), 1)
         layout.addWidget(self.run_bar)
         layout.addWidget(self.compare_bar)
-        self.setMinimumWidth(310)
 
     def _connect(self) -> None:
-        layers, viewer = self.viewer.layers, self.viewer
-        for event in (
-            layers.events.inserted,
-            layers.events.removed,
-            layers.events.reordered,
-            layers.selection.events.changed,
-        ):
-            self._listen(event, self._layers_changed)
+        self._listen_to_layers(self._layers_changed)
+        viewer = self.viewer
         camera = viewer.scene.camera.events
         for event in (viewer.dims.events.current_step, camera.zoom, camera.center):
             self._listen(event, self._view_changed)
         self.form.changed.connect(self.estimator.begin_soon)
+        self.form.finetuning_wanted.connect(self._finetune)
+        news.model_made.connect(self.form.show_model)
         self.estimator.told.connect(self._show_estimate)
         self.estimator.measured.connect(self._model_measured)
         self.run_bar.clicked.connect(self._clicked)
-        self.escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self, self.cancel)
-        self.escape.setEnabled(False)
-
-    def _listen(self, event: Any, react: Callable[[], None]) -> None:
-        """React to an event of the viewer as long as there is a panel: a window that is closed deletes it, and tells nobody.
-
-        The viewer compares its callbacks when it drops one, and a deleted Qt object can't even be compared: so it is given
-        a function.
-        """
-
-        def heard(event: Any = None) -> None:
-            if isalive(self):
-                react()
-
-        event.connect(heard)
-        self._heard.append((event, heard))
 
     # What it does when something changes
 
@@ -160,6 +102,9 @@ class EscWidget(QWidget):
         if first and model == self.form.model_name and (entry is None or not entry.scale):
             self.form.propose_scale(estimates[0].scale)
             self.form.show_card(estimates[0].card)
+
+    def _finetune(self) -> None:
+        open_finetuning(self.viewer, self.form.purpose.value)
 
     # What it runs
 
@@ -206,31 +151,21 @@ class EscWidget(QWidget):
 
     def preview(self) -> None:
         """Upscale the middle of what is in view."""
-        self._begin("visible", "preview", "ESC preview")
+        self._start("visible", "preview", "ESC preview")
 
     def show_lazily(self) -> None:
         """Add layers of the current planes, whose pixels are made when they are seen."""
-        self._begin("whole" if self.form.region.value == "whole" else "plane", "lazy", "ESC")
+        self._start("whole" if self.form.region.value == "whole" else "plane", "lazy", "ESC")
 
     def run(self) -> None:
         """Upscale the chosen region into new layers."""
-        self._begin("", "run", "ESC")
+        self._start("", "run", "ESC")
 
-    def cancel(self) -> None:
-        """Stop what runs, or else what waits first."""
-        if self.jobs:
-            self.jobs[0].cancel()
-
-    def _begin(self, region: str, what: str, title: str) -> None:
+    def _start(self, region: str, what: str, title: str) -> None:
         try:
             order = self.order(region)
             job = Job(getattr(order, what), order, f"{title} {order.title}", (what, order.identity), self)
-            job.finished.connect(self._previewed if what == "preview" else self._finished)
-            job.failed.connect(self._failed)
-            job.cancelled.connect(self._cancelled)
-            job.progressed.connect(self.run_bar.show_progress)
-            job.moved.connect(self._show_busy)
-            queue.add(job)
+            self._begin(job, self._previewed if what == "preview" else self._finished)
         except EscError as error:
             show_error(error)
 
@@ -257,25 +192,11 @@ class EscWidget(QWidget):
         self.compare_bar.compare(_pairs(self.viewer.layers, order, added))
         return added, hidden
 
-    def _failed(self, job: Job, error: Exception) -> None:
-        show_error(error)
-        self._ended("")
-
-    def _cancelled(self, job: Job) -> None:
-        self._ended("Cancelled; nothing was added.")
-
-    def _ended(self, text: str) -> None:
-        self.run_bar.show_result(text)
-        self._show_busy()
-
     def _show_busy(self) -> None:
         """Show what runs; estimates, which run the network, have to wait for it."""
-        jobs = self.jobs
-        busy = bool(jobs)
-        self.run_bar.show_jobs(jobs)
-        self.escape.setEnabled(busy)
-        self.estimator.wanted = not busy
-        if not busy:
+        super()._show_busy()
+        self.estimator.wanted = not self.jobs
+        if self.estimator.wanted:
             self.estimator.begin_soon()
 
     def _remove_preview(self) -> None:

@@ -32,7 +32,7 @@ from esc_plugin.network import ESC
 from esc_plugin.train import split as split_module
 from esc_plugin.train.finetune import HeldOutGain, ImageArray, Wish, finetune
 from esc_plugin.train.held_out import HeldOut
-from esc_plugin.train.split import split
+from esc_plugin.train.split import held_out_text, split
 from esc_plugin.train.training import Training
 from esc_plugin.weights.model import Model
 
@@ -436,3 +436,21 @@ def test_the_example_of_the_docs_runs(models: Path, monkeypatch, capsys) -> None
 
 def quick(run: Callable, images: list[ImageArray], wish: Wish, output: Path, **options: Any) -> Any:
     return run(images, replace(wish, iterations=2, keep=True), output, **options)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "axes", "told"),
+    [
+        ([(12,)], "ZYX", "the middle fifth of the planes of a stack"),
+        ([(12,)], "TYX", "a quarter of each plane"),
+        ([(12,), (3,)], "ZYX", "the middle fifth of the planes of a stack and a quarter of each plane"),
+        ([(1,)] * 10, "ZYX", "2 of 10 images"),
+    ],
+)
+def test_what_will_be_held_out_is_said(shapes: list[tuple[int, ...]], axes: str, told: str) -> None:
+    assert held_out_text([ImageArray(str(i), numbered(shape), axes) for i, shape in enumerate(shapes)]) == told
+
+
+def test_what_can_not_be_held_out_is_named() -> None:
+    with pytest.raises(ImageError, match=r"'counts'.*int64"):
+        held_out_text([ImageArray("counts", np.zeros((9, 9), np.int64))])

@@ -13,7 +13,7 @@ from esc_plugin.arrays.consistency import Part, difference
 from esc_plugin.arrays.layout import layout_of
 from esc_plugin.arrays.sizes import enlarged_span
 from esc_plugin.session.recent import Recent
-from esc_plugin.session.task import Settings, Task
+from esc_plugin.session.task import Settings, Task, letters_of
 from esc_plugin.session.views import identity, survey_record, survey_text
 from esc_plugin.survey import Sampling
 
@@ -73,3 +73,18 @@ def test_the_central_part_is_inside_and_about_that_large(pixels: int) -> None:
         assert outer.start <= inner.start < inner.stop <= outer.stop
         assert abs((inner.start - outer.start) - (outer.stop - inner.stop)) <= 1  # in the middle
     assert height * width <= max(2 * pixels, 16 * 16)  # an edge isn't shrunk below 16
+
+
+@pytest.mark.parametrize(
+    ("labels", "ndim", "rgb", "letters"),
+    [
+        (("t", "z", "y", "x"), 4, False, "TZYX"),
+        (("Time", "Channel", "Z", "Y", "X"), 5, False, "TCZYX"),
+        (("c", "c", "y", "x"), 4, False, "CZYX"),
+        (("depth", "position", "y", "x"), 4, False, "ZAYX"),
+        (("axis -3", "axis -2", "axis -1"), 3, False, "ZYX"),
+        ((), 4, True, "AZYXS"),
+    ],
+)
+def test_axes_are_what_their_labels_say(labels: tuple[str, ...], ndim: int, rgb: bool, letters: str) -> None:
+    assert letters_of(labels, ndim, rgb) == letters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 from pathlib import Path
 
 from ..errors import EscError
@@ -12,6 +13,14 @@ from .menu import find_model, models_folder
 LONGEST = 50
 #: What Windows takes for devices, whatever follows a point.
 DEVICES = ("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10)))
+
+
+def proposed_name(images: str, scale: int) -> str:
+    """Return a name for a new model that isn't taken, from what the images are called; a scale of 0 is unknown."""
+    stem = re.sub(r"\W+", "-", images).strip("-")[: LONGEST - 10].strip("-") or "model"
+    factor = f"-x{scale}" if scale else ""
+    names = (f"{stem}{factor}" if n == 1 else f"{stem}-{n}{factor}" for n in count(1))
+    return next(name for name in names if not (find_model(name) or (models_folder() / name).exists()))
 
 
 def new_model_folder(name: str) -> Path:

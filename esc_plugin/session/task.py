@@ -13,10 +13,8 @@ from ..arrays.consistency import Part
 from ..arrays.layout import Layout, layout_of
 from ..arrays.sizes import enlarged_span, target_size
 
-#: Labels of an axis whose entries have levels of their own.
-CHANNEL = ("c", "channel", "channels")
-#: Labels of the axis along which planes lie.
-DEPTH = ("z", "depth", "plane")
+#: What labels of axes mean: entries of C have levels of their own, and frames of T show what others of them show.
+LABELS = {"c": "C", "channel": "C", "channels": "C", "t": "T", "time": "T", "z": "Z", "depth": "Z", "plane": "Z"}
 #: Rows and columns that a part of a plane keeps, where there are so many.
 LEAST_EDGE = 16
 
@@ -227,9 +225,9 @@ class StackTask(Task):
 
 
 def letters_of(labels: Sequence[Any], ndim: int, rgb: bool) -> str:
-    """Return the axes of an image in the words of `esc_plugin.Upscaler`.
+    """Return the axes of an image in the words of `esc_plugin.Upscaler`: C, T and Z where a label says so, S for samples.
 
-    They are C where a label says channel, Z where one says so or else the last of the others, and S for samples.
+    Where no label says Z, it is the last of the axes that have none of these.
 
     Parameters
     ----------
@@ -240,14 +238,15 @@ def letters_of(labels: Sequence[Any], ndim: int, rgb: bool) -> str:
     rgb : bool
         Whether there is one of samples.
     """
-    names = [str(label).lower() for label in labels][: ndim - 2] + [""] * (ndim - 2 - len(labels))
-    letters = ["C" if name in CHANNEL else "" for name in names]
-    if letters.count("C") > 1:
-        letters = ["" for _ in letters]
+    names = [str(label).lower() for label in labels][: ndim - 2]
+    letters: list[str] = []
+    for name in names + [""] * (ndim - 2 - len(names)):
+        letter = LABELS.get(name, "")
+        letters.append(letter if letter not in letters else "")
     free = [i for i, letter in enumerate(letters) if not letter]
-    if free:
-        letters[next((i for i in free if names[i] in DEPTH), free[-1])] = "Z"
-    others = iter("TABDEFGHIJKLMNOPQ")
+    if free and "Z" not in letters:
+        letters[free[-1]] = "Z"
+    others = iter("ABDEFGHIJKLMNOPQ")
     return "".join(letter or next(others) for letter in letters) + "YX" + "S" * rgb
 
 

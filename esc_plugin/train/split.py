@@ -23,6 +23,8 @@ from .sources import EVERYTHING, ImageArray, Source, name_of, naming, open_plane
 WHOLE, ONE_IN, SHARE = 5, 5, 0.25
 #: Planes of a stack on either side of the block held out that nobody sees: this share of the stack, and at least so many.
 GAP, LEAST_GAP = 0.1, 2
+#: What is held out of a stack and of anything else, for people.
+PARTS = {True: "the middle fifth of the planes of a stack", False: "a quarter of each plane"}
 #: Pixels that are read, of all images together: more than the training of a day cuts patches from.
 MOST_PIXELS = 2**28
 
@@ -72,6 +74,23 @@ def split(
             if progress:
                 progress(number + 1, len(sources))
     return seen.images, unseen.images
+
+
+def held_out_text(arrays: Sequence[ImageArray]) -> str:
+    """Say in a few words what `split` will hold out of arrays.
+
+    Raises
+    ------
+    ImageError
+        If one is no image.
+    """
+    if chosen := _chosen(arrays):
+        return f"{len(chosen)} of {len(arrays)} images"
+    stacked = set()
+    for array in arrays:
+        with naming(array):
+            stacked.add(_stacked(layout_of(array.pixels, array.axes)) is not None)
+    return " and ".join(text for stack, text in PARTS.items() if stack in stacked)
 
 
 def _chosen(sources: Sequence[Source]) -> set[int] | None:

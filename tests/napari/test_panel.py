@@ -536,7 +536,7 @@ def test_the_same_job_runs_once_at_a_time(
     click(second, "Run")
     assert len(first.jobs) == 1
     assert not second.jobs
-    assert set(messages) == {"This is being upscaled already, with the same settings."}
+    assert set(messages) == {"This is being made already, with the same settings."}
     second.form.intensity.value = "range"  # another job
     click(second, "Run")
     assert second.jobs
@@ -601,7 +601,7 @@ def test_the_menu_command_twice_upscales_once(
     viewer.add_image(pixels(16, 16))
     commands.upscale_x2(viewer)
     commands.upscale_x2(viewer)
-    assert messages == ["This is being upscaled already, with the same settings."]
+    assert messages == ["This is being made already, with the same settings."]
     queue.jobs[0].cancel()
     qtbot.waitUntil(lambda: not queue.jobs, timeout=10_000)
 
