@@ -219,12 +219,15 @@ def in_memory(image: Any) -> bool:
 
 
 def identity(image: Any, layout: Layout) -> Hashable:
-    """Tell an image from others: by its name or file, and by a hash of all values where they are in memory.
+    """Tell an image from others: by a hash of all values where they are in memory, else by what dask tells it by.
 
-    There it differs after a change, too.
+    In memory it differs after a change, too; of a file, when that was written since. Two channels of one file in memory
+    maps have its name and its offset in common, and only dask looks at where they begin.
     """
     if not in_memory(image):
-        return tuple(str(getattr(image, name, "")) for name in ("name", "filename", "offset"))
+        from dask.base import tokenize
+
+        return str(tokenize(image))
     found = 0
     for index in layout.planes():
         plane = layout.plane(image, index)
