@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from napari.layers import Image
 
 from esc_plugin.arrays.bicubic import imresize
@@ -164,6 +165,19 @@ def test_channels_of_a_file_in_a_memory_map(tmp_path: Path) -> None:
     views.recent.clear()
     for i, (data, *_) in enumerate(upscale_layers([Image(mapped[:, i]) for i in range(2)], MODEL, device="cpu")):
         np.testing.assert_array_equal(data, alone[i])
+
+
+def test_a_file_that_is_written_again_is_looked_at_again(tmp_path: Path) -> None:
+    """As while an instrument fills it: what dask calls it stays the same."""
+    stack, path = cells(), str(tmp_path / "a.zarr")
+    file = zarr.create_array(path, shape=stack.shape, chunks=(1, *stack.shape[1:]), dtype=stack.dtype)
+    planes = slice(1, 2), slice(0, 40), slice(0, 44)
+    wanted = {name: made(Image(values), planes) for name, values in (("empty", np.zeros_like(stack)), ("full", stack))}
+    views.recent.clear()
+    for name, values in (("empty", 0), ("full", stack)):
+        file[:] = values
+        order = order_of(Image(da.from_zarr(path), contrast_limits=(0, 1000)), planes)
+        np.testing.assert_array_equal(plain(order.run()[0]), wanted[name])
 
 
 # Hot pixels
