@@ -51,7 +51,7 @@ def upscale_layers(
     progress, cancel : callable, optional
         ``progress(done, total)`` and ``cancel() -> bool``.
     store : str or Path, optional
-        OME-Zarr image to write the result to. It is then shown from there.
+        OME-Zarr or OME-TIFF image to write the results to, several as its channels. They are then shown from there.
     **options
         Further ones of `esc_plugin.session.task.Settings`: ``intensity``, ``consistency``, ``device``, ``memory_limit``,
         ``threads``, ``sampled``.

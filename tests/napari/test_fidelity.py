@@ -23,6 +23,7 @@ from napari_esc.geometry import Region, whole_region
 from napari_esc.layers import upscale_layer, upscale_layers
 from napari_esc.order import Order
 from napari_esc.source import finest
+from napari_esc.texts import image_text
 from napari_esc.widget import EscWidget
 from napari_esc.writer import write_ome_tiff, write_ome_zarr
 
@@ -178,6 +179,22 @@ def test_a_file_that_is_written_again_is_looked_at_again(tmp_path: Path) -> None
         file[:] = values
         order = order_of(Image(da.from_zarr(path), contrast_limits=(0, 1000)), planes)
         np.testing.assert_array_equal(plain(order.run()[0]), wanted[name])
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "told"),
+    [
+        ((3, 5, 2, 8, 9), None, "axis of 2"),  # as a hyperstack of Fiji is without a reader that knows it
+        ((2, 8, 9), None, "axis of 2"),
+        ((30, 8, 9), None, ""),
+        ((3, 8, 9), ("z", "y", "x"), ""),
+        ((3, 2, 8, 9), ("z", "c", "y", "x"), ""),
+    ],
+)
+def test_channels_that_nothing_names_are_asked_about(shape: tuple[int, ...], labels: Any, told: str) -> None:
+    text = image_text(Image(np.zeros(shape, np.uint16), axis_labels=labels))
+    assert ("holds channels" in text) == bool(told)
+    assert told in text
 
 
 # Hot pixels
