@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from esc_plugin.progress import Cancel, Progress
-from esc_plugin.session.task import Settings
+from esc_plugin.provenance import is_record
+from esc_plugin.session.task import Settings, Task
 
 from .geometry import Region, whole_region
 from .order import Order, Source
@@ -50,7 +51,7 @@ def upscale_layers(
     progress, cancel : callable, optional
         ``progress(done, total)`` and ``cancel() -> bool``.
     store : str or Path, optional
-        OME-Zarr image to write the result to. It is then shown from there.
+        OME-Zarr or OME-TIFF image to write the results to, several as its channels. They are then shown from there.
     **options
         Further ones of `esc_plugin.session.task.Settings`: ``intensity``, ``consistency``, ``device``, ``memory_limit``,
         ``threads``, ``sampled``, and ``isotropic``, which puts planes between those of a stack instead.
@@ -101,13 +102,11 @@ def add_results(
     Returns
     -------
     added, hidden : list of Image
-        The results, and their sources where one would see both at once.
+        The results, and the layers that `replaced` names.
     """
     from napari.layers import Layer
 
-    keys = {source.key for source, _ in order.parts if source.state["blending"] in ADDED_UP or source.state["opacity"] < 1}
-    hidden = [layer for layer in viewer.layers if layer.unique_id in keys and layer.visible]
-    added = []
+    hidden, added = replaced(viewer.layers, order), []
     for (source, _), result in zip(order.parts, results, strict=True):
         renamed = {"name": f"{source.name} preview"} if preview else {}
         added.append(viewer.add_layer(layer_of(source, result, **renamed)))
@@ -116,6 +115,31 @@ def add_results(
     for layer in hidden:
         layer.visible = False
     return added, hidden
+
+
+def replaced(layers: Sequence[Any], order: Order) -> list[Image]:
+    """Return which of a viewer's layers should be hidden, because one would see them and new results at once.
+
+    These are the sources, and earlier results of the same parts of them.
+    """
+    shining = [(source, task) for source, task in order.parts if _lets_see(source)]
+    return [layer for layer in layers if layer.visible and any(_shows(layer, *part) for part in shining)]
+
+
+def _lets_see(source: Source) -> bool:
+    """Whether a result shows what is under it."""
+    return source.state["blending"] in ADDED_UP or source.state["opacity"] < 1
+
+
+def _shows(layer: Any, source: Source, task: Task) -> bool:
+    """Whether a layer is a source, or an earlier result of a part that a new one is of too."""
+    record = layer.metadata.get("esc")
+    if layer.unique_id == source.key or not is_record(record) or record.get("source_layer") != source.name:
+        return bool(layer.unique_id == source.key)
+    shown = record.get("source_region", ())
+    return len(shown) == len(task.region) and all(
+        start < part.stop and part.start < stop for (start, stop), part in zip(shown, task.region, strict=True)
+    )
 
 
 def _scale_of(settings: Settings) -> int:

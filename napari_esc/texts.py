@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from esc_plugin.device import free_host_bytes
+from esc_plugin.session.task import letters_of
 from esc_plugin.texts import bytes_words, seconds_text
 
 from .geometry import whole_region
@@ -23,16 +24,30 @@ if TYPE_CHECKING:
 SHORT_UNITS = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "meter": "m", "pixel": "px"}
 #: Of the free memory, how much results may take.
 SHARE_OF_MEMORY = 0.6
+#: As many entries of an axis without a name may be channels.
+MOST_CHANNELS = 5
 #: From here on the panel warns.
 LARGE_BYTES, LONG_SECONDS = 2 * 2**30, 120.0
 
 
 def image_text(layer: Image) -> str:
-    """Return size, type and pixel size of a layer."""
+    """Return size, type and pixel size of a layer, and a hint if it may hold channels that nothing tells from planes."""
     sizes = " x ".join(str(part.stop) for part in whole_region(layer))
     unit = unit_names(layer)[-1]
     pixel = " x ".join(dict.fromkeys(f"{abs(float(v)):.4g}" for v in layer.scale[-2:]))
-    return f"{sizes}{' RGB' if layer.rgb else ''}, {finest(layer).dtype}, pixel {pixel} {SHORT_UNITS.get(unit, unit)}"
+    about = f"{sizes}{' RGB' if layer.rgb else ''}, {finest(layer).dtype}, pixel {pixel} {SHORT_UNITS.get(unit, unit)}"
+    count = maybe_channels(layer)
+    hint = f"\nIf the axis of {count} holds channels, split it or name it c (layer.axis_labels): they share levels."
+    return about + hint * bool(count)
+
+
+def maybe_channels(layer: Image) -> int:
+    """Return how many entries the last axis with few of them and no name has; 0 if there is none or channels are named."""
+    if layer.rgb or "C" in letters_of(layer.axis_labels, layer.ndim, layer.rgb):
+        return 0
+    leading = zip(layer.axis_labels[:-2], finest(layer).shape, strict=False)
+    few = [n for name, n in leading if str(name).lstrip("-").isdigit() and 1 < n <= MOST_CHANNELS]
+    return few[-1] if few else 0
 
 
 def model_text(entry: CatalogEntry) -> str:

@@ -73,12 +73,17 @@ def write_ome_tiff(path: str, layers: Sequence[LayerData]) -> list[str]:
 
 
 def channel_of(attributes: Mapping[str, Any]) -> Channel:
-    """Return how a layer is called and shown: its contrast limits, and the brightest colour of its colormap."""
+    """Return how a layer is called and shown: its contrast limits, and the last colour of its colormap.
+
+    That is black where a colormap is inverted, or a reader knew no colour. In other programs nothing of such a channel would
+    be seen, so then it has none.
+    """
     from napari.utils.colormaps import ensure_colormap
 
     name, limits = str(attributes.get("name", "image")), attributes.get("contrast_limits")
     red, green, blue, _ = ensure_colormap(attributes.get("colormap", "gray")).colors[-1].tolist()
-    return Channel(name, (red, green, blue), None if limits is None else (float(limits[0]), float(limits[1])))
+    color = (red, green, blue) if red or green or blue else None
+    return Channel(name, color, None if limits is None else (float(limits[0]), float(limits[1])))
 
 
 def _in_words_of_ome(layers: Sequence[LayerData]) -> list[Layer]:

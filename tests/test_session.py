@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,18 @@ def test_an_image_in_memory_is_told_from_itself_after_any_change(change: Any) ->
     change(image)
     assert (identity(image, layout) == before) == np.array_equal(image, same)
     assert identity(np.asfortranarray(same), layout) == before
+
+
+def test_parts_of_a_file_are_told_from_each_other(tmp_path: Path) -> None:
+    """NumPy gives each view of a memory map the name and the offset of the whole: channels would share their levels."""
+    pytest.importorskip("dask", reason="arrays that aren't in memory need it")
+    np.arange(2 * 20 * 30, dtype=np.uint16).tofile(tmp_path / "both")
+    both = np.memmap(tmp_path / "both", np.uint16, "r", shape=(20, 2, 30))
+    first, second = both[:, 0], both[:, 1]
+    layout = layout_of(first, "YX")
+    assert identity(first, layout) != identity(second, layout)
+    assert identity(first, layout) == identity(both[:, 0], layout)
+    assert identity(first[:, ::-1], layout) != identity(first, layout)
 
 
 def test_only_the_latest_results_are_kept() -> None:

@@ -164,13 +164,16 @@ class Viewed:
     def _levels(self, sampled: bool, cancel: Cancel | None) -> list[Levels]:
         """Return the levels of the whole image, for the channels of the planes."""
         whole = self._coarse if sampled else self.pyramid[0]
-        key = "levels", identity(whole, layout_of(whole, self.axes)), self.axes, self.intensity  # of all planes
 
         def measure() -> list[Levels]:
             image = CancellableArray(whole, cancel)
             return Upscaler.levels(image, axes=self.axes, intensity=self.intensity, nan="keep", cancel=cancel)
 
-        levels: list[Levels] = recent.get(key, measure)
+        if isinstance(self.intensity, str):
+            found = identity(whole, layout_of(whole, self.axes)), self._digest(whole, whole)
+            levels: list[Levels] = recent.get(("levels", found, self.axes, self.intensity), measure)
+        else:  # nothing has to be read
+            levels = measure()
         return levels[self.planes[self.axes.index("C")]] if "C" in self.axes else levels
 
     @property
@@ -196,10 +199,11 @@ class Viewed:
     def _key(self) -> Hashable:
         whole, layout = self.pyramid[0], layout_of(self.pyramid[0], self.axes)
         # Of a lazy image only what is worked on may be read.
-        pixels = (
-            "" if in_memory(whole) else image_digest(CancellableArray(self._image, None), layout_of(self._image, self.axes))
-        )
-        return self._asked, identity(whole, layout), pixels
+        return self._asked, identity(whole, layout), self._digest(whole, self._image)
+
+    def _digest(self, whole: Any, part: Any) -> str:
+        """Return what tells a part of a lazy image from what was in the same file before; of others, all is looked at."""
+        return "" if in_memory(whole) else image_digest(CancellableArray(part, None), layout_of(part, self.axes))
 
     @property
     def _hint(self) -> Hashable:
@@ -219,12 +223,15 @@ def in_memory(image: Any) -> bool:
 
 
 def identity(image: Any, layout: Layout) -> Hashable:
-    """Tell an image from others: by its name or file, and by a hash of all values where they are in memory.
+    """Tell an image from others: by a hash of all values where they are in memory, else by what dask tells it by.
 
-    There it differs after a change, too.
+    In memory it differs after a change, too; of a file, when that was written since. Two channels of one file in memory
+    maps have its name and its offset in common, and only dask looks at where they begin.
     """
     if not in_memory(image):
-        return tuple(str(getattr(image, name, "")) for name in ("name", "filename", "offset"))
+        from dask.base import tokenize
+
+        return str(tokenize(image))
     found = 0
     for index in layout.planes():
         plane = layout.plane(image, index)

@@ -235,6 +235,10 @@ def _made(task: Task, out: Any, soon: bool, progress: Progress | None, cancel: C
     return Result(task, pixels, record, seconds, *compared)
 
 
+def _ends(task: Task) -> list[list[int]]:
+    return [[part.start, part.stop] for part in task.region]
+
+
 def _deepened(
     task: StackTask, model: LoadedModel, out: Any, progress: Progress | None, cancel: Cancel | None
 ) -> tuple[Any, dict[str, Any]]:
@@ -246,7 +250,8 @@ def _deepened(
     options: dict[str, Any] = {"axes": task.axes, "nan": "keep", "consistency": chosen.consistency, "intensity": levels}
     deeper = task.factors[task.axes.index("Z")]
     pixels = upscale_volume(model.upscaler, image, factor=deeper, out=out, progress=progress, cancel=cancel, **options)
-    facts = {"consistency": chosen.consistency, "source_layer": task.name, "planes": task.planes, "sections": ["XZ", "YZ"]}
+    facts: dict[str, Any] = {"source_layer": task.name, "source_region": _ends(task), "consistency": chosen.consistency}
+    facts |= {"planes": task.planes, "sections": ["XZ", "YZ"]}
     facts |= {"device": str(model.upscaler.device)}
     return pixels, record_of_result(model.upscaler, task.whole, task.size, levels, facts)
 
@@ -261,7 +266,7 @@ def _record(task: Task, model: LoadedModel, survey: Survey) -> dict[str, Any]:
     options = {
         "consistency": task.settings.consistency,
         "source_layer": task.name,
-        "source_region": [[part.start, part.stop] for part in task.region],
+        "source_region": _ends(task),
         "factor": task.factors[-2:],
         "device": str(model.upscaler.device),
         "survey": survey_record(survey),

@@ -285,6 +285,21 @@ def test_a_source_whose_light_would_add_up_is_hidden(viewer: Any, qtbot: Any, op
     assert viewer.layers["plain"].visible
 
 
+def test_earlier_results_whose_light_would_add_up_are_hidden(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    """Of the same part: what lies beside the new result stays."""
+    viewer.add_image(pixels(3, 16, 16), name="light", blending="additive")
+    panel = open_panel()
+    panel.form.region.value = "plane"
+    for step in (0, 0, 2):
+        viewer.dims.set_current_step(0, step)
+        run(panel, qtbot)
+    assert [layer.visible for layer in viewer.layers] == [False, False, True, True]
+    panel.form.region.value = "whole"
+    run(panel, qtbot)
+    assert [layer.visible for layer in viewer.layers] == [False, False, False, False, True]
+    assert "one would see both: light [x2] [1], light [x2] [2]." in panel.run_bar.result.text()
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

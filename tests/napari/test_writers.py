@@ -76,6 +76,16 @@ def test_one_layer_goes_the_same_way(name: str, tmp_path: Path) -> None:
     assert read_provenance(tmp_path / name) == RECORD
 
 
+@pytest.mark.parametrize("colormap", ["gray_r", {"colors": [[0, 0, 0, 1], [0, 0, 0, 0]]}])
+@pytest.mark.parametrize("name", WRITERS)
+def test_no_channel_is_black(name: str, colormap: Any, tmp_path: Path) -> None:
+    """As the layers of readers are that found no colour in a file, and inverted ones: other programs would show nothing."""
+    save(tmp_path / name, blue_and_green(colormap=colormap))
+    found = read_picture(tmp_path / name).ome
+    assert found is not None
+    assert [channel.color for channel in found.channels] == [(0, 0, 1), (1, 1, 1)]
+
+
 @pytest.mark.parametrize("colormap", ["green", {"colors": [[0, 0, 0, 1], [0, 1, 0, 1]]}])
 def test_layers_made_by_hand_are_taken(colormap: Any, tmp_path: Path) -> None:
     """As commands return them: with the properties that were chosen, and no others."""
