@@ -70,11 +70,6 @@ class Grid:
         return {"scale": (self.scale / factors).tolist(), "translate": (self.translate + self.linear @ first).tolist()}
 
 
-def lengths(region: Region) -> list[int]:
-    """Return how many pixels a region has, per axis."""
-    return [part.stop - part.start for part in region]
-
-
 def whole_region(layer: Image) -> Region:
     """Return all pixels of a layer; of a multiscale layer, those of its finest level."""
     return tuple(slice(0, length) for length in finest(layer).shape[: layer.ndim])

@@ -183,7 +183,7 @@ class _Tally:
         self.count, self.input, self.sum, self.squares, self.worst = 0, 0.0, 0.0, 0.0, 0.0
 
     def add(self, plane: np.ndarray, differs: np.ndarray) -> None:
-        """Count a plane and what `excess` says of it, where that is finite."""
+        """Count a plane and how far averages differ from it, where that is finite."""
         usable = np.isfinite(differs)
         differs, values = differs[usable], plane[usable]
         self.count += differs.size
@@ -197,18 +197,11 @@ class _Tally:
         return Agreement(channel, self.sum / n, (self.squares / n) ** 0.5, self.worst, self.input / n)
 
 
-def average(plane: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Average a plane (Y, X, ...) over the pixels of a coarser grid of `size`, exactly by area, in float64.
-
-    A pixel that lies under two coarse ones counts for both by its share.
-    """
-    for axis, (count, length) in enumerate(zip(size, plane.shape, strict=False)):
-        plane = _average_axis(plane, (0, count), count, length, axis)
-    return plane
-
-
 def _average_axis(values: np.ndarray, part: tuple[int, int], count: int, length: int, axis: int) -> np.ndarray:
-    """Average along an axis of `length` pixels over `count` ones, or part of them, under which `values` lie."""
+    """Average along an axis of `length` pixels over `count` ones, or part of them, under which `values` lie, in float64.
+
+    It is exact by area: a pixel that lies under two of the `count` counts for both by its share.
+    """
     values = np.moveaxis(values, axis, 0)
     first, last = part
     if length % count == 0:

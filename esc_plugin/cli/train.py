@@ -133,8 +133,9 @@ def finetune(
 ) -> None:
     """Make a model better at your kind of images.
 
-    Some of them are held out, to measure before and after. Nothing is written if it is no better than before, or than
-    bicubic interpolation. Ctrl-C keeps what was learned so far.
+    Some of them are held out, to measure before and after. Ctrl-C keeps what was learned so far.
+
+    Nothing is written if the result is no better than the start, or than bicubic interpolation.
     """
     from ..catalog.lookup import look_up
     from ..train.folder import FINETUNED, check_folder, named

@@ -16,6 +16,11 @@ def pixels(*shape: int, dtype: str = "uint16", high: int = 1000, seed: int = 0) 
     return np.random.default_rng(seed).integers(0, high, shape).astype(dtype)
 
 
+def lengths(region: tuple[slice, ...]) -> list[int]:
+    """Return how many pixels a region has, per axis."""
+    return [part.stop - part.start for part in region]
+
+
 def kinds() -> dict[str, tuple[Any, dict[str, Any]]]:
     """Return data and keyword arguments of `napari.layers.Image`, by name."""
     affine = np.array([[0.9, 0.2, 5], [-0.1, 1.1, -3], [0, 0, 1]])

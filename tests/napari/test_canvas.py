@@ -11,9 +11,9 @@ from napari.layers import Image, Layer
 
 from esc_plugin import ImageError
 from napari_esc import upscale_layer
-from napari_esc.geometry import lengths, visible_region, whole_region
+from napari_esc.geometry import visible_region, whole_region
 
-from .layers_to_try import kinds, pixels
+from .layers_to_try import kinds, lengths, pixels
 
 KINDS = kinds()
 
