@@ -28,6 +28,16 @@ if TYPE_CHECKING:  # with torch, which the checks before it do without
 
 logger = logging.getLogger(__name__)
 
+#: The options of `Upscaler.__call__` that a record names, as they are where nobody asks for anything else.
+USUAL: dict[str, Any] = {
+    "intensity": "auto",
+    "nan": "error",
+    "alpha": "network",
+    "linear_light": False,
+    "consistency": False,
+    "shared": None,
+}
+
 
 @dataclass
 class Summary:
@@ -220,10 +230,8 @@ def _levels_asked(options: dict[str, Any]) -> tuple[Any, str]:
 
 def as_surveyed(options: dict[str, Any], survey: Survey) -> dict[str, Any]:
     """Return options, those that weren't given as they were when the survey was made."""
-    usual = {"intensity": "auto", "nan": "error", "alpha": "network", "linear_light": False, "consistency": False}
-    usual |= {"shared": None}
-    asked = {name: value for name, value in options.items() if value != usual.get(name)}
-    return {name: getattr(survey.request, name) for name in usual} | asked
+    asked = {name: value for name, value in options.items() if value != USUAL.get(name)}
+    return {name: getattr(survey.request, name) for name in USUAL} | asked
 
 
 def make_folder(folder: Path) -> None:

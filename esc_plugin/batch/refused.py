@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..disk import check_free, identities, name_key
-from ..errors import EscError
+from ..errors import EscError, ImageError
 from ..files import read_provenance
 from ..files.address import Url
 from ..files.formats import is_store
-from .jobs import Job, file_target
+from .checks import check_place, check_source
+from .jobs import Job, file_target, is_there
+
+#: What a user of the command line must give to replace what is there.
+HOW = "--overwrite, or leave it out with --skip-existing"
 
 
 def split_results(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
@@ -39,7 +43,48 @@ def _made_of(path: Path | Url) -> str | None:
     return image if isinstance(image, str) else None
 
 
-def refusals(jobs: Sequence[Job], overwrite: bool = False) -> dict[Job, str]:
+def sift(
+    jobs: Sequence[Job],
+    report: Callable[[Job, str | None], None],
+    *,
+    targets: bool = True,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    how: str = HOW,
+) -> list[Job]:
+    """Return the jobs that nothing speaks against so far, and report the others, as `Batch.run` does.
+
+    Parameters
+    ----------
+    report : callable
+        ``report(job, reason)``; the reason is ``None`` for what is there and skipped.
+    targets : bool
+        Whether to look at where the results go, too.
+    overwrite, skip_existing : bool
+        See `Batch`.
+    how : str
+        What the user must do to replace what is there, for the error.
+    """
+    refused = refusals(jobs, overwrite, how) if targets else {}
+    ready = []
+    for job in jobs:
+        try:
+            if targets:
+                check_place(job.target)
+                if skip_existing and is_there(job.target):
+                    report(job, None)
+                    continue
+            if job in refused:
+                raise ImageError(refused[job])
+            check_source(job.source)
+        except EscError as error:
+            report(job, str(error))
+        else:
+            ready.append(job)
+    return ready
+
+
+def refusals(jobs: Sequence[Job], overwrite: bool = False, how: str = HOW) -> dict[Job, str]:
     """Return the jobs whose target may not be written, and why.
 
     No job of a batch may write what any of them reads, what another one writes, or what is there already.
@@ -51,7 +96,9 @@ def refusals(jobs: Sequence[Job], overwrite: bool = False) -> dict[Job, str]:
     for job in jobs:
         alike[name_key(job.target)].append(job)
     reasons = {
-        job: _clash(job, alike[name_key(job.target)]) or _nested(job, sources, around) or _reason(job, inputs, overwrite)
+        job: _clash(job, alike[name_key(job.target)])
+        or _nested(job, sources, around)
+        or _reason(job, inputs, overwrite, how)
         for job in jobs
     }
     return {job: reason for job, reason in reasons.items() if reason}
@@ -68,16 +115,14 @@ def _clash(job: Job, same: Sequence[Job]) -> str:
     )
 
 
-def _reason(job: Job, inputs: Collection[Any], overwrite: bool) -> str:
+def _reason(job: Job, inputs: Collection[Any], overwrite: bool, how: str) -> str:
     own = identities(str(job.target))
     if is_store(job.target):  # an unfinished one is gone on with; what else is there is refused when it is opened
         return (
             "" if own.isdisjoint(inputs) else f"can't write {str(job.target)!r}: the same run reads it; choose another name."
         )
     try:
-        check_free(
-            file_target(job), inputs=inputs, overwrite=overwrite, how="--overwrite, or leave it out with --skip-existing"
-        )
+        check_free(file_target(job), inputs=inputs, overwrite=overwrite, how=how)
     except EscError as error:
         return str(error)
     return ""

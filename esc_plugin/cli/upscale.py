@@ -105,7 +105,7 @@ def upscale(
     from ..batch.checks import check_exact, check_intensity
     from ..batch.find import find_images
     from ..batch.jobs import Wish, plan_jobs
-    from ..batch.refused import split_results
+    from ..batch.refused import sift, split_results
     from ..catalog.lookup import look_up
     from ..cluster.launch import launched
     from ..files.formats import is_store
@@ -134,7 +134,7 @@ def upscale(
     named = (known.scale or wish != Wish()) and (known.name or "{model}" not in str(output))
     if not include_results:
         jobs = leave_out_results(*split_results(jobs))
-    ready = sift(jobs, report, bool(named) and not plan, overwrite, skip_existing)
+    ready = sift(jobs, report, targets=bool(named) and not plan, overwrite=overwrite, skip_existing=skip_existing)
     if not ready:
         sys.exit(report.finish())
 
@@ -205,37 +205,6 @@ def leave_out_results(jobs: list[Job], results: list[Job]) -> list[Job]:
     if many:
         complain("note", f"{many}; --include-results takes them.")
     return jobs
-
-
-def sift(jobs: list[Job], report: Report, targets: bool, overwrite: bool, skip_existing: bool) -> list[Job]:
-    """Return the jobs that nothing speaks against so far, and report the others.
-
-    Parameters
-    ----------
-    targets : bool
-        Whether to look at where the results go, too.
-    """
-    from ..batch.checks import check_place, check_source
-    from ..batch.jobs import is_there
-    from ..batch.refused import refusals
-
-    refused = refusals(jobs, overwrite) if targets else {}
-    ready = []
-    for job in jobs:
-        try:
-            if targets:
-                check_place(job.target)
-                if skip_existing and is_there(job.target):
-                    report(job, None)
-                    continue
-            if job in refused:
-                raise ImageError(refused[job])
-            check_source(job.source)
-        except EscError as error:
-            report(job, str(error))
-        else:
-            ready.append(job)
-    return ready
 
 
 def own_device(device: str, launch: Launch | None) -> str:

@@ -1,0 +1,144 @@
+"""The same settings over many image files: what is found, what speaks against it, and the work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..batch.batch import USUAL, Batch, Summary
+from ..batch.checks import check_exact
+from ..batch.find import find_images
+from ..batch.jobs import Job, Wish, plan_jobs
+from ..batch.refused import sift, split_results
+from ..catalog.lookup import look_up
+from ..device import limited_threads
+from ..errors import ImageError
+from ..files import Picture
+from ..files.formats import is_store
+from ..progress import Cancel, Progress, stop_if_asked
+from .task import Settings
+
+
+@dataclass(frozen=True)
+class FolderOrder:
+    """What is to be done with which files.
+
+    Attributes
+    ----------
+    images : tuple of str
+        Files, folders and patterns, see `find_images`.
+    settings : Settings
+        Of all of them; the same factor down and across, and levels of intensity that each image has of its own.
+    output, suffix : str, optional
+        Where results go, and in which format, see `plan_jobs`.
+    skip, replace : bool
+        What to do about a result that is there; by default it is an error.
+    recursive : bool
+        Whether to look into folders inside folders.
+    how : str
+        What the user must do to replace what is there, for the error.
+    """
+
+    images: tuple[str, ...]
+    settings: Settings
+    output: str | None = None
+    suffix: str | None = None
+    skip: bool = False
+    replace: bool = False
+    recursive: bool = False
+    how: str = "replace=True"
+
+    @property
+    def wish(self) -> Wish:
+        """The size of the results."""
+        return Wish(self.settings.factor[0])
+
+    def jobs(self) -> list[Job]:
+        """Return all images, and where their results go.
+
+        Raises
+        ------
+        EscError
+            If there are no images, or something that is asked for can't be.
+        """
+        known = look_up(self.settings.model)
+        if not known.name and "{model}" in (self.output or ""):
+            raise ImageError(f"the name of {self.settings.model!r} isn't known yet; leave {{model}} out of the output.")
+        found = find_images(self.images, self.recursive)
+        jobs = plan_jobs(found, self.output, known.name or "model", self.wish.label(known.scale or 1), self.suffix)
+        if self.settings.consistency:
+            check_exact(jobs)
+        return jobs
+
+
+@dataclass
+class FolderWork:
+    """An order as it is carried out. It changes in the thread that works, and may be read in others meanwhile.
+
+    Attributes
+    ----------
+    order : FolderOrder
+        What is wanted.
+    ready, results : list of Job
+        What there is to do, and the results of earlier runs that were found among the images, which are left out.
+    summary : Summary
+        What became of the files so far.
+    worked : int
+        How many of those that were ready are over.
+    """
+
+    order: FolderOrder
+    ready: list[Job] = field(default_factory=list)
+    results: list[Job] = field(default_factory=list)
+    summary: Summary = field(default_factory=Summary)
+    worked: int = 0
+
+    def look(self, progress: Progress | None = None, cancel: Cancel | None = None) -> FolderWork:
+        """Find the images, and sort out what can't or needn't be done. No image is decoded, and nothing is written.
+
+        Raises
+        ------
+        EscError
+            See `FolderOrder.jobs`.
+        """
+        jobs, self.results = split_results(self.order.jobs())
+        stop_if_asked(cancel)
+        order = self.order
+        ready = sift(jobs, self.summary.add, overwrite=order.replace, skip_existing=order.skip, how=order.how)
+        self.ready = [job for job in ready if self._is_file(job)]
+        return self
+
+    def _is_file(self, job: Job) -> bool:
+        """Tell whether a result goes to a file; if it doesn't, the job is over."""
+        stores = is_store(job.target)
+        if stores:
+            self.summary.add(job, f"{str(job.source)!r}: its result would be OME-Zarr, which takes a run of its own.")
+        return not stores
+
+    def run(self, progress: Progress | None = None, cancel: Cancel | None = None) -> FolderWork:
+        """Look, and then upscale one file after the other; one that fails doesn't stop the others.
+
+        Raises
+        ------
+        Cancelled
+            If `cancel` returned ``True``. Results that were finished stay, each of them whole.
+        EscError
+            If nothing can be done, as without the model.
+        """
+        self.look(cancel=cancel)
+        if self.ready:
+            with limited_threads(self.order.settings.threads):
+                self._batch(progress, cancel).run(self.ready, progress, cancel, self._add)
+        return self
+
+    def _add(self, job: Job, result: Picture | str | None) -> None:
+        self.summary.add(job, result)
+        self.worked += 1
+
+    def _batch(self, progress: Progress | None, cancel: Cancel | None) -> Batch:
+        """Return what upscales, once the model is loaded."""
+        from .loaded import load_on_device  # torch comes with it
+
+        settings = self.order.settings
+        upscaler = load_on_device(settings, progress=progress, cancel=cancel).upscaler
+        options = USUAL | {"intensity": settings.intensity, "consistency": settings.consistency}
+        return Batch(upscaler, self.order.wish, options, overwrite=self.order.replace, skip_existing=self.order.skip)
