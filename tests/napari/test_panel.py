@@ -17,9 +17,9 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from esc_plugin import Cancelled, EscError
-from napari_esc.form import FILE
 from napari_esc.geometry import whole_region
 from napari_esc.jobs import queue
+from napari_esc.model_form import FILE
 from napari_esc.order import Order
 from napari_esc.widget import EscWidget
 

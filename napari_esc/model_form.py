@@ -1,0 +1,158 @@
+"""The controls that every form of settings has: which model, how much larger, and what becomes of the values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import CheckBox, FloatSpinBox, LineEdit
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFileDialog
+
+from esc_plugin import CatalogEntry
+from esc_plugin.arrays.sizes import LARGEST_SCALE
+from esc_plugin.catalog.by_purpose import is_here, models_for, none_text
+from esc_plugin.catalog.cards import card_lines
+from esc_plugin.catalog.purposes import PURPOSES
+
+from .controls import Rows, ask_file, button, choice, refill, small_label
+from .preferences import preference
+from .texts import model_text
+
+FILE, HUB = "a weights file...", "the Hugging Face Hub..."
+WEIGHTS_FILTER = "Weights (*.safetensors *.pth *.pt *.ckpt)"
+LEVELS = {
+    "auto": "Automatic",
+    "range": "Range of the data type",
+    "minmax": "Lowest to highest value",
+    "percentile": "0.1 to 99.9 percent",
+}
+KEEP, CANNOT_KEEP = "Keep local averages", "Local averages aren't kept: the factor isn't whole"
+HELP = {
+    "purpose": "What is in the image: models learn from one kind, and are of little use for another.",
+    "model": "What upscales. Looking at a model downloads nothing; Preview and Run do.",
+    "finetune": "Make a model for this kind of images from one that is here, with images of your own.",
+    "source": "The path of a weights file, or organisation/repository on the Hugging Face Hub.",
+    "factor": "New pixels per pixel, in both directions.",
+    "intensity": (
+        "Which values the network sees as black and white; the result is mapped back, so values keep their meaning.\n"
+        "They are those of the whole layer, for previews and regions too; each entry of a channel axis has its own.\n"
+        "Automatic: the range of the type for 8 bit, else what the layer holds apart from hot and dead pixels.\n"
+        "What lies beyond is enlarged by interpolation and added back, so nothing is lost."
+    ),
+    "consistency": "Correct the result so that its mean over each original pixel is that pixel.",
+}
+
+
+class ModelForm(Rows):
+    """The rows of a model, and controls that a form places itself: `factor`, `intensity` and `consistency`.
+
+    Parameters
+    ----------
+    tooltips : dict of str to str
+        Of further controls, by their names.
+    levels : dict of str to str
+        The choices of intensity.
+    """
+
+    #: A model of one's own is, for the chosen kind of images.
+    finetuning_wanted = Signal()
+
+    def __init__(self, tooltips: dict[str, str], levels: dict[str, str]) -> None:
+        super().__init__(HELP | tooltips)
+        self.entries: dict[str, CatalogEntry] = {}
+        self._kept = False
+        self.factor = FloatSpinBox(name="factor", value=2, min=1, max=LARGEST_SCALE)
+        self.factor.native.setPrefix("x ")
+        self.factor.native.setSingleStep(0.5)
+        self.intensity, self.consistency = choice("intensity", levels), CheckBox(name="consistency", text=KEEP)
+        self.consistency.changed.connect(self._consistency_chosen)
+        self.factor.changed.connect(self.show_consistency)
+
+    def add_model(self) -> None:
+        """Add the rows that say what upscales."""
+        self.purpose = choice("purpose", {"": "Anything"} | {purpose.key: purpose.title for purpose in PURPOSES})
+        self.model, self.card, self.none = choice("model", self._models), small_label(), small_label()
+        self.source = LineEdit(name="source")
+        self.browse = button("browse", "Browse...", "Choose a weights file in a dialog.", self._browse_weights)
+        self.add("For", self.purpose)
+        self.finetune = button("finetune", "Fine-tune...", HELP["finetune"], self.finetuning_wanted.emit)
+        self.add_native("", self.none, self.finetune.native)
+        self.add("Model", self.model)
+        self.add("From", self.source, self.browse)
+        self.add_native("", self.card)
+        self.purpose.changed.connect(self.fill_models)
+        self.model.changed.connect(self._model_chosen)
+
+    @property
+    def model_name(self) -> str:
+        """Name, path or Hub repository of the model; empty where nothing is named yet."""
+        return str(self.source.value.strip() if self.model.value in (FILE, HUB) else self.model.value or "")
+
+    @property
+    def entry(self) -> CatalogEntry | None:
+        """The catalogue's entry of the model, if it has one."""
+        return self.entries.get(self.model.value)
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """New pixels per pixel, down and across."""
+        return self.factor.value, self.factor.value
+
+    def fill_models(self) -> None:
+        """List the models for the chosen purpose; what was chosen stays so if it is among them."""
+        before, self.entries = self.model.value, {entry.name: entry for entry in models_for(self.purpose.value)}
+        self.entries = self.entries or {entry.name: entry for entry in models_for() if is_here(entry)}
+        self.none.setText(none_text(self.purpose.value))
+        self.none.setVisible(bool(self.none.text()))
+        self.finetune.visible = bool(self.none.text())
+        refill(self.model, [before, *self.entries, FILE])
+        for i, entry in enumerate(self.entries.values()):
+            self.model.native.setItemData(i, entry.summary, Qt.ItemDataRole.ToolTipRole)
+        self._model_chosen()
+
+    def show_model(self, name: str) -> None:
+        """List the models anew, and choose one of them, also if it is for other images."""
+        self.fill_models()
+        if name not in self.entries:
+            self.purpose.value = ""
+        if name in self.entries:  # nobody has taken it away meanwhile
+            self.model.value = name
+
+    def _models(self, box: Any) -> list[tuple[str, Any]]:
+        listed = [(model_text(entry), name) for name, entry in self.entries.items()]
+        return [*listed, *((f"From {other}", other) for other in (FILE, HUB))]
+
+    def propose_scale(self, scale: int) -> None:
+        """Take a model's own factor."""
+        self.factor.value = scale
+
+    def show_card(self, card: CatalogEntry | Mapping[str, Any] | None) -> None:
+        """Show what a model says of itself."""
+        self.card.setText("\n".join(card_lines(card)) if card is not None else "")
+
+    def _model_chosen(self) -> None:
+        other, entry = self.model.value, self.entry
+        self.show_row(self.source, other in (FILE, HUB))
+        self.browse.visible = other == FILE
+        self.source.native.setPlaceholderText("organisation/repository" if other == HUB else "path of a weights file")
+        self.source.value = ""
+        self.show_card(entry)
+        if entry and entry.scale:
+            self.propose_scale(entry.scale)
+
+    def _consistency_chosen(self, kept: bool) -> None:
+        self._kept = kept
+
+    def show_consistency(self) -> None:
+        """Untick it where local averages can't be had, and say why; 0.3 / 0.1 is a whole factor."""
+        whole = all(round(factor, 6).is_integer() for factor in self.factors)
+        with self.consistency.changed.blocked():
+            self.consistency.value = self._kept and whole
+        self.consistency.enabled, self.consistency.text = whole, KEEP if whole else CANNOT_KEEP
+
+    def _browse_weights(self) -> None:
+        dialog = QFileDialog(self, "Choose a weights file", preference("models_folder") or str(Path.home()), WEIGHTS_FILTER)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        ask_file(dialog, self.source)
