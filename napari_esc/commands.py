@@ -10,7 +10,7 @@ from esc_plugin import EscError, list_models
 from esc_plugin.session.task import Settings
 
 from .geometry import whole_region
-from .preferences import memory_limit, preference
+from .preferences import limits
 
 
 def upscale_x2(viewer: napari.viewer.Viewer) -> None:
@@ -26,9 +26,8 @@ def upscale_x2(viewer: napari.viewer.Viewer) -> None:
         show_warning("Select an image layer to upscale.")
         return
     model = next(entry.name for entry in list_models() if entry.scale == 2 and entry.bundled)
-    limits = {"device": preference("device"), "memory_limit": memory_limit(), "threads": preference("threads")}
     try:
-        order = Order.of([(layer, whole_region(layer))], lambda layer: Settings(model, (2.0, 2.0), **limits))
+        order = Order.of([(layer, whole_region(layer))], lambda layer: Settings(model, (2.0, 2.0), **limits()))
         if too_large(order.nbytes):
             show_warning("The result would not fit into memory. The panel 'Upscale with ESC...' can write it to a file.")
             return

@@ -9,6 +9,9 @@ from magicgui.widgets import ComboBox, LineEdit, PushButton
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QLabel, QWidget
 
+#: Between the names of several files.
+SEPARATOR = "; "
+
 
 class Rows(QWidget):
     """Controls below each other. `changed` says that any of them has changed.
@@ -106,5 +109,5 @@ def small_label() -> QLabel:
 def ask_file(dialog: QFileDialog, edit: LineEdit) -> None:
     """Show a dialog and return at once: code that waited for the answer could find its panel gone."""
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.fileSelected.connect(lambda path: setattr(edit, "value", path))
+    dialog.filesSelected.connect(lambda paths: setattr(edit, "value", SEPARATOR.join(paths)))
     dialog.open()

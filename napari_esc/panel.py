@@ -111,9 +111,12 @@ class Panel(QWidget):
         job.finished.connect(finished)
         job.failed.connect(self._failed)
         job.cancelled.connect(self._cancelled)
-        job.progressed.connect(self.run_bar.show_progress)
+        job.progressed.connect(self._progressed)
         job.moved.connect(self._show_busy)
         queue.add(job)
+
+    def _progressed(self, done: int, total: int) -> None:
+        self.run_bar.show_progress(done, total)
 
     def _failed(self, job: Job, error: Exception) -> None:
         show_error(error)

@@ -37,9 +37,10 @@ def use_models_folder() -> None:
         os.environ["ESC_MODELS_DIR"] = folder
 
 
-def memory_limit() -> int | None:
-    """Return the most memory that a run may use, in bytes; ``None`` for most of what is free."""
-    return int(preference("memory_gb") * 2**30) or None
+def limits() -> dict[str, Any]:
+    """Return where a run computes, and the most that it may use, as `Settings` name it."""
+    memory = int(preference("memory_gb") * 2**30) or None
+    return {"device": preference("device"), "memory_limit": memory, "threads": preference("threads")}
 
 
 def _page(section: str) -> Any:

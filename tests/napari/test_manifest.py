@@ -53,7 +53,7 @@ def test_nothing_but_work_imports_torch() -> None:
     """Neither opening the menus, the panel's module, the sample nor the list of models."""
     code = (
         "import sys\n"
-        "import napari_esc.finetune_widget\n"
+        "import napari_esc.finetune_widget, napari_esc.folder_widget\n"
         "import napari_esc.widget, napari_esc.commands, napari_esc.layers, napari_esc.sample, napari_esc.writer\n"
         "from esc_plugin import list_models\n"
         "assert list_models()\n"

@@ -470,7 +470,7 @@ def test_a_file_is_chosen_without_waiting(name: str, viewer: Any, qtbot: Any, op
     panel = open_panel()
     {"store": panel.form._browse_store, "source": panel.form._browse_weights}[name]()
     (dialog,) = panel.findChildren(QFileDialog)
-    dialog.fileSelected.emit(str(tmp_path / "chosen"))
+    dialog.filesSelected.emit([str(tmp_path / "chosen")])
     assert getattr(panel.form, name).value == str(tmp_path / "chosen")
     viewer.window.remove_dock_widget(panel)
     qtbot.waitUntil(lambda: not isalive(panel), timeout=5000)

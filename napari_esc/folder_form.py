@@ -1,0 +1,111 @@
+"""The controls for many image files with the same settings."""
+
+from __future__ import annotations
+
+import os
+from glob import has_magic
+from pathlib import Path
+
+from magicgui.widgets import CheckBox, LineEdit
+from qtpy.QtWidgets import QFileDialog
+
+from esc_plugin import EscError
+from esc_plugin.session.folder import FolderOrder
+from esc_plugin.session.task import Settings
+
+from .controls import SEPARATOR, ask_file, button, choice
+from .model_form import LEVELS, ModelForm
+from .preferences import limits
+
+FORMATS = {"": "As each image", ".tif": "TIFF", ".png": "PNG"}
+EXISTING = {"skip": "Skip them", "refuse": "Report them", "replace": "Replace them"}
+HELP = {
+    "images": "A folder, or image files, with '; ' between them, or a pattern such as ~/cells/*.tif.",
+    "recursive": "Images in folders inside the folder too; results go into folders of the same names.",
+    "output": "The folder for results, which is made if need be. Empty: beside the images, with the factor in the name.",
+    "format": "The format of the results. A TIFF stays the kind of TIFF that its image is, with everything that it carries.",
+    "existing": "What to do where a result is there already. The images themselves are never replaced.",
+}
+#: What is taken over from another form.
+SHARED = ("purpose", "model", "source", "factor", "intensity", "consistency")
+
+
+class FolderForm(ModelForm):
+    """All controls."""
+
+    def __init__(self) -> None:
+        super().__init__(HELP, LEVELS)
+        self.images, self.output = LineEdit(name="images"), LineEdit(name="output")
+        self.recursive = CheckBox(name="recursive", text="Folders inside, too")
+        self.format, self.existing = choice("format", FORMATS), choice("existing", EXISTING)
+        self.images.native.setPlaceholderText("a folder, or files")
+        self.output.native.setPlaceholderText("beside the images")
+        folder = button("folder", "Folder...", "Choose a folder in a dialog.", lambda: self._browse(self.images))
+        files = button("files", "Files...", "Choose image files in a dialog.", self._browse_files)
+        output = button("to", "Browse...", "Choose a folder in a dialog.", lambda: self._browse(self.output))
+        self.add("Images", self.images, folder, files)
+        self.add("", self.recursive)
+        self.add_model()
+        self.add("Factor", self.factor)
+        self.add("Intensity", self.intensity)
+        self.add("", self.consistency)
+        self.add("Write to", self.output, output)
+        self.add("Format", self.format)
+        self.add("Existing", self.existing)
+        self.fill_models()
+
+    def take_over(self, other: ModelForm) -> None:
+        """Start with the settings of another form, as far as they mean something here."""
+        for name in SHARED:
+            ours, value = getattr(self, name), getattr(other, name).value
+            if value in getattr(ours, "choices", [value]):
+                ours.value = value
+
+    def order(self) -> FolderOrder:
+        """Return what is to be done as it is set up now.
+
+        Raises
+        ------
+        EscError
+            If something is missing.
+        """
+        names, output = self.images.value.strip(), self.output.value.strip()
+        if not names:
+            raise EscError("Choose a folder, or image files.")
+        if not self.model_name:
+            raise EscError("Name a model: a weights file, or a repository on the Hub.")
+        settings = Settings(
+            self.model_name,
+            self.factors,
+            intensity=self.intensity.value,
+            consistency=self.consistency.value,
+            **limits(),
+        )
+        existing = self.existing.value
+        return FolderOrder(
+            tuple(map(os.path.expanduser, _separated(names))),
+            settings,
+            output=os.path.expanduser(output) or None,  # noqa: PTH111  # a slash at the end says that it is a folder
+            suffix=self.format.value or None,
+            skip=existing == "skip",
+            replace=existing == "replace",
+            recursive=self.recursive.value,
+            how=f"'Existing: {EXISTING['replace']}'",
+        )
+
+    def _browse(self, edit: LineEdit) -> None:
+        dialog = QFileDialog(self, "Choose a folder", edit.value or str(Path.home()))
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        ask_file(dialog, edit)
+
+    def _browse_files(self) -> None:
+        dialog = QFileDialog(self, "Choose images", str(Path.home()))
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+        ask_file(dialog, self.images)
+
+
+def _separated(names: str) -> list[str]:
+    """Return several names; one name may hold what separates them."""
+    if Path(names).expanduser().exists() or has_magic(names):
+        return [names]
+    return [name for part in names.split(SEPARATOR) if (name := part.strip())]
