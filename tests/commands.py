@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}
@@ -35,11 +38,28 @@ print(json.dumps(results))
 """
 
 
+MAKE = typer.main.get_command
+
+
+@functools.cache
+def _made(commands: int) -> Any:
+    from esc_plugin import cli
+
+    assert len(cli.app.registered_commands) == commands
+    return MAKE(cli.app)
+
+
+def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let typer make the program once, as in a process of its own; with each call of a test it would be most of the work."""
+    monkeypatch.setattr("typer.main.get_command", lambda app: _made(len(app.registered_commands)))
+
+
 def inside_the_test(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Return a function that runs ``esc-sr`` in this process and returns what it said; its exit code is checked."""
     from esc_plugin import cli
 
     monkeypatch.setenv("COLUMNS", "300")
+    made_once(monkeypatch)
 
     def run(*arguments: object, code: int = 0) -> str:
         monkeypatch.setattr(sys, "argv", ["esc-sr", *map(str, arguments)])

@@ -15,6 +15,7 @@ from PIL import Image
 
 from esc_plugin import EscError, cli
 
+from .commands import made_once
 from .small import random_upscaler
 from .test_hub import point_to
 
@@ -107,6 +108,7 @@ def esc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     def stopped(*_: Any, **__: Any) -> None:
         raise EscError("reached the work.")
 
+    made_once(monkeypatch)
     for place in WORK:
         monkeypatch.setattr(place, stopped)
 

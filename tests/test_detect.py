@@ -82,7 +82,7 @@ def uni_configs(draw: st.DrawFn, values: dict) -> EscConfig:
     )
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(configs())
 def test_round_trip(config: EscConfig) -> None:
     with torch.device("meta"):

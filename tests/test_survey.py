@@ -105,7 +105,7 @@ INTENSITIES = st.sampled_from(["auto", "range", "minmax", "percentile:5,95", (10
 
 
 @given(stacks(), st.data())
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_a_region_of_any_array(stack: tuple[np.ndarray, str], draw: st.DataObject) -> None:
     """With a network whose arithmetic is exact, all that is around it must be equal to the bit."""
     image, axes = stack
