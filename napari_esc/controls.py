@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from magicgui.widgets import ComboBox, LineEdit, PushButton
 from qtpy.QtCore import Qt, Signal
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QLa
 
 #: Between the names of several files.
 SEPARATOR = "; "
+Control = TypeVar("Control")
 
 
 class Rows(QWidget):
@@ -32,13 +34,15 @@ class Rows(QWidget):
         self.rows.setVerticalSpacing(4)
         self.rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
 
-    def add(self, label: str, *controls: Any) -> None:
-        """Add a row of magicgui controls; what has no label takes all of it."""
+    def add(self, label: str, first: Control, *others: Any) -> Control:
+        """Add a row of magicgui controls, and return the first; what has no label takes all of it."""
+        controls: tuple[Any, ...] = first, *others
         for control in controls:
             control.tooltip = control.tooltip or self._tooltips[control.name]
             control.native.setAccessibleName(label or control.text)
             control.changed.connect(lambda *_: self.changed.emit())
         self.add_native(label, *(control.native for control in controls))
+        return first
 
     def add_native(self, label: str, *widgets: QWidget) -> None:
         """Add a row of Qt's widgets."""
@@ -51,6 +55,35 @@ class Rows(QWidget):
         while row.parent() is not self:
             row = row.parent()
         self.rows.setRowVisible(row, shown)
+
+    def browse(
+        self,
+        edit: LineEdit,
+        what: str,
+        mode: QFileDialog.FileMode = QFileDialog.FileMode.ExistingFile,
+        *,
+        text: str = "Browse...",
+        filters: str = "",
+        folder: str = "",
+        suffix: str = "",
+    ) -> PushButton:
+        """Return a button that shows a dialog: what to do in it, with which files. With a suffix they are saved to.
+
+        The dialog isn't waited for: code that does could find its panel gone.
+        """
+
+        def ask() -> None:
+            named = edit.value if mode == QFileDialog.FileMode.Directory else ""
+            dialog = QFileDialog(self, what, named or folder or str(Path.home()), filters)
+            dialog.setFileMode(mode)
+            if suffix:
+                dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+                dialog.setDefaultSuffix(suffix)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.filesSelected.connect(lambda paths: setattr(edit, "value", SEPARATOR.join(paths)))
+            dialog.open()
+
+        return button("browse", text, f"{what} in a dialog.", ask)
 
 
 def side_by_side(*widgets: QWidget, equal: bool = False) -> QWidget:
@@ -104,10 +137,3 @@ def small_label() -> QLabel:
     label.setTextFormat(Qt.TextFormat.PlainText)  # texts may come from files
     label.setStyleSheet("font-size: 10px;")
     return label
-
-
-def ask_file(dialog: QFileDialog, edit: LineEdit) -> None:
-    """Show a dialog and return at once: code that waited for the answer could find its panel gone."""
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.filesSelected.connect(lambda paths: setattr(edit, "value", SEPARATOR.join(paths)))
-    dialog.open()

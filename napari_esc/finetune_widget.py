@@ -70,15 +70,13 @@ class FinetuneWidget(Panel):
 
     def _build(self) -> None:
         self.form, self.about_images = Rows(HELP), small_label()
-        self.purpose = choice("purpose", {key: find_purpose(key).title for key in KINDS}, "fluorescence")
-        self.model = choice("model", self._models)
-        self.minutes, self.name = FloatSpinBox(name="minutes", value=5, min=0.1, max=1440), LineEdit(name="name")
-        self.minutes.native.setDecimals(1)
         self.form.add_native("Images", self.about_images)
-        self.form.add("For", self.purpose)
-        self.form.add("Start from", self.model)
-        self.form.add("Minutes", self.minutes)
-        self.form.add("Name", self.name)
+        kinds = {key: find_purpose(key).title for key in KINDS}
+        self.purpose = self.form.add("For", choice("purpose", kinds, "fluorescence"))
+        self.model = self.form.add("Start from", choice("model", self._models))
+        self.minutes = self.form.add("Minutes", FloatSpinBox(name="minutes", value=5, min=0.1, max=1440))
+        self.minutes.native.setDecimals(1)
+        self.name = self.form.add("Name", LineEdit(name="name"))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(scrolled(self.form), 1)

@@ -13,10 +13,11 @@ from esc_plugin import EscError
 from esc_plugin.session.folder import FolderOrder
 from esc_plugin.session.task import Settings
 
-from .controls import SEPARATOR, ask_file, button, choice
+from .controls import SEPARATOR, choice
 from .model_form import LEVELS, ModelForm
 from .preferences import limits
 
+Mode = QFileDialog.FileMode
 FORMATS = {"": "As each image", ".tif": "TIFF", ".png": "PNG"}
 EXISTING = {"skip": "Skip them", "refuse": "Report them", "replace": "Replace them"}
 HELP = {
@@ -36,22 +37,19 @@ class FolderForm(ModelForm):
     def __init__(self) -> None:
         super().__init__(HELP, LEVELS)
         self.images, self.output = LineEdit(name="images"), LineEdit(name="output")
-        self.recursive = CheckBox(name="recursive", text="Folders inside, too")
-        self.format, self.existing = choice("format", FORMATS), choice("existing", EXISTING)
         self.images.native.setPlaceholderText("a folder, or files")
         self.output.native.setPlaceholderText("beside the images")
-        folder = button("folder", "Folder...", "Choose a folder in a dialog.", lambda: self._browse(self.images))
-        files = button("files", "Files...", "Choose image files in a dialog.", self._browse_files)
-        output = button("to", "Browse...", "Choose a folder in a dialog.", lambda: self._browse(self.output))
+        folder = self.browse(self.images, "Choose a folder", Mode.Directory, text="Folder...")
+        files = self.browse(self.images, "Choose image files", Mode.ExistingFiles, text="Files...")
         self.add("Images", self.images, folder, files)
-        self.add("", self.recursive)
+        self.recursive = self.add("", CheckBox(name="recursive", text="Folders inside, too"))
         self.add_model()
         self.add("Factor", self.factor)
         self.add("Intensity", self.intensity)
         self.add("", self.consistency)
-        self.add("Write to", self.output, output)
-        self.add("Format", self.format)
-        self.add("Existing", self.existing)
+        self.add("Write to", self.output, self.browse(self.output, "Choose a folder", Mode.Directory))
+        self.format = self.add("Format", choice("format", FORMATS))
+        self.existing = self.add("Existing", choice("existing", EXISTING))
         self.fill_models()
 
     def take_over(self, other: ModelForm) -> None:
@@ -92,16 +90,6 @@ class FolderForm(ModelForm):
             recursive=self.recursive.value,
             how=f"'Existing: {EXISTING['replace']}'",
         )
-
-    def _browse(self, edit: LineEdit) -> None:
-        dialog = QFileDialog(self, "Choose a folder", edit.value or str(Path.home()))
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        ask_file(dialog, edit)
-
-    def _browse_files(self) -> None:
-        dialog = QFileDialog(self, "Choose images", str(Path.home()))
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
-        ask_file(dialog, self.images)
 
 
 def _separated(names: str) -> list[str]:

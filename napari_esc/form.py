@@ -14,7 +14,7 @@ from esc_plugin.arrays.sizes import LARGEST_SCALE
 from esc_plugin.device import cores
 from esc_plugin.session.task import Settings
 
-from .controls import ask_file, button, choice, refill, small_label
+from .controls import choice, refill, small_label
 from .model_form import LEVELS, ModelForm
 from .preferences import preference
 from .source import is_source, unit_names
@@ -71,40 +71,34 @@ class Form(ModelForm):
         self._show_more(False)
 
     def _add_image(self) -> None:
-        self.image, self.about_image = choice("image", self._images), small_label()
-        self.region = choice("region", self._regions)
-        self.add("Image", self.image)
+        self.image, self.about_image = self.add("Image", choice("image", self._images)), small_label()
         self.add_native("", self.about_image)
-        self.add("Region", self.region)
+        self.region = self.add("Region", choice("region", self._regions))
 
     def _add_result(self) -> None:
-        self.scale = choice("scale", SCALES)
+        self.scale, self.caveat = choice("scale", SCALES), small_label()
         self.pixel_size = FloatSpinBox(name="pixel_size", value=1, min=0, max=1e9, step=0.01)
-        self.more = CheckBox(name="more", text="More settings")
-        self.difference = CheckBox(name="difference", text="Add a difference layer")
-        self.sampled, self.store = CheckBox(name="sampled", text="Survey by samples"), LineEdit(name="store")
-        self.device = choice("device", DEVICES, preference("device"))
-        self.memory = FloatSpinBox(name="memory", value=preference("memory_gb"), max=10_000, step=0.5)
-        counts = {0: "All cores"} | {count: str(count) for count in range(1, cores() + 1)}
-        self.threads = choice("threads", counts, min(preference("threads"), cores()))
         self.pixel_size.native.setDecimals(6)
-        self.memory.native.setSpecialValueText("most of what is free")
-        self.memory.native.setSuffix(" GB at most")
-        self.store.native.setPlaceholderText("in memory")
         self.add("Scale", self.scale, self.factor, self.pixel_size)
-        self.caveat = small_label()
         self.caveat.setText(CAVEAT)
         self.add_native("", self.caveat)
-        self.add("", self.more)
+        self.more = self.add("", CheckBox(name="more", text="More settings"))
         self.add("Intensity", self.intensity)
         self.add("", self.consistency)
-        self.add("", self.difference)
-        self.add("", self.sampled)
-        find = button("find", "Browse...", "Choose a name in a dialog.", self._browse_store)
-        self.add("Write to", self.store, find)
-        self.add("Device", self.device)
-        self.add("Memory", self.memory)
-        self.add("Threads", self.threads)
+        self.difference = self.add("", CheckBox(name="difference", text="Add a difference layer"))
+        self.sampled = self.add("", CheckBox(name="sampled", text="Survey by samples"))
+        self.store = LineEdit(name="store")
+        self.store.native.setPlaceholderText("in memory")
+        self.find_store = self.browse(
+            self.store, "Choose a name", QFileDialog.FileMode.AnyFile, filters=STORE_FILTER, suffix="ome.zarr"
+        )
+        self.add("Write to", self.store, self.find_store)
+        self.device = self.add("Device", choice("device", DEVICES, preference("device")))
+        self.memory = self.add("Memory", FloatSpinBox(name="memory", value=preference("memory_gb"), max=10_000, step=0.5))
+        self.memory.native.setSpecialValueText("most of what is free")
+        self.memory.native.setSuffix(" GB at most")
+        counts = {0: "All cores"} | {count: str(count) for count in range(1, cores() + 1)}
+        self.threads = self.add("Threads", choice("threads", counts, min(preference("threads"), cores())))
 
     def _connect(self) -> None:
         self.image.changed.connect(self.show_layer)
@@ -212,16 +206,7 @@ class Form(ModelForm):
         self.caveat.setVisible(kind == "isotropic")
 
     def _show_more(self, shown: bool) -> None:
-        for control in (self.intensity, self.consistency, self.difference, self.sampled, self.store, self.device):
-            self.show_row(control, shown)
-        for control in (self.memory, self.threads):
+        further = self.intensity, self.consistency, self.difference, self.sampled
+        for control in (*further, self.store, self.device, self.memory, self.threads):
             self.show_row(control, shown)
         self._show_scale()
-
-    # Files
-
-    def _browse_store(self) -> None:
-        dialog = QFileDialog(self, "Write the result to", str(Path.home()), STORE_FILTER)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix("ome.zarr")
-        ask_file(dialog, self.store)

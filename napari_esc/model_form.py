@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import CheckBox, FloatSpinBox, LineEdit
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog
 
 from esc_plugin import CatalogEntry
 from esc_plugin.arrays.sizes import LARGEST_SCALE
@@ -16,7 +14,7 @@ from esc_plugin.catalog.by_purpose import is_here, models_for, none_text
 from esc_plugin.catalog.cards import card_lines
 from esc_plugin.catalog.purposes import PURPOSES
 
-from .controls import Rows, ask_file, button, choice, refill, small_label
+from .controls import Rows, button, choice, refill, small_label
 from .preferences import preference
 from .texts import model_text
 
@@ -72,15 +70,15 @@ class ModelForm(Rows):
 
     def add_model(self) -> None:
         """Add the rows that say what upscales."""
-        self.purpose = choice("purpose", {"": "Anything"} | {purpose.key: purpose.title for purpose in PURPOSES})
-        self.model, self.card, self.none = choice("model", self._models), small_label(), small_label()
-        self.source = LineEdit(name="source")
-        self.browse = button("browse", "Browse...", "Choose a weights file in a dialog.", self._browse_weights)
-        self.add("For", self.purpose)
+        purposes = {"": "Anything"} | {purpose.key: purpose.title for purpose in PURPOSES}
+        self.purpose = self.add("For", choice("purpose", purposes))
+        self.none, self.card, self.source = small_label(), small_label(), LineEdit(name="source")
         self.finetune = button("finetune", "Fine-tune...", HELP["finetune"], self.finetuning_wanted.emit)
         self.add_native("", self.none, self.finetune.native)
-        self.add("Model", self.model)
-        self.add("From", self.source, self.browse)
+        self.model = self.add("Model", choice("model", self._models))
+        folder = preference("models_folder")
+        self.find_source = self.browse(self.source, "Choose a weights file", filters=WEIGHTS_FILTER, folder=folder)
+        self.add("From", self.source, self.find_source)
         self.add_native("", self.card)
         self.purpose.changed.connect(self.fill_models)
         self.model.changed.connect(self._model_chosen)
@@ -135,7 +133,7 @@ class ModelForm(Rows):
     def _model_chosen(self) -> None:
         other, entry = self.model.value, self.entry
         self.show_row(self.source, other in (FILE, HUB))
-        self.browse.visible = other == FILE
+        self.find_source.visible = other == FILE
         self.source.native.setPlaceholderText("organisation/repository" if other == HUB else "path of a weights file")
         self.source.value = ""
         self.show_card(entry)
@@ -151,8 +149,3 @@ class ModelForm(Rows):
         with self.consistency.changed.blocked():
             self.consistency.value = self._kept and whole
         self.consistency.enabled, self.consistency.text = whole, KEEP if whole else CANNOT_KEEP
-
-    def _browse_weights(self) -> None:
-        dialog = QFileDialog(self, "Choose a weights file", preference("models_folder") or str(Path.home()), WEIGHTS_FILTER)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        ask_file(dialog, self.source)

@@ -468,7 +468,7 @@ def test_renaming_a_layer_chooses_no_other(viewer: Any, open_panel: Any) -> None
 def test_a_file_is_chosen_without_waiting(name: str, viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
     """The panel may be closed while the dialog is open."""
     panel = open_panel()
-    {"store": panel.form._browse_store, "source": panel.form._browse_weights}[name]()
+    getattr(panel.form, f"find_{name}").native.click()
     (dialog,) = panel.findChildren(QFileDialog)
     dialog.filesSelected.emit([str(tmp_path / "chosen")])
     assert getattr(panel.form, name).value == str(tmp_path / "chosen")
