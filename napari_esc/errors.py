@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from esc_plugin import EscError
 from esc_plugin.errors import DiskSpaceError
 
@@ -28,6 +30,11 @@ def plain_text(error: Exception) -> str | None:
     if isinstance(error, OSError):  # a full disk, a folder that can't be written to, a share that went away
         return str(error)
     return None
+
+
+def problem_text(error: Exception) -> str:
+    """Return an error in one line of HTML, for a panel: names come from files."""
+    return escape(plain_text(error) or f"{type(error).__name__}: {error}", quote=False)
 
 
 def advise_async() -> None:

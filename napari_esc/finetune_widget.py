@@ -6,8 +6,6 @@ from typing import Any
 
 from magicgui.widgets import FloatSpinBox, LineEdit
 from napari.layers import Image
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QVBoxLayout
 
 from esc_plugin import CatalogEntry, EscError
 from esc_plugin.catalog.by_purpose import is_here, models_for
@@ -16,15 +14,15 @@ from esc_plugin.catalog.purposes import find_purpose
 from esc_plugin.errors import needs
 
 from .controls import Rows, choice, refill, small_label
-from .errors import plain_text, show_error
+from .errors import problem_text, show_error
 from .jobs import Job
-from .panel import Panel, scrolled
+from .model_form import news
+from .panel import Panel
 from .run_bar import RunBar
 from .source import is_source
 from .texts import image_text, model_text
 from .tuning import KINDS, Tuning, images_of
 
-TITLE = "Fine-tune with ESC..."
 HELP = {
     "purpose": "What is in the images. Menus list the model under it; photos are reduced in another way than micrographs.",
     "model": "What to start from. The new model has its factor, and what is downloaded is downloaded first.",
@@ -36,15 +34,6 @@ STOP = {
     "Stop and keep": "End the training now, and keep what was learned if it is better than before and than bicubic.",
     "Cancel": "Give up, as Esc does. Nothing is written.",
 }
-
-
-class News(QObject):
-    """Tells all panels that there is a new model, by its name."""
-
-    model_made = Signal(str)
-
-
-news = News()
 
 
 class FinetuneWidget(Panel):
@@ -77,10 +66,7 @@ class FinetuneWidget(Panel):
         self.minutes = self.form.add("Minutes", FloatSpinBox(name="minutes", value=5, min=0.1, max=1440))
         self.minutes.native.setDecimals(1)
         self.name = self.form.add("Name", LineEdit(name="name"))
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(scrolled(self.form), 1)
-        layout.addWidget(self.run_bar)
+        self._stack(self.form)
 
     def _connect(self) -> None:
         self._listen_to_layers(self._layers_changed)
@@ -124,7 +110,7 @@ class FinetuneWidget(Panel):
         try:
             self.run_bar.show_estimate(self.tuning().plan)
         except EscError as error:
-            self.run_bar.show_estimate(plain_text(error) or "", problem=True)
+            self.run_bar.show_estimate(problem_text(error), problem=True)
         if self.jobs:
             self.run_bar.buttons["Start"].enabled = False
 
@@ -177,20 +163,3 @@ class FinetuneWidget(Panel):
         self._ended(job.subject.outcome_text(outcome))
         if outcome.weights:
             news.model_made.emit(job.subject.folder.name)
-
-
-def open_finetuning(viewer: Any, purpose: str = "") -> FinetuneWidget:
-    """Show the panel, for a kind of images, as a tab beside the others.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-    purpose : str, optional
-        A key of `esc_plugin.catalog.purposes.PURPOSES`.
-    """
-    dock, panel = viewer.window.add_plugin_dock_widget("esc-plugin", TITLE, tabify=True)
-    dock.show()
-    dock.raise_()
-    if purpose in KINDS:
-        panel.purpose.value = purpose
-    return panel  # type: ignore[no-any-return]

@@ -39,5 +39,5 @@ def ended_text(how: str, work: FolderWork) -> str:
 def _reasons(work: FolderWork) -> list[str]:
     failed = work.summary.failed
     more = len(failed) - MOST_REASONS
-    lines = [escape(printable(reason)) for _, reason in failed[:MOST_REASONS]]
+    lines = [escape(printable(reason), quote=False) for _, reason in failed[:MOST_REASONS]]
     return [*lines, f"and {more:,} more."] if more > 0 else lines

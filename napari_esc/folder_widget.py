@@ -6,19 +6,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer, QUrl
+from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QApplication, QVBoxLayout
+from qtpy.QtWidgets import QApplication
 
 from esc_plugin import EscError
 from esc_plugin.session.folder import FolderWork
 
-from .errors import plain_text, show_error
-from .finetune_widget import news, open_finetuning
+from .errors import problem_text, show_error
 from .folder_form import FolderForm
 from .folder_texts import ended_text, found_text, running_text
-from .jobs import Job
-from .panel import Panel, scrolled
+from .jobs import Job, Work
+from .panel import Panel
+from .preflight import Preflight
 from .run_bar import RunBar
 from .widget import EscWidget
 
@@ -28,8 +28,6 @@ START = {
     "Run": "Upscale the images, one after the other. Nothing is added to the viewer.",
 }
 STOP = {"Cancel": "Stop what runs, as Esc does. Results that are finished stay; no half of one does."}
-#: Milliseconds without a change after which the images are looked for anew.
-PAUSE = 250
 
 
 class FolderWidget(Panel):
@@ -44,58 +42,30 @@ class FolderWidget(Panel):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, RunBar(START, STOP))
         self.form, self.last = FolderForm(), Path()
-        self._looking: Job | None = None
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(scrolled(self.form), 1)
-        layout.addWidget(self.run_bar)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(PAUSE)
-        self._pause.timeout.connect(self.look)
-        self.form.changed.connect(self._pause.start)
+        self.preflight = Preflight(self, self._look)
+        self._stack(self.form)
+        self.form.changed.connect(self.preflight.begin_soon)
         self.form.finetuning_wanted.connect(self._finetune)
-        news.model_made.connect(self.form.show_model)
+        self.preflight.found.connect(self._looked)
+        self.preflight.failed.connect(self._not_looked)
         self.run_bar.clicked.connect(self._clicked)
         self._show_last(Path())
         if (panel := _open_panel(napari_viewer)) is not None:
             self.form.take_over(panel.form)
-        self.look()
+        self.preflight.begin()
 
     # What there is to do
 
-    def _finetune(self) -> None:
-        open_finetuning(self.viewer, self.form.purpose.value)
+    def _look(self) -> tuple[Work, FolderWork]:
+        """Return a look for the images: a folder may be large, and behind a network."""
+        work = FolderWork(self.form.order())
+        return work.look, work
 
-    def look(self) -> None:
-        """Look for the images in a thread: a folder may be large, and behind a network."""
-        if self.jobs:
-            return
-        if self._looking is not None:
-            self._pause.start()
-            return
-        try:
-            work = FolderWork(self.form.order())
-        except EscError as error:
-            self._tell(error)
-            return
-        self._looking = job = Job(work.look, work, parent=self)
-        job.finished.connect(self._looked)
-        job.failed.connect(self._not_looked)
-        job.start()
+    def _looked(self, work: FolderWork, result: Any) -> None:
+        self.run_bar.show_estimate(found_text(work), not work.ready)
 
-    def _looked(self, job: Job, work: FolderWork) -> None:
-        self._looking = None
-        if not self.jobs:
-            self.run_bar.show_estimate(found_text(work), not work.ready)
-
-    def _not_looked(self, job: Job, error: Exception) -> None:
-        self._looking = None
-        if not self.jobs:
-            self._tell(error)
-
-    def _tell(self, error: Exception) -> None:
-        self.run_bar.show_estimate(escape(plain_text(error) or f"{type(error).__name__}: {error}"), True)
+    def _not_looked(self, work: FolderWork | None, error: Exception) -> None:
+        self.run_bar.show_estimate(problem_text(error), True)
 
     # What it runs
 
@@ -114,7 +84,7 @@ class FolderWidget(Panel):
         super()._progressed(done, total)
         job = self.jobs[0]
         text = running_text(job.subject)
-        self.run_bar.show_estimate(f"Image {escape(text)}")
+        self.run_bar.show_estimate(f"Image {escape(text, quote=False)}")
         job.show(f"ESC {text}")
 
     def _finished(self, job: Job, work: FolderWork) -> None:
@@ -127,11 +97,6 @@ class FolderWidget(Panel):
         if work.summary.done:
             self._show_last(Path(str(work.summary.done[-1].target)))
         self._ended(ended_text(how, work))
-
-    def _show_busy(self) -> None:
-        super()._show_busy()
-        if not self.jobs:
-            self._pause.start()
 
     # The result
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from magicgui.widgets import CheckBox, FloatSpinBox, LineEdit
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
 from esc_plugin import CatalogEntry
 from esc_plugin.arrays.sizes import LARGEST_SCALE
@@ -43,6 +43,15 @@ HELP = {
 }
 
 
+class News(QObject):
+    """Tells all panels that there is a new model, by its name."""
+
+    model_made = Signal(str)
+
+
+news = News()
+
+
 class ModelForm(Rows):
     """The rows of a model, and controls that a form places itself: `factor`, `intensity` and `consistency`.
 
@@ -54,8 +63,8 @@ class ModelForm(Rows):
         The choices of intensity.
     """
 
-    #: A model of one's own is, for the chosen kind of images.
-    finetuning_wanted = Signal()
+    #: For a kind of images.
+    finetuning_wanted = Signal(str)
 
     def __init__(self, tooltips: dict[str, str], levels: dict[str, str]) -> None:
         super().__init__(HELP | tooltips)
@@ -73,7 +82,7 @@ class ModelForm(Rows):
         purposes = {"": "Anything"} | {purpose.key: purpose.title for purpose in PURPOSES}
         self.purpose = self.add("For", choice("purpose", purposes))
         self.none, self.card, self.source = small_label(), small_label(), LineEdit(name="source")
-        self.finetune = button("finetune", "Fine-tune...", HELP["finetune"], self.finetuning_wanted.emit)
+        self.finetune = button("finetune", "Fine-tune...", HELP["finetune"], self._finetune)
         self.add_native("", self.none, self.finetune.native)
         self.model = self.add("Model", choice("model", self._models))
         folder = preference("models_folder")
@@ -82,6 +91,7 @@ class ModelForm(Rows):
         self.add_native("", self.card)
         self.purpose.changed.connect(self.fill_models)
         self.model.changed.connect(self._model_chosen)
+        news.model_made.connect(self.show_model)
 
     @property
     def model_name(self) -> str:
@@ -129,6 +139,9 @@ class ModelForm(Rows):
     def show_card(self, card: CatalogEntry | Mapping[str, Any] | None) -> None:
         """Show what a model says of itself."""
         self.card.setText("\n".join(card_lines(card)) if card is not None else "")
+
+    def _finetune(self) -> None:
+        self.finetuning_wanted.emit(self.purpose.value)
 
     def _model_chosen(self) -> None:
         other, entry = self.model.value, self.entry

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QFrame, QScrollArea, QShortcut, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QShortcut, QVBoxLayout, QWidget
 
 from .errors import show_error
 from .jobs import Job, queue
 from .preferences import use_models_folder
 from .run_bar import RunBar
+
+#: The panel that fine-tunes, as the manifest calls it.
+FINETUNING = "Fine-tune with ESC..."
 
 
 class Panel(QWidget):
@@ -27,6 +30,8 @@ class Panel(QWidget):
         Shows its work.
     """
 
+    #: It has nothing to do any more; it ends.
+    idle, closed = Signal(), Signal()
     cancelled = "Cancelled; nothing was added."
 
     def __init__(self, viewer: Any, run_bar: RunBar) -> None:
@@ -38,6 +43,17 @@ class Panel(QWidget):
         self.escape.activatedAmbiguously.connect(self.cancel)  # another panel's work could be meant, too
         self.escape.setEnabled(False)
         self.setMinimumWidth(310)
+
+    def _stack(self, form: QWidget, *below: QWidget, above: Sequence[QWidget] = ()) -> None:
+        """Fill the panel; the form takes the room that is left, and is scrolled where that is too little."""
+        layout, area = QVBoxLayout(self), QScrollArea()
+        layout.setContentsMargins(6, 6, 6, 6)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(form)
+        for widget in (*above, area, self.run_bar, *below):
+            layout.addWidget(widget, int(widget is area))
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Leave most of a small window to the canvas."""
@@ -61,6 +77,7 @@ class Panel(QWidget):
         for event, heard in self._heard:
             event.disconnect(heard)
         self._heard.clear()
+        self.closed.emit()
         for job in self.jobs:
             job.stop()
         self.deleteLater()
@@ -134,13 +151,25 @@ class Panel(QWidget):
         jobs = self.jobs
         self.run_bar.show_jobs(jobs)
         self.escape.setEnabled(bool(jobs))
+        if not jobs:
+            self.idle.emit()
+
+    def _finetune(self, purpose: str) -> None:
+        open_finetuning(self.viewer, purpose)
 
 
-def scrolled(widget: QWidget) -> QScrollArea:
-    """Return an area that shows as much of a widget as there is room for, below each other."""
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setWidget(widget)
-    return area
+def open_finetuning(viewer: Any, purpose: str = "") -> Any:
+    """Show the panel that fine-tunes, for a kind of images, as a tab beside the others.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    purpose : str, optional
+        A key of `esc_plugin.catalog.purposes.PURPOSES`.
+    """
+    dock, panel = viewer.window.add_plugin_dock_widget("esc-plugin", FINETUNING, tabify=True)
+    dock.show()
+    dock.raise_()
+    if purpose in panel.purpose.choices:
+        panel.purpose.value = purpose
+    return panel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from .controls import button, side_by_side
@@ -46,6 +46,7 @@ class RunBar(QWidget):
             layout.addWidget(widget)
         for label in (self.estimate, self.waiting, self.result):
             label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText if label is self.waiting else Qt.TextFormat.RichText)
         self._began = 0.0
         self.show_jobs([])
 

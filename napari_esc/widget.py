@@ -6,24 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari.layers import Image
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
-from esc_plugin import EscError
+from esc_plugin import EscError, HubError, list_models
 
 from .compare_bar import CompareBar
 from .controls import button, side_by_side
-from .errors import advise_async, show_error
-from .estimate import Estimator
-from .finetune_widget import news, open_finetuning
+from .errors import advise_async, problem_text, show_error
 from .form import Form
 from .geometry import Region, plane_region, shapes_regions, visible_region, whole_region
-from .jobs import Job
+from .jobs import Job, Work
 from .layers import add_results
 from .order import Order
-from .panel import Panel, scrolled
+from .panel import Panel
 from .preferences import preference, set_preference
+from .preflight import Preflight
 from .run_bar import RunBar
-from .texts import results_text
+from .texts import estimate_text, results_text, size_text, too_large
 
 NOTE = (
     "<b>Super-resolution adds plausible detail; it is no measurement.</b> Measure on the original, and check the difference "
@@ -43,27 +42,13 @@ class EscWidget(Panel):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, RunBar())
         self.form, self.compare_bar = Form(), CompareBar(napari_viewer)
-        self.estimator = Estimator(self, self.order)
+        self.preflight = Preflight(self, self._estimate)
         self.previewed: tuple[list[Image], list[Image]] = [], []  # its layers, and those that they hide
         self._known_model = ""
-        self._build()
+        self.note = _note()
+        self._stack(self.form, self.compare_bar, above=[self.note])
         self._connect()
         self._layers_changed()
-
-    def _close(self) -> None:
-        self.estimator.stop()
-        self.compare_bar.stop()
-        super()._close()
-
-    # What it is made of
-
-    def _build(self) -> None:
-        self.note, layout = _note(), QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(self.note)
-        layout.addWidget(scrolled(self.form), 1)
-        layout.addWidget(self.run_bar)
-        layout.addWidget(self.compare_bar)
 
     def _connect(self) -> None:
         self._listen_to_layers(self._layers_changed)
@@ -71,11 +56,11 @@ class EscWidget(Panel):
         camera = viewer.scene.camera.events
         for event in (viewer.dims.events.current_step, camera.zoom, camera.center):
             self._listen(event, self._view_changed)
-        self.form.changed.connect(self.estimator.begin_soon)
+        self.form.changed.connect(self.preflight.begin_soon)
         self.form.finetuning_wanted.connect(self._finetune)
-        news.model_made.connect(self.form.show_model)
-        self.estimator.told.connect(self._show_estimate)
-        self.estimator.measured.connect(self._model_measured)
+        self.preflight.found.connect(self._estimated)
+        self.preflight.failed.connect(self._not_estimated)
+        self.closed.connect(self.compare_bar.stop)
         self.run_bar.clicked.connect(self._clicked)
 
     # What it does when something changes
@@ -84,13 +69,32 @@ class EscWidget(Panel):
         if not any(layer in self.viewer.layers for layer in self.previewed[0]):
             self._remove_preview()
         self.form.fill_layers(list(self.viewer.layers), list(self.viewer.layers.selection))
-        self.estimator.begin_soon()
+        self.preflight.begin_soon()
 
     def _view_changed(self) -> None:
         if self.form.region.value != "whole":
-            self.estimator.begin_soon()
+            self.preflight.begin_soon()
 
-    def _show_estimate(self, text: str, problem: bool) -> None:
+    def _estimate(self) -> tuple[Work, Order]:
+        """Say what is known at once, and return what finds the rest."""
+        order = self.order()
+        if too_large(order.nbytes) and not order.settings.store:
+            advice = "too large for memory. Choose a file under 'Write to', or show it lazily."
+            raise EscError(f"{size_text(order)}: {advice}")
+        self._show_estimate(estimate_text(order))
+        return order.estimate, order
+
+    def _estimated(self, order: Order, estimates: Sequence[Any]) -> None:
+        self._show_estimate(estimate_text(order, estimates))
+        self._model_measured(order, estimates)
+
+    def _not_estimated(self, order: Order | None, error: Exception) -> None:
+        if order and isinstance(error, HubError) and _can_be_downloaded(order.settings.model):
+            self._show_estimate(f"{estimate_text(order)}<br>The model isn't on this machine yet; it is downloaded first.")
+        else:
+            self._show_estimate(problem_text(error), problem=True)
+
+    def _show_estimate(self, text: str, problem: bool = False) -> None:
         self.run_bar.show_estimate(text, problem)
         for name in ("Preview", "Show lazily"):
             self.run_bar.buttons[name].enabled = bool(self.form.chosen and self.form.model_name)
@@ -102,9 +106,6 @@ class EscWidget(Panel):
         if first and model == self.form.model_name and (entry is None or not entry.scale):
             self.form.propose_scale(estimates[0].scale)
             self.form.show_card(estimates[0].card)
-
-    def _finetune(self) -> None:
-        open_finetuning(self.viewer, self.form.purpose.value)
 
     # What it runs
 
@@ -192,13 +193,6 @@ class EscWidget(Panel):
         self.compare_bar.compare(_pairs(self.viewer.layers, order, added))
         return added, hidden
 
-    def _show_busy(self) -> None:
-        """Show what runs; estimates, which run the network, have to wait for it."""
-        super()._show_busy()
-        self.estimator.wanted = not self.jobs
-        if self.estimator.wanted:
-            self.estimator.begin_soon()
-
     def _remove_preview(self) -> None:
         """Take the preview away, and show again what it has hidden."""
         (layers, hidden), self.previewed = self.previewed, ([], [])
@@ -213,6 +207,10 @@ def _pairs(layers: Sequence[Any], order: Order, added: Sequence[Image]) -> list[
     """Return sources that are still there, with their results."""
     sources = {layer.unique_id: layer for layer in layers}
     return [(sources[it.key], layer) for (it, _), layer in zip(order.parts, added, strict=True) if it.key in sources]
+
+
+def _can_be_downloaded(model: str) -> bool:
+    return "/" in model or any(entry.name == model for entry in list_models())
 
 
 def _note() -> QWidget:

@@ -22,8 +22,9 @@ from esc_plugin.catalog.menu import models_folder
 from esc_plugin.catalog.new_model import proposed_name
 from esc_plugin.errors import EXTRAS
 from napari_esc import finetune_widget
-from napari_esc.finetune_widget import FinetuneWidget, open_finetuning
+from napari_esc.finetune_widget import FinetuneWidget
 from napari_esc.jobs import queue
+from napari_esc.panel import open_finetuning
 from napari_esc.widget import EscWidget
 
 from ..small import small_config
@@ -265,7 +266,7 @@ def test_all_panels_list_the_new_model_at_once(viewer: Any, qtbot: Any, open_pan
 
 def test_the_upscale_panel_offers_it_where_it_has_no_model(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("napari_esc.widget.open_finetuning", lambda viewer, purpose: opened.append(purpose))
+    monkeypatch.setattr("napari_esc.panel.open_finetuning", lambda viewer, purpose: opened.append(purpose))
     panel = EscWidget(viewer)
     viewer.window.add_dock_widget(panel)
     panel.form.purpose.value = "clean photo"

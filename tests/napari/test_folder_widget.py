@@ -95,7 +95,7 @@ def test_results_are_those_of_the_command_line(
     panel.form.intensity.value, panel.form.consistency.value = "minmax", True
     wait_for(panel, qtbot, "3 images found, 3 to upscale.")
     told = run(panel, qtbot)
-    assert told.startswith("Done: 2 upscaled, 0 skipped, 1 failed.<br>&#x27;")
+    assert told.startswith("Done: 2 upscaled, 0 skipped, 1 failed.<br>'")
     assert "damaged.png" in told
     options = ("-s", 3, "--intensity", "minmax", "--consistency", "--device", "cpu")
     done = command(folder, "-o", theirs, "-m", nearest, *options)
@@ -121,7 +121,7 @@ def test_what_is_there_is_skipped_refused_or_replaced(qtbot: Any, open_panel: An
     assert run(panel, qtbot).startswith("Done: 1 upscaled, 1 skipped, 1 failed.")
     panel.form.existing.value = "refuse"
     wait_for(panel, qtbot, "1 to upscale.<br>")
-    assert "replace it with &#x27;Existing: Replace them&#x27;." in panel.run_bar.estimate.text()
+    assert "replace it with 'Existing: Replace them'." in panel.run_bar.estimate.text()
     assert (out / "a_x2.png").read_bytes() == b"precious"
     panel.form.existing.value = "replace"
     assert run(panel, qtbot).startswith("Done: 2 upscaled, 0 skipped, 1 failed.")

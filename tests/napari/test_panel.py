@@ -334,14 +334,14 @@ def test_an_error_is_one_message(
 
 def test_what_is_missing_is_said(viewer: Any, qtbot: Any, open_panel: Any, tmp_path: Path) -> None:
     panel = open_panel(model="")
-    panel.estimator.begin()
+    panel.preflight.begin()
     assert panel.run_bar.estimate.text() == "Open an image to upscale."
     assert not panel.run_bar.buttons["Run"].native.isEnabled()
     viewer.add_image(pixels(20, 20))
-    panel.estimator.begin()
+    panel.preflight.begin()
     assert "Name a model" in panel.run_bar.estimate.text()
     panel.form.source.value = str(tmp_path / "none.pth")
-    panel.estimator.begin()
+    panel.preflight.begin()
     qtbot.waitUntil(lambda: "none.pth" in panel.run_bar.estimate.text(), timeout=20_000)
     assert not panel.run_bar.buttons["Run"].native.isEnabled()
 
@@ -449,7 +449,7 @@ def test_results_are_never_chosen_by_themselves(viewer: Any, qtbot: Any, open_pa
     # Without a source, nothing is chosen.
     viewer.layers.remove(source)
     assert panel.form.chosen == []
-    panel.estimator.begin()
+    panel.preflight.begin()
     assert panel.run_bar.estimate.text() == "Choose an image."
     assert not panel.run_bar.buttons["Run"].native.isEnabled()
 
@@ -698,7 +698,7 @@ def test_what_fits_into_no_file_is_refused_before_the_work(
     viewer.layers.selection = {viewer.add_image(pixels(20, 24), name="a"), viewer.add_image(pixels(20, 25), name="b")}
     panel = open_panel()
     panel.form.store.value = str(tmp_path / "both.ome.zarr")
-    panel.estimator.begin()
+    panel.preflight.begin()
     assert "can't be a channel beside" in panel.run_bar.estimate.text()
     assert not panel.run_bar.buttons["Run"].enabled
     assert not list(tmp_path.iterdir())
@@ -792,6 +792,6 @@ def test_what_is_no_stack_gets_no_planes(viewer: Any, open_panel: Any) -> None:
         panel = open_panel()
         viewer.layers.selection = {layer}
         panel.form.scale.value = "isotropic"
-        panel.estimator.begin()
+        panel.preflight.begin()
         assert told in panel.run_bar.estimate.text()
         viewer.layers.clear()
