@@ -10,18 +10,19 @@ from napari.layers import Image
 from esc_plugin import CatalogEntry, EscError
 from esc_plugin.catalog.by_purpose import is_here, models_for
 from esc_plugin.catalog.new_model import new_model_folder, proposed_name
-from esc_plugin.catalog.purposes import find_purpose
+from esc_plugin.catalog.purposes import PURPOSES
 from esc_plugin.errors import needs
+from esc_plugin.session.finetuning import Finetuning
 
 from .controls import Rows, choice, refill, small_label
 from .errors import problem_text, show_error
 from .jobs import Job
 from .model_form import news
 from .panel import Panel
+from .preferences import preference
 from .run_bar import RunBar
-from .source import is_source
+from .source import image_array, is_source
 from .texts import image_text, model_text
-from .tuning import KINDS, Tuning, images_of
 
 HELP = {
     "purpose": "What is in the images. Menus list the model under it; photos are reduced in another way than micrographs.",
@@ -60,7 +61,7 @@ class FinetuneWidget(Panel):
     def _build(self) -> None:
         self.form, self.about_images = Rows(HELP), small_label()
         self.form.add_native("Images", self.about_images)
-        kinds = {key: find_purpose(key).title for key in KINDS}
+        kinds = {purpose.key: purpose.title for purpose in PURPOSES if purpose.kind}
         self.purpose = self.form.add("For", choice("purpose", kinds, "fluorescence"))
         self.model = self.form.add("Start from", choice("model", self._models))
         self.minutes = self.form.add("Minutes", FloatSpinBox(name="minutes", value=5, min=0.1, max=1440))
@@ -126,7 +127,7 @@ class FinetuneWidget(Panel):
 
     # What it runs
 
-    def tuning(self) -> Tuning:
+    def tuning(self) -> Finetuning:
         """Return what is to be done as it is set up now.
 
         Raises
@@ -138,7 +139,9 @@ class FinetuneWidget(Panel):
         if not self.images:
             raise EscError("Select images to learn from in the list of layers.")
         folder = new_model_folder(self.name.value.strip())
-        return Tuning(images_of(self.images), self.model.value, self.purpose.value, self.minutes.value, folder)
+        chosen = self.model.value, self.purpose.value, self.minutes.value
+        where = {"device": preference("device"), "threads": preference("threads")}
+        return Finetuning([image_array(layer) for layer in self.images], *chosen, folder, **where)
 
     def _clicked(self, name: str) -> None:
         {"Start": self.start, "Stop and keep": self.stop, "Cancel": self.cancel}[name]()

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from esc_plugin.arrays.lazy import sliceable
+from esc_plugin.session.task import letters_of
+
 if TYPE_CHECKING:
     from napari.layers import Image
+
+    from esc_plugin.train.sources import ImageArray
 
 #: What is said in pixels of the source, or belongs to its own life in the viewer, and so isn't handed on.
 NOT_COPIED = (
@@ -42,6 +47,13 @@ def finest(layer: Image) -> Any:
 def levels_of(layer: Image) -> list[Any]:
     """Return the data of a layer at all of its resolutions, finest first; nothing is computed or loaded."""
     return list(layer.data) if layer.multiscale else [layer.data]
+
+
+def image_array(layer: Image) -> ImageArray:
+    """Return all pixels of a layer at full resolution, to learn from; nothing is read."""
+    from esc_plugin.train.sources import ImageArray  # which needs the extra "train"
+
+    return ImageArray(layer.name, sliceable(finest(layer)), letters_of(layer.axis_labels, layer.ndim, layer.rgb))
 
 
 def unit_names(layer: Image) -> list[str]:

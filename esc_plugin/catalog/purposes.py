@@ -21,21 +21,25 @@ class Purpose(NamedTuple):
         Inside a sentence.
     broader : str
         Another key under which models count for this kind too.
+    kind : str
+        How a fine-tuning makes small images of them, see `esc_plugin.train.wish.KINDS`. Empty where no reduction does: none
+        makes a bad photo of a good one.
     """
 
     key: str
     title: str
     images: str
     broader: str = ""
+    kind: str = ""
 
 
 PURPOSES = (
-    Purpose("clean photo", "Photo: clean", "clean photos"),
+    Purpose("clean photo", "Photo: clean", "clean photos", kind="photo"),
     Purpose("real photo", "Photo: noisy, compressed, blurred", "noisy, compressed or blurred photos"),
-    Purpose("drawing", "Drawing, anime", "drawings"),
-    Purpose("fluorescence", "Fluorescence", "fluorescence images", MICROSCOPY),
-    Purpose("brightfield", "Brightfield, stained tissue", "brightfield images", MICROSCOPY),
-    Purpose("electron microscopy", "Electron microscopy", "electron micrographs", MICROSCOPY),
+    Purpose("drawing", "Drawing, anime", "drawings", kind="photo"),
+    Purpose("fluorescence", "Fluorescence", "fluorescence images", MICROSCOPY, "microscopy"),
+    Purpose("brightfield", "Brightfield, stained tissue", "brightfield images", MICROSCOPY, "microscopy"),
+    Purpose("electron microscopy", "Electron microscopy", "electron micrographs", MICROSCOPY, "microscopy"),
 )
 #: What a manifest may say.
 KEYS = (*(purpose.key for purpose in PURPOSES), MICROSCOPY)

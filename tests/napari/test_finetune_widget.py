@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 import threading
 import time
@@ -387,6 +388,15 @@ def test_names_are_proposed_that_are_free(models: Path) -> None:
     assert proposed_name("a", 0) == "a"
     finetune_widget.new_model_folder(proposed_name("x" * 300, 2))
     assert models_folder() == models
+
+
+def test_panels_open_without_what_training_needs() -> None:
+    code = """
+from esc_plugin.errors import EXTRAS
+EXTRAS["train"] = ("lightning_that_is_not_there",)
+import napari_esc.widget, napari_esc.folder_widget, napari_esc.finetune_widget
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lightning") is None, reason="needs the extra 'train'")

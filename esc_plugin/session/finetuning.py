@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from esc_plugin import Cancelled
-from esc_plugin.arrays.lazy import sliceable
-from esc_plugin.catalog.purposes import PURPOSES
-from esc_plugin.device import limited_threads
-from esc_plugin.progress import Cancel, Progress
-from esc_plugin.session.task import letters_of
-from esc_plugin.train.sources import ImageArray
-from esc_plugin.train.split import held_out_text
+from ..catalog.purposes import find_purpose
+from ..device import limited_threads
+from ..errors import Cancelled
+from ..progress import Cancel, Progress
 
-from .preferences import preference
-from .source import finest
-
-if TYPE_CHECKING:
-    from napari.layers import Image
-
-    from esc_plugin.train.wish import HeldOutGain, Outcome
-
-#: Kinds of images that a model can be made for, and how small ones are made of them; no reduction makes a bad photo of one.
-KINDS = {it.key: "microscopy" if it.broader else "photo" for it in PURPOSES if it.key != "real photo"}
+if TYPE_CHECKING:  # importing it needs the extra "train"
+    from ..train.sources import ImageArray
+    from ..train.wish import HeldOutGain, Outcome
 
 
 @dataclass
-class Tuning:
-    """What to do; see `esc_plugin.train.wish.Wish`.
+class Finetuning:
+    """What to do, and how far it is; see `esc_plugin.train.wish.Wish`.
 
     Attributes
     ----------
@@ -40,11 +28,13 @@ class Tuning:
     model : str
         To start from.
     purpose : str
-        One of `KINDS`.
+        A key of `esc_plugin.catalog.purposes.PURPOSES` that has a kind.
     minutes : float
         For all of it.
     folder : Path
         Where the new model goes; its name is the model's.
+    device, threads
+        See `esc_plugin.session.task.Settings`.
     gain : HeldOutGain, optional
         What was measured last.
     ending : Event
@@ -56,16 +46,16 @@ class Tuning:
     purpose: str
     minutes: float
     folder: Path
-    device: str = field(default_factory=lambda: preference("device"))
-    threads: int = field(default_factory=lambda: preference("threads"))
+    device: str = "auto"
+    threads: int = 0
     gain: HeldOutGain | None = None
     ending: Event = field(default_factory=Event)
 
     def run(self, progress: Progress, cancel: Cancel) -> Outcome:
         """Do it, in a thread: `gain` is left for the window's thread to read."""
-        from esc_plugin.train.finetune import Wish, finetune
+        from ..train.finetune import Wish, finetune  # torch comes with it
 
-        wish = Wish(self.model, KINDS[self.purpose], self.minutes, device=self.device, purpose=self.purpose)
+        wish = Wish(self.model, find_purpose(self.purpose).kind, self.minutes, device=self.device, purpose=self.purpose)
         stop = self.ending.is_set
         try:
             with limited_threads(self.threads):
@@ -85,6 +75,8 @@ class Tuning:
         ImageError
             If an image is none that can be learned from.
         """
+        from ..train.split import held_out_text
+
         held_out = f"Held out, never trained on: {held_out_text(self.images)}."
         home, folder = Path.home(), self.folder
         shown = Path("~", folder.relative_to(home)) if folder.is_relative_to(home) else folder
@@ -107,11 +99,3 @@ class Tuning:
             f"{self.folder.name} is in the menus: on held-out parts {found.after - found.bicubic:+.2f} dB over bicubic "
             f"({found.bicubic:.2f}) and {found.after - found.before:+.2f} dB over its start ({found.before:.2f})."
         )
-
-
-def images_of(layers: Sequence[Image]) -> list[ImageArray]:
-    """Return all pixels of layers at full resolution; nothing is read."""
-    return [
-        ImageArray(layer.name, sliceable(finest(layer)), letters_of(layer.axis_labels, layer.ndim, layer.rgb))
-        for layer in layers
-    ]
