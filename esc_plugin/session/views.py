@@ -32,7 +32,6 @@ LARGEST_CHUNK, LEAST_CHUNK, CHUNK_SECONDS = 2048, 256, 1.0
 #: Values that are hashed at a time.
 BAND_VALUES = 2**22
 
-
 #: What was found last, of any image. No image is held.
 recent = Recent()
 
@@ -72,13 +71,9 @@ class Viewed:
     sampled: bool = False
 
     def upscale(
-        self,
-        region: RegionSpans | None = None,
-        out: Any = None,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
+        self, region: RegionSpans, out: Any = None, progress: Progress | None = None, cancel: Cancel | None = None
     ) -> tuple[Any, Survey]:
-        """Return the pixels of the result or of a region of it, and the survey that they were made with.
+        """Return the pixels of a region of the result, and the survey that they were made with.
 
         Parameters
         ----------
@@ -86,8 +81,7 @@ class Viewed:
             See `Upscaler.__call__`. Where all is made, an exact survey comes with it.
         """
         key = self._key
-        all_of_it = region in (None, ((0, self.target[0]), (0, self.target[1])))
-        if all_of_it and not self.sampled and recent.get(key) is None:
+        if self._is_all(region) and not self.sampled and recent.get(key) is None:
             return self._whole(key, out, progress, cancel)
         survey = self._survey(key, share_of(progress, 0, 0.5), cancel)
         options = self._options(survey.levels_of(self._dtype))
@@ -108,10 +102,8 @@ class Viewed:
 
     def seconds(self, speed: Speed, region: RegionSpans) -> float:
         """Predict how long it takes to make a region of the result, survey and all."""
-        whole = region == ((0, self.target[0]), (0, self.target[1]))
-        surveyed = (
-            whole or self.sampled or recent.get(self._hint) is not None
-        )  # to be sure, all of the image would have to be read
+        # To be sure that it was surveyed, all of the image would have to be read.
+        surveyed = self._is_all(region) or self.sampled or recent.get(self._hint) is not None
         return self.rendering_seconds(speed, region) + (0 if surveyed else self._seconds(speed))
 
     def rendering_seconds(self, speed: Speed, region: RegionSpans) -> float:
@@ -119,9 +111,12 @@ class Viewed:
         (top, bottom), (left, right) = region
         return self._seconds(speed, Region(top, left, bottom, right))
 
+    def _is_all(self, region: RegionSpans) -> bool:
+        height, width = self.target
+        return region == ((0, height), (0, width))
+
     def _seconds(self, speed: Speed, region: Region | None = None) -> float:
-        layout = layout_of(self._image, self.axes)
-        return len(layout.planes()) * self._plane_seconds(speed, region)
+        return len(layout_of(self._image, self.axes).planes()) * self._plane_seconds(speed, region)
 
     def _plane_seconds(self, speed: Speed, region: Region | None = None) -> float:
         layout = layout_of(self._image, self.axes)

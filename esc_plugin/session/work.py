@@ -101,11 +101,10 @@ def estimate(task: Task) -> Estimate:
         # All of a plane is surveyed, whatever part of it is wanted, unless samples will do.
         part = task.as_image() if task.settings.sampled else task
         plan = loaded.upscaler.plan(*part.size, part.target if model.any_scale else None, bits=bits_of(task.whole))
-        seconds = (
-            _stack_seconds(task, loaded)
-            if isinstance(task, StackTask)
-            else look_at(task, loaded).seconds(loaded.speed, task.span)
-        )
+        if isinstance(task, StackTask):
+            seconds = _stack_seconds(task, loaded)
+        else:
+            seconds = look_at(task, loaded).seconds(loaded.speed, task.span)
         return Estimate(seconds, plan.device_bytes, loaded.device_text(), model.scale, model.card)
 
 
@@ -228,15 +227,22 @@ def _made(task: Task, out: Any, soon: bool, progress: Progress | None, cancel: C
         return Result(task, pixels, record, time.perf_counter() - start)
     pixels, survey = look_at(task, model, soon).upscale(task.span, out, progress, cancel)
     # With the precision that was really used. A file hasn't got its name yet: whoever cancels now finds none.
-    record, compared = _record(task, model, survey), _compared(task, CancellableArray(task.image, cancel), pixels)
+    record, image = _record(task, model, survey), CancellableArray(task.image, cancel)
+    compared: Compared = difference(image, pixels, task.axes, task.part) if task.settings.difference else ()
     seconds = time.perf_counter() - start
     if task.region == task.of_planes().region:
         model.speed.learn(model.upscaler, task.whole, task.size, task.target, task.count, seconds)
     return Result(task, pixels, record, seconds, *compared)
 
 
-def _ends(task: Task) -> list[list[int]]:
-    return [[part.start, part.stop] for part in task.region]
+def _facts(task: Task, model: LoadedModel) -> dict[str, Any]:
+    """Return what a record says of what was worked on, and where."""
+    return {
+        "source_layer": task.name,
+        "source_region": [[part.start, part.stop] for part in task.region],
+        "consistency": task.settings.consistency,
+        "device": str(model.upscaler.device),
+    }
 
 
 def _deepened(
@@ -250,26 +256,12 @@ def _deepened(
     options: dict[str, Any] = {"axes": task.axes, "nan": "keep", "consistency": chosen.consistency, "intensity": levels}
     deeper = task.factors[task.axes.index("Z")]
     pixels = upscale_volume(model.upscaler, image, factor=deeper, out=out, progress=progress, cancel=cancel, **options)
-    facts: dict[str, Any] = {"source_layer": task.name, "source_region": _ends(task), "consistency": chosen.consistency}
-    facts |= {"planes": task.planes, "sections": ["XZ", "YZ"]}
-    facts |= {"device": str(model.upscaler.device)}
+    facts = _facts(task, model) | {"planes": task.planes, "sections": ["XZ", "YZ"]}
     return pixels, record_of_result(model.upscaler, task.whole, task.size, levels, facts)
-
-
-def _compared(task: Task, image: CancellableArray, pixels: Any) -> Compared:
-    """Return input minus averaged result if it is wanted, and the same in numbers."""
-    return difference(image, pixels, task.axes, task.part) if task.settings.difference else ()
 
 
 def _record(task: Task, model: LoadedModel, survey: Survey) -> dict[str, Any]:
     (top, bottom), (left, right) = task.span
-    options = {
-        "consistency": task.settings.consistency,
-        "source_layer": task.name,
-        "source_region": _ends(task),
-        "factor": task.factors[-2:],
-        "device": str(model.upscaler.device),
-        "survey": survey_record(survey),
-    }
+    facts = _facts(task, model) | {"factor": task.factors[-2:], "survey": survey_record(survey)}
     levels = survey.levels_of(task.whole.dtype)
-    return record_of_result(model.upscaler, task.whole, (bottom - top, right - left), levels, options, survey=survey)
+    return record_of_result(model.upscaler, task.whole, (bottom - top, right - left), levels, facts, survey=survey)
