@@ -38,13 +38,7 @@ STOP = {
 
 
 class FinetuneWidget(Panel):
-    """Fine-tune a model on image layers.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Whose layers to learn from.
-    """
+    """Fine-tune a model on the image layers of a viewer."""
 
     cancelled = "Cancelled; nothing was written."
 
@@ -115,9 +109,9 @@ class FinetuneWidget(Panel):
         if self.jobs:
             self.run_bar.buttons["Start"].enabled = False
 
-    def _show_progress(self, done: int, total: int) -> None:
-        for job in self.jobs:
-            self.run_bar.result.setText(job.subject.gain_text)
+    def _progressed(self, done: int, total: int) -> None:
+        super()._progressed(done, total)
+        self.run_bar.result.setText(self.jobs[0].subject.gain_text)
 
     def _show_busy(self) -> None:
         super()._show_busy()
@@ -150,9 +144,8 @@ class FinetuneWidget(Panel):
         """Train."""
         try:
             tuning = self.tuning()
-            job = Job(tuning.run, tuning, f"ESC fine-tuning {tuning.folder.name}", tuning.folder, self)
-            job.progressed.connect(self._show_progress)
-            self._begin(job, self._finished)
+            title = f"ESC fine-tuning {tuning.folder.name}"
+            self._begin(Job(tuning.run, tuning, title, tuning.folder, self), self._finished)
         except EscError as error:
             show_error(error)
 

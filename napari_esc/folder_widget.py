@@ -31,13 +31,7 @@ STOP = {"Cancel": "Stop what runs, as Esc does. Results that are finished stay; 
 
 
 class FolderWidget(Panel):
-    """Upscale image files with ESC, all with the same settings.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Where a result is opened, if the user asks for it.
-    """
+    """Upscale image files with ESC, all with the same settings; the viewer shows a result if the user asks for it."""
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, RunBar(START, STOP))

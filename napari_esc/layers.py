@@ -70,7 +70,9 @@ def upscale_layers(
     if options.get("isotropic"):
         factor = 1.0
     if factor is None:
-        factor = float(_scale_of(Settings(model, (1, 1), **options)))
+        from esc_plugin.session.loaded import load_on_device
+
+        factor = float(load_on_device(Settings(model, (1, 1), **options)).upscaler.model.scale)
     down, across = factor if isinstance(factor, tuple) else (factor, factor)
     path = None if store is None else Path(store).expanduser().absolute()
     settings = Settings(model, (float(down), float(across)), store=path, **options)
@@ -122,13 +124,9 @@ def replaced(layers: Sequence[Any], order: Order) -> list[Image]:
 
     These are the sources, and earlier results of the same parts of them.
     """
-    shining = [(source, task) for source, task in order.parts if _lets_see(source)]
-    return [layer for layer in layers if layer.visible and any(_shows(layer, *part) for part in shining)]
-
-
-def _lets_see(source: Source) -> bool:
-    """Whether a result shows what is under it."""
-    return source.state["blending"] in ADDED_UP or source.state["opacity"] < 1
+    looks = [(part, part[0].state) for part in order.parts]
+    transparent = [part for part, state in looks if state["blending"] in ADDED_UP or state["opacity"] < 1]
+    return [layer for layer in layers if layer.visible and any(_shows(layer, *part) for part in transparent)]
 
 
 def _shows(layer: Any, source: Source, task: Task) -> bool:
@@ -140,9 +138,3 @@ def _shows(layer: Any, source: Source, task: Task) -> bool:
     return len(shown) == len(task.region) and all(
         start < part.stop and part.start < stop for (start, stop), part in zip(shown, task.region, strict=True)
     )
-
-
-def _scale_of(settings: Settings) -> int:
-    from esc_plugin.session.loaded import load_on_device
-
-    return load_on_device(settings).upscaler.model.scale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from esc_plugin import ImageError
@@ -119,13 +120,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Order:
-    """Tasks, and the layers that they are of.
-
-    Attributes
-    ----------
-    parts : tuple of (Source, Task)
-        One or more.
-    """
+    """One task or more, each with what it is taken from."""
 
     parts: tuple[tuple[Source, Task], ...]
 
@@ -178,29 +173,23 @@ class Order:
 
     def estimate(self, progress: Progress, cancel: Cancel) -> list[Estimate]:
         """Return what each task takes."""
-        from esc_plugin.session import work
-
-        return [work.estimate(task) for task in self.tasks]
+        return [_work().estimate(task) for task in self.tasks]
 
     def run(self, progress: Progress | None = None, cancel: Cancel | None = None) -> list[Result]:
         """Make all results: in memory, or as channels of one file."""
-        from esc_plugin.session import work
-
         if self.settings.store:
-            return work.save(self.tasks, joined(self.tasks, self._about), progress=progress, cancel=cancel)
-        return self._each(work.run, progress, cancel)
+            whole = joined(self.tasks, self._about)
+            saved: list[Result] = _work().save(self.tasks, whole, progress=progress, cancel=cancel)
+            return saved
+        return self._each(_work().run, progress, cancel)
 
     def preview(self, progress: Progress | None = None, cancel: Cancel | None = None) -> list[Result]:
         """Make previews."""
-        from esc_plugin.session import work
-
-        return self._each(work.preview, progress, cancel)
+        return self._each(_work().preview, progress, cancel)
 
     def lazy(self, progress: Progress | None = None, cancel: Cancel | None = None) -> list[Result]:
         """Prepare results whose pixels are made when they are looked at."""
-        from esc_plugin.session import work
-
-        return self._each(work.lazy, progress, cancel)
+        return self._each(_work().lazy, progress, cancel)
 
     def layer_data(self, results: Sequence[Result]) -> list[LayerData]:
         """Return the layers of results."""
@@ -209,3 +198,10 @@ class Order:
     def _each(self, do: Callable[..., Result], progress: Progress | None, cancel: Cancel | None) -> list[Result]:
         count = len(self.parts)
         return [do(task, progress=part_of(progress, i, count), cancel=cancel) for i, task in enumerate(self.tasks)]
+
+
+def _work() -> ModuleType:
+    """Return what does it: torch comes with it."""
+    from esc_plugin.session import work
+
+    return work

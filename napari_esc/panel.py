@@ -20,15 +20,7 @@ FINETUNING = "Fine-tune with ESC..."
 
 
 class Panel(QWidget):
-    """A widget for a dock.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Whose layers to work on.
-    run_bar : RunBar
-        Shows its work.
-    """
+    """A widget for a dock, whose work a bar shows."""
 
     #: It has nothing to do any more; it ends.
     idle, closed = Signal(), Signal()
@@ -159,14 +151,7 @@ class Panel(QWidget):
 
 
 def open_finetuning(viewer: Any, purpose: str = "") -> Any:
-    """Show the panel that fine-tunes, for a kind of images, as a tab beside the others.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-    purpose : str, optional
-        A key of `esc_plugin.catalog.purposes.PURPOSES`.
-    """
+    """Show the panel that fine-tunes, for one of `esc_plugin.catalog.purposes.PURPOSES`, as a tab beside the others."""
     dock, panel = viewer.window.add_plugin_dock_widget("esc-plugin", FINETUNING, tabify=True)
     dock.show()
     dock.raise_()

@@ -31,13 +31,7 @@ NOTE = (
 
 
 class EscWidget(Panel):
-    """Upscale image layers with ESC.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Whose layers to work on.
-    """
+    """Upscale the image layers of a viewer with ESC."""
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer, RunBar())
