@@ -83,7 +83,7 @@ class Rows(QWidget):
             dialog.filesSelected.connect(lambda paths: setattr(edit, "value", SEPARATOR.join(paths)))
             dialog.open()
 
-        return button("browse", text, f"{what} in a dialog.", ask)
+        return button(text, f"{what} in a dialog.", ask)
 
 
 def side_by_side(*widgets: QWidget, equal: bool = False) -> QWidget:
@@ -122,9 +122,9 @@ def refill(box: ComboBox, wanted: Sequence[Any]) -> None:
         box.value = next((value for value in wanted if value is not None and value in box.choices), None)
 
 
-def button(name: str, text: str, tooltip: str, clicked: Callable[[], Any]) -> PushButton:
+def button(text: str, tooltip: str, clicked: Callable[[], Any]) -> PushButton:
     """Return a button."""
-    made = PushButton(name=name, text=text, tooltip=tooltip)
+    made = PushButton(text=text, tooltip=tooltip)
     made.native.setAccessibleName(text)
     made.changed.connect(lambda *_: clicked())
     return made

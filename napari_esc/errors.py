@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from esc_plugin import EscError
 from esc_plugin.errors import DiskSpaceError
+
+from .texts import html_of
 
 
 def show_error(error: Exception) -> None:
@@ -33,8 +33,8 @@ def plain_text(error: Exception) -> str | None:
 
 
 def problem_text(error: Exception) -> str:
-    """Return an error in one line of HTML, for a panel: names come from files."""
-    return escape(plain_text(error) or f"{type(error).__name__}: {error}", quote=False)
+    """Return an error in one line of HTML, for a panel."""
+    return html_of(plain_text(error) or f"{type(error).__name__}: {error}")
 
 
 def advise_async() -> None:

@@ -22,7 +22,7 @@ from .panel import Panel
 from .preferences import preference
 from .run_bar import RunBar
 from .source import image_array, is_source
-from .texts import image_text, model_text
+from .texts import html_of, image_text, model_text
 
 HELP = {
     "purpose": "What is in the images. Menus list the model under it; photos are reduced in another way than micrographs.",
@@ -103,7 +103,7 @@ class FinetuneWidget(Panel):
 
     def _show_plan(self) -> None:
         try:
-            self.run_bar.show_estimate(self.tuning().plan)
+            self.run_bar.show_estimate(html_of(self.tuning().plan))
         except EscError as error:
             self.run_bar.show_estimate(problem_text(error), problem=True)
         if self.jobs:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from esc_plugin.session.folder import FolderWork
 from esc_plugin.texts import counted, printable
+
+from .texts import html_of
 
 #: Of so many files it is said why they failed; all would push the buttons out of a small window.
 MOST_REASONS = 4
@@ -39,5 +39,5 @@ def ended_text(how: str, work: FolderWork) -> str:
 def _reasons(work: FolderWork) -> list[str]:
     failed = work.summary.failed
     more = len(failed) - MOST_REASONS
-    lines = [escape(printable(reason), quote=False) for _, reason in failed[:MOST_REASONS]]
+    lines = [html_of(reason) for _, reason in failed[:MOST_REASONS]]
     return [*lines, f"and {more:,} more."] if more > 0 else lines

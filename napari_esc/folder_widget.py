@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from .jobs import Job, Work
 from .panel import Panel
 from .preflight import Preflight
 from .run_bar import RunBar
+from .texts import html_of
 from .widget import EscWidget
 
 START = {
@@ -78,7 +78,7 @@ class FolderWidget(Panel):
         super()._progressed(done, total)
         job = self.jobs[0]
         text = running_text(job.subject)
-        self.run_bar.show_estimate(f"Image {escape(text, quote=False)}")
+        self.run_bar.show_estimate(f"Image {html_of(text)}")
         job.show(f"ESC {text}")
 
     def _finished(self, job: Job, work: FolderWork) -> None:

@@ -82,7 +82,7 @@ class ModelForm(Rows):
         purposes = {"": "Anything"} | {purpose.key: purpose.title for purpose in PURPOSES}
         self.purpose = self.add("For", choice("purpose", purposes))
         self.none, self.card, self.source = small_label(), small_label(), LineEdit(name="source")
-        self.finetune = button("finetune", "Fine-tune...", HELP["finetune"], self._finetune)
+        self.finetune = button("Fine-tune...", HELP["finetune"], self._finetune)
         self.add_native("", self.none, self.finetune.native)
         self.model = self.add("Model", choice("model", self._models))
         folder = preference("models_folder")

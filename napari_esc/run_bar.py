@@ -36,7 +36,7 @@ class RunBar(QWidget):
     def __init__(self, start: dict[str, str] = START, stop: dict[str, str] = STOP) -> None:
         super().__init__()
         self._main, self._help = list(start)[-1], start | stop
-        self.buttons = {text: button(text, text, tooltip, self._clicked(text)) for text, tooltip in self._help.items()}
+        self.buttons = {text: button(text, tooltip, self._clicked(text)) for text, tooltip in self._help.items()}
         self.estimate, self.waiting, self.result, self.bar = QLabel(), QLabel(), QLabel(), QProgressBar()
         self.bar.setAccessibleName("Progress")
         row, stops = ([self.buttons[text].native for text in texts] for texts in (start, stop))

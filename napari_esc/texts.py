@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 from esc_plugin.device import free_host_bytes
 from esc_plugin.session.task import letters_of
-from esc_plugin.texts import bytes_words, seconds_text
+from esc_plugin.texts import bytes_words, printable, seconds_text
 
 from .geometry import whole_region
 from .source import finest, unit_names
@@ -67,6 +68,11 @@ def size_text(order: Order) -> str:
     return f"{f'{count} times ' if count > 1 else ''}{shape_text(first)}, {bytes_words(order.nbytes)}"
 
 
+def html_of(text: str) -> str:
+    """Return a text for a panel: names come from files, and may hold what HTML means."""
+    return escape(printable(text), quote=False)
+
+
 def shape_text(task: Task) -> str:
     """Return how many pixels a result has."""
     return " x ".join(f"{n}" for n in task.shape[: len(task.region)])
@@ -96,7 +102,7 @@ def results_text(order: Order, results: Sequence[Result], preview: bool = False)
     made = shape_text(first.task) if len(results) == 1 else f"{len(results)} layers"
     lines = [f"{kind}: {made} in {seconds_text(sum(result.seconds for result in results))}."]
     for (source, _), result in zip(order.parts, results, strict=True):
-        name = f"{source.name}: " if len(results) > 1 else ""
+        name = f"{html_of(source.name)}: " if len(results) > 1 else ""
         if sampled := "survey" in result.record and survey_text(result.record["survey"]):
             lines.append(f"{name}Surveyed {sampled}.")
         if (found := result.agreement) is not None:

@@ -22,7 +22,7 @@ from .panel import Panel
 from .preferences import preference, set_preference
 from .preflight import Preflight
 from .run_bar import RunBar
-from .texts import estimate_text, results_text, size_text, too_large
+from .texts import estimate_text, html_of, results_text, size_text, too_large
 
 NOTE = (
     "<b>Super-resolution adds plausible detail; it is no measurement.</b> Measure on the original, and check the difference "
@@ -169,7 +169,7 @@ class EscWidget(Panel):
         self.viewer.layers.selection = set(added)
         if results[0].record.get("lazy"):
             advise_async()
-        names = ", ".join(layer.name for layer in hidden)
+        names = ", ".join(html_of(layer.name) for layer in hidden)
         self._ended(
             results_text(job.subject, results) + (f"<br>Hidden, because one would see both: {names}." if hidden else "")
         )
@@ -211,7 +211,7 @@ def _note() -> QWidget:
     """Return what a user should know first, with a button that hides it for good."""
     label = QLabel(NOTE)
     label.setWordWrap(True)
-    hide = button("hide", "Got it", "Don't show this again.", lambda: set_preference("show_note", False))
+    hide = button("Got it", "Don't show this again.", lambda: set_preference("show_note", False))
     note = side_by_side(label, hide.native)
     hide.changed.connect(lambda *_: note.hide())
     note.setVisible(preference("show_note"))

@@ -136,7 +136,7 @@ def test_what_can_not_be_is_said_before(qtbot: Any, open_panel: Any, folder: Pat
     panel = open_panel()
     for images, told in (
         ("", "Choose a folder, or image files."),
-        (str(tmp_path), "There are no images in the folder"),
+        (str(tmp_path), "There are no images in the folder '"),
         (str(tmp_path / "<b>none"), "&lt;b&gt;none"),
     ):
         panel.form.images.value = images

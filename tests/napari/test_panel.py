@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QThreadPool
+from qtpy.QtGui import QTextDocument
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
@@ -283,6 +284,17 @@ def test_a_source_whose_light_would_add_up_is_hidden(viewer: Any, qtbot: Any, op
     viewer.layers.selection.active = viewer.layers["plain"]
     run(panel, qtbot)
     assert viewer.layers["plain"].visible
+
+
+def test_names_are_shown_as_they_are(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    """The panel's texts are HTML, and a name may hold what HTML means."""
+    viewer.add_image(pixels(20, 20), name="<i>it's</i> & more", blending="additive")
+    panel = open_panel()
+    run(panel, qtbot)
+    shown = QTextDocument()
+    shown.setHtml(panel.run_bar.result.text())
+    assert "one would see both: <i>it's</i> & more." in shown.toPlainText()
+    assert panel.run_bar.result.textFormat() == panel.run_bar.estimate.textFormat() == Qt.TextFormat.RichText
 
 
 def test_earlier_results_whose_light_would_add_up_are_hidden(viewer: Any, qtbot: Any, open_panel: Any) -> None:
