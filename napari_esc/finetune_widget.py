@@ -8,7 +8,7 @@ from magicgui.widgets import FloatSpinBox, LineEdit
 from napari.layers import Image
 
 from esc_plugin import CatalogEntry, EscError
-from esc_plugin.catalog.by_purpose import is_here, models_for
+from esc_plugin.catalog.by_purpose import starts_for
 from esc_plugin.catalog.new_model import new_model_folder, proposed_name
 from esc_plugin.catalog.purposes import PURPOSES
 from esc_plugin.errors import needs
@@ -84,9 +84,7 @@ class FinetuneWidget(Panel):
         self._propose_name()
 
     def _fill_models(self) -> None:
-        """List the models for the chosen kind of images and all that are here, which come first."""
-        listed = {entry.name: entry for entry in [*models_for(self.purpose.value), *filter(is_here, models_for())]}
-        self.entries = {entry.name: entry for entry in sorted(listed.values(), key=lambda entry: not is_here(entry))}
+        self.entries = {entry.name: entry for entry in starts_for(self.purpose.value)}
         refill(self.model, [self.model.value, *self.entries])
         self._propose_name()
 

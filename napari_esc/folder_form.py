@@ -70,15 +70,9 @@ class FolderForm(ModelForm):
         names, output = self.images.value.strip(), self.output.value.strip()
         if not names:
             raise EscError("Choose a folder, or image files.")
-        if not self.model_name:
-            raise EscError("Name a model: a weights file, or a repository on the Hub.")
-        settings = Settings(
-            self.model_name,
-            self.factors,
-            intensity=self.intensity.value,
-            consistency=self.consistency.value,
-            **limits(),
-        )
+        self.check_model()
+        values = {"intensity": self.intensity.value, "consistency": self.consistency.value}
+        settings = Settings(self.model_name, self.factors, **values, **limits())
         existing = self.existing.value
         return FolderOrder(
             tuple(map(os.path.expanduser, _separated(names))),

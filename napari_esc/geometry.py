@@ -78,9 +78,7 @@ def whole_region(layer: Image) -> Region:
 def plane_region(viewer: Any, layer: Image) -> Region:
     """Return the plane (the last two axes) at which the viewer's sliders stand."""
     whole = whole_region(layer)
-    centre = _to_data(viewer, layer, viewer.dims.point)
-    leading = [_one(position, part.stop) for position, part in zip(centre[:-2], whole[:-2], strict=True)]
-    return (*leading, *whole[-2:])
+    return (*_at(_to_data(viewer, layer, viewer.dims.point), whole), *whole[-2:])
 
 
 def visible_region(viewer: Any, layer: Image) -> Region:
@@ -98,17 +96,14 @@ def visible_region(viewer: Any, layer: Image) -> Region:
     whole = whole_region(layer)
     corners = np.array([_to_data(viewer, layer, corner) for corner in _canvas_corners(viewer)])
     low, high = corners.min(0), corners.max(0)
-    parts = [_one(position, part.stop) for position, part in zip((low + high)[:-2] / 2, whole[:-2], strict=True)]
-    for axis in (layer.ndim - 2, layer.ndim - 1):
-        # Pixel k reaches from k - 1/2 to k + 1/2; one more on each side covers rounding at the edge of the canvas.
-        start = max(int(np.floor(low[axis] + 0.5)) - 1, 0)
-        stop = min(int(np.ceil(high[axis] + 0.5)) + 1, whole[axis].stop)
-        if start >= stop:
-            raise ImageError(
-                f"nothing of layer {layer.name!r} is in view; move it into the canvas or choose another region."
-            )
-        parts.append(slice(start, stop))
-    return tuple(parts)
+    # Pixel k reaches from k - 1/2 to k + 1/2; one more on each side covers rounding at the edge of the canvas.
+    shown = [
+        slice(max(floor(start + 0.5) - 1, 0), min(ceil(stop + 0.5) + 1, part.stop))
+        for start, stop, part in zip(low[-2:], high[-2:], whole[-2:], strict=True)
+    ]
+    if any(part.start >= part.stop for part in shown):
+        raise ImageError(f"nothing of layer {layer.name!r} is in view; move it into the canvas or choose another region.")
+    return (*_at((low + high) / 2, whole), *shown)
 
 
 def shapes_regions(viewer: Any, layer: Image, shapes: Shapes) -> list[Region]:
@@ -213,6 +208,7 @@ def _unit_factors(viewer: Any, layer: Layer) -> list[float]:
     return [float((1 * ours).to(theirs).magnitude) for ours, theirs in pairs]
 
 
-def _one(position: float, length: int) -> slice:
-    index = int(np.clip(round(float(position)), 0, length - 1))
-    return slice(index, index + 1)
+def _at(point: np.ndarray, whole: Region) -> list[slice]:
+    """Return where the plane is that a point lies in: the nearest that there is, by the axes before Y and X."""
+    indices = (int(np.clip(round(float(x)), 0, part.stop - 1)) for x, part in zip(point[:-2], whole[:-2], strict=True))
+    return [slice(index, index + 1) for index in indices]

@@ -8,7 +8,7 @@ from typing import Any
 from magicgui.widgets import CheckBox, FloatSpinBox, LineEdit
 from qtpy.QtCore import QObject, Qt, Signal
 
-from esc_plugin import CatalogEntry
+from esc_plugin import CatalogEntry, EscError
 from esc_plugin.arrays.sizes import LARGEST_SCALE
 from esc_plugin.catalog.by_purpose import is_here, models_for, none_text
 from esc_plugin.catalog.cards import card_lines
@@ -97,6 +97,11 @@ class ModelForm(Rows):
     def model_name(self) -> str:
         """Name, path or Hub repository of the model; empty where nothing is named yet."""
         return str(self.source.value.strip() if self.model.value in (FILE, HUB) else self.model.value or "")
+
+    def check_model(self) -> None:
+        """Raise an `EscError` if no model is named."""
+        if not self.model_name:
+            raise EscError("Name a model: a weights file, or a repository on the Hub.")
 
     @property
     def entry(self) -> CatalogEntry | None:

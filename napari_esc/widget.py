@@ -119,8 +119,7 @@ class EscWidget(Panel):
         layers = self.form.chosen
         if not layers:
             raise EscError("Choose an image." if self.form.layers else "Open an image to upscale.")
-        if not self.form.model_name:
-            raise EscError("Name a model: a weights file, or a repository on the Hub.")
+        self.form.check_model()
         stack = self.form.scale.value == "isotropic"
         if stack and region:
             raise EscError("Planes between planes are made of whole stacks only: choose Run.")

@@ -32,6 +32,12 @@ def models_for(purpose: str = "") -> list[CatalogEntry]:
     return sorted(offered, key=lambda entry: (not entry.bundled, not is_here(entry), not entry.confirmed))
 
 
+def starts_for(purpose: str) -> list[CatalogEntry]:
+    """Return the models that a fine-tuning for a kind of images may start from: all that are here, and those made for it."""
+    listed = {entry.name: entry for entry in [*models_for(purpose), *filter(is_here, models_for())]}
+    return sorted(listed.values(), key=lambda entry: not is_here(entry))
+
+
 def none_text(purpose: str) -> str:
     """Say that there is no model for a kind of images, what others gain on them, and what to do; empty if there is one."""
     if models_for(purpose):
