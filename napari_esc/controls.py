@@ -110,7 +110,7 @@ def choice(name: str, choices: dict[Any, str] | Callable[[Any], list[tuple[str, 
         box.value = value
     # Long texts are shortened; they must not widen the panel.
     box.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.native.setMinimumContentsLength(8)
+    box.native.setMinimumContentsLength(6)
     return box
 
 

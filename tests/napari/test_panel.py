@@ -15,9 +15,10 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtGui import QTextDocument
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from esc_plugin import Cancelled, EscError
+from napari_esc.form import SCALES
 from napari_esc.geometry import whole_region
 from napari_esc.jobs import queue
 from napari_esc.model_form import FILE
@@ -284,6 +285,17 @@ def test_a_source_whose_light_would_add_up_is_hidden(viewer: Any, qtbot: Any, op
     viewer.layers.selection.active = viewer.layers["plain"]
     run(panel, qtbot)
     assert viewer.layers["plain"].visible
+
+
+def test_no_control_is_cut_off(open_panel: Any) -> None:
+    """The scroll bar, which comes with more settings, takes room as well."""
+    panel = open_panel()
+    panel.form.more.value = True
+    area = panel.findChild(QScrollArea)
+    others = area.verticalScrollBar().sizeHint().width() + 2 * panel.layout().contentsMargins().left()
+    for kind in SCALES:
+        panel.form.scale.value = kind
+        assert panel.form.minimumSizeHint().width() + others <= panel.sizeHint().width(), kind
 
 
 def test_names_are_shown_as_they_are(viewer: Any, qtbot: Any, open_panel: Any) -> None:
