@@ -19,7 +19,6 @@ def upscale_x2(viewer: napari.viewer.Viewer) -> None:
     from .jobs import Job, queue
     from .layers import add_results
     from .order import Order
-    from .texts import too_large
 
     layer = viewer.layers.selection.active
     if not isinstance(layer, Image):
@@ -28,7 +27,7 @@ def upscale_x2(viewer: napari.viewer.Viewer) -> None:
     model = next(entry.name for entry in list_models() if entry.scale == 2 and entry.bundled)
     try:
         order = Order.of([(layer, whole_region(layer))], lambda layer: Settings(model, (2.0, 2.0), **limits()))
-        if too_large(order.nbytes):
+        if order.too_large:
             show_warning("The result would not fit into memory. The panel 'Upscale with ESC...' can write it to a file.")
             return
         job = Job(order.run, order, f"ESC {order.title}", ("run", order.identity))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from esc_plugin import ImageError
 from esc_plugin.arrays.lazy import sliceable
 from esc_plugin.arrays.sizes import isotropic_planes
+from esc_plugin.device import free_host_bytes
 from esc_plugin.files.ome_axes import Axes
 from esc_plugin.files.ome_notes import Channel
 from esc_plugin.progress import Cancel, Progress, part_of
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from esc_plugin.session.work import Estimate, Result
 
+#: Of the free memory, how much results may take.
+SHARE_OF_MEMORY = 0.6
 #: What places a difference layer. Its values and colours are its own.
 PLACED_BY = ("rotate", "shear", "affine", "units", "axis_labels")
 #: Red where the input is brighter than the averaged result, blue where it is darker.
@@ -161,6 +164,11 @@ class Order:
     def nbytes(self) -> int:
         """Size of all results."""
         return sum(task.nbytes for task in self.tasks)
+
+    @property
+    def too_large(self) -> bool:
+        """Whether results need more memory than there is, and no file was named."""
+        return not self.settings.store and self.nbytes > SHARE_OF_MEMORY * free_host_bytes()
 
     def check(self) -> None:
         """Raise an `EscError` unless results can go where they are wanted."""

@@ -13,19 +13,10 @@ if TYPE_CHECKING:
     from esc_plugin.train.sources import ImageArray
 
 #: What is said in pixels of the source, or belongs to its own life in the viewer, and so isn't handed on.
-NOT_COPIED = (
-    "name",
-    "metadata",
-    "scale",
-    "translate",
-    "visible",
-    "plane",
-    "experimental_clipping_planes",
-    "multiscale",
-    "locked_data_level",
-    "custom_interpolation_kernel_2d",
-    "cache",
-)
+NOT_COPIED = {"name", "metadata", "scale", "translate", "visible", "plane", "experimental_clipping_planes", "multiscale"}
+NOT_COPIED |= {"locked_data_level", "custom_interpolation_kernel_2d", "cache"}
+#: As many entries of an axis without a name may be channels.
+MOST_CHANNELS = 5
 
 
 def copied(layer: Image) -> dict[str, Any]:
@@ -59,3 +50,12 @@ def image_array(layer: Image) -> ImageArray:
 def unit_names(layer: Image) -> list[str]:
     """Return the units of the axes as words, such as ``"micrometer"``."""
     return [str(unit) for unit in layer.units]
+
+
+def maybe_channels(layer: Image) -> int:
+    """Return how many entries the last axis with few of them and no name has; 0 if there is none or channels are named."""
+    if layer.rgb or "C" in letters_of(layer.axis_labels, layer.ndim, layer.rgb):
+        return 0
+    leading = zip(layer.axis_labels[:-2], finest(layer).shape, strict=False)
+    few = [n for name, n in leading if str(name).lstrip("-").isdigit() and 1 < n <= MOST_CHANNELS]
+    return few[-1] if few else 0

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from esc_plugin.device import free_host_bytes
-from esc_plugin.session.task import letters_of
 from esc_plugin.texts import bytes_words, printable, seconds_text
 
 from .geometry import whole_region
-from .source import finest, unit_names
+from .source import finest, maybe_channels, unit_names
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -23,10 +21,6 @@ if TYPE_CHECKING:
     from .order import Order
 
 SHORT_UNITS = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "meter": "m", "pixel": "px"}
-#: Of the free memory, how much results may take.
-SHARE_OF_MEMORY = 0.6
-#: As many entries of an axis without a name may be channels.
-MOST_CHANNELS = 5
 #: From here on the panel warns.
 LARGE_BYTES, LONG_SECONDS = 2 * 2**30, 120.0
 
@@ -42,24 +36,10 @@ def image_text(layer: Image) -> str:
     return about + hint * bool(count)
 
 
-def maybe_channels(layer: Image) -> int:
-    """Return how many entries the last axis with few of them and no name has; 0 if there is none or channels are named."""
-    if layer.rgb or "C" in letters_of(layer.axis_labels, layer.ndim, layer.rgb):
-        return 0
-    leading = zip(layer.axis_labels[:-2], finest(layer).shape, strict=False)
-    few = [n for name, n in leading if str(name).lstrip("-").isdigit() and 1 < n <= MOST_CHANNELS]
-    return few[-1] if few else 0
-
-
 def model_text(entry: CatalogEntry) -> str:
     """Return how a model is listed."""
     scale = f" (x{entry.scale})" if entry.scale and f"x{entry.scale}" not in entry.name else ""
     return f"{entry.name}{scale}" + (", download" if entry.source in ("hub", "url") else "")
-
-
-def too_large(nbytes: int) -> bool:
-    """Tell whether results should not be made in memory."""
-    return nbytes > SHARE_OF_MEMORY * free_host_bytes()
 
 
 def size_text(order: Order) -> str:

@@ -22,7 +22,7 @@ from .panel import Panel
 from .preferences import preference, set_preference
 from .preflight import Preflight
 from .run_bar import RunBar
-from .texts import estimate_text, html_of, results_text, size_text, too_large
+from .texts import estimate_text, html_of, results_text, size_text
 
 NOTE = (
     "<b>Super-resolution adds plausible detail; it is no measurement.</b> Measure on the original, and check the difference "
@@ -72,7 +72,7 @@ class EscWidget(Panel):
     def _estimate(self) -> tuple[Work, Order]:
         """Say what is known at once, and return what finds the rest."""
         order = self.order()
-        if too_large(order.nbytes) and not order.settings.store:
+        if order.too_large:
             advice = "too large for memory. Choose a file under 'Write to', or show it lazily."
             raise EscError(f"{size_text(order)}: {advice}")
         self._show_estimate(estimate_text(order))
