@@ -77,7 +77,8 @@ def upscale_layers(
     path = None if store is None else Path(store).expanduser().absolute()
     settings = Settings(model, (float(down), float(across)), store=path, **options)
     order = Order.of([(layer, region or whole_region(layer)) for layer in layers], lambda layer: settings)
-    return order.layer_data(order.run(progress, cancel))
+    results = order.run(progress, cancel)
+    return [source.layer_data(result) for (source, _), result in zip(order.parts, results, strict=True)]
 
 
 def upscale_layer(layer: Image, model: str = DEFAULT_MODEL, **options: Any) -> LayerData:
@@ -124,16 +125,19 @@ def replaced(layers: Sequence[Any], order: Order) -> list[Image]:
 
     These are the sources, and earlier results of the same parts of them.
     """
-    looks = [(part, part[0].state) for part in order.parts]
-    transparent = [part for part, state in looks if state["blending"] in ADDED_UP or state["opacity"] < 1]
+    transparent = [
+        (source, task) for source, task in order.parts if source.state["blending"] in ADDED_UP or source.state["opacity"] < 1
+    ]
     return [layer for layer in layers if layer.visible and any(_shows(layer, *part) for part in transparent)]
 
 
 def _shows(layer: Any, source: Source, task: Task) -> bool:
     """Whether a layer is a source, or an earlier result of a part that a new one is of too."""
+    if layer.unique_id == source.key:
+        return True
     record = layer.metadata.get("esc")
-    if layer.unique_id == source.key or not is_record(record) or record.get("source_layer") != source.name:
-        return bool(layer.unique_id == source.key)
+    if not is_record(record) or record.get("source_layer") != source.name:
+        return False
     shown = record.get("source_region", ())
     return len(shown) == len(task.region) and all(
         start < part.stop and part.start < stop for (start, stop), part in zip(shown, task.region, strict=True)

@@ -199,10 +199,6 @@ class Order:
         """Prepare results whose pixels are made when they are looked at."""
         return self._each(_work().lazy, progress, cancel)
 
-    def layer_data(self, results: Sequence[Result]) -> list[LayerData]:
-        """Return the layers of results."""
-        return [source.layer_data(result) for (source, _), result in zip(self.parts, results, strict=True)]
-
     def _each(self, do: Callable[..., Result], progress: Progress | None, cancel: Cancel | None) -> list[Result]:
         count = len(self.parts)
         return [do(task, progress=part_of(progress, i, count), cancel=cancel) for i, task in enumerate(self.tasks)]
