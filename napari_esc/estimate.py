@@ -36,7 +36,7 @@ class Estimator(QObject):
 
     def __init__(self, parent: QObject, order_now: Callable[[], Order]) -> None:
         super().__init__(parent)
-        #: Whether estimates are wanted; while a network runs they aren't.
+        #: Whether more is wanted than is known at once; while a network runs it isn't.
         self.wanted = True
         self._order_now = order_now
         self._job: Job | None = None
@@ -57,8 +57,6 @@ class Estimator(QObject):
 
     def begin(self) -> None:
         """Make a new estimate now."""
-        if not self.wanted:
-            return
         try:
             order = self._order_now()
         except EscError as error:
@@ -69,7 +67,7 @@ class Estimator(QObject):
             self.told.emit(f"{size_text(order)}: {advice}", True)
             return
         self.told.emit(estimate_text(order), False)
-        if self._job is None:
+        if self._job is None and self.wanted:
             self._job = job = Job(order.estimate, order, parent=self)
             job.finished.connect(self._finished)
             job.failed.connect(self._failed)
