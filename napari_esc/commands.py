@@ -17,7 +17,7 @@ def upscale_x2(viewer: napari.viewer.Viewer) -> None:
     """Upscale the active image layer by two, all planes, with the first model on offer that needs no download."""
     from .errors import show_error
     from .jobs import Job, queue
-    from .layers import add_results
+    from .layers import add_results, hide_replaced
     from .order import Order
     from .texts import too_large
 
@@ -33,7 +33,7 @@ def upscale_x2(viewer: napari.viewer.Viewer) -> None:
             show_warning("The result would not fit into memory. The panel 'Upscale with ESC...' can write it to a file.")
             return
         job = Job(order.run, order, f"ESC {order.title}", ("run", order.identity))
-        job.finished.connect(lambda job, results: add_results(viewer, order, results))
+        job.finished.connect(lambda job, results: hide_replaced(viewer, order, add_results(viewer, order, results)))
         job.failed.connect(lambda job, error: show_error(error))
         job.cancelled.connect(lambda job: show_info("Cancelled."))
         queue.add(job)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
+from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +71,7 @@ def upscale_layers(
     if factor is None:
         factor = float(_scale_of(Settings(model, (1, 1), **options)))
     down, across = factor if isinstance(factor, tuple) else (factor, factor)
-    path = None if store is None else Path(store).expanduser().absolute()
+    path = None if store is None else Path(expanduser(store)).absolute()  # noqa: PTH111
     settings = Settings(model, (float(down), float(across)), store=path, **options)
     order = Order.of([(layer, region or whole_region(layer)) for layer in layers], lambda layer: settings)
     return order.layer_data(order.run(progress, cancel))
@@ -104,8 +106,26 @@ def add_results(viewer: Any, order: Order, results: Sequence[Result], *, preview
     return added
 
 
-def replaced(layers: Sequence[Any], order: Order) -> list[Image]:
-    """Return which of a viewer's layers should be hidden, because one would see them and their results at once."""
+def hide_replaced(viewer: Any, order: Order, added: Sequence[Image]) -> list[Image]:
+    """Hide the sources that would be seen through their results, until the last of those is removed; return them."""
+    hidden = _replaced(viewer.layers, order)
+    for layer in hidden:
+        layer.visible = False
+    sources, results = [weakref.ref(layer) for layer in hidden], {layer.unique_id for layer in added}
+
+    def removed(event: Any) -> None:
+        if results.isdisjoint(layer.unique_id for layer in viewer.layers):
+            viewer.layers.events.removed.disconnect(removed)
+            for source in sources:
+                if (layer := source()) is not None and layer in viewer.layers:
+                    layer.visible = True
+
+    if hidden:
+        viewer.layers.events.removed.connect(removed)
+    return hidden
+
+
+def _replaced(layers: Sequence[Any], order: Order) -> list[Image]:
     keys = {source.key for source, _ in order.parts if source.state["blending"] in ADDED_UP or source.state["opacity"] < 1}
     return [layer for layer in layers if layer.unique_id in keys and layer.visible]
 

@@ -20,7 +20,7 @@ from .estimate import Estimator
 from .form import Form
 from .geometry import Region, plane_region, shapes_regions, visible_region, whole_region
 from .jobs import Job, queue
-from .layers import add_results, replaced
+from .layers import add_results, hide_replaced
 from .order import Order
 from .preferences import preference, set_preference, use_models_folder
 from .run_bar import RunBar
@@ -47,7 +47,7 @@ class EscWidget(QWidget):
         self.viewer = napari_viewer
         self.form, self.run_bar, self.compare_bar = Form(), RunBar(), CompareBar(napari_viewer)
         self.estimator = Estimator(self, self.order)
-        self.previewed: tuple[list[Image], list[Image]] = [], []  # its layers, and those that they hide
+        self.previewed: list[Image] = []
         self._known_model = ""
         self._heard: list[tuple[Any, Callable[..., None]]] = []
         self._build()
@@ -236,7 +236,7 @@ class EscWidget(QWidget):
 
     def _previewed(self, job: Job, results: Sequence[Any]) -> None:
         active = set(self.viewer.layers.selection)
-        self.previewed = self._add(job.subject, results, preview=True)
+        self.previewed, _ = self._add(job.subject, results, preview=True)
         self.viewer.layers.selection = active
         self._ended(results_text(job.subject, results, preview=True))
 
@@ -244,10 +244,8 @@ class EscWidget(QWidget):
         """Add results, and hide what they replace; return both."""
         self.compare_bar.stop()
         self._remove_preview()
-        hidden = replaced(self.viewer.layers, order)
         added = add_results(self.viewer, order, results, preview=preview)
-        for layer in hidden:
-            layer.visible = False
+        hidden = hide_replaced(self.viewer, order, added)
         self.compare_bar.compare(_pairs(self.viewer.layers, order, added))
         return added, hidden
 
@@ -273,13 +271,11 @@ class EscWidget(QWidget):
             self.estimator.begin_soon()
 
     def _remove_preview(self) -> None:
-        """Take the preview away, and show again what it has hidden."""
-        (layers, hidden), self.previewed = self.previewed, ([], [])
+        """Take the preview away; that shows again what it has hidden."""
+        layers, self.previewed = self.previewed, []
         for layer in layers:
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
-        for layer in hidden:
-            layer.visible = True
 
 
 def _pairs(layers: Sequence[Any], order: Order, added: Sequence[Image]) -> list[tuple[Image, Image]]:
