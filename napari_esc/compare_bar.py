@@ -46,7 +46,8 @@ class CompareBar(QWidget):
     def compare(self, pairs: Sequence[tuple[Image, Image]]) -> None:
         """Offer to compare sources with their results, layers of the viewer, until one is removed or `stop` is called."""
         self.stop()
-        self.comparison = Comparison(self._viewer, pairs, self._moved)
+        if pairs:
+            self.comparison = Comparison(self._viewer, pairs, self._moved)
         self._moved()
 
     def stop(self) -> None:

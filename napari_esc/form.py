@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,8 @@ class Form(ModelForm):
         name = self.store.value.strip()
         if name and not name.lower().endswith(SUFFIXES):
             name += SUFFIXES[0]
-        return Path(name).expanduser().absolute() if name else None
+        # Not that of Path: while a name is typed, it is one of no user at times, and Path can't stand that.
+        return Path(expanduser(name)).absolute() if name else None  # noqa: PTH111
 
     def settings(self, layer: Image) -> Settings:
         """Return all choices, for a layer."""

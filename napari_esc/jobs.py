@@ -14,6 +14,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
 
 from esc_plugin import Cancelled, EscError
+from esc_plugin.progress import Cancel, Progress
 
 #: Seconds between two reports of how far a job is.
 PAUSE = 0.1
@@ -27,10 +28,11 @@ Work = Callable[..., Any]
 Outcome = tuple[Any, Exception | None]
 
 
-def steps(work: Work, worker_of: Callable[[], Any], job: weakref.ref[Job]) -> Generator[Any, None, Outcome]:
-    """Do the work, as the generator of a napari worker that yields ``(done, total)``.
+def steps(worker_of: Callable[[], Any], job: weakref.ref[Job]) -> Generator[Any, None, Outcome]:
+    """Do the work of a job, as the generator of a napari worker that yields ``(done, total)``.
 
-    It returns an error instead of raising it: a worker that raises a RuntimeError never ends.
+    It returns an error instead of raising it: a worker that raises a RuntimeError never ends. And it holds neither the work
+    nor what became of it when it is told to quit: napari keeps all of its workers, and one that has quit keeps this.
     """
     worker, told = worker_of(), 0.0
 
@@ -45,14 +47,23 @@ def steps(work: Work, worker_of: Callable[[], Any], job: weakref.ref[Job]) -> Ge
         owner = job()
         return bool(worker.abort_requested) or owner is None or not isalive(owner)
 
-    outcome: Outcome
-    try:
-        outcome = work(progress=progress, cancel=cancel), None
-    except Exception as error:  # whatever it is, the window's thread shows it
-        outcome = None, error
+    outcome = _done(job, progress, cancel)
+    if worker.abort_requested:
+        outcome = None, None
     # Asked for one thing more, a worker that was told to quit reports itself as aborted.
     yield None
     return outcome
+
+
+def _done(job: weakref.ref[Job], progress: Progress, cancel: Cancel) -> Outcome:
+    owner = job()
+    if owner is None:
+        return None, Cancelled("cancelled.")
+    work, owner = owner.work, None
+    try:
+        return work(progress=progress, cancel=cancel), None
+    except Exception as error:  # whatever it is, the window's thread shows it
+        return None, error
 
 
 class Job(QObject):
@@ -85,17 +96,23 @@ class Job(QObject):
         self, work: Work, subject: Any, title: str = "", identity: Any = None, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self.subject, self.title, self.identity = subject, title, identity
-        self._work, self._worker, self._activity = work, None, None
+        self.work, self.subject, self.title, self.identity = work, subject, title, identity
+        self._worker, self._activity = None, None
         self._outcome: Outcome = None, None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has begun and isn't over."""
+        return self._worker is not None
 
     def start(self) -> None:
         """Begin now."""
-        worker: Any = create_worker(steps, self._work, lambda: worker, weakref.ref(self), _ignore_errors=True)
+        worker: Any = create_worker(steps, lambda: worker, weakref.ref(self), _ignore_errors=True)
         self._worker = worker
         worker.yielded.connect(self._look)
         worker.returned.connect(self._returned)
         worker.finished.connect(self._end)
+        worker.finished.connect(queue.go_on)
         self.show(self.title)
         worker.start()
 
@@ -124,6 +141,12 @@ class Job(QObject):
                 self._activity = activity
             else:
                 activity.close()
+
+    def hide(self) -> None:
+        """Take it off napari's list."""
+        activity, self._activity = self._activity, None
+        if activity is not None:
+            activity.close()
 
     def check(self) -> None:
         """Cancel a job that was cancelled in napari's list, which tells nobody."""
@@ -159,22 +182,25 @@ class Job(QObject):
             self.finished.emit(self, result)
 
     def _release(self) -> None:
-        activity, self._activity, self._worker = self._activity, None, None
-        if activity is not None:
-            activity.close()
+        self._worker = None
+        self.hide()
         queue.drop(self)
         self.deleteLater()
 
 
-class Queue:
+class Queue(QObject):
     """Jobs, of which the first runs and the others wait: two networks at a time would take each other's cores and memory."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.jobs: list[Job] = []
 
     def alive(self) -> list[Job]:
         """Return the jobs whose windows are still there."""
-        self.jobs = [job for job in self.jobs if isalive(job)]
+        gone = [job for job in self.jobs if not isalive(job)]
+        self.jobs = [job for job in self.jobs if job not in gone]
+        for job in gone:
+            job.hide()
         return list(self.jobs)
 
     def add(self, job: Job) -> None:
@@ -188,21 +214,20 @@ class Queue:
         if job.identity is not None and any(other.identity == job.identity for other in self.alive()):
             raise EscError("this is being made already, with the same settings.")
         self.jobs.append(job)
-        if self.jobs[0] is job:
-            job.start()
-        else:
+        if self.jobs[0] is not job:
             job.show(f"waits: {job.title}")
-        self._tell()
+        self.go_on()
 
     def drop(self, job: Job) -> None:
         """Forget a job, and let the next one begin."""
-        first = self.alive()[:1] == [job]
         self.jobs = [other for other in self.jobs if other is not job]
-        if first and self.jobs:
-            self.jobs[0].start()
-        self._tell()
+        self.go_on()
 
-    def _tell(self) -> None:
+    def go_on(self) -> None:
+        """Begin the first job unless it runs: a window that is closed takes its jobs along, and those of others wait."""
+        jobs = self.alive()
+        if jobs and not jobs[0].is_running:
+            jobs[0].start()
         for job in self.alive():
             job.moved.emit()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
+from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +76,7 @@ def upscale_layers(
 
         factor = float(load_on_device(Settings(model, (1, 1), **options)).upscaler.model.scale)
     down, across = factor if isinstance(factor, tuple) else (factor, factor)
-    path = None if store is None else Path(store).expanduser().absolute()
+    path = None if store is None else Path(expanduser(store)).absolute()  # noqa: PTH111
     settings = Settings(model, (float(down), float(across)), store=path, **options)
     order = Order.of([(layer, region or whole_region(layer)) for layer in layers], lambda layer: settings)
     results = order.run(progress, cancel)
@@ -115,8 +117,7 @@ def add_results(
         added.append(viewer.add_layer(layer_of(source, result, **renamed)))
         if result.difference is not None:
             viewer.add_layer(Layer.create(*source.difference_data(result))).visible = False
-    for layer in hidden:
-        layer.visible = False
+    _hide(viewer, hidden, added)
     return added, hidden
 
 
@@ -129,6 +130,23 @@ def replaced(layers: Sequence[Any], order: Order) -> list[Image]:
         (source, task) for source, task in order.parts if source.state["blending"] in ADDED_UP or source.state["opacity"] < 1
     ]
     return [layer for layer in layers if layer.visible and any(_shows(layer, *part) for part in transparent)]
+
+
+def _hide(viewer: Any, hidden: Sequence[Image], added: Sequence[Image]) -> None:
+    """Hide layers until the last of what was added instead is removed."""
+    for layer in hidden:
+        layer.visible = False
+    before, results = [weakref.ref(layer) for layer in hidden], {layer.unique_id for layer in added}
+
+    def removed(event: Any) -> None:
+        if results.isdisjoint(layer.unique_id for layer in viewer.layers):
+            viewer.layers.events.removed.disconnect(removed)
+            for source in before:
+                if (layer := source()) is not None and layer in viewer.layers:
+                    layer.visible = True
+
+    if hidden:
+        viewer.layers.events.removed.connect(removed)
 
 
 def _shows(layer: Any, source: Source, task: Task) -> bool:

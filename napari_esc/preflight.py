@@ -17,7 +17,7 @@ PAUSE = 250
 
 
 class Preflight(QObject):
-    """Looks at what a panel is set up for as soon as nothing has changed for a moment, but not while the panel works.
+    """Looks at what a panel is set up for when nothing has changed for a moment; in a thread only while the panel is idle.
 
     Parameters
     ----------
@@ -56,14 +56,12 @@ class Preflight(QObject):
     def begin(self) -> None:
         """Look now."""
         self._changed = True
-        if self._panel.jobs:
-            return
         try:
             work, subject = self._set_up()
         except EscError as error:
             self.failed.emit(None, error)
             return
-        if self._job is None:
+        if self._job is None and not self._panel.jobs:
             self._changed, self._job = False, Job(work, subject, parent=self)
             self._job.finished.connect(self._finished)
             self._job.failed.connect(self._failed)

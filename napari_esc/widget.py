@@ -37,7 +37,7 @@ class EscWidget(Panel):
         super().__init__(napari_viewer, RunBar())
         self.form, self.compare_bar = Form(), CompareBar(napari_viewer)
         self.preflight = Preflight(self, self._estimate)
-        self.previewed: tuple[list[Image], list[Image]] = [], []  # its layers, and those that they hide
+        self.previewed: list[Image] = []
         self._known_model = ""
         self.note = _note()
         self._stack(self.form, self.compare_bar, above=[self.note])
@@ -60,8 +60,6 @@ class EscWidget(Panel):
     # What it does when something changes
 
     def _layers_changed(self) -> None:
-        if not any(layer in self.viewer.layers for layer in self.previewed[0]):
-            self._remove_preview()
         self.form.fill_layers(list(self.viewer.layers), list(self.viewer.layers.selection))
         self.preflight.begin_soon()
 
@@ -175,7 +173,7 @@ class EscWidget(Panel):
 
     def _previewed(self, job: Job, results: Sequence[Any]) -> None:
         active = set(self.viewer.layers.selection)
-        self.previewed = self._add(job.subject, results, preview=True)
+        self.previewed, _ = self._add(job.subject, results, preview=True)
         self.viewer.layers.selection = active
         self._ended(results_text(job.subject, results, preview=True))
 
@@ -187,13 +185,11 @@ class EscWidget(Panel):
         return added, hidden
 
     def _remove_preview(self) -> None:
-        """Take the preview away, and show again what it has hidden."""
-        (layers, hidden), self.previewed = self.previewed, ([], [])
+        """Take the preview away; that shows again what it has hidden."""
+        layers, self.previewed = self.previewed, []
         for layer in layers:
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
-        for layer in hidden:
-            layer.visible = True
 
 
 def _pairs(layers: Sequence[Any], order: Order, added: Sequence[Image]) -> list[tuple[Image, Image]]:
