@@ -60,7 +60,7 @@ for _ in range(3):
     click(panel, "Cancel")
     wait_for(lambda: not panel.jobs)
 QTest.qWait(400)
-wait_for(lambda: not panel.estimator._job)
+wait_for(lambda: not panel.preflight._job)
 gc.collect()
 assert not [it for it in gc.get_objects() if isinstance(it, Order)]
 """,
@@ -100,7 +100,7 @@ panel.form.more.value = True
 for name in ("~", "~nobody-has-this-name", "~nobody-has-this-name/a.ome.zarr"):
     panel.form.store.native.clear()
     QTest.keyClicks(panel.form.store.native, name)
-    panel.estimator.begin()
+    panel.preflight.begin()
 assert "no folder" in panel.run_bar.estimate.text(), panel.run_bar.estimate.text()
 """,
 }
