@@ -48,7 +48,8 @@ class EscWidget(Panel):
         self._listen_to_layers(self._layers_changed)
         viewer = self.viewer
         camera = viewer.scene.camera.events
-        for event in (viewer.dims.events.current_step, camera.zoom, camera.center):
+        dims, grid = viewer.dims.events, viewer.canvas.grid.events
+        for event in (dims.current_step, dims.order, camera.zoom, camera.center, grid.enabled):
             self._listen(event, self._view_changed)
         self.form.changed.connect(self.preflight.begin_soon)
         self.form.finetuning_wanted.connect(self._finetune)

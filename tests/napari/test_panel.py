@@ -819,3 +819,13 @@ def test_what_is_no_stack_gets_no_planes(viewer: Any, open_panel: Any) -> None:
         panel.preflight.begin()
         assert told in panel.run_bar.estimate.text()
         viewer.layers.clear()
+
+
+def test_the_estimate_follows_the_grid(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(20, 20))
+    panel = open_panel()
+    panel.form.region.value = "visible"
+    for enabled in (True, False):
+        viewer.canvas.grid.enabled = enabled
+        qtbot.waitUntil(lambda on=enabled: ("grid is on" in panel.run_bar.estimate.text()) is on, timeout=5000)
+    assert "Result" in panel.run_bar.estimate.text()
