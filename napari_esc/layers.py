@@ -115,6 +115,7 @@ def add_results(
     for (source, _), result in zip(order.parts, results, strict=True):
         renamed = {"name": f"{source.name} preview"} if preview else {}
         added.append(viewer.add_layer(layer_of(source, result, **renamed)))
+        _put_above_source(viewer.layers, source)
         if result.difference is not None:
             viewer.add_layer(Layer.create(*source.difference_data(result))).visible = False
     _hide(viewer, hidden, added)
@@ -149,14 +150,26 @@ def _hide(viewer: Any, hidden: Sequence[Image], added: Sequence[Image]) -> None:
         viewer.layers.events.removed.connect(removed)
 
 
+def _put_above_source(layers: Any, source: Source) -> None:
+    """Move the last layer above its source and earlier results: above all layers it would cover other channels."""
+    *before, last = [index for index, layer in enumerate(layers) if layer.unique_id == source.key or _is_of(layer, source)]
+    if before and before[-1] + 1 < last:
+        layers.move(last, before[-1] + 1)
+
+
+def _is_of(layer: Any, source: Source) -> bool:
+    """Whether a layer was made of a source."""
+    record = layer.metadata.get("esc")
+    return is_record(record) and record.get("source_layer") == source.name
+
+
 def _shows(layer: Any, source: Source, task: Task) -> bool:
     """Whether a layer is a source, or an earlier result of a part that a new one is of too."""
     if layer.unique_id == source.key:
         return True
-    record = layer.metadata.get("esc")
-    if not is_record(record) or record.get("source_layer") != source.name:
+    if not _is_of(layer, source):
         return False
-    shown = record.get("source_region", ())
+    shown = layer.metadata["esc"].get("source_region", ())
     return len(shown) == len(task.region) and all(
         start < part.stop and part.start < stop for (start, stop), part in zip(shown, task.region, strict=True)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from npe2 import PluginManager
 from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtGui import QKeySequence
@@ -15,8 +16,9 @@ from .jobs import Job, queue
 from .preferences import use_models_folder
 from .run_bar import RunBar
 
-#: The panel that fine-tunes, as the manifest calls it.
-FINETUNING = "Fine-tune with ESC..."
+#: The dock of the panel that fine-tunes, as napari calls it when a menu opens it. `Window.add_plugin_dock_widget` names it
+#: otherwise, so that there were two.
+FINETUNING = "Fine-tune with ESC... (ESC super-resolution)"
 
 
 class Panel(QWidget):
@@ -117,6 +119,8 @@ class Panel(QWidget):
         EscError
             If the same is being worked on already.
         """
+        if not self.jobs:
+            self.run_bar.show_result("")  # what became of the job before would stand below the progress of this one
         job.finished.connect(finished)
         job.failed.connect(self._failed)
         job.cancelled.connect(self._cancelled)
@@ -152,7 +156,11 @@ class Panel(QWidget):
 
 def open_finetuning(viewer: Any, purpose: str = "") -> Any:
     """Show the panel that fine-tunes, for one of `esc_plugin.catalog.purposes.PURPOSES`, as a tab beside the others."""
-    dock, panel = viewer.window.add_plugin_dock_widget("esc-plugin", FINETUNING, tabify=True)
+    panel = viewer.window.dock_widgets.get(FINETUNING)
+    if panel is None:
+        panel = PluginManager.instance().commands.get("esc-plugin.open_finetuning")(viewer)
+        viewer.window.add_dock_widget(panel, name=FINETUNING, tabify=True)
+    dock = panel.parent()
     dock.show()
     dock.raise_()
     if purpose in panel.purpose.choices:

@@ -24,7 +24,7 @@ def check_target(path: Path, nbytes: int = 0) -> None:
         with suppress(FileNotFoundError):
             path.lstat()
             raise ImageError(f"there is already something at {str(path)!r}; choose another name.")
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name that no disk can have
         raise refused(path, error) from None
     check_folder(path, nbytes)
 
@@ -53,6 +53,6 @@ def check_folder(path: Path, nbytes: int = 0) -> None:
         )
 
 
-def refused(path: Path, error: OSError) -> ImageError:
+def refused(path: Path, error: OSError | ValueError) -> ImageError:
     """Return what the disk said, as an error for a person."""
-    return ImageError(f"can't write {str(path)!r}: {error.strerror or error}.")
+    return ImageError(f"can't write {str(path)!r}: {getattr(error, 'strerror', None) or error}.")

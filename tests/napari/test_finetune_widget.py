@@ -284,8 +284,21 @@ def test_it_is_opened_once_for_a_kind_of_images(viewer: Any, npe2pm: Any) -> Non
     npe2pm.register(PluginManifest.from_distribution("esc-plugin"))
     panel = open_finetuning(viewer, "brightfield")
     assert panel.purpose.value == "brightfield"
-    assert open_finetuning(viewer, "drawing") is panel
+    assert open_finetuning(viewer, "drawing") == panel
     assert panel.purpose.value == "drawing"
+
+
+def test_the_menu_and_the_button_open_the_same_panel(make_napari_viewer: Callable[..., Any], npe2pm: Any) -> None:
+    from napari._app_model import get_app_model
+    from napari.plugins import _initialize_plugins
+    from npe2 import PluginManifest
+
+    viewer = make_napari_viewer()
+    npe2pm.register(PluginManifest.from_distribution("esc-plugin"))
+    _initialize_plugins()
+    get_app_model().commands.execute_command("esc-plugin.open_finetuning").result()
+    (panel,) = (it for it in viewer.window.dock_widgets.values() if isinstance(it, FinetuneWidget))
+    assert open_finetuning(viewer) is panel
 
 
 def test_the_start_is_one_for_these_images_or_one_that_is_here(viewer: Any, open_panel: Any) -> None:

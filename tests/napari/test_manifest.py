@@ -49,6 +49,39 @@ def test_every_python_name_can_be_imported(manifest: PluginManifest) -> None:
     manifest.validate_imports()
 
 
+def test_the_extra_napari_is_enough_for_every_menu_entry() -> None:
+    """These tests run where all extras are; a user has this one, and fine-tuning says itself what it lacks."""
+    other = [
+        "lightning",
+        "tensorboard",
+        "matplotlib",
+        "onnx",
+        "onnxscript",
+        "onnxruntime",
+        "openvino",
+        "imagecodecs",
+        "distributed",
+    ]
+    code = (
+        "import sys, importlib.util, importlib.abc\n"
+        "class Absent(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {other}: raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "found = importlib.util.find_spec\n"
+        f"importlib.util.find_spec = lambda name, package=None: None if name in {other} else found(name, package)\n"
+        "from npe2 import PluginManifest\n"
+        "PluginManifest.from_distribution('esc-plugin').validate_imports()\n"
+        "from esc_plugin.errors import EscError, needs\n"
+        "try: needs('train')\n"
+        "except EscError: print('absent')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == "absent\n", done.stderr
+
+
 def test_nothing_but_work_imports_torch() -> None:
     """Neither opening the menus, the panel's module, the sample nor the list of models."""
     code = (

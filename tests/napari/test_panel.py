@@ -309,6 +309,35 @@ def test_names_are_shown_as_they_are(viewer: Any, qtbot: Any, open_panel: Any) -
     assert panel.run_bar.result.textFormat() == panel.run_bar.estimate.textFormat() == Qt.TextFormat.RichText
 
 
+def test_a_result_lies_above_its_source_and_covers_no_other_channel(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    """Of several channels that napari opens, the lowest is opaque and the others are added to it."""
+    source, _ = viewer.add_image(pixels(12, 2, 12), channel_axis=1, name=["DAPI", "GFP"])
+    viewer.add_labels(np.zeros((12, 12), int), name="cells")
+    panel = open_panel()
+    panel.form.image.value = source
+    run(panel, qtbot)
+    run(panel, qtbot)
+    assert [layer.name for layer in viewer.layers] == ["DAPI", "DAPI [x2]", "DAPI [x2] [1]", "GFP", "cells"]
+
+
+def test_what_became_of_the_job_before_isn_t_said_of_the_next(viewer: Any, qtbot: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(12, 12))
+    panel = open_panel()
+    run(panel, qtbot)
+    assert panel.run_bar.result.text()
+    click(panel, "Run")
+    assert not panel.run_bar.result.text()
+    finish(panel, qtbot)
+
+
+def test_a_name_that_can_t_be_is_one_line(viewer: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(9, 9))
+    panel = open_panel()
+    panel.form.store.value = "a\0b"
+    with pytest.raises(EscError, match="can't write"):
+        panel.order()
+
+
 def test_earlier_results_whose_light_would_add_up_are_hidden(viewer: Any, qtbot: Any, open_panel: Any) -> None:
     """Of the same part: what lies beside the new result stays."""
     viewer.add_image(pixels(3, 16, 16), name="light", blending="additive")
@@ -684,13 +713,13 @@ def test_all_selected_layers_are_upscaled_each_with_its_own_levels(viewer: Any, 
     assert [layer.name for layer in panel.form.chosen] == ["dim", "bright"]
     run(panel, qtbot)
     together = {layer.name: layer for layer in viewer.layers}
-    assert list(together) == ["dim", "bright", "other", "dim [x2]", "bright [x2]"]
-    assert [layer.visible for layer in viewer.layers] == [False, False, True, True, True]
+    assert list(together) == ["dim", "dim [x2]", "bright", "bright [x2]", "other"]
+    assert [layer.visible for layer in viewer.layers] == [False, True, False, True, True]
     assert [layer.name for layer in panel.form.chosen] == ["dim", "bright"]  # for another run
     for name in ("dim", "bright"):
         viewer.layers.selection = {viewer.layers[name]}
         run(panel, qtbot)
-        alone = viewer.layers[-1]
+        alone = viewer.layers[f"{name} [x2] [1]"]
         np.testing.assert_array_equal(together[f"{name} [x2]"].data, alone.data)
         assert together[f"{name} [x2]"].metadata["esc"]["levels"] == alone.metadata["esc"]["levels"]
 
@@ -708,7 +737,7 @@ def test_selected_layers_become_channels_of_one_file(
     panel.form.store.value = str(tmp_path / name)
     run(panel, qtbot)
     assert [path.name for path in tmp_path.iterdir()] == [name]
-    for source, layer in zip((first, second), viewer.layers[2:], strict=True):
+    for source, layer in zip((first, second), (viewer.layers["first [x2]"], viewer.layers["second [x2]"]), strict=True):
         np.testing.assert_array_equal(np.asarray(layer.data), source.data.repeat(2, 1).repeat(2, 2))
         np.testing.assert_allclose(
             outer_corners(layer, whole_region(layer)), outer_corners(source, whole_region(source)), atol=1e-9
@@ -737,7 +766,7 @@ def test_every_shape_is_a_region(viewer: Any, qtbot: Any, open_panel: Any) -> No
     panel.form.region.value = shapes
     run(panel, qtbot)
     assert len(viewer.layers) == 4
-    for layer in viewer.layers[2:]:
+    for layer in viewer.layers[1:3]:
         start = np.rint(source.world_to_data(layer.data_to_world((0, 0)))).astype(int)
         height, width = (n // 2 for n in layer.data.shape)
         part = source.data[start[0] : start[0] + height, start[1] : start[1] + width]
