@@ -94,9 +94,17 @@ def precision_name(dtype: torch.dtype) -> str:
 
 @contextmanager
 def limited_threads(count: int) -> Iterator[None]:
-    """Compute on so many cores at most, in this thread; on all for 0."""
+    """Compute on so many cores at most, in this thread; on all for 0.
+
+    Raises
+    ------
+    EscError
+        If there can't be so many.
+    """
     import torch
 
+    if count < 0:
+        raise EscError(f"threads must be 0, for all cores, or how many to compute on, not {count!r}.")
     before = torch.get_num_threads()
     if not 0 < count < before:
         yield

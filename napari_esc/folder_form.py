@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from glob import has_magic
-from pathlib import Path
 
 from magicgui.widgets import CheckBox, LineEdit
 from qtpy.QtWidgets import QFileDialog
@@ -88,6 +87,6 @@ class FolderForm(ModelForm):
 
 def _separated(names: str) -> list[str]:
     """Return several names; one name may hold what separates them."""
-    if Path(names).expanduser().exists() or has_magic(names):
+    if os.path.exists(os.path.expanduser(names)) or has_magic(names):  # noqa: PTH110, PTH111  # as above
         return [names]
     return [name for part in names.split(SEPARATOR) if (name := part.strip())]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os.path import expanduser
-from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import CheckBox, FloatSpinBox, LineEdit
@@ -13,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from esc_plugin.arrays.sizes import LARGEST_SCALE
 from esc_plugin.device import cores
+from esc_plugin.session.saved import named
 from esc_plugin.session.task import Settings
 
 from .controls import choice, refill, small_label
@@ -24,7 +23,6 @@ from .texts import image_text
 #: Stands for all images that are selected in napari's list of layers.
 SELECTED = "selected"
 STORE_FILTER = "OME-Zarr (*.ome.zarr);;OME-TIFF (*.ome.tif)"
-SUFFIXES = (".ome.zarr", ".zarr", ".tif", ".tiff")
 REGIONS = {"visible": "Visible region", "plane": "Current plane", "whole": "Whole layer"}
 SCALES = {"factor": "Factor", "size": "Pixel size", "isotropic": "Planes between (z)"}
 CAVEAT = (
@@ -126,15 +124,6 @@ class Form(ModelForm):
         (rows, columns), wanted = self._pixel, self.pixel_size.value or 1e-9
         return rows / wanted, columns / wanted
 
-    @property
-    def target(self) -> Path | None:
-        """Where the result is to be written, if not to memory."""
-        name = self.store.value.strip()
-        if name and not name.lower().endswith(SUFFIXES):
-            name += SUFFIXES[0]
-        # Not that of Path: while a name is typed, it is one of no user at times, and Path can't stand that.
-        return Path(expanduser(name)).absolute() if name else None  # noqa: PTH111
-
     def settings(self, layer: Image) -> Settings:
         """Return all choices, for a layer."""
         limits, intensity = (0, 1) if layer.rgb else layer.contrast_limits, self.intensity.value
@@ -147,7 +136,7 @@ class Form(ModelForm):
             device=self.device.value,
             memory_limit=int(self.memory.value * 2**30) or None,
             threads=self.threads.value,
-            store=self.target,
+            store=named(name) if (name := self.store.value.strip()) else None,
             sampled=self.sampled.value,
             isotropic=self.scale.value == "isotropic",
         )
@@ -206,6 +195,7 @@ class Form(ModelForm):
         kind = self.scale.value
         self.factor.visible, self.pixel_size.visible = kind == "factor", kind == "size"
         self.caveat.setVisible(kind == "isotropic")
+        self.region.enabled = kind != "isotropic"  # which is of whole stacks
 
     def _show_more(self, shown: bool) -> None:
         further = self.intensity, self.consistency, self.difference, self.sampled

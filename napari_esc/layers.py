@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from os.path import expanduser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from esc_plugin.progress import Cancel, Progress
 from esc_plugin.provenance import is_record
+from esc_plugin.session.saved import named
 from esc_plugin.session.task import Settings, Task
 
 from .geometry import Region, whole_region
@@ -76,7 +76,7 @@ def upscale_layers(
 
         factor = float(load_on_device(Settings(model, (1, 1), **options)).upscaler.model.scale)
     down, across = factor if isinstance(factor, tuple) else (factor, factor)
-    path = None if store is None else Path(expanduser(store)).absolute()  # noqa: PTH111
+    path = None if store is None else named(store)
     settings = Settings(model, (float(down), float(across)), store=path, **options)
     order = Order.of([(layer, region or whole_region(layer)) for layer in layers], lambda layer: settings)
     results = order.run(progress, cancel)

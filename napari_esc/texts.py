@@ -64,8 +64,10 @@ def estimate_text(order: Order, estimates: Sequence[Estimate] = ()) -> str:
     if estimates:
         needs = f"{bytes_words(max(it.memory for it in estimates))} of memory on {estimates[0].device}"
         text += f"<br>About {seconds_text(seconds)} and {needs}."
+    if store := order.settings.store:
+        text += f"<br>To {html_of(str(store))}."
     warning = "Large." if order.nbytes > LARGE_BYTES else "This takes a while." if seconds > LONG_SECONDS else ""
-    return f"<span style='color: #e8a33d'><b>{warning}</b> {text}</span>" if warning else text
+    return f"<b>{warning}</b> {text}" if warning else text
 
 
 def progress_text(done: int, total: int, seconds: float) -> str:

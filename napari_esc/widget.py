@@ -89,8 +89,9 @@ class EscWidget(Panel):
 
     def _show_estimate(self, text: str, problem: bool = False) -> None:
         self.run_bar.show_estimate(text, problem)
+        shown = self.form.chosen and self.form.model_name and self.form.scale.value != "isotropic"
         for name in ("Preview", "Show lazily"):
-            self.run_bar.buttons[name].enabled = bool(self.form.chosen and self.form.model_name)
+            self.run_bar.buttons[name].enabled = bool(shown)
 
     def _model_measured(self, order: Order, estimates: Sequence[Any]) -> None:
         """Propose the scale of a model that the catalogue knows nothing of: only the file itself could tell."""

@@ -289,3 +289,13 @@ viewer.close() if "viewer.close()" not in CODE else None
 def test_closing_while_it_runs_leaves_whole_files_only(close: str, qapp: Any, tmp_path: Path) -> None:
     code = CLOSING.replace("FOLDER", repr(str(tmp_path))).replace("CODE", repr(close)).replace("CLOSE", close)
     assert_ends_well(code, ["['0_x2.png']", "['0_x2.png']", "[]"])
+
+
+def test_a_home_of_nobody_is_no_crash(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+    """Path raises a RuntimeError there, which would come from a timer."""
+    panel = FolderWidget(make_napari_viewer_proxy())
+    qtbot.addWidget(panel)
+    panel.form.images.value = "~nobody-of-this-name/a"
+    panel.preflight.begin()
+    qtbot.waitUntil(lambda: "nobody-of-this-name" in panel.run_bar.estimate.text(), timeout=20_000)
+    assert not panel.run_bar.buttons["Run"].enabled

@@ -543,7 +543,16 @@ def test_a_target_is_an_absolute_path(name: str, meant: Path, viewer: Any, open_
     viewer.add_image(pixels(9, 9))
     panel = open_panel()
     panel.form.store.value = name
-    assert panel.order().settings.store == meant
+    assert panel.order("whole").settings.store == meant
+
+
+def test_results_are_no_pngs(viewer: Any, open_panel: Any) -> None:
+    viewer.add_image(pixels(9, 9))
+    panel = open_panel()
+    panel.form.store.value = "a.png"
+    panel.preflight.begin()
+    assert "end in .ome.zarr or .ome.tif" in panel.run_bar.estimate.text()
+    assert not panel.run_bar.buttons["Run"].enabled
 
 
 @pytest.mark.parametrize("kind", kinds())
@@ -805,6 +814,8 @@ def test_threads_are_limited_and_given_back(
             with limited_threads(count):
                 assert torch.get_num_threads() == seen
             assert torch.get_num_threads() == 4
+        with pytest.raises(EscError, match="not -3"), limited_threads(-3):
+            pass
     finally:
         torch.set_num_threads(before)
     viewer.add_image(pixels(20, 20))
@@ -823,6 +834,9 @@ def test_voxels_become_as_deep_as_wide(store: str, viewer: Any, qtbot: Any, open
     panel.form.consistency.value = True
     panel.form.store.value = str(tmp_path / store) if store else ""
     assert panel.form.caveat.isVisibleTo(panel)
+    panel.preflight.begin()
+    assert not panel.run_bar.buttons["Preview"].enabled
+    assert not panel.form.region.enabled
     run(panel, qtbot)
     result = viewer.layers[-1]
     assert (result.name, result.data.shape) == ("cells [15 planes]", (2, 15, 12, 14))
