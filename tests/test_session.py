@@ -13,6 +13,7 @@ from esc_plugin import Upscaler
 from esc_plugin.arrays.consistency import Part, difference
 from esc_plugin.arrays.layout import layout_of
 from esc_plugin.arrays.sizes import enlarged_span
+from esc_plugin.session import loaded, work
 from esc_plugin.session.recent import Recent
 from esc_plugin.session.task import Settings, Task, letters_of
 from esc_plugin.session.views import identity, survey_record, survey_text
@@ -101,3 +102,19 @@ def test_the_central_part_is_inside_and_about_that_large(pixels: int) -> None:
 )
 def test_axes_are_what_their_labels_say(labels: tuple[str, ...], ndim: int, rgb: bool, letters: str) -> None:
     assert letters_of(labels, ndim, rgb) == letters
+
+
+def test_what_a_download_takes_is_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimates learn from runs: the time until a model is there must not count as the network's."""
+    clock, load = [0.0], loaded.load_on_device
+
+    def slowly(*args: Any, **options: Any) -> loaded.LoadedModel:
+        clock[0] += 1000
+        return load(*args, **options)
+
+    monkeypatch.setattr(loaded, "load_on_device", slowly)
+    monkeypatch.setattr(work.time, "perf_counter", lambda: clock[0])
+    image = np.zeros((20, 20), np.uint16)
+    task = Task([image], "YX", (slice(0, 20), slice(0, 20)), Settings("esc-nano-x2", (2.0, 2.0), device="cpu"))
+    assert work.run(task).seconds == 0
+    assert clock[0] == 1000

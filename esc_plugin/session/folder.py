@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..batch.batch import USUAL, Batch, Summary
 from ..batch.checks import check_exact
@@ -10,12 +11,14 @@ from ..batch.find import find_images
 from ..batch.jobs import Job, Wish, plan_jobs
 from ..batch.refused import sift, split_results
 from ..catalog.lookup import look_up
-from ..device import limited_threads
 from ..errors import ImageError
 from ..files import Picture
 from ..files.formats import is_store
 from ..progress import Cancel, Progress, stop_if_asked
 from .task import Settings
+
+if TYPE_CHECKING:
+    from ..upscaler import Upscaler
 
 
 @dataclass(frozen=True)
@@ -126,19 +129,17 @@ class FolderWork:
         """
         self.look(cancel=cancel)
         if self.ready:
-            with limited_threads(self.order.settings.threads):
-                self._batch(progress, cancel).run(self.ready, progress, cancel, self._add)
+            from .loaded import ready  # torch comes with it
+
+            with ready(self.order.settings, progress=progress, cancel=cancel) as model:
+                self._batch(model.upscaler).run(self.ready, progress, cancel, self._add)
         return self
 
     def _add(self, job: Job, result: Picture | str | None) -> None:
         self.summary.add(job, result)
         self.worked += 1
 
-    def _batch(self, progress: Progress | None, cancel: Cancel | None) -> Batch:
-        """Return what upscales, once the model is loaded."""
-        from .loaded import load_on_device  # torch comes with it
-
+    def _batch(self, upscaler: Upscaler) -> Batch:
         settings = self.order.settings
-        upscaler = load_on_device(settings, progress=progress, cancel=cancel).upscaler
         options = USUAL | {"intensity": settings.intensity, "consistency": settings.consistency}
         return Batch(upscaler, self.order.wish, options, overwrite=self.order.replace, skip_existing=self.order.skip)

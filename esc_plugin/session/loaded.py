@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Lock
 
 import torch
 
 from ..catalog.load import load_model
+from ..device import limited_threads
 from ..measure.duration import Speed
 from ..progress import Cancel, Progress
 from ..upscaler import Upscaler
@@ -79,3 +82,12 @@ def load_on_device(
             last = replace(last, upscaler=last.upscaler.with_memory_limit(limit))
         _last = last
         return last
+
+
+@contextmanager
+def ready(
+    settings: Settings, *, offline: bool = False, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Iterator[LoadedModel]:
+    """Give the model of some settings, see `load_on_device`, with no more threads meanwhile than they want."""
+    with limited_threads(settings.threads):
+        yield load_on_device(settings, offline=offline, progress=progress, cancel=cancel)

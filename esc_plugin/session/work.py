@@ -13,13 +13,13 @@ from ..arrays.consistency import Agreement, difference
 from ..arrays.lazy import CancellableArray
 from ..arrays.pyramid import levels_below, with_levels
 from ..batch.record import record_of_result
-from ..device import free_host_bytes, limited_threads
+from ..device import free_host_bytes
 from ..files.ome_image import new_image
 from ..files.ome_layers import Joined
 from ..progress import Cancel, Progress, part_of
 from ..survey import Survey
 from ..upscaler import Upscaler, bits_of
-from .loaded import LoadedModel, load_on_device
+from .loaded import LoadedModel, ready
 from .task import StackTask, Task
 from .views import Viewed, survey_record
 
@@ -95,8 +95,7 @@ def estimate(task: Task) -> Estimate:
     EscError
         If it can't be done.
     """
-    with limited_threads(task.settings.threads):
-        loaded = load_on_device(task.settings, offline=True)
+    with ready(task.settings, offline=True) as loaded:
         model = loaded.upscaler.model
         # All of a plane is surveyed, whatever part of it is wanted, unless samples will do.
         part = task.as_image() if task.settings.sampled else task
@@ -133,8 +132,8 @@ def run(task: Task, *, soon: bool = False, progress: Progress | None = None, can
     EscError
         If it can't be done.
     """
-    with limited_threads(task.settings.threads):
-        result = _made(task, None, soon, progress, cancel)
+    with ready(task.settings, progress=progress, cancel=cancel) as model:
+        result = _made(task, model, None, soon, progress, cancel)
         return replace(result, data=with_levels(result.data, task.rgb, cancel))
 
 
@@ -166,14 +165,14 @@ def save(
         name = path.name.partition(".")[0] or name
     results = []
     with (
-        limited_threads(tasks[0].settings.threads),
+        ready(tasks[0].settings, progress=progress, cancel=cancel) as model,
         new_image(path, whole.pixels.shape, whole.pixels.dtype, whole.axes, whole.rgb) as stored,
     ):
         large = max(task.nbytes / task.count for task in tasks) > SHARE_OF_MEMORY * free_host_bytes()
         plain = stored.planes_in_files() if large else stored
         for i, (task, part) in enumerate(zip(tasks, whole.parts, strict=True)):
             out = stored.channel(part) if len(tasks) > 1 else plain
-            results.append(_made(task, out, False, part_of(progress, i, len(tasks)), cancel))
+            results.append(_made(task, model, out, False, part_of(progress, i, len(tasks)), cancel))
         record = whole.record([result.record for result in results])
         stored.finish(name, channels=whole.channels, record=record, cancel=cancel)
     levels = stored.lazy()
@@ -190,12 +189,11 @@ def _channels(levels: list[Any], whole: Joined, part: int | slice) -> Any:
 def preview(task: Task, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Result:
     """Make as much of the middle of a task's part as can be rendered quickly, see `run`."""
     part = task.to_look_at()
-    with limited_threads(task.settings.threads):
-        model = load_on_device(task.settings, progress=progress, cancel=cancel)
+    with ready(task.settings, progress=progress, cancel=cancel) as model:
         look = look_at(part, model)
         while part.pixels > LEAST_PREVIEW and look.rendering_seconds(model.speed, part.span) > PREVIEW_SECONDS:
             part = part.central(max(part.pixels * 2 // 3, LEAST_PREVIEW))
-        return _made(part, None, True, progress, cancel)
+        return _made(part, model, None, True, progress, cancel)
 
 
 def lazy(task: Task, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Result:
@@ -204,8 +202,7 @@ def lazy(task: Task, *, progress: Progress | None = None, cancel: Cancel | None 
     Its finest level is a dask array, its coarser ones are the source's own.
     """
     start, planes = time.perf_counter(), task.to_look_at().of_planes()
-    with limited_threads(task.settings.threads):
-        model = load_on_device(task.settings, progress=progress, cancel=cancel)
+    with ready(task.settings, progress=progress, cancel=cancel) as model:
         finest, survey = look_at(planes, model, soon=True).lazy(progress, cancel)
         source = [level[task.region[:-2]] for level in task.pyramid]
         data = [finest, *levels_below(finest, source, task.rgb, cancel)]
@@ -219,9 +216,9 @@ def look_at(task: Task, model: LoadedModel, soon: bool = False) -> Viewed:
     return Viewed(model.upscaler, task.pyramid, task.region[:-2], *wanted, model.speed if soon else None, chosen.sampled)
 
 
-def _made(task: Task, out: Any, soon: bool, progress: Progress | None, cancel: Cancel | None) -> Result:
+def _made(task: Task, model: LoadedModel, out: Any, soon: bool, progress: Progress | None, cancel: Cancel | None) -> Result:
     """Make the pixels of a task, in `out` if that is given, and compare them with the input."""
-    start, model = time.perf_counter(), load_on_device(task.settings, progress=progress, cancel=cancel)
+    start = time.perf_counter()
     if isinstance(task, StackTask):
         pixels, record = _deepened(task, model, out, progress, cancel)
         return Result(task, pixels, record, time.perf_counter() - start)

@@ -229,6 +229,7 @@ import numpy as np
 from napari.layers import Image
 from esc_plugin import ImageError
 from esc_plugin.session import work
+from esc_plugin.session.loaded import load_on_device
 from esc_plugin.session.task import Settings
 from napari_esc.geometry import whole_region
 from napari_esc.order import Order
@@ -239,7 +240,7 @@ work.SHARE_OF_MEMORY = float(share)
 source = Image(np.random.default_rng(0).integers(0, 60_000, (2, 300, 300), np.uint16))
 settings = Settings(weights, (2.0, 2.0), device="cpu", store=Path(folder) / "a.ome.zarr")
 order = Order.of([(source, whole_region(source))], lambda layer: settings)
-work.load_on_device(settings)
+load_on_device(settings)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 given = str(settings.store), [source.as_layer_data_tuple()]
 for fill in (order.run, lambda: write_ome_zarr(*given)):
