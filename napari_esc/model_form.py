@@ -115,11 +115,11 @@ class ModelForm(Rows):
 
     def fill_models(self) -> None:
         """List the models for the chosen purpose; what was chosen stays so if it is among them."""
-        before, self.entries = self.model.value, {entry.name: entry for entry in models_for(self.purpose.value)}
-        self.entries = self.entries or {entry.name: entry for entry in models_for() if is_here(entry)}
-        self.none.setText(none_text(self.purpose.value))
-        self.none.setVisible(bool(self.none.text()))
-        self.finetune.visible = bool(self.none.text())
+        before, made = self.model.value, models_for(self.purpose.value)
+        self.entries = {entry.name: entry for entry in made or filter(is_here, models_for())}
+        self.none.setText("" if made else none_text(self.purpose.value))
+        self.none.setVisible(not made)
+        self.finetune.visible = not made
         refill(self.model, [before, *self.entries, FILE])
         for i, entry in enumerate(self.entries.values()):
             self.model.native.setItemData(i, entry.summary, Qt.ItemDataRole.ToolTipRole)
