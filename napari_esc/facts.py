@@ -1,4 +1,4 @@
-"""What a layer is, and what its result keeps of it."""
+"""Facts of a layer: its pixels, units and axes, and what its result keeps of it."""
 
 from __future__ import annotations
 

@@ -16,12 +16,12 @@ from esc_plugin.session.finetuning import Finetuning
 
 from .controls import Rows, choice, refill, small_label
 from .errors import problem_text, show_error
+from .facts import image_array, is_source
 from .jobs import Job
 from .model_form import news
 from .panel import Panel
 from .preferences import preference
 from .run_bar import RunBar
-from .source import image_array, is_source
 from .texts import html_of, image_text, model_text
 
 HELP = {

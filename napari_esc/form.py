@@ -15,9 +15,9 @@ from esc_plugin.session.saved import named
 from esc_plugin.session.task import Settings
 
 from .controls import choice, refill, small_label
+from .facts import is_source, unit_names
 from .model_form import LEVELS, ModelForm
 from .preferences import preference
-from .source import is_source, unit_names
 from .texts import image_text
 
 #: Stands for all images that are selected in napari's list of layers.

@@ -17,7 +17,7 @@ import numpy as np
 
 from esc_plugin import ImageError
 
-from .source import finest
+from .facts import finest
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer, Shapes

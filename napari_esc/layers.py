@@ -13,7 +13,8 @@ from esc_plugin.session.saved import named
 from esc_plugin.session.task import Settings, Task
 
 from .geometry import Region, whole_region
-from .order import Order, Source
+from .order import Order
+from .source import Source
 from .writer import LayerData
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from esc_plugin.texts import bytes_words, printable, seconds_text
 
+from .facts import finest, maybe_channels, unit_names
 from .geometry import whole_region
-from .source import finest, maybe_channels, unit_names
 
 if TYPE_CHECKING:
     from napari.layers import Image

@@ -19,10 +19,10 @@ from esc_plugin.files import read_picture
 from esc_plugin.session import views
 from esc_plugin.session.task import Settings, Task
 from esc_plugin.session.work import Result
+from napari_esc.facts import finest
 from napari_esc.geometry import Region, whole_region
 from napari_esc.layers import upscale_layer, upscale_layers
 from napari_esc.order import Order
-from napari_esc.source import finest
 from napari_esc.texts import image_text
 from napari_esc.widget import EscWidget
 from napari_esc.writer import write_ome_tiff, write_ome_zarr

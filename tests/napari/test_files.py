@@ -18,10 +18,10 @@ from napari.layers import Image
 from esc_plugin import Cancelled, ImageError
 from esc_plugin.files import read_provenance
 from esc_plugin.session.task import Settings
+from napari_esc.facts import finest
 from napari_esc.geometry import whole_region
 from napari_esc.layers import layer_of
 from napari_esc.order import Order
-from napari_esc.source import finest
 from napari_esc.writer import write_ome_tiff, write_ome_zarr
 
 from .layers_to_try import kinds, pixels

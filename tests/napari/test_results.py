@@ -14,10 +14,10 @@ from esc_plugin import Cancelled, ImageError, Upscaler, __version__
 from esc_plugin.arrays.pyramid import levels_below
 from esc_plugin.session import views, work
 from esc_plugin.session.task import Settings, Task
+from napari_esc.facts import NOT_COPIED, copied, finest
 from napari_esc.geometry import whole_region
 from napari_esc.layers import layer_of
-from napari_esc.order import Source
-from napari_esc.source import NOT_COPIED, copied, finest
+from napari_esc.source import Source
 
 from .layers_to_try import kinds, pixels
 from .test_geometry import outer_corners
