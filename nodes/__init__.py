@@ -1,1 +1,1 @@
-"""The ComfyUI door. Only `host` and `extension` import ComfyUI; the other modules run and are tested without it."""
+"""The ComfyUI door. A `*_node` says what a node looks like, `host` is ComfyUI; the others run and are tested without it."""
