@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .arrays.passes import pass_sizes
 from .arrays.resample import Resampler, needed, resize
-from .arrays.sizes import Size, runs_needed
+from .arrays.sizes import Size
 from .arrays.surveyed import RunSurvey
 from .device import free_bytes
 from .engine import Share, Sink, Source, areas_for, image_area
@@ -46,8 +47,8 @@ class Stage:
 class Enlarger:
     """Upscales planes of any size to any target, piece by piece.
 
-    A network for any scale renders the target itself. Another one runs until nothing is too small, then a Lanczos filter
-    shrinks what it made, in linear light if wanted. What doesn't grow is only filtered.
+    A network for any scale renders the target itself. Another one runs until nothing is much too small, then a Lanczos
+    filter resizes what it made, in linear light if wanted. What doesn't grow is only filtered, unless passes are asked for.
 
     Attributes
     ----------
@@ -57,11 +58,14 @@ class Enlarger:
         Of a value of the image, see `Upscaler.dtype_for`.
     share : Share, optional
         The other processes that work on bands of the same planes.
+    passes : int, optional
+        How often the network runs, see `esc_plugin.arrays.passes.pass_sizes`.
     """
 
     upscaler: Runner
     bits: int = 32
     share: Share | None = None
+    passes: int | None = None
 
     def reads(self, size: Size, target: Size, region: Region) -> Region:
         """Return the pixels of a plane of `size` that are read to make a region of the target."""
@@ -132,10 +136,7 @@ class Enlarger:
     def sizes(self, size: Size, target: Size) -> list[Size]:
         """Return height and width of what the first run sees, and of what each run makes."""
         model = self.upscaler.model
-        runs = runs_needed(size, target, model.scale, model.any_scale)
-        if model.any_scale and runs:
-            return [size, target]
-        return [(size[0] * model.scale**i, size[1] * model.scale**i) for i in range(runs + 1)]
+        return pass_sizes(size, target, model.scale, model.any_scale, self.passes)
 
     def _stages(self, size: Size, target: Size, region: Region, grown: dict[int, Region]) -> list[Stage]:
         """Return the runs, each with the part of it that `region` needs."""

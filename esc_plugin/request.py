@@ -11,6 +11,7 @@ import numpy as np
 
 from .arrays.layout import Layout, layout_of
 from .arrays.levels import Intensity, stated_levels
+from .arrays.passes import checked_passes, pass_sizes
 from .arrays.shared import checked_shared
 from .arrays.sizes import Size, choose_target
 from .errors import ImageError
@@ -34,6 +35,8 @@ class Request:
         What was asked for.
     nan, alpha, linear_light, consistency, bits, shared
         See `Upscaler.__call__`.
+    passes : int
+        How often the network runs, whether that was asked for or found.
     """
 
     shape: tuple[int, ...]
@@ -47,6 +50,7 @@ class Request:
     consistency: bool = False
     bits: int = 32
     shared: str = ""
+    passes: int = 1
 
     def __post_init__(self) -> None:
         """Check all that can be checked without looking at pixels; levels of intensity are when they are looked for."""
@@ -82,13 +86,17 @@ def make_request(
     consistency: bool = False,
     bits: int | None = None,
     shared: str | None = None,
+    passes: int | None = None,
+    any_scale: bool = False,
 ) -> Request:
     """Return what a call asks for; see `Upscaler.__call__`.
 
     Parameters
     ----------
     model_scale : int
-        What is taken if neither a scale nor a size is given.
+        Of the network, and what is taken if neither a scale nor a size is given.
+    any_scale : bool
+        Whether the network renders any scale.
 
     Raises
     ------
@@ -101,7 +109,9 @@ def make_request(
     wished = intensity if isinstance(intensity, str) else [list(pair) for pair in stated_levels(intensity)]
     dtype = np.dtype(image.dtype).name
     options = nan, alpha, bool(linear_light), bool(consistency), bits, checked_shared(shared, layout)
-    return Request(layout.shape, layout.axes, dtype, target, wished, *options)
+    asked = checked_passes(passes, model_scale, any_scale)
+    runs = len(pass_sizes((layout.height, layout.width), target, model_scale, any_scale, asked)) - 1
+    return Request(layout.shape, layout.axes, dtype, target, wished, *options, passes=runs)
 
 
 def bits_of(image: Any) -> int:

@@ -275,7 +275,7 @@ class _Rendering:
     def __call__(self, target: Size, region: Region, known: Sequence[RunSurvey]) -> Tensor:
         """Return a region of the target, (1, 3, h, w)."""
         patch = TensorImage(torch.empty(1, 3, region.height, region.width), region)
-        self.enlarge(
+        replace(self.enlarge, passes=len(known))(
             self.source,
             patch,
             self.size,

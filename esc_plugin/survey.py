@@ -181,7 +181,7 @@ class Survey:
             if (found := (content["format"], content["version"])) != (FORMAT, VERSION):
                 raise ValueError(f"it is {found[0]!r:.40} version {found[1]!r:.10}, not {FORMAT!r} version {VERSION}")
             survey = _read(content)
-            if survey.digest != content["digest"]:
+            if digest_of(content) != content["digest"]:
                 raise ValueError("it has been changed since it was written")
         except NOT_A_SURVEY as error:
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -230,10 +230,12 @@ def _has_runs(plane: PlaneSurvey, request: Request, count: int, shape: tuple[int
 def _read(content: dict[str, Any]) -> Survey:
     wished = content["request"]
     shape, (height, width) = tuple(map(int, wished["shape"])), map(int, wished["target"])
-    request = Request(**wished | {"shape": shape, "target": (height, width)})
+    planes = tuple(map(PlaneSurvey.read, content["planes"]))
+    # In a survey of an earlier version they are to be counted.
+    passes = int(wished.get("passes", max((len(plane.colours) for plane in planes), default=0)))
+    request = Request(**wished | {"shape": shape, "target": (height, width), "passes": passes})
     check_axes(layout := request.layout)
     levels = tuple((float(low), float(high)) for low, high in content["levels"])
-    planes = tuple(map(PlaneSurvey.read, content["planes"]))
     if (len(levels), len(planes)) != (layout.channels, layout.count):
         raise ValueError(f"it has {len(levels)} channels and {len(planes)} planes")
     if not all(isfinite(high - low) and low <= high for low, high in levels):

@@ -14,7 +14,6 @@ from .arrays.layout import layout_of
 from .arrays.lazy import lazy_array
 from .arrays.levels import Intensity, Levels, measure_levels
 from .arrays.shared import share_means
-from .arrays.sizes import runs_needed
 from .arrays.stack import Stack, make_output
 from .arrays.surveyed import PlaneSurvey
 from .device import instruction_set
@@ -75,6 +74,7 @@ class Upscaler(Runner):
         out: Any = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
+        passes: int | None = None,
     ) -> Any:
         """Upscale an image or a stack of images.
 
@@ -98,7 +98,7 @@ class Upscaler(Runner):
             What upscales transparency. Colours are multiplied by it before and divided after. Where all is opaque, nothing
             is done.
         linear_light : bool
-            Whether the filter that shrinks to the target works in linear light.
+            Whether the filter that resizes to the target works in linear light.
         consistency : bool
             Whether to correct the result so that its averages over each pixel of `image` are that pixel: summed intensities
             are kept, exactly for integers. See `esc_plugin.arrays.layout.consistency.project`.
@@ -117,6 +117,11 @@ class Upscaler(Runner):
             What to fill and return, of the result's shape and dtype: a memory-mapped file, say.
         progress, cancel : callable, optional
             ``progress(done, total)`` and ``cancel() -> bool`` are called after each piece of work.
+        passes : int, optional
+            How often the network runs; a Lanczos filter brings what it made to the size of the result. By default as often
+            as it must so that the filter enlarges by little, and not at all where nothing grows, see
+            `esc_plugin.arrays.passes.pass_sizes`. With 1, an image is cleaned by a model for that also where its size
+            stays, or shrinks.
 
         Returns
         -------
@@ -145,6 +150,7 @@ class Upscaler(Runner):
             consistency=consistency,
             bits=bits,
             shared=shared,
+            passes=passes,
         )
         part = checked_region(region, request.target)
         place = part or Region(0, 0, *request.target)
@@ -168,7 +174,7 @@ class Upscaler(Runner):
         size = layout.height, layout.width
         steps = model.network.program(model.network.geometry(*size)).steps
         means = [step.mean for step in steps if step.mean]
-        runs = runs_needed(size, request.target, model.scale, model.any_scale), (len(means), means[0])
+        runs = request.passes, (len(means), means[0])
         survey.check(model.name, model.sha256, request, image, model.fingerprint, runs)
 
     def survey(
@@ -209,7 +215,7 @@ class Upscaler(Runner):
             As in `__call__`.
         """
         request = self.request(image, **options)
-        sampler = None if pixels is None else Sampler(Enlarger(self, request.bits), checked_pixels(pixels))
+        sampler = None if pixels is None else Sampler(self._enlarger(request), checked_pixels(pixels))
         return self._survey(image, request, progress, cancel, sampler)
 
     def _survey(
@@ -299,16 +305,19 @@ class Upscaler(Runner):
 
     def request(self, image: Any, **options: Any) -> Request:
         """Return what a call asks for, checked as far as that can be without looking at pixels; see `__call__`."""
-        return make_request(image, self.model.scale, **options)
+        return make_request(image, self.model.scale, **options, any_scale=self.model.any_scale)
 
     def stack(
         self, request: Request, levels: list[Levels], region: Region | None = None, share: Share | None = None
     ) -> Stack:
         """Return what makes the planes of a result, or a region of each."""
-        enlarge = Enlarger(self, request.bits, share)
+        enlarge = self._enlarger(request, share)
         keep = request.nan == "keep"
         options = request.alpha, request.linear_light, request.consistency
         return Stack(enlarge, request.layout, levels, request.target, keep, *options, region)
+
+    def _enlarger(self, request: Request, share: Share | None = None) -> Enlarger:
+        return Enlarger(self, request.bits, share, request.passes)
 
     def _levels(self, image: Any, request: Request, survey: Survey | None, cancel: Cancel | None) -> list[Levels]:
         dtype, wished = np.dtype(image.dtype), request.intensity

@@ -9,10 +9,10 @@ from torch import Tensor
 from ..engine import Sink, Source
 from ..network.grid import Region
 from ..progress import Cancel, stop_if_asked
-from .sizes import Size, runs_needed
+from .sizes import Size
 from .taps import LANCZOS, make_filter
 
-__all__ = ["Resampler", "Size", "needed", "resize", "runs_needed", "to_gamma", "to_linear"]
+__all__ = ["Resampler", "Size", "needed", "resize", "to_gamma", "to_linear"]
 
 #: Values that the filter reads or makes at a time.
 BAND_VALUES = 2**22

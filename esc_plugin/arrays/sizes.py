@@ -1,4 +1,4 @@
-"""How large a result shall be, and how often a network has to run for it. Imports no torch."""
+"""How large a result shall be. Imports no torch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def target_size(height: int, width: int, scale: float | tuple[float, float]) -> 
     """
     down, across = scale if isinstance(scale, tuple) else (scale, scale)
     for factor in (down, across):
-        if not (_is_number(factor) and 0 < factor <= LARGEST_SCALE):
+        if not (is_number(factor) and 0 < factor <= LARGEST_SCALE):
             raise ImageError(f"scale must be above 0 and at most {LARGEST_SCALE}, not {factor!r:.20}.")
     return max(round(height * down), 1), max(round(width * across), 1)
 
@@ -53,7 +53,7 @@ def fit_size(height: int, width: int, box_height: int | None, box_width: int | N
     """
     sides = [(box_height, height), (box_width, width)]
     given = [side for side, _ in sides if side is not None]
-    if not given or not all(map(_is_side, given)):
+    if not given or not all(map(is_side, given)):
         shown = f"{box_width!r:.20} x {box_height!r:.20}"
         raise ImageError(f"a target size must be whole numbers from 1 to {LARGEST_SIDE:,}, not {shown} (width x height).")
     scale = min(side / length for side, length in sides if side is not None)
@@ -62,19 +62,9 @@ def fit_size(height: int, width: int, box_height: int | None, box_width: int | N
     return min(size[0], box_height or size[0]), min(size[1], box_width or size[1])
 
 
-def _is_side(value: Any) -> bool:
+def is_side(value: Any) -> bool:
+    """Whether a value is a number of pixels that a side can have."""
     return isinstance(value, Integral) and 1 <= value <= LARGEST_SIDE  # type: ignore[operator]  # typeshed's Integral
-
-
-def runs_needed(size: Size, target: Size, scale: int, any_scale: bool) -> int:
-    """Return how often a network of `scale` runs before a filter shrinks its output to `target`: 0 if nothing grows."""
-    grows = target[0] > size[0] or target[1] > size[1]
-    if any_scale or scale == 1:
-        return int(grows or scale == 1)
-    runs = 0
-    while grows and (size[0] * scale**runs < target[0] or size[1] * scale**runs < target[1]):
-        runs += 1
-    return runs
 
 
 def enlarged_span(start: int, stop: int, length: int, target: int) -> tuple[int, int]:
@@ -95,12 +85,13 @@ def choose_target(layout: Layout, scale: Any, size: Any) -> Size:
     if scale is not None:
         return target_size(layout.height, layout.width, scale)
     wanted = size if isinstance(size, list | tuple | np.ndarray) else ()
-    if len(wanted) != 2 or not all(_is_number(n) and n == int(n) and n >= 1 for n in wanted):
+    if len(wanted) != 2 or not all(is_number(n) and n == int(n) and n >= 1 for n in wanted):
         raise ImageError(f"size must be height and width, whole numbers from 1 on, not {size!r}.")
     return int(wanted[0]), int(wanted[1])
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number, of whatever library."""
     return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
 
 

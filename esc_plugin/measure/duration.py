@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import pairwise
 from typing import Any
 
 import torch
 
-from ..arrays.resample import runs_needed
+from ..arrays.passes import pass_sizes
 from ..enlarge import Enlarger
 from ..network.grid import Region
 from ..upscaler import Upscaler, bits_of
@@ -19,15 +20,12 @@ PROBE_CPU, PROBE_DEVICE = 96, 512
 LEAST_SECONDS = 1.0
 
 
-def work(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int]) -> float:
+def work(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int], passes: int | None = None) -> float:
     """Return the multiplications that bring a plane from one height and width to another."""
-    network, scale = upscaler.model.network, upscaler.model.scale
-    any_scale = network.any_scale
-    total = 0.0
-    for _ in range(runs_needed(size, target, scale, any_scale)):
-        geometry = network.geometry(*size, target if any_scale else None)
-        total += network.program(geometry).cost * geometry.grid[0] * geometry.grid[1]
-        size = geometry.output
+    model, total = upscaler.model, 0.0
+    for seen, made in pairwise(pass_sizes(size, target, model.scale, model.any_scale, passes)):
+        geometry = model.network.geometry(*seen, made)
+        total += model.network.program(geometry).cost * geometry.grid[0] * geometry.grid[1]
     return total
 
 
