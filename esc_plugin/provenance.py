@@ -10,7 +10,10 @@ from .version import __version__
 #: By this name records are known, of whatever version.
 SOFTWARE = "esc-plugin"
 #: What people are told, in this order.
-LABELS = ("Made by", "Image", "Model", "Model SHA-256", "Model scale", "Size", "Levels", "Survey", "Precision", "PyTorch")
+LABELS = (
+    *("Made by", "Image", "Model", "Model SHA-256", "Model scale", "Size", "Steps", "Levels"),
+    *("Survey", "Precision", "PyTorch"),
+)
 #: With this begins what a file says of itself for people.
 SYNTHETIC = "Synthetic detail"
 
@@ -102,6 +105,7 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
         record.get("sha256"),
         record.get("model_scale"),
         " x ".join(map(str, size)) + " pixels (rows x columns)" if isinstance(size, list) else None,
+        record.get("steps"),
         _levels(record.get("levels")),
         _survey(record) if _is_synthetic(record) else None,
         record.get("precision"),

@@ -13,6 +13,7 @@ from .arrays.chunks import chunks_for
 from .arrays.layout import layout_of
 from .arrays.lazy import lazy_array
 from .arrays.levels import Intensity, Levels, measure_levels
+from .arrays.passes import described
 from .arrays.shared import share_means
 from .arrays.stack import Stack, make_output
 from .arrays.surveyed import PlaneSurvey
@@ -306,6 +307,13 @@ class Upscaler(Runner):
     def request(self, image: Any, **options: Any) -> Request:
         """Return what a call asks for, checked as far as that can be without looking at pixels; see `__call__`."""
         return make_request(image, self.model.scale, **options, any_scale=self.model.any_scale)
+
+    def steps(self, request: Request) -> dict[str, Any]:
+        """Return what a record says of the way to a result: how often the network runs, and all of it in words."""
+        model, layout = self.model, request.layout
+        size = layout.height, layout.width
+        told = described(size, request.target, model.scale, request.passes, model.any_scale)
+        return {"passes": request.passes, "steps": told}
 
     def stack(
         self, request: Request, levels: list[Levels], region: Region | None = None, share: Share | None = None

@@ -18,7 +18,7 @@ from PIL import Image
 from esc_plugin import Cancelled, ImageError, cli
 from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.find import FoundImage, find_images, find_originals
-from esc_plugin.batch.jobs import Job, Wish, plan_jobs
+from esc_plugin.batch.jobs import Job, plan_jobs
 from esc_plugin.batch.refused import split_results
 from esc_plugin.files import read_provenance
 
@@ -102,26 +102,6 @@ def test_outputs_that_can_not_be(output: str, message: str) -> None:
     images = [FoundImage(Path("a.png")), FoundImage(Path("b.png"))]
     with pytest.raises(ImageError, match=message):
         plan_jobs(images, Path(output), "nano", "2")
-
-
-@pytest.mark.parametrize(
-    ("wish", "size"),
-    [
-        (Wish(), (20, 40)),
-        (Wish(scale=2.7), (27, 54)),
-        (Wish(width=30), (15, 30)),
-        (Wish(height=15), (15, 30)),
-        (Wish(width=3840, height=2160), (1920, 3840)),
-    ],
-)
-def test_wishes(wish: Wish, size: tuple[int, int]) -> None:
-    assert wish.size(10, 20, 2) == size
-
-
-@pytest.mark.parametrize("wish", [{"scale": 2, "width": 5}, {"scale": 0}, {"width": 0}, {"scale": 65}])
-def test_wishes_that_can_not_be(wish: dict[str, Any]) -> None:
-    with pytest.raises(ImageError):
-        Wish(**wish)
 
 
 def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:

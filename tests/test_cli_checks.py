@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from esc_plugin import cli
+from esc_plugin.arrays.framing import Framing
 from esc_plugin.batch.checks import check_source
-from esc_plugin.batch.jobs import Wish
 from esc_plugin.cli import study, train, upscale
 from esc_plugin.export.onnx import OPSETS
 from esc_plugin.inspection.report import SUFFIXES
@@ -115,8 +115,8 @@ def test_what_is_checked_early_is_what_holds_later(picture: Path, tmp_path: Path
     assert study.REPORTS == SUFFIXES
     if finetuning := pytest.importorskip("esc_plugin.train.finetune"):
         assert tuple(finetuning.KINDS) == train.KINDS
-    for wish in (Wish(), Wish(scale=1.5), Wish(scale=3), Wish(width=9)):
-        assert upscale.default_model(wish) in ("esc-nano-x2", "esc-nano-x4")
+    for framing in (Framing(), Framing(scale=1.5), Framing(scale=3), Framing(width=9)):
+        assert upscale.default_model(framing) in ("esc-nano-x2", "esc-nano-x4")
     for form in ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "PPM", "TIFF"):
         path = tmp_path / f"as.{form}"
         Image.open(picture).save(path, form)

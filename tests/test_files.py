@@ -19,8 +19,9 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from esc_plugin import ImageError
+from esc_plugin.arrays.framing import Framing
 from esc_plugin.batch.batch import Batch
-from esc_plugin.batch.jobs import Job, Wish
+from esc_plugin.batch.jobs import Job
 from esc_plugin.files import Picture, check_target, empty_array, read_picture, write_picture
 
 from .small import nearest_upscaler
@@ -592,7 +593,7 @@ def test_ome_is_valid(tmp_path: Path) -> None:
 
 def test_any_scale_divides_the_pixel_size(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "in.tif", noise((10, 20)), resolution=(10, 10), resolutionunit="CENTIMETER")
-    out = upscaled(tmp_path / "in.tif", wish=Wish(scale=2.7))
+    out = upscaled(tmp_path / "in.tif", framing=Framing(scale=2.7))
     found = exiftool(out)
     assert (found["IFD0:ImageWidth"], found["IFD0:ImageHeight"]) == (54, 27)
     assert found["IFD0:XResolution"] == pytest.approx(27)

@@ -9,7 +9,6 @@ import pytest
 
 from esc_plugin import ImageError
 from esc_plugin.arrays.sizes import fit_size, target_size
-from esc_plugin.batch.jobs import Wish
 
 
 @pytest.mark.parametrize("scale", [0, 0.0, -1, 65, float("nan"), float("inf"), "2", None, [2], 1e400, (2, 0), (-1.0, 2)])
@@ -25,12 +24,6 @@ def test_no_side(side: Any) -> None:
     assert len(str(caught.value)) < 150
     with pytest.raises(ImageError, match="whole numbers from 1 to"):
         fit_size(4, 4, 8, side)
-
-
-def test_a_wish_of_nothing_is_no_wish_for_the_default() -> None:
-    for wish in ({"scale": 0}, {"width": 0}, {"height": 0}, {"width": 0, "height": 8}):
-        with pytest.raises(ImageError):
-            Wish(**wish)
 
 
 def test_numbers_of_other_libraries_are_numbers() -> None:

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esc_plugin import Cancelled, ImageError, volume
+from esc_plugin.arrays.framing import Framing
 from esc_plugin.arrays.sizes import isotropic_planes
 from esc_plugin.batch.batch import Batch
-from esc_plugin.batch.jobs import Job, Wish
+from esc_plugin.batch.jobs import Job, label_of
 from esc_plugin.files import read_picture, read_provenance
 from esc_plugin.files.ome_axes import Axes
 from esc_plugin.volume import upscale_volume
@@ -345,7 +346,7 @@ def test_what_cannot_become_isotropic_is_one_line(esc: Any, tmp_path: Path) -> N
 
 def test_a_cancelled_file_is_not_there(tmp_path: Path) -> None:
     path = write_ome(tmp_path / "a.ome.tif", noise((3, 8, 8), np.uint8))
-    batch, target = Batch(RANDOM, Wish(isotropic=True)), tmp_path / "b.ome.tif"
+    batch, target = Batch(RANDOM, isotropic=True), tmp_path / "b.ome.tif"
     asked = iter(range(100))
     with pytest.raises(Cancelled):
         batch.run([Job(path, target)], cancel=lambda: next(asked) > 8)
@@ -353,15 +354,16 @@ def test_a_cancelled_file_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "label"),
+    ("framing", "label"),
     [
-        (Wish(isotropic=True), "isotropic"),
-        (Wish(2, isotropic=True), "isotropic_x2"),
-        (Wish(None, 300, isotropic=True), "isotropic_w300"),
+        (Framing(), "isotropic"),
+        (Framing(2), "isotropic_x2"),
+        (Framing(width=300), "isotropic_w300"),
+        (Framing(preset="4K", mode="fill"), "isotropic_fill_4K"),
     ],
 )
-def test_names_of_results_say_it(wish: Wish, label: str) -> None:
-    assert wish.label(2) == label
+def test_names_of_results_say_it(framing: Framing, label: str) -> None:
+    assert label_of(framing, 2, isotropic=True) == label
 
 
 def test_every_order_of_axes_is_the_same_stack() -> None:

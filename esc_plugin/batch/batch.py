@@ -9,19 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arrays.framing import Frame, Framing
 from ..arrays.layout import layout_of
 from ..arrays.levels import measure_levels
+from ..arrays.sizes import Size
 from ..disk import check_free, identities
 from ..errors import Cancelled, EscError, ImageError
 from ..files import Picture, check_target, empty_array, read_picture, write_picture
 from ..files.picture import MAX_PIXELS
 from ..progress import Progress, part_of, share_of
 from .isotropic import cut_into, planes_wanted, with_planes
-from .jobs import Job, Wish, file_target, is_there
+from .jobs import Job, file_target, is_there
 from .record import record_of_result
 from .refused import refusals
 
 if TYPE_CHECKING:  # with torch, which the checks before it do without
+    from ..network.grid import Region
     from ..progress import Cancel
     from ..survey import Survey
     from ..upscaler import RegionSpans, Upscaler
@@ -36,6 +39,7 @@ USUAL: dict[str, Any] = {
     "linear_light": False,
     "consistency": False,
     "shared": None,
+    "passes": None,
 }
 
 
@@ -63,7 +67,7 @@ class Batch:
     ----------
     upscaler : Upscaler
         What upscales.
-    wish : Wish
+    framing : Framing
         How large the results shall be.
     options : dict
         Passed to `Upscaler.__call__`: intensity, alpha, axes, ...
@@ -76,10 +80,13 @@ class Batch:
     region, survey, sampled : optional
         The part of each result that is wanted, what is known of the whole image, and from how many pixels of a plane to
         estimate that, see `Upscaler`. What isn't asked for with a survey is as it was when the survey was made.
+    isotropic : bool
+        Whether a stack shall have so many planes that its voxels are as deep as they are wide. If no size is asked for, its
+        rows and columns stay what they are.
     """
 
     upscaler: Upscaler
-    wish: Wish = field(default_factory=Wish)
+    framing: Framing = field(default_factory=Framing)
     options: dict[str, Any] = field(default_factory=dict)
     quality: int | None = None
     max_pixels: int = MAX_PIXELS
@@ -88,10 +95,13 @@ class Batch:
     region: RegionSpans | None = None
     survey: Survey | None = None
     sampled: int | None = None
+    isotropic: bool = False
 
     def __post_init__(self) -> None:
         """Raise an `ImageError` for a contradiction."""
-        if self.wish.isotropic and (self.region or self.survey or self.sampled):
+        if self.region and self.framing.mode == "fill":
+            raise ImageError("ask for either a region of the result or one that fills a box, not both.")
+        if self.isotropic and (self.region or self.survey or self.sampled):
             raise ImageError("isotropic voxels can be had of whole stacks only, without a region, a survey or samples.")
 
     def run(
@@ -161,20 +171,20 @@ class Batch:
 
     def opened(self, job: Job) -> tuple[Picture, dict[str, Any]]:
         """Return an image whose pixels are read by index, and what of it is asked for, see `given`."""
-        if self.wish.isotropic:
+        if self.isotropic:
             raise ImageError("isotropic voxels go to a file, such as stack.ome.tif; a store is filled plane by plane.")
         picture = read_picture(job.source, self.max_pixels, lazy=True)
-        return picture, self.given(picture)
+        return picture, self.given(picture)[0]
 
-    def given(self, picture: Picture) -> dict[str, Any]:
-        """Return the options of the call of `Upscaler` for a picture: axes, size and all others."""
+    def given(self, picture: Picture) -> tuple[dict[str, Any], Frame]:
+        """Return the options of the call of `Upscaler` for a picture, axes, size and all others, and the result's size."""
         options = dict(self.options)
         layout = layout_of(picture.pixels, options.pop("axes", None) or picture.axes)
-        size = self.wish.size(layout.height, layout.width, self.upscaler.model.scale)
+        frame = self.framing.frame(layout.height, layout.width, 1 if self.isotropic else self.upscaler.model.scale)
         if self.survey:
             options = as_surveyed(options, self.survey)
-            size = self.survey.request.target if self.wish == Wish() else size
-        return options | {"axes": layout.axes, "size": size}
+            frame = Frame(self.survey.request.target) if self.framing == Framing() else frame
+        return options | {"axes": layout.axes, "size": frame.enlarged}, frame
 
     def _upscaled(self, picture: Picture, job: Job, progress: Progress | None, cancel: Cancel | None) -> Picture:
         """Return the larger picture, with a record of how it was made.
@@ -182,23 +192,25 @@ class Batch:
         Its pixels have the axes of the picture, (TZCYX) for example, and another Y and X. What the target can't hold is an
         error before the work.
         """
-        options, pixels, upscaler, survey = self.given(picture), picture.pixels, self.upscaler, self.survey
-        given, size, picture.axes = dict(options), options.pop("size"), options.pop("axes")
-        layout = layout_of(pixels, picture.axes)
         from ..upscaler import checked_region
 
-        part = checked_region(self.region, size)
-        planes = planes_wanted(picture, size) if self.wish.isotropic else picture.planes
-        shape = with_planes(layout, planes).resized(*((part.height, part.width) if part else size))
-        check_target(file_target(job), picture, shape)
+        (options, frame), pixels, upscaler, survey = self.given(picture), picture.pixels, self.upscaler, self.survey
+        given, size, picture.axes = dict(options), options.pop("size"), options.pop("axes")
+        layout = layout_of(pixels, picture.axes)
+        request = upscaler.request(pixels, **given)
+        part, crop = checked_region(self.region, size), checked_region(frame.crop, size)
+        planes = planes_wanted(picture, size) if self.isotropic else picture.planes
+        made = with_planes(layout, planes)
+        check_target(file_target(job), picture, made.resized(*size_of(part or crop, size)))
         make_folder(file_target(job).parent)
-        if self.wish.isotropic:
+        if self.isotropic:
             # All that is made of the stack has the levels of the stack.
             given["intensity"] = options["intensity"] = measure_levels(pixels, layout, *_levels_asked(options), cancel)
             share, progress = share_of(progress, 0, 0.5), share_of(progress, 0.5, 1)
             picture = cut_into(picture, planes, upscaler, given, self._host_limit(), share, cancel)
             pixels, layout, options["planes"] = picture.pixels, with_planes(layout, planes), planes
-        done = self.wish.isotropic and size == picture.size  # planes were all that was missing
+        done = self.isotropic and size == picture.size and not request.passes  # planes were all that was missing
+        shape = made.resized(*size_of(part, size))
         out = pixels if done else empty_array(shape, pixels.dtype.newbyteorder("="), self._host_limit())
         if not survey and not done and (part or self.sampled or options.get("shared")):
             survey = upscaler.survey(
@@ -212,16 +224,25 @@ class Batch:
             given["intensity"] = levels
         if not done:
             upscaler(pixels, region=self.region, survey=survey, out=out, progress=progress, cancel=cancel, **given)
-        result = picture.enlarged(out, size, (part.top, part.left) if part else (0, 0))
+        if crop:
+            out = out[tuple({"Y": crop.slices[0], "X": crop.slices[1]}.get(axis, slice(None)) for axis in layout.axes)]
+        place = part or crop
+        result = picture.enlarged(out, size, (place.top, place.left) if place else (0, 0))
         options.pop("intensity", None)
+        options |= upscaler.steps(request) | {"region": self.region or frame.crop}
         if survey:
-            options |= {"survey": survey.digest, "survey_method": survey.method, "region": self.region}
+            options |= {"survey": survey.digest, "survey_method": survey.method}
         result.provenance = record_of_result(upscaler, pixels, size, levels, options, job.source.name, survey)
         return result
 
     def _host_limit(self) -> int | None:
         """Return the bytes that results in host memory must leave room in, or None for all that is free."""
         return self.upscaler.memory_limit if self.upscaler.device.type == "cpu" else None
+
+
+def size_of(part: Region | None, whole: Size) -> Size:
+    """Return height and width of a part, or of the whole if there is none."""
+    return (part.height, part.width) if part else whole
 
 
 def _levels_asked(options: dict[str, Any]) -> tuple[Any, str]:

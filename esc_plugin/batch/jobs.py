@@ -1,14 +1,14 @@
-"""How large the results of a batch shall be, and where they go."""
+"""Where the results of a batch go."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
-from ..arrays.sizes import fit_size, target_size
+from ..arrays.framing import Framing
 from ..disk import name_key
 from ..errors import ImageError
 from ..files import read_provenance
@@ -27,52 +27,13 @@ from .find import FoundImage
 FIELDS = ("folder", "stem", "ext", "from", "model", "scale")
 
 
-@dataclass(frozen=True)
-class Wish:
-    """The size that a user asks for; one of these, or nothing for the model's own scale.
-
-    Attributes
-    ----------
-    scale : float, optional
-        Factor.
-    width, height : int, optional
-        Of the result; one of them keeps the proportions, and so do both: then they are a box to fit in.
-    isotropic : bool
-        Whether a stack shall have so many planes that its voxels are as deep as they are wide. Without anything else, rows
-        and columns stay what they are.
-    """
-
-    scale: float | None = None
-    width: int | None = None
-    height: int | None = None
-    isotropic: bool = False
-
-    def __post_init__(self) -> None:
-        """Raise an `ImageError` for a contradiction or an impossible size."""
-        if self.scale is not None and (self.width, self.height) != (None, None):
-            raise ImageError("ask for either a scale or a size, not both.")
-        self.size(1, 1, 1)
-
-    def size(self, height: int, width: int, model_scale: int) -> tuple[int, int]:
-        """Return height and width of the result for an image of `height` x `width`."""
-        if self.width is self.height is None:
-            usual = 1 if self.isotropic else model_scale
-            return target_size(height, width, usual if self.scale is None else self.scale)
-        return fit_size(height, width, self.height, self.width)
-
-    def label(self, model_scale: int) -> str:
-        """Return the wish for file names: "2", "2.7", "3840x2160", "w3000", "h2000", "isotropic", "isotropic_x2"."""
-        if self.isotropic:
-            lateral = replace(self, isotropic=False)
-            if lateral == Wish():
-                return "isotropic"
-            label = lateral.label(model_scale)
-            return f"isotropic_x{label}" if self.scale is not None else f"isotropic_{label}"
-        if self.width and self.height:
-            return f"{self.width}x{self.height}"
-        if self.width or self.height:
-            return f"w{self.width}" if self.width else f"h{self.height}"
-        return f"{model_scale if self.scale is None else self.scale:g}"
+def label_of(framing: Framing, model_scale: int, isotropic: bool = False) -> str:
+    """Return a size for file names, see `Framing.label`; of isotropic voxels "isotropic", "isotropic_x2"."""
+    if not isotropic:
+        return framing.label(model_scale)
+    if framing == Framing():
+        return "isotropic"
+    return f"isotropic_{'x' if framing.scale is not None else ''}{framing.label(model_scale)}"
 
 
 @dataclass(frozen=True)
@@ -119,7 +80,7 @@ def plan_jobs(
         A file, a folder (one that exists, or a name without a suffix or with a slash at its end), or a template with fields
         in braces: folder, stem, ext, from, model, scale. By default beside the image, with the scale in the name.
     model, label : str
-        Name of the model, and `Wish.label`.
+        Name of the model, and what `label_of` says of the size.
     suffix : str, optional
         Another format, such as ``".png"``.
 

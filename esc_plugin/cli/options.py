@@ -137,7 +137,22 @@ Memory = Annotated[
 Scale = Annotated[float | None, typer.Option("-s", "--scale", help="Any factor; by default the model's.")]
 Width = Annotated[int | None, typer.Option(help="Width of the result in pixels.")]
 Height = Annotated[int | None, typer.Option(help="Height of the result in pixels.")]
-Fit = Annotated[str | None, typer.Option(help="Largest result inside a box, such as 3840x2160.")]
+BOX = "WxH|4K"
+Fit = Annotated[
+    str | None, typer.Option(metavar=BOX, help="Largest result inside a box, such as 3840x2160, or HD, 2K, 4K, 8K.")
+]
+Fill = Annotated[str | None, typer.Option(metavar=BOX, help="Cover a box, and crop to it around the centre.")]
+Stretch = Annotated[str | None, typer.Option(metavar=BOX, help="Exactly a box, whatever the proportions.")]
+Longest = Annotated[int | None, typer.Option(help="Longer edge of the result in pixels; with --shortest, at most so many.")]
+Shortest = Annotated[int | None, typer.Option(help="Shorter edge of the result in pixels.")]
+ResultMegapixels = Annotated[float | None, typer.Option("--result-megapixels", help="Millions of pixels of the result.")]
+Passes = Annotated[
+    int | None,
+    typer.Option(
+        callback=within(0, 6),
+        help="How often the network runs; with 1 it also cleans an image that doesn't grow. By default as often as needed.",
+    ),
+]
 Intensity = Annotated[
     str, typer.Option(help="What the network sees as black and white: auto, range, minmax, percentile, or LOW,HIGH.")
 ]
@@ -145,7 +160,7 @@ Nan = Annotated[str, typer.Option(callback=one_of("error", "keep"), help="NaN an
 Alpha = Annotated[
     str, typer.Option(callback=one_of("network", "lanczos"), help="What upscales transparency: network or lanczos.")
 ]
-LinearLight = Annotated[bool, typer.Option("--linear-light", help="Shrink to the target in linear light.")]
+LinearLight = Annotated[bool, typer.Option("--linear-light", help="Resize to the target in linear light.")]
 Consistency = Annotated[bool, typer.Option("--consistency", help="Keep the averages over each input pixel.")]
 Shared = Annotated[
     str | None,

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EscError, ImageError
 from ..texts import quoted
 
 if TYPE_CHECKING:
-    from ..batch.jobs import Wish
+    from ..arrays.framing import Framing
 
 
-def parse_wish(scale: float | None, width: int | None, height: int | None, fit: str | None, isotropic: bool = False) -> Wish:
+def parse_framing(
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    fit: str | None = None,
+    fill: str | None = None,
+    stretch: str | None = None,
+    longest: int | None = None,
+    shortest: int | None = None,
+    megapixels: float | None = None,
+) -> Framing:
     """Read the size that is wanted.
 
     Raises
@@ -20,16 +30,38 @@ def parse_wish(scale: float | None, width: int | None, height: int | None, fit: 
     ImageError
         If it is none, or there are two.
     """
-    from ..batch.jobs import Wish
+    from ..arrays.framing import Framing
 
-    if fit is None:
-        return Wish(scale, width, height, isotropic)
-    if width is not None or height is not None:
-        raise ImageError("ask for either --fit or --width and --height, not both.")
-    sides = fit.lower().split("x")
+    boxes = {mode: text for mode, text in (("fit", fit), ("fill", fill), ("stretch", stretch)) if text is not None}
+    sides: dict[str, Any] = {"scale": scale, "longest": longest, "shortest": shortest, "megapixels": megapixels}
+    sides |= {"width": width, "height": height}
+    if not boxes:
+        return Framing(**sides)
+    given = [f"--{mode}" for mode in boxes] + [f"--{name}" for name, value in sides.items() if value is not None]
+    if len(given) > 1:
+        raise ImageError(f"ask for one size, not for {' and '.join(given)}.")
+    ((mode, text),) = boxes.items()
+    return Framing(**parse_box(text), mode=mode)
+
+
+def parse_box(text: str) -> dict[str, Any]:
+    """Read "3840x2160", or the name of a preset such as "4K", as options of `Framing`.
+
+    Raises
+    ------
+    ImageError
+        If it is no such thing.
+    """
+    from ..arrays.framing import PRESETS, preset_named
+
+    if preset := preset_named(text):
+        return {"preset": preset}
+    sides = text.lower().split("x")
     if len(sides) != 2 or not all(re.fullmatch(r"\s*[0-9]{1,10}\s*", side) for side in sides):
-        raise ImageError(f"can't read {quoted(fit)} as a size; write width x height, such as 3840x2160.")
-    return Wish(scale, int(sides[0]), int(sides[1]), isotropic)
+        raise ImageError(
+            f"can't read {quoted(text)} as a size; write width x height, such as 3840x2160, or one of {', '.join(PRESETS)}."
+        )
+    return {"width": int(sides[0]), "height": int(sides[1])}
 
 
 def parse_intensity(text: str) -> str | list[tuple[float, float]]:

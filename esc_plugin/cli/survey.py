@@ -10,7 +10,7 @@ import typer
 from ..errors import EscError
 from ..texts import counted
 from . import options as opt
-from .parse import parse_intensity, parse_wish
+from .parse import parse_framing, parse_intensity
 from .terminal import plain, progress_bar, say
 from .upscale import default_model, load_upscaler, own_device
 
@@ -38,11 +38,18 @@ def survey(
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     memory: opt.Memory = None,
+    fill: opt.Fill = None,
+    stretch: opt.Stretch = None,
+    longest: opt.Longest = None,
+    shortest: opt.Shortest = None,
+    result_megapixels: opt.ResultMegapixels = None,
+    passes: opt.Passes = None,
 ) -> None:
     """Look at a whole image once, so that any region of its result can be made on its own, anywhere."""
     from ..batch.checks import check_intensity, check_source
 
-    wish, levels = parse_wish(scale, width, height, fit), parse_intensity(intensity)
+    framing = parse_framing(scale, width, height, fit, fill, stretch, longest, shortest, result_megapixels)
+    levels = parse_intensity(intensity)
     check_intensity(levels)
     check_source(image)
     opt.check_output(output, (".json",), image, overwrite=overwrite)
@@ -53,7 +60,8 @@ def survey(
     from ..cluster.group import joined
     from ..cluster.launch import launched
 
-    upscaler = load_upscaler(model or default_model(wish), window_size, own_device(device, launched()), precision, memory)
+    name = model or default_model(framing)
+    upscaler = load_upscaler(name, window_size, own_device(device, launched()), precision, memory)
     wished = {
         "axes": axes,
         "intensity": levels,
@@ -62,8 +70,9 @@ def survey(
         "linear_light": linear_light,
         "consistency": consistency,
         "shared": shared,
+        "passes": passes,
     }
-    picture, options = Batch(upscaler, wish, wished).opened(Job(image, output))
+    picture, options = Batch(upscaler, framing, wished).opened(Job(image, output))
     with progress_bar(image.name) as progress, joined() as group:
         if group.size > 1:
             if sampled or shared:

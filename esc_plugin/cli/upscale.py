@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,14 +14,15 @@ from ..errors import EscError, ImageError
 from . import options as opt
 from .large import Work, upscale_stores
 from .models import open_model
-from .parse import parse_intensity, parse_part, parse_region, parse_wish
+from .parse import parse_framing, parse_intensity, parse_part, parse_region
 from .plan import show_plans
 from .report import Report
 from .terminal import complain, progress_bar
 
 if TYPE_CHECKING:  # torch takes a second to import; commands that need it import what they use
+    from ..arrays.framing import Framing
     from ..batch.batch import Batch
-    from ..batch.jobs import Job, Wish
+    from ..batch.jobs import Job
     from ..cluster.launch import Launch
     from ..survey import Survey
     from ..upscaler import Upscaler
@@ -100,38 +102,46 @@ def upscale(
     ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only show how the memory would be used.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say how each result was made.")] = False,
+    fill: opt.Fill = None,
+    stretch: opt.Stretch = None,
+    longest: opt.Longest = None,
+    shortest: opt.Shortest = None,
+    result_megapixels: opt.ResultMegapixels = None,
+    passes: opt.Passes = None,
 ) -> None:
     """Upscale images: files, folders, patterns. Everything that a file carries is kept."""
+    from ..arrays.framing import Framing
     from ..batch.checks import check_exact, check_intensity
     from ..batch.find import find_images
-    from ..batch.jobs import Wish, plan_jobs
+    from ..batch.jobs import label_of, plan_jobs
     from ..batch.refused import sift, split_results
     from ..catalog.lookup import look_up
     from ..cluster.launch import launched
     from ..files.formats import is_store
 
     # All that can be known without torch comes first: it takes longer to start than to say that there is no file.
-    wish, levels = parse_wish(scale, width, height, fit, isotropic), parse_intensity(intensity)
+    framing = parse_framing(scale, width, height, fit, fill, stretch, longest, shortest, result_megapixels)
+    levels = parse_intensity(intensity)
     check_intensity(levels)
     part, known_survey = parse_region(region) if region else None, read_survey(survey, sampled, precision)
     work = Work(workers, scheduler, parse_part(share) if share else None, finish, sampled)
-    source = model or (known_survey.model if known_survey else default_model(wish))
+    source = model or (known_survey.model if known_survey else default_model(framing))
     found, known = find_images(images, recursive), look_up(source)
     if known_survey and len(found) > 1:
         raise ImageError(f"a survey serves one image; {len(found)} are named.")
     suffix = f".{form.lower().lstrip('.')}" if form else None
 
     def jobs_for(name: str, factor: int) -> list[Job]:
-        return plan_jobs(found, output, name, wish.label(factor), suffix)
+        return plan_jobs(found, output, name, label_of(framing, factor, isotropic), suffix)
 
     jobs, report = jobs_for(known.name or "model", known.scale or 1), Report(verbose)
     work.check(jobs)
-    if part and any(is_store(job.target) for job in jobs):
-        raise EscError("a region goes to a file, such as region.tif; a store holds the whole result.")
+    if (part or framing.mode == "fill") and any(is_store(job.target) for job in jobs):
+        raise EscError("a part of a result goes to a file, such as part.tif; a store holds the whole result.")
     if consistency:
         check_exact(jobs)
     # Of a file, the scale is known only once it has been loaded, and so is the result's name if nothing else is asked for.
-    named = (known.scale or wish != Wish()) and (known.name or "{model}" not in str(output))
+    named = (known.scale or framing != Framing() or isotropic) and (known.name or "{model}" not in str(output))
     if not include_results:
         jobs = leave_out_results(*split_results(jobs))
     ready = sift(jobs, report, targets=bool(named) and not plan, overwrite=overwrite, skip_existing=skip_existing)
@@ -152,9 +162,12 @@ def upscale(
         "linear_light": linear_light,
         "consistency": consistency,
         "shared": shared,
+        "passes": passes,
     }
     pixels = round(megapixels * 1e6)
-    batch = Batch(loaded, wish, options, quality, pixels, overwrite, skip_existing, part, known_survey, sampled)
+    batch = Batch(
+        loaded, framing, options, quality, pixels, overwrite, skip_existing, part, known_survey, sampled, isotropic
+    )
     targets = {job.source: job for job in jobs_for(loaded.model.name, loaded.model.scale)}
     ready = [targets[job.source] for job in ready]
     stores, files = [job for job in ready if is_store(job.target)], [job for job in ready if not is_store(job.target)]
@@ -185,9 +198,11 @@ def read_survey(path: Path | None, sampled: int | None, precision: str) -> Surve
     return found
 
 
-def default_model(wish: Wish) -> str:
-    """Return the name of the bundled model that fits a wish."""
-    small = wish.width is wish.height is None and (wish.scale is None or wish.scale <= 2)
+def default_model(framing: Framing) -> str:
+    """Return the name of the bundled model that fits a size."""
+    from ..arrays.framing import Framing
+
+    small = replace(framing, scale=None) == Framing() and (framing.scale is None or framing.scale <= 2)
     return "esc-nano-x2" if small else "esc-nano-x4"
 
 

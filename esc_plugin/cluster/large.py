@@ -135,6 +135,7 @@ class Large:
         """Make an image of what the store holds."""
         levels = survey.levels_of(self.picture.pixels.dtype)
         facts = {key: value for key, value in self.options.items() if key not in ("size", "scale", "intensity")}
+        facts |= self.upscaler.steps(self.request)
         size, pixels = self.request.target, self.picture.pixels
         self.record = record_of_result(self.upscaler, pixels, size, levels, facts, self.name, survey)
         text = survey.to_json()

@@ -39,9 +39,11 @@ def measure_rate(upscaler: Upscaler, bits: int = 32) -> float:
     return work(upscaler, (edge, edge), (output[2], output[3])) / (time.perf_counter() - start)
 
 
-def seconds_for(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int], bits: int = 32) -> float:
+def seconds_for(
+    upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int], bits: int = 32, passes: int | None = None
+) -> float:
     """Return about how long it takes to bring a plane from one height and width to another, measured on a small one."""
-    return work(upscaler, size, target) / measure_rate(upscaler, bits)
+    return work(upscaler, size, target, passes) / measure_rate(upscaler, bits)
 
 
 class Speed:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..arrays.framing import Framing
 from ..batch.batch import USUAL, Batch, Summary
 from ..batch.checks import check_exact
 from ..batch.find import find_images
-from ..batch.jobs import Job, Wish, plan_jobs
+from ..batch.jobs import Job, plan_jobs
 from ..batch.refused import sift, split_results
 from ..catalog.lookup import look_up
 from ..errors import ImageError
@@ -51,9 +52,9 @@ class FolderOrder:
     how: str = "replace=True"
 
     @property
-    def wish(self) -> Wish:
+    def framing(self) -> Framing:
         """The size of the results."""
-        return Wish(self.settings.factor[0])
+        return Framing(self.settings.factor[0])
 
     def jobs(self) -> list[Job]:
         """Return all images, and where their results go.
@@ -67,7 +68,7 @@ class FolderOrder:
         if not known.name and "{model}" in (self.output or ""):
             raise ImageError(f"the name of {self.settings.model!r} isn't known yet; leave {{model}} out of the output.")
         found = find_images(self.images, self.recursive)
-        jobs = plan_jobs(found, self.output, known.name or "model", self.wish.label(known.scale or 1), self.suffix)
+        jobs = plan_jobs(found, self.output, known.name or "model", self.framing.label(known.scale or 1), self.suffix)
         if self.settings.consistency:
             check_exact(jobs)
         return jobs
@@ -142,4 +143,4 @@ class FolderWork:
     def _batch(self, upscaler: Upscaler) -> Batch:
         settings = self.order.settings
         options = USUAL | {"intensity": settings.intensity, "consistency": settings.consistency}
-        return Batch(upscaler, self.order.wish, options, overwrite=self.order.replace, skip_existing=self.order.skip)
+        return Batch(upscaler, self.order.framing, options, overwrite=self.order.replace, skip_existing=self.order.skip)

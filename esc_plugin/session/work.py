@@ -260,5 +260,6 @@ def _deepened(
 def _record(task: Task, model: LoadedModel, survey: Survey) -> dict[str, Any]:
     (top, bottom), (left, right) = task.span
     facts = _facts(task, model) | {"factor": task.factors[-2:], "survey": survey_record(survey)}
+    facts |= model.upscaler.steps(survey.request)
     levels = survey.levels_of(task.whole.dtype)
     return record_of_result(model.upscaler, task.whole, (bottom - top, right - left), levels, facts, survey=survey)
