@@ -102,6 +102,8 @@ def test_it_is_the_whole(axes: str, source: str) -> None:
     [
         {"scale": 3.3},
         {"scale": 4},
+        {"scale": 2.2},
+        {"scale": 1, "passes": 1},
         {"size": (41, 30)},
         {"consistency": True},
         {"intensity": "percentile"},

@@ -113,8 +113,10 @@ def test_a_sample_has_no_borders_of_its_own(cell: Region) -> None:
         (np.stack([textured(90, 100), textured(90, 100) // 2]), {"axes": "CYX"}),
         (textured(40, 50), {}),
         (textured(90, 80), {"scale": 0.5}),
+        (textured(90, 80), {"scale": 0.5, "passes": 2}),
+        (textured(90, 80), {"scale": 2.2}),
     ],
-    ids=["gray", "twice", "alpha", "floating", "channels", "small", "filtered"],
+    ids=["gray", "twice", "alpha", "floating", "channels", "small", "filtered", "cleaned", "stretched"],
 )
 def test_samples_of_everything_are_exact(image: np.ndarray, options: dict[str, Any]) -> None:
     exact, sampled = RANDOM.survey(image, **options), RANDOM.survey(image, pixels=ALL, **options)
@@ -132,11 +134,12 @@ def test_a_network_for_any_scale_and_a_folding_one_are_sampled_too() -> None:
         assert distance(exact, sampled) == 0
 
 
-def test_all_cells_together_find_the_exact_means(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("options", [{"scale": 3}, {"scale": 1, "passes": 2}, {"scale": 2.2, "passes": 1}])
+def test_all_cells_together_find_the_exact_means(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
     image = noise(200, 210, 3)
-    exact = RANDOM.survey(image, scale=3)
+    exact = RANDOM.survey(image, **options)
     monkeypatch.setattr("esc_plugin.sampling.choose_cells", lambda size, pixels: choose_cells(size, ALL))
-    sampled = RANDOM.survey(image, scale=3, pixels=4 * EDGE**2)
+    sampled = RANDOM.survey(image, **options, pixels=4 * EDGE**2)
     assert sampled.sampling.samples == 16
     assert distance(sampled, exact) == 0
     assert sampled.difference == 0
@@ -195,12 +198,12 @@ def test_the_file_keeps_how_a_survey_was_sampled() -> None:
 @settings(max_examples=5)
 @given(st.data())
 def test_a_region_from_samples_is_that_of_the_whole_from_samples(data: st.DataObject) -> None:
-    scale = data.draw(st.sampled_from([2, 3]))
+    options = data.draw(st.sampled_from([{"scale": 2}, {"scale": 3}, {"scale": 1, "passes": 2}, {"scale": 2.2}]))
     image = textured(180, 190)
-    survey = RANDOM.survey(image, scale=scale, pixels=4 * EDGE**2)
-    whole = RANDOM(image, scale=scale, survey=survey)
+    survey = RANDOM.survey(image, **options, pixels=4 * EDGE**2)
+    whole = RANDOM(image, **options, survey=survey)
     spans = [sorted(data.draw(st.tuples(st.integers(0, n // 2), st.integers(n // 2 + 1, n)))) for n in whole.shape]
-    part = RANDOM(image, scale=scale, survey=survey, region=spans)
+    part = RANDOM(image, **options, survey=survey, region=spans)
     assert np.array_equal(part, whole[slice(*spans[0]), slice(*spans[1])])
 
 
