@@ -348,13 +348,56 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("options", "size"),
-    [(["-s", "2.7"], (14, 11)), (["--width", "30"], (30, 24)), (["--fit", "40x12"], (15, 12)), ([], (10, 8))],
+    [
+        (["-s", "2.7"], (14, 11)),
+        (["--width", "30"], (30, 24)),
+        (["--width", "40", "--height", "12"], (15, 12)),
+        (["--fit", "40x12"], (15, 12)),
+        (["--fill", "40x12"], (40, 12)),
+        (["--stretch", "40x12"], (40, 12)),
+        (["--longest", "30"], (30, 24)),
+        (["--shortest", "30"], (38, 30)),
+        (["--shortest", "30", "--longest", "35"], (35, 28)),
+        (["--result-megapixels", "0.002"], (50, 40)),
+        (["-s", "1", "--passes", "1"], (5, 4)),
+        ([], (10, 8)),
+    ],
 )
 def test_command_line_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], size: Any) -> None:
     source = picture(tmp_path / "a.png")
     assert run("upscale", source, "-o", tmp_path / "out.png", *options, monkeypatch=monkeypatch) == 0
     with Image.open(tmp_path / "out.png") as image:
         assert image.size == size
+
+
+def test_names_say_which_size_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = picture(tmp_path / "a.png", size=(50, 40))
+    for options in (
+        ["--fill", "40x12"],
+        ["--stretch", "hd"],
+        ["--longest", "30"],
+        ["--shortest", "30", "--longest", "35"],
+        ["--result-megapixels", "0.002"],
+    ):
+        assert run("upscale", source, *options, monkeypatch=monkeypatch) == 0
+    assert tree(tmp_path) == [
+        "a.png",
+        "a_fill_40x12.png",
+        "a_longest30.png",
+        "a_mp0.002.png",
+        "a_shortest30_longest35.png",
+        "a_stretch_HD.png",
+    ]
+
+
+def test_it_is_said_how_often_the_network_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = picture(tmp_path / "a.png", size=(50, 50))
+    assert run("upscale", source, "-s", "2.08", "-v", monkeypatch=monkeypatch) == 0
+    assert "passes 1, steps 1 pass x2, then Lanczos x1.04" in " ".join(capsys.readouterr().out.split())
+    assert run("upscale", source, "-s", "2.08", "--passes", "2", "--plan", monkeypatch=monkeypatch) == 0
+    assert "2 passes x2, then Lanczos x0.52" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -372,7 +415,6 @@ def test_command_line_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opt
         (["--fill", "8x4", "--region", "0:1,0:1"], "a region of the result or one that fills a box"),
         (["--fill", "8x4", "-o", "a.ome.zarr"], "a store holds the whole result"),
         (["--passes", "7"], "--passes must be from 0 to 6, not 7"),
-        (["--passes", "4", "-m", "esc-nano-x4"], "passes must be a whole number from 0 to 3 for this model, not 4"),
         (["--intensity", "1,2,3"], "LOW,HIGH"),
         (["--intensity", "best"], "'best'"),
         (["--format", "bmp"], ".png"),
