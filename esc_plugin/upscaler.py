@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 
+from .arrays.blend import checked_mask, weight_of
 from .arrays.chunks import chunks_for
 from .arrays.layout import layout_of
 from .arrays.lazy import lazy_array
@@ -75,6 +77,8 @@ class Upscaler(Runner):
         out: Any = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
+        strength: float = 1.0,
+        mask: Any = None,
     ) -> Any:
         """Upscale an image or a stack of images.
 
@@ -117,6 +121,13 @@ class Upscaler(Runner):
             What to fill and return, of the result's shape and dtype: a memory-mapped file, say.
         progress, cancel : callable, optional
             ``progress(done, total)`` and ``cancel() -> bool`` are called after each piece of work.
+        strength : float
+            How much of the result is the network's, 0 to 1; the rest is the image, resized by a Lanczos filter, in linear
+            light with `linear_light`. What `consistency` corrects is the mixture. With 0, no network runs.
+        mask : array, optional
+            (Y, X), of the proportions of the image or of the result, in any size: bool, unsigned integers, whose largest
+            value counts as 1, or floating in 0..1. It is resized to the result by the same filter, and is the same for all
+            planes. The network counts by `strength` times that.
 
         Returns
         -------
@@ -145,16 +156,19 @@ class Upscaler(Runner):
             consistency=consistency,
             bits=bits,
             shared=shared,
+            strength=strength,
         )
+        mask = self.mask(mask, request)
         part = checked_region(region, request.target)
         place = part or Region(0, 0, *request.target)
         out = make_output(image, request.layout.resized(place.height, place.width), out)
         if survey is not None:
             self.check(survey, request, image)
-        elif part is not None or request.shared:
+        elif request.strength and (part is not None or request.shared):
             survey = self._survey(image, request, share_of(progress, 0, 0.5), cancel)
             progress = share_of(progress, 0.5, 1)
-        stack = self.stack(request, self._levels(image, request, survey, cancel), part)
+        stack = self.stack(request, self._levels(image, request, survey, cancel), part, mask=mask)
+        stack = stack if request.strength else stack.without_network
         known = survey.planes if survey else ()
         stack.check(image, known, cancel)
         stack.run(image, out, progress, cancel, known)
@@ -196,12 +210,12 @@ class Upscaler(Runner):
         progress, cancel : callable, optional
             ``progress(done, total)`` and ``cancel() -> bool`` are called after each piece of work.
         **options
-            Any other of that call, but `region` and `out`, see `__call__`.
+            Any other of that call, but `region`, `out` and `mask`, see `__call__`.
 
         Returns
         -------
         Survey
-            What `__call__` takes.
+            What `__call__` takes, with any strength and mask.
 
         Raises
         ------
@@ -256,6 +270,7 @@ class Upscaler(Runner):
         chunks: Any = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
+        mask: Any = None,
         **options: Any,
     ) -> Any:
         """Return the result as a dask array, whose every chunk is rendered when it is asked for, by whatever scheduler.
@@ -272,6 +287,8 @@ class Upscaler(Runner):
             together or cut to at most 2048; of other axes one plane, and all samples.
         progress, cancel : callable, optional
             Of the survey.
+        mask : array, optional
+            See `__call__`; it travels with each chunk's maker.
         **options
             Any other of a call, but `region` and `out`, see `__call__`.
 
@@ -288,12 +305,13 @@ class Upscaler(Runner):
         if find_spec("dask") is None:
             raise EscError("a lazy result is a dask array; install it with: pip install 'dask[array]'")
         request = self.request(image, **options)
+        mask = self.mask(mask, request)
         if survey is None:
             survey = self._survey(image, request, progress, cancel)
         else:
             self.check(survey, request, image)
             self.stack(request, survey.levels_of(np.dtype(image.dtype))).check(image, survey.planes)
-        render = Renderer(self, survey, np.dtype(image.dtype))
+        render = Renderer(self, replace(survey, request=request), np.dtype(image.dtype), mask)
         pieces = chunks_for(chunks, image, request.axes, render.shape, render.dtype)
         return lazy_array(render, image, render.shape, render.dtype, pieces, render.reads)
 
@@ -301,14 +319,25 @@ class Upscaler(Runner):
         """Return what a call asks for, checked as far as that can be without looking at pixels; see `__call__`."""
         return make_request(image, self.model.scale, **options)
 
+    @staticmethod
+    def mask(mask: Any, request: Request) -> np.ndarray | None:
+        """Return a mask as it is used, or raise an `ImageError`; see `__call__`."""
+        return checked_mask(mask, (request.layout.height, request.layout.width), request.target)
+
     def stack(
-        self, request: Request, levels: list[Levels], region: Region | None = None, share: Share | None = None
+        self,
+        request: Request,
+        levels: list[Levels],
+        region: Region | None = None,
+        share: Share | None = None,
+        mask: np.ndarray | None = None,
     ) -> Stack:
         """Return what makes the planes of a result, or a region of each."""
         enlarge = Enlarger(self, request.bits, share)
         keep = request.nan == "keep"
         options = request.alpha, request.linear_light, request.consistency
-        return Stack(enlarge, request.layout, levels, request.target, keep, *options, region)
+        weight = weight_of(request.strength, mask, request.target)
+        return Stack(enlarge, request.layout, levels, request.target, keep, *options, region, weight)
 
     def _levels(self, image: Any, request: Request, survey: Survey | None, cancel: Cancel | None) -> list[Levels]:
         dtype, wished = np.dtype(image.dtype), request.intensity
