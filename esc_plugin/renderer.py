@@ -43,11 +43,14 @@ class Renderer:
         Of the image. Whoever makes a renderer has checked it.
     dtype : numpy.dtype
         Of the image and of the result.
+    mask : numpy.ndarray, optional
+        Where the network counts, see `esc_plugin.arrays.blend.checked_mask`.
     """
 
     upscaler: Upscaler
     survey: Survey
     dtype: np.dtype
+    mask: np.ndarray | None = field(default=None, repr=False, compare=False)
     _known: dict[tuple[str, Span], Span] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -109,7 +112,8 @@ class Renderer:
     def _stack(self, upscaler: Upscaler, place: Place) -> Stack:
         (top, bottom), (left, right) = (place[self.survey.request.axes.index(a)] for a in "YX")
         levels = self.survey.levels_of(self.dtype)
-        return upscaler.stack(self.survey.request, levels, Region(top, left, bottom, right))
+        stack = upscaler.stack(self.survey.request, levels, Region(top, left, bottom, right), mask=self.mask)
+        return stack if self.survey.request.strength else stack.without_network
 
     def _number(self, index: Index) -> int:
         """Return which plane that is, see `Layout.planes`."""

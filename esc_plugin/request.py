@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from operator import index
 from typing import Any
 
@@ -23,7 +23,7 @@ RegionSpans = tuple[tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True)
 class Request:
-    """What a call of an upscaler asks for. A survey serves the calls that ask for the same.
+    """What a call of an upscaler asks for. A survey serves the calls that ask for the same, whatever their strength.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Request:
         Height and width of the result.
     intensity : str or list of list of float
         What was asked for.
-    nan, alpha, linear_light, consistency, bits, shared
+    nan, alpha, linear_light, consistency, bits, shared, strength
         See `Upscaler.__call__`.
     passes : int
         How often the network runs, whether that was asked for or found.
@@ -51,6 +51,7 @@ class Request:
     bits: int = 32
     shared: str = ""
     passes: int = 1
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         """Check all that can be checked without looking at pixels; levels of intensity are when they are looked for."""
@@ -58,6 +59,8 @@ class Request:
             raise ImageError(f"alpha must be 'network' or 'lanczos', not {self.alpha!r}.")
         if self.nan not in ("error", "keep"):
             raise ImageError(f"nan must be 'error' or 'keep', not {self.nan!r}.")
+        if not _is_share(self.strength):
+            raise ImageError(f"strength must be a number from 0 to 1, not {self.strength!r:.40}.")
         if not self.consistency:
             return
         size = self.layout.height, self.layout.width
@@ -88,6 +91,7 @@ def make_request(
     shared: str | None = None,
     passes: int | None = None,
     any_scale: bool = False,
+    strength: float = 1.0,
 ) -> Request:
     """Return what a call asks for; see `Upscaler.__call__`.
 
@@ -111,7 +115,12 @@ def make_request(
     options = nan, alpha, bool(linear_light), bool(consistency), bits, checked_shared(shared, layout)
     asked = checked_passes(passes, model_scale, any_scale)
     runs = len(pass_sizes((layout.height, layout.width), target, model_scale, any_scale, asked)) - 1
-    return Request(layout.shape, layout.axes, dtype, target, wished, *options, passes=runs)
+    strength = float(strength) if _is_share(strength) else strength
+    return Request(layout.shape, layout.axes, dtype, target, wished, *options, passes=runs, strength=strength)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 1
 
 
 def bits_of(image: Any) -> int:

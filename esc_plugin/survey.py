@@ -24,6 +24,8 @@ __all__ = ["Environment", "Request", "Sampling", "Survey", "digest_of", "image_d
 
 #: Of the file.
 FORMAT, VERSION = "esc survey", 1
+#: What a request may ask for that its survey doesn't depend on.
+SERVES_ANY = ("strength",)
 #: What comes up where a text is none.
 NOT_A_SURVEY = (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RecursionError)
 
@@ -147,7 +149,7 @@ class Survey:
         if network not in (None, self.network):
             raise ImageError(f"the survey was made with {self.model!r}, not {model!r} with these parameters and settings.")
         for name, asked in asdict(request).items():
-            if (served := getattr(self.request, name)) != asked:
+            if name not in SERVES_ANY and (served := getattr(self.request, name)) != asked:
                 raise ImageError(
                     f"the survey serves {name}={served!r:.99}, not {name}={asked!r:.99}; make one for this call."
                 )
@@ -162,7 +164,8 @@ class Survey:
 
     def _content(self) -> dict[str, Any]:
         content = {"format": FORMAT, "version": VERSION, "method": self.method}
-        content |= {"model": self.model, "sha256": self.sha256, "network": self.network, "request": asdict(self.request)}
+        content |= {"model": self.model, "sha256": self.sha256, "network": self.network}
+        content |= {"request": _as_ever(self.request)}
         content |= {"levels": self.levels, "image": self.image, "environment": asdict(self.environment)}
         content |= {"sampling": asdict(self.sampling) if self.sampling else None}
         return content | {"planes": [plane.content() for plane in self.planes]}
@@ -219,6 +222,12 @@ def digest_of(content: dict[str, Any]) -> str:
     """Return a hash of what a survey says, but for where and how it was made."""
     content = content | {"environment": None, "method": None, "sampling": None, "digest": None}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _as_ever(request: Request) -> dict[str, Any]:
+    """Return a request without what nobody asked for before there was that to ask for, so that its digest stays the same."""
+    content = asdict(request)
+    return {name: value for name, value in content.items() if name not in SERVES_ANY or value != getattr(Request, name)}
 
 
 def _has_runs(plane: PlaneSurvey, request: Request, count: int, shape: tuple[int, int]) -> bool:

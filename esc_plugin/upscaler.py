@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 
+from .arrays.blend import checked_mask, weight_of
 from .arrays.chunks import chunks_for
 from .arrays.layout import layout_of
 from .arrays.lazy import lazy_array
@@ -76,6 +78,8 @@ class Upscaler(Runner):
         progress: Progress | None = None,
         cancel: Cancel | None = None,
         passes: int | None = None,
+        strength: float = 1.0,
+        mask: Any = None,
     ) -> Any:
         """Upscale an image or a stack of images.
 
@@ -123,6 +127,13 @@ class Upscaler(Runner):
             as it must so that the filter enlarges by little, and not at all where nothing grows, see
             `esc_plugin.arrays.passes.pass_sizes`. With 1, an image is cleaned by a model for that also where its size
             stays, or shrinks.
+        strength : float
+            How much of the result is the network's, 0 to 1; the rest is the image, resized by a Lanczos filter, in linear
+            light with `linear_light`. What `consistency` corrects is the mixture. With 0, no network runs.
+        mask : array, optional
+            (Y, X), of the proportions of the image or of the result, in any size: bool, unsigned integers, whose largest
+            value counts as 1, or floating in 0..1. It is resized to the result by the same filter, and is the same for all
+            planes. The network counts by `strength` times that.
 
         Returns
         -------
@@ -152,16 +163,19 @@ class Upscaler(Runner):
             bits=bits,
             shared=shared,
             passes=passes,
+            strength=strength,
         )
+        mask = self.mask(mask, request)
         part = checked_region(region, request.target)
         place = part or Region(0, 0, *request.target)
         out = make_output(image, request.layout.resized(place.height, place.width), out)
         if survey is not None:
             self.check(survey, request, image)
-        elif part is not None or request.shared:
+        elif request.strength and (part is not None or request.shared):
             survey = self._survey(image, request, share_of(progress, 0, 0.5), cancel)
             progress = share_of(progress, 0.5, 1)
-        stack = self.stack(request, self._levels(image, request, survey, cancel), part)
+        stack = self.stack(request, self._levels(image, request, survey, cancel), part, mask=mask)
+        stack = stack if request.strength else stack.without_network
         known = survey.planes if survey else ()
         stack.check(image, known, cancel)
         stack.run(image, out, progress, cancel, known)
@@ -203,12 +217,12 @@ class Upscaler(Runner):
         progress, cancel : callable, optional
             ``progress(done, total)`` and ``cancel() -> bool`` are called after each piece of work.
         **options
-            Any other of that call, but `region` and `out`, see `__call__`.
+            Any other of that call, but `region`, `out` and `mask`, see `__call__`.
 
         Returns
         -------
         Survey
-            What `__call__` takes.
+            What `__call__` takes, with any strength and mask.
 
         Raises
         ------
@@ -263,6 +277,7 @@ class Upscaler(Runner):
         chunks: Any = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
+        mask: Any = None,
         **options: Any,
     ) -> Any:
         """Return the result as a dask array, whose every chunk is rendered when it is asked for, by whatever scheduler.
@@ -279,6 +294,8 @@ class Upscaler(Runner):
             together or cut to at most 2048; of other axes one plane, and all samples.
         progress, cancel : callable, optional
             Of the survey.
+        mask : array, optional
+            See `__call__`; it travels with each chunk's maker.
         **options
             Any other of a call, but `region` and `out`, see `__call__`.
 
@@ -295,18 +312,24 @@ class Upscaler(Runner):
         if find_spec("dask") is None:
             raise EscError("a lazy result is a dask array; install it with: pip install 'dask[array]'")
         request = self.request(image, **options)
+        mask = self.mask(mask, request)
         if survey is None:
             survey = self._survey(image, request, progress, cancel)
         else:
             self.check(survey, request, image)
             self.stack(request, survey.levels_of(np.dtype(image.dtype))).check(image, survey.planes)
-        render = Renderer(self, survey, np.dtype(image.dtype))
+        render = Renderer(self, replace(survey, request=request), np.dtype(image.dtype), mask)
         pieces = chunks_for(chunks, image, request.axes, render.shape, render.dtype)
         return lazy_array(render, image, render.shape, render.dtype, pieces, render.reads)
 
     def request(self, image: Any, **options: Any) -> Request:
         """Return what a call asks for, checked as far as that can be without looking at pixels; see `__call__`."""
         return make_request(image, self.model.scale, **options, any_scale=self.model.any_scale)
+
+    @staticmethod
+    def mask(mask: Any, request: Request) -> np.ndarray | None:
+        """Return a mask as it is used, or raise an `ImageError`; see `__call__`."""
+        return checked_mask(mask, (request.layout.height, request.layout.width), request.target)
 
     def steps(self, request: Request) -> dict[str, Any]:
         """Return what a record says of the way to a result: how often the network runs, and all of it in words."""
@@ -316,13 +339,19 @@ class Upscaler(Runner):
         return {"passes": request.passes, "steps": told}
 
     def stack(
-        self, request: Request, levels: list[Levels], region: Region | None = None, share: Share | None = None
+        self,
+        request: Request,
+        levels: list[Levels],
+        region: Region | None = None,
+        share: Share | None = None,
+        mask: np.ndarray | None = None,
     ) -> Stack:
         """Return what makes the planes of a result, or a region of each."""
         enlarge = self._enlarger(request, share)
         keep = request.nan == "keep"
         options = request.alpha, request.linear_light, request.consistency
-        return Stack(enlarge, request.layout, levels, request.target, keep, *options, region)
+        weight = weight_of(request.strength, mask, request.target)
+        return Stack(enlarge, request.layout, levels, request.target, keep, *options, region, weight)
 
     def _enlarger(self, request: Request, share: Share | None = None) -> Enlarger:
         return Enlarger(self, request.bits, share, request.passes)

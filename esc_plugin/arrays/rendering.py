@@ -11,6 +11,7 @@ import numpy as np
 from ..engine import Share, Sink, Source
 from ..network.grid import Region
 from ..progress import Cancel, Progress, share_of
+from .blend import BlendSink, Weight
 from .consistency import project
 from .facts import alpha_levels, alpha_of, colours_of, finite_mean, flat, is_opaque
 from .interpolate import interpolated_from
@@ -67,6 +68,8 @@ class Rendering:
         Whether the last sample of a pixel is transparency.
     keep, alpha, linear_light, consistency
         See `Upscaler.__call__`; `keep` is ``nan="keep"``.
+    weight : Weight, optional
+        Of what `enlarge` makes, beside the interpolated plane; by default it counts alone.
     """
 
     enlarge: Enlarge
@@ -78,6 +81,7 @@ class Rendering:
     alpha: str = "network"
     linear_light: bool = False
     consistency: bool = False
+    weight: Weight | None = None
 
     @property
     def area(self) -> Region:
@@ -92,7 +96,7 @@ class Rendering:
         """The part of each plane of the input that is read."""
         region = self.enlarge.reads(self.size, self.target, self.area)
         region = region.hull(interpolated_from(self.size, self.target, self.area))
-        if self.transparent and self.alpha == "lanczos":
+        if self.weight or (self.transparent and self.alpha == "lanczos"):
             region = region.hull(needed(self.size, self.target, self.area))
         return region
 
@@ -202,9 +206,12 @@ class Rendering:
         progress: Progress | None,
         cancel: Cancel | None,
     ) -> tuple[RunSurvey, ...]:
+        end: Sink | None = sink
+        if sink and self.weight:
+            end = BlendSink(sink, source, self.size, self.target, self.weight, self.linear_light)
         return self.enlarge(
             source,
-            sink,
+            end,
             self.size,
             self.target,
             region=self.area,

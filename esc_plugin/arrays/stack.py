@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ImageError
 from ..network.grid import Region
 from ..progress import Cancel, Progress, part_of, stop_if_asked
+from .blend import Interpolation, Weight
 from .facts import alpha_levels, alpha_of, check_alpha, is_opaque
 from .layout import Index, Layout
 from .levels import Levels
@@ -43,6 +44,8 @@ class Stack:
         See `Upscaler.__call__`; `keep` is ``nan="keep"``.
     region : Region, optional
         The part of each upscaled plane that is wanted; by default all.
+    weight : Weight, optional
+        See `Rendering`.
     """
 
     enlarge: Enlarge
@@ -54,6 +57,12 @@ class Stack:
     linear_light: bool = False
     consistency: bool = False
     region: Region | None = None
+    weight: Weight | None = None
+
+    @property
+    def without_network(self) -> Stack:
+        """The same with interpolated planes, for a strength of 0."""
+        return replace(self, enlarge=Interpolation(), weight=None)
 
     @property
     def dtype(self) -> np.dtype:
@@ -79,7 +88,7 @@ class Stack:
     def rendering(self) -> Rendering:
         """What is done with each plane."""
         options = self.keep, self.alpha, self.linear_light, self.consistency
-        return Rendering(self.enlarge, self.size, self.target, self.wanted, self.layout.alpha, *options)
+        return Rendering(self.enlarge, self.size, self.target, self.wanted, self.layout.alpha, *options, self.weight)
 
     @property
     def area(self) -> Region:
