@@ -9,11 +9,12 @@ import asyncio
 import enum
 import importlib
 import importlib.util
+import io
 import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -21,8 +22,10 @@ from typing import Any
 import pytest
 import torch
 
+from .comfy_io import GENERATIONS as GENERATIONS
+from .comfy_io import NodeOutput, arguments, make_io
+
 ROOT = Path(__file__).parents[1]
-GENERATIONS = ("2025", "2026")
 NUMBERS = itertools.count()
 
 
@@ -45,12 +48,15 @@ class Comfy:
     cancel_after: int | None = None  # checks for Cancel until the user presses it
     emptied: int = 0  # soft_empty_cache
     folder: Path = Path()  # models/upscale_models
+    temporary: Path = Path()  # emptied when ComfyUI starts
+    output: Path = Path()  # what users keep
+    dtype: torch.dtype = torch.float32  # of images between nodes, since 2026
 
     def start(self) -> None:
         """Begin a prompt with nothing pressed and nothing told."""
         self.told.clear()
         self.loads.clear()
-        self.cancel_after, self.emptied = None, 0
+        self.cancel_after, self.emptied, self.dtype = None, 0, torch.float32
         self.modules["comfy.cli_args"].args.preview_method = self.previews.NoPreviews
 
     @property
@@ -65,18 +71,22 @@ class Comfy:
     def run(self, node_id: str, **inputs: Any) -> Any:
         """Execute a node as ComfyUI does and return its only output."""
         node = self.nodes[node_id]
-        values = {}
-        for given in node.define_schema().inputs:
-            value = inputs.pop(given.id, given.values.get("default"))
-            if given.kind in ("INT", "FLOAT"):
-                assert given.values["min"] <= value <= given.values["max"], "ComfyUI refuses numbers outside of min and max"
-            values[given.id] = value  # what a combo is given isn't checked
-        assert not inputs, f"unknown inputs {sorted(inputs)}"
+        values = arguments(node.define_schema().inputs, inputs)
         with torch.inference_mode():
             output = locked(node).execute(**values)
-        assert isinstance(output, self.modules["comfy_api.latest"].io.NodeOutput)
+        assert isinstance(output, NodeOutput)
         (result,) = output.args
         return result
+
+    def fingerprint(self, node_id: str, **inputs: Any) -> Any:
+        """Return what decides, beside the inputs themselves, whether a node runs again: not itself if it always does."""
+        node = self.nodes[node_id]
+        if not hasattr(node, "fingerprint_inputs"):
+            return False
+        try:
+            return locked(node).fingerprint_inputs(**arguments(node.define_schema().inputs, inputs))
+        except Exception:  # as ComfyUI, which only logs it
+            return float("nan")
 
     def stock_upscale(self, descriptor: Any, image: torch.Tensor) -> torch.Tensor:
         """Do what ComfyUI's own upscale node does with an ``UPSCALE_MODEL``."""
@@ -102,9 +112,8 @@ def locked(node: Any) -> Any:
     return Lock(node.__name__, (node,), {})
 
 
-@contextmanager
-def comfy(generation: str) -> Iterator[Comfy]:
-    """Put a ComfyUI into `sys.modules`, load the pack into it as ComfyUI would, and take both away again."""
+def make_host(generation: str) -> Comfy:
+    """Return a ComfyUI that isn't in `sys.modules` and has no pack."""
     interrupt = type("InterruptProcessingException", (Exception if generation == "2025" else BaseException,), {})
     host = Comfy(generation, {}, interrupt)
     host.modules.update(
@@ -115,7 +124,7 @@ def comfy(generation: str) -> Iterator[Comfy]:
             "comfy.model_patcher": _model_patcher(host),
             "comfy.utils": _utils(host),
             "comfy_api": ModuleType("comfy_api"),
-            "comfy_api.latest": _api(host),
+            "comfy_api.latest": _api(generation),
             "folder_paths": _folder_paths(host),
         }
     )
@@ -123,6 +132,13 @@ def comfy(generation: str) -> Iterator[Comfy]:
         parent, _, child = name.rpartition(".")
         if parent:
             setattr(host.modules[parent], child, module)
+    return host
+
+
+@contextmanager
+def comfy(generation: str) -> Iterator[Comfy]:
+    """Put a ComfyUI into `sys.modules`, load the pack into it as ComfyUI would, and take both away again."""
+    host = make_host(generation)
     before = dict(sys.modules)
     folder = f"esc-plugin-{next(NUMBERS)}"  # a new one each time, so that nothing is imported from another
     sys.modules.update(host.modules)
@@ -172,7 +188,7 @@ def _cli_args() -> ModuleType:
 def _model_management(host: Comfy) -> ModuleType:
     mm = ModuleType("comfy.model_management")
 
-    def load_models_gpu(models: list[Any], memory_required: int = 0, force_full_load: bool = False) -> None:
+    def load_models_gpu(models: list[Any], memory_required: int = 0, *, force_full_load: bool = False) -> None:
         for patcher in models:
             host.loads.append((patcher, memory_required, force_full_load))
 
@@ -190,11 +206,12 @@ def _model_management(host: Comfy) -> ModuleType:
     mm.throw_exception_if_processing_interrupted = throw_exception_if_processing_interrupted
     mm.soft_empty_cache = soft_empty_cache
     mm.InterruptProcessingException = host.interrupt
-    mm.get_torch_device = mm.unet_offload_device = lambda: torch.device("cpu")
+    mm.get_torch_device = mm.unet_offload_device = mm.intermediate_device = lambda: torch.device("cpu")
     if host.generation == "2025":
         mm.OOM_EXCEPTION = OutOfMemoryError
     else:
-        mm.is_oom = lambda error: isinstance(error, OutOfMemoryError)
+        mm.is_oom = lambda error, /: isinstance(error, OutOfMemoryError)
+        mm.intermediate_dtype = lambda: host.dtype
     return mm
 
 
@@ -224,7 +241,7 @@ def _utils(host: Comfy) -> ModuleType:
     utils = ModuleType("comfy.utils")
 
     class ProgressBar:
-        def __init__(self, total: int) -> None:
+        def __init__(self, total: int, node_id: str | None = None) -> None:
             self.total, self.current = total, 0
 
         def update_absolute(self, value: int, total: int | None = None, preview: Any = None) -> None:
@@ -250,11 +267,13 @@ def _utils(host: Comfy) -> ModuleType:
         tile_y: int,
         overlap: int,
         upscale_amount: int,
+        out_channels: int = 3,
         output_device: Any = "cpu",
+        pbar: Any = None,
     ) -> torch.Tensor:
         height, width = samples.shape[2:]
         s = upscale_amount
-        out = torch.zeros(samples.shape[0], 3, height * s, width * s, device=output_device)
+        out = torch.zeros(samples.shape[0], out_channels, height * s, width * s, device=output_device)
         weight = torch.zeros_like(out)
         for b, y, x in itertools.product(
             range(len(samples)), starts(height, tile_y, overlap), starts(width, tile_x, overlap)
@@ -263,6 +282,8 @@ def _utils(host: Comfy) -> ModuleType:
             place = (slice(b, b + 1), slice(None), slice(y * s, (y + tile_y) * s), slice(x * s, (x + tile_x) * s))
             out[place] += tile
             weight[place] += 1
+            if pbar is not None:
+                pbar.update(1)
         return out / weight
 
     utils.ProgressBar = ProgressBar
@@ -277,68 +298,53 @@ def _folder_paths(host: Comfy) -> ModuleType:
     def known(kind: str) -> None:
         assert kind == "upscale_models"
 
-    def get_filename_list(kind: str) -> list[str]:
-        known(kind)
+    def get_filename_list(folder_name: str) -> list[str]:
+        known(folder_name)
         return sorted(host.files)
 
-    def get_full_path(kind: str, name: str) -> str | None:
-        known(kind)
-        return str(host.files[name]) if name in host.files else None
+    def get_full_path(folder_name: str, filename: str) -> str | None:
+        known(folder_name)
+        return str(host.files[filename]) if filename in host.files else None
 
-    def get_folder_paths(kind: str) -> list[str]:
-        known(kind)
+    def get_folder_paths(folder_name: str) -> list[str]:
+        known(folder_name)
         return [str(host.folder), "/nowhere/else"]
 
+    module.get_temp_directory = lambda: str(host.temporary)
+    module.get_output_directory = lambda: str(host.output)
     module.get_filename_list = get_filename_list
     module.get_full_path = get_full_path
     module.get_folder_paths = get_folder_paths
     return module
 
 
-@dataclass
-class Input:
-    """What an input is declared as."""
-
-    kind: str
-    id: str
-    values: dict[str, Any]
-
-
-def _api(host: Comfy) -> ModuleType:
+def _api(generation: str) -> ModuleType:
     latest = ModuleType("comfy_api.latest")
-    fields = [(name, Any, None) for name in ("display_name", "category", "description", "inputs", "outputs")]
-    if host.generation == "2026":
-        fields.append(("search_aliases", Any, None))
-
-    class ComfyNode:
-        pass
-
-    class NodeOutput:
-        def __init__(self, *args: Any) -> None:
-            self.args = args
-
-    def kind(name: str, *known: str) -> SimpleNamespace:
-        allowed = {"display_name", "optional", "tooltip", "default", *known}
-
-        def declared(id: str, **values: Any) -> Input:  # noqa: A002  # the name that ComfyUI uses
-            assert set(values) <= allowed, f"{name} inputs don't know {sorted(set(values) - allowed)}"
-            return Input(name, id, values)
-
-        def returned(display_name: str | None = None, tooltip: str | None = None) -> Input:
-            return Input(name, "", {"display_name": display_name, "tooltip": tooltip})
-
-        return SimpleNamespace(Input=declared, Output=returned)
-
-    latest.io = SimpleNamespace(
-        ComfyNode=ComfyNode,
-        NodeOutput=NodeOutput,
-        Schema=make_dataclass("Schema", [("node_id", str), *fields]),
-        Image=kind("IMAGE"),
-        UpscaleModel=kind("UPSCALE_MODEL"),
-        Int=kind("INT", "min", "max", "step"),
-        Float=kind("FLOAT", "min", "max", "step"),
-        Combo=kind("COMBO", "options"),
-        String=kind("STRING", "multiline", "placeholder"),
-    )
+    latest.io = make_io(generation)
     latest.ComfyExtension = type("ComfyExtension", (), {})
+    latest.InputImpl = SimpleNamespace(VideoFromFile=VideoFromFile if generation == "2025" else CutVideoFromFile)
     return latest
+
+
+class VideoFromFile:
+    """What goes over ``VIDEO`` wires: a film in a file, or in memory."""
+
+    def __init__(self, file: str | io.BytesIO) -> None:
+        self.file = file
+
+    def get_stream_source(self) -> str | io.BytesIO:
+        if isinstance(self.file, io.BytesIO):
+            self.file.seek(0)
+        return self.file
+
+
+class CutVideoFromFile(VideoFromFile):
+    """The same of 2026, of which only a part may be meant."""
+
+    def __init__(self, file: str | io.BytesIO, *, start_time: float = 0, duration: float = 0) -> None:
+        super().__init__(file)
+        self.start_time, self.duration = start_time, duration
+
+    def get_active_trim_window(self) -> tuple[float, float]:
+        """Return the first second and how many, 0 for all to the end."""
+        return float(self.start_time), float(self.duration)
