@@ -9,6 +9,7 @@ import asyncio
 import enum
 import importlib
 import importlib.util
+import inspect
 import itertools
 import sys
 from collections.abc import Iterator
@@ -78,6 +79,21 @@ class Comfy:
         (result,) = output.args
         return result
 
+    def refusal(self, node_id: str, **inputs: Any) -> str:
+        """What ComfyUI says against a prompt before anything runs; empty if it takes it."""
+        node = self.nodes[node_id]
+        own = inspect.getfullargspec(node.validate_inputs).args if hasattr(node, "validate_inputs") else []
+        for given in node.define_schema().inputs:
+            judged = given.kind == "COMBO" and given.id not in own and self.generation == "2026"
+            if judged and inputs.get(given.id) not in given.values["options"]:
+                return f"Value not in list: {inputs.get(given.id)!r}"
+        answer = locked(node).validate_inputs(**{name: inputs[name] for name in inputs if name in own}) if own else True
+        return "" if answer is True else str(answer)
+
+    def fingerprint(self, node_id: str, **inputs: Any) -> Any:
+        """What decides, beside the inputs, whether ComfyUI runs a node again."""
+        return locked(self.nodes[node_id]).fingerprint_inputs(**inputs)
+
     def stock_upscale(self, descriptor: Any, image: torch.Tensor) -> torch.Tensor:
         """Do what ComfyUI's own upscale node does with an ``UPSCALE_MODEL``."""
         mm, utils = self.modules["comfy.model_management"], self.modules["comfy.utils"]
@@ -117,6 +133,7 @@ def comfy(generation: str) -> Iterator[Comfy]:
             "comfy_api": ModuleType("comfy_api"),
             "comfy_api.latest": _api(host),
             "folder_paths": _folder_paths(host),
+            "nodes": _nodes(generation),
         }
     )
     for name, module in host.modules.items():
@@ -295,6 +312,15 @@ def _folder_paths(host: Comfy) -> ModuleType:
     return module
 
 
+def _nodes(generation: str) -> ModuleType:
+    """ComfyUI's own nodes, as far as others stand beside them."""
+    module = ModuleType("nodes")
+    loaders = "loaders" if generation == "2025" else "model/loaders"
+    categories = {"UpscaleModelLoader": loaders, "ImageUpscaleWithModel": "image/upscaling"}
+    module.NODE_CLASS_MAPPINGS = {name: type(name, (), {"CATEGORY": where}) for name, where in categories.items()}
+    return module
+
+
 @dataclass
 class Input:
     """What an input is declared as."""
@@ -302,6 +328,7 @@ class Input:
     kind: str
     id: str
     values: dict[str, Any]
+    extra_dict: dict[str, Any] = field(default_factory=dict)  # an argument only since 2026
 
 
 def _api(host: Comfy) -> ModuleType:
