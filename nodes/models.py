@@ -67,7 +67,14 @@ def _offered(folders: ModelFolders) -> tuple[list[tuple[CatalogEntry, str]], set
     homes = [_home(entry, folders) for entry in entries]
     local = [find_local(entry, home, by_hash=False) for entry, home in zip(entries, homes, strict=True)]
     labels = [menu_label(entry, is_here(entry, home)) for entry, home in zip(entries, homes, strict=True)]
-    return list(zip(entries, labels, strict=True)), {file.path.resolve() for file in local if file}
+    files = {file.path for file in local if file} | {copy for entry in entries for copy in _copies(entry, folders)}
+    return list(zip(entries, labels, strict=True)), {file.resolve() for file in files}
+
+
+def _copies(entry: CatalogEntry, folders: ModelFolders) -> list[Path]:
+    """Return what a bundled model's file was copied to, for other nodes say."""
+    path = Path(folders.path(entry.bundled) or "") if entry.bundled else Path()
+    return [path] if path.is_file() and known_sha256(path) == entry.sha256 else []
 
 
 def _own_files(folders: ModelFolders, listed: set[Path]) -> list[CatalogEntry]:

@@ -278,8 +278,8 @@ def test_no_network_and_no_cache(monkeypatch, tmp_path):
     with HubServer() as closed:
         pass
     point_to(closed.url, monkeypatch, tmp_path)
-    for source, page in (("org/repo", "tree/main"), ("org/repo/esc.safetensors", "resolve/main/esc.safetensors")):
-        by_hand = f"get {closed.url}/org/repo/{page} by hand."
+    by_hand = f"get {closed.url}/org/repo/tree/main by hand."
+    for source in ("org/repo", "org/repo/esc.safetensors"):
         with one_sentence("check the connection", by_hand):
             load_model(source)
         with one_sentence("not in the cache", "offline", "load it once with a connection", by_hand):
