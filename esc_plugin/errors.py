@@ -22,6 +22,10 @@ class CheckpointError(EscError):
     """A weights file can't be read, isn't an ESC, or isn't the one it should be."""
 
 
+class OtherNetworkError(CheckpointError):
+    """The weights are those of another architecture than ESC, and nothing says that they are damaged."""
+
+
 class HubError(EscError):
     """A model can't be found or downloaded."""
 

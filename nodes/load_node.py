@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..esc_plugin.errors import EscError
 from .host import ComfyHost, ComfyModelFolders, attach_patcher
-from .models import load_choice, model_choices
-from .schema import CATEGORY, schema
+from .models import find_choice, fingerprint, load_choice, model_menu
+from .schema import LOADERS, schema
 
 #: What importing spandrel raises where it, or the torchvision that it needs, is missing or doesn't fit torch.
 BROKEN_IMPORT = (ImportError, RuntimeError)
@@ -22,27 +24,24 @@ class LoadModel(io.ComfyNode):
         return schema(
             node_id="ESC_LoadModel",
             display_name="Load ESC Model",
-            category=CATEGORY,
+            category=LOADERS,
             search_aliases=["esc", "upscale model loader", "super resolution", "hugging face upscaler"],
             description=(
                 "Loads an ESC super-resolution model: one on offer, any ESC file in your upscale_models folders, "
                 "or one from the Hugging Face Hub. Other upscale nodes take its output too."
             ),
             inputs=[
-                io.Combo.Input(
-                    "model",
-                    options=model_choices(ComfyModelFolders().files()),
-                    tooltip=(
-                        "Models on offer come first; those that are not here yet are downloaded into models/upscale_models. "
-                        "Your own ESC files follow, in any format their trainers write."
-                    ),
-                ),
+                _menu(),
                 io.String.Input(
                     "hub_id",
+                    display_name="Hugging Face model",
                     default="",
                     optional=True,
-                    placeholder="org/repo or org/repo/file.safetensors",
-                    tooltip="A model on the Hugging Face Hub. If this is filled in, it is used instead of the menu.",
+                    placeholder="org/repo, or the address of its page",
+                    tooltip=(
+                        "A model on the Hugging Face Hub: org/repo, org/repo/file.safetensors, or the address of its page, "
+                        "pasted. If this is filled in, it is used instead of the menu."
+                    ),
                 ),
             ],
             outputs=[
@@ -54,6 +53,21 @@ class LoadModel(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, model: str | None = None, hub_id: str | None = "") -> bool | str:
+        """Take any model that is there: also one that an older menu, or that of another computer, called otherwise."""
+        if model is not None and not (hub_id or "").strip():
+            try:
+                find_choice(model, ComfyModelFolders())
+            except EscError as error:
+                return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, model: str | None = None, hub_id: str | None = "") -> str:
+        """Return what changes when the model has to be loaded anew."""
+        return fingerprint(model, hub_id, ComfyModelFolders())
+
+    @classmethod
     def execute(cls, model: str, hub_id: str = "") -> io.NodeOutput:
         """Load the model that was chosen in the menu or named on the Hub, and describe it for the wire."""
         try:
@@ -63,3 +77,18 @@ class LoadModel(io.ComfyNode):
         with ComfyHost().download_callbacks() as (progress, cancel):
             loaded = load_choice(model, hub_id, ComfyModelFolders(), progress=progress, cancel=cancel)
         return io.NodeOutput(attach_patcher(describe(loaded.network)))
+
+
+def _menu() -> Any:
+    """Return the menu of models; web/js/model_menu.js shows the labels in place of the values."""
+    labels = model_menu(ComfyModelFolders())
+    menu = io.Combo.Input(
+        "model",
+        options=list(labels),
+        tooltip=(
+            "Models on offer and your own ESC files, by what they are for. What is not here yet is downloaded into "
+            "models/upscale_models. Other upscale models open with Load Upscale Model."
+        ),
+    )
+    menu.extra_dict = {"labels": labels}  # an argument for it came later than the attribute
+    return menu

@@ -9,6 +9,7 @@ import asyncio
 import enum
 import importlib
 import importlib.util
+import inspect
 import io
 import itertools
 import sys
@@ -43,6 +44,7 @@ class Comfy:
     nodes: dict[str, Any] = field(default_factory=dict)
     pack: ModuleType | None = None
     told: list[tuple[int, int, Any]] = field(default_factory=list)  # progress: value, total, preview
+    said: list[str] = field(default_factory=list)  # texts under nodes
     loads: list[tuple[Any, int, bool]] = field(default_factory=list)  # load_models_gpu: patcher, bytes, full
     files: dict[str, Path] = field(default_factory=dict)  # in models/upscale_models
     cancel_after: int | None = None  # checks for Cancel until the user presses it
@@ -55,6 +57,7 @@ class Comfy:
     def start(self) -> None:
         """Begin a prompt with nothing pressed and nothing told."""
         self.told.clear()
+        self.said.clear()
         self.loads.clear()
         self.cancel_after, self.emptied, self.dtype = None, 0, torch.float32
         self.modules["comfy.cli_args"].args.preview_method = self.previews.NoPreviews
@@ -77,6 +80,17 @@ class Comfy:
         assert isinstance(output, NodeOutput)
         (result,) = output.args
         return result
+
+    def refusal(self, node_id: str, **inputs: Any) -> str:
+        """What ComfyUI says against a prompt before anything runs; empty if it takes it."""
+        node = self.nodes[node_id]
+        own = inspect.getfullargspec(node.validate_inputs).args if hasattr(node, "validate_inputs") else []
+        for given in node.define_schema().inputs:
+            judged = given.kind == "COMBO" and given.id not in own and self.generation == "2026"
+            if judged and inputs.get(given.id) not in given.values["options"]:
+                return f"Value not in list: {inputs.get(given.id)!r}"
+        answer = locked(node).validate_inputs(**{name: inputs[name] for name in inputs if name in own}) if own else True
+        return "" if answer is True else str(answer)
 
     def fingerprint(self, node_id: str, **inputs: Any) -> Any:
         """Return what decides, beside the inputs themselves, whether a node runs again: not itself if it always does."""
@@ -126,6 +140,8 @@ def make_host(generation: str) -> Comfy:
             "comfy_api": ModuleType("comfy_api"),
             "comfy_api.latest": _api(generation),
             "folder_paths": _folder_paths(host),
+            "server": _server(host),
+            "nodes": _nodes(generation),
         }
     )
     for name, module in host.modules.items():
@@ -292,6 +308,17 @@ def _utils(host: Comfy) -> ModuleType:
     return utils
 
 
+def _server(host: Comfy) -> ModuleType:
+    module = ModuleType("server")
+
+    def send_progress_text(text: str, node_id: str) -> None:
+        assert node_id == "7"
+        host.said.append(text)
+
+    module.PromptServer = SimpleNamespace(instance=SimpleNamespace(send_progress_text=send_progress_text))
+    return module
+
+
 def _folder_paths(host: Comfy) -> ModuleType:
     module = ModuleType("folder_paths")
 
@@ -315,6 +342,15 @@ def _folder_paths(host: Comfy) -> ModuleType:
     module.get_filename_list = get_filename_list
     module.get_full_path = get_full_path
     module.get_folder_paths = get_folder_paths
+    return module
+
+
+def _nodes(generation: str) -> ModuleType:
+    """ComfyUI's own nodes, as far as others stand beside them."""
+    module = ModuleType("nodes")
+    loaders = "loaders" if generation == "2025" else "model/loaders"
+    categories = {"UpscaleModelLoader": loaders, "ImageUpscaleWithModel": "image/upscaling"}
+    module.NODE_CLASS_MAPPINGS = {name: type(name, (), {"CATEGORY": where}) for name, where in categories.items()}
     return module
 
 

@@ -278,10 +278,11 @@ def test_no_network_and_no_cache(monkeypatch, tmp_path):
     with HubServer() as closed:
         pass
     point_to(closed.url, monkeypatch, tmp_path)
+    by_hand = f"get {closed.url}/org/repo/tree/main by hand."
     for source in ("org/repo", "org/repo/esc.safetensors"):
-        with one_sentence("check the connection", closed.url):
+        with one_sentence("check the connection", by_hand):
             load_model(source)
-        with one_sentence("not in the cache", "offline", "load it once with a connection"):
+        with one_sentence("not in the cache", "offline", "load it once with a connection", by_hand):
             load_model(source, offline=True)
 
 
@@ -388,6 +389,13 @@ def test_environment_variables_are_the_clients(server, tmp_path):
         ("https://hf.co/org/repo/tree/main", ("org/repo", "", "main")),
         ("https://huggingface.co/org/repo/blob/v1/deep/a.pth", ("org/repo", "deep/a.pth", "v1")),
         ("https://huggingface.co/org/repo/resolve/refs%2Fpr%2F1/a.pth?download=true", ("org/repo", "a.pth", "refs/pr/1")),
+        (" https://www.huggingface.co/org/repo/raw/main/a.pth#top ", ("org/repo", "a.pth", "main")),
+        ("hf.co/org/repo", ("org/repo", "", None)),
+        ("huggingface.co/org/repo/blob/main/a.safetensors", ("org/repo", "a.safetensors", "main")),
+        ("huggingface.co/org", None),
+        ("org/repo/", ("org/repo", "", None)),
+        ("org/my.repo", ("org/my.repo", "", None)),
+        ("my.org/repo", ("my.org/repo", "", None)),
         ("https://huggingface.co/org/repo/blob/main/README.md", None),
         ("https://huggingface.co/datasets/org/repo", None),
         ("https://huggingface.co/org", None),
@@ -405,6 +413,15 @@ def test_environment_variables_are_the_clients(server, tmp_path):
 )
 def test_what_names_a_repository(source, parts):
     assert parse_source(source) == parts
+
+
+@pytest.mark.parametrize("endpoint", ["https://mirror.example", "https://mirror.example/hub/"])
+def test_pages_of_a_mirror_name_its_files(endpoint, monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    page = f"{endpoint.rstrip('/')}/org/repo/resolve/v1/a.pth"
+    for address in (page, page.removeprefix("https://"), "https://huggingface.co/org/repo/blob/v1/a.pth"):
+        assert parse_source(address) == ("org/repo", "a.pth", "v1")
+    assert parse_source("https://other.example/org/repo") is None
 
 
 # ------------------------------------------------------------------ the catalogue's downloads

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .downloads import find_local
 from .hub import cached
 from .manifest import CatalogEntry
@@ -9,9 +11,9 @@ from .menu import list_models
 from .purposes import akin, find_purpose
 
 
-def is_here(entry: CatalogEntry) -> bool:
-    """Tell whether a model needs no download."""
-    return bool(find_local(entry, by_hash=False) or (entry.hub and cached(entry)))
+def is_here(entry: CatalogEntry, folder: Path | None = None) -> bool:
+    """Tell whether a model needs no download; a host's own `folder` is looked into before the models folder."""
+    return bool(find_local(entry, folder, by_hash=False) or (entry.hub and cached(entry)))
 
 
 def models_for(purpose: str = "") -> list[CatalogEntry]:

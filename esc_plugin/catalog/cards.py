@@ -42,6 +42,18 @@ def card_lines(about: CatalogEntry | Mapping[str, Any]) -> tuple[str, str, str]:
     return _fitting(lines[0]), _fitting(lines[1]), _fitting(_gain(card))
 
 
+def menu_label(entry: CatalogEntry, here: bool) -> str:
+    """Return a model on offer in a line of a menu: its name, its scale, what it is for, and what it takes to have it."""
+    if entry.path or here:
+        place = "your file" if entry.path else "here"
+    else:
+        place = f"download {entry.megabytes} MB" if entry.megabytes else "download"
+        place += "" if entry.confirmed else ", unconfirmed"
+    purpose = find_purpose(entry.purpose).images if entry.purpose else ""
+    told = filter(None, [f"{entry.scale}x" if entry.scale else "", purpose, place])
+    return printable(f"{entry.name} ({'; '.join(told)})")
+
+
 def _use(card: Mapping[str, Any], summary: str) -> str:
     told = str(card.get("detail") or summary).rstrip(".")
     if not card.get("purpose"):

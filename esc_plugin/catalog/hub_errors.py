@@ -36,38 +36,41 @@ def explain(error: Exception, repo: str, file: str, revision: str | None, offlin
         return HubError(f"{repo!r} was disabled by {site}; choose another model.")
     if isinstance(error, errors.RevisionNotFoundError):
         return HubError(f"{repo!r} has no revision {revision!r}; leave it out, or choose one of {site}/{repo}/commits/main.")
+    address = f"{site}/{repo}" + (f"/resolve/{revision or 'main'}/{file}" if file else f"/tree/{revision or 'main'}")
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
-        return _not_here(error, what + at, offline)
+        return _not_here(error, what + at, address, offline)
     if isinstance(error, errors.EntryNotFoundError):
         return HubError(f"{repo!r} has no file {file!r}{at}; see {site}/{repo}/tree/{revision or 'main'}.")
     if status := _status(error):
-        return _refused(status, what)
+        return _refused(status, what, address)
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):
         return _disk(error)
     if not file:
-        return _not_here(error, what + at, offline)
-    return BrokenError(f"the connection to {site} broke while {what!r} was on its way; try again.")
+        return _not_here(error, what + at, address, offline)
+    return BrokenError(f"the connection to {site} broke while {what!r} was on its way; try again, or get {address} by hand.")
 
 
-def _not_here(error: Exception, what: str, offline: bool) -> HubError:
+def _not_here(error: Exception, what: str, address: str, offline: bool) -> HubError:
     from huggingface_hub import constants, errors
 
     cache = constants.HF_HUB_CACHE
     if offline or constants.HF_HUB_OFFLINE:
         return UnreachableError(
-            f"{what!r} is not in the cache ({cache}), and offline use was asked for; load it once with a connection."
+            f"{what!r} is not in the cache ({cache}), and offline use was asked for; load it once with a connection, "
+            f"or get {address} by hand."
         )
     if isinstance(error.__cause__, errors.FileMetadataError):
         return HubError(f"{constants.ENDPOINT} does not answer as a Hugging Face Hub does; check HF_ENDPOINT and any proxy.")
     if (status := _status(error.__cause__)) and status < 500:
-        return _refused(status, what)
+        return _refused(status, what, address)
     why = f"{constants.ENDPOINT} answered {status}" if status else f"{constants.ENDPOINT} can't be reached"
     return UnreachableError(
-        f"{why}, and {what!r} is not in the cache ({cache}): check the connection (or HF_ENDPOINT) and try again."
+        f"{why}, and {what!r} is not in the cache ({cache}): check the connection (or HF_ENDPOINT) and try again, "
+        f"or get {address} by hand."
     )
 
 
-def _refused(status: int, what: str) -> HubError:
+def _refused(status: int, what: str, address: str) -> HubError:
     from huggingface_hub import constants
 
     site = constants.ENDPOINT
@@ -81,7 +84,9 @@ def _refused(status: int, what: str) -> HubError:
         return UnreachableError(
             f"{site} has had too many requests (429); try again in some minutes, or log in (`hf auth login`)."
         )
-    return (UnreachableError if status >= 500 else HubError)(f"{site} answered {status} for {what!r}; try again later.")
+    return (UnreachableError if status >= 500 else HubError)(
+        f"{site} answered {status} for {what!r}; try again later, or get {address} by hand."
+    )
 
 
 def _disk(error: OSError) -> HubError:

@@ -10,8 +10,10 @@ from urllib.parse import unquote, urlsplit
 from .manifest import SUFFIXES
 
 SOURCE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[^\\:@]+))?(?:@(?P<revision>[\w./-]+))?")
+#: Under which the Hub answers.
+HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 #: Of a page of the Hub, after the host.
-PAGE = re.compile(r"/(?P<repo>[^/]+/[^/]+)(?:/(?:blob|resolve|tree)/(?P<revision>[^/]+)(?:/(?P<file>.+?))?)?/?")
+PAGE = re.compile(r"/(?P<repo>[^/]+/[^/]+)(?:/(?:blob|resolve|raw|tree)/(?P<revision>[^/]+)(?:/(?P<file>.+?))?)?/?")
 
 
 class HubFile(NamedTuple):
@@ -35,12 +37,14 @@ class HubFile(NamedTuple):
 def parse_source(source: str) -> HubFile | None:
     """Split ``"org/repo"``, ``"org/repo/file"`` or either with ``"@revision"``, or the address of a page of the Hub.
 
+    An address may be of the Hub or of its mirror (``HF_ENDPOINT``), with or without ``https://``.
+
     Returns
     -------
     HubFile, or None if it is none of them
     """
-    source = _of_page(source) if source.lower().startswith(("https://", "http://")) else source
-    match = SOURCE.fullmatch(source.removeprefix("hf://"))
+    source = _of_page(source.strip().removeprefix("hf://"))
+    match = SOURCE.fullmatch(source)
     if not match or source.startswith((".", "~")):
         return None
     repo, file = match["repo"], match["file"] or ""
@@ -49,16 +53,24 @@ def parse_source(source: str) -> HubFile | None:
     return HubFile(repo, file, match["revision"]) if weights == bool(file) else None
 
 
-def _of_page(address: str) -> str:
-    """Return ``"org/repo/file@revision"`` for the address of a page of the Hub, and other addresses as they are."""
+def _of_page(source: str) -> str:
+    """Return ``"org/repo/file@revision"`` for the address of a page of the Hub, "" for others of it; all else as it is."""
+    if "://" not in source and "." not in source.partition("/")[0]:
+        return source.rstrip("/")
     from huggingface_hub import constants
 
+    mirror = urlsplit(constants.ENDPOINT)
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(source if "://" in source else f"https://{source}")
     except ValueError:
-        return address
-    page = PAGE.fullmatch(parts.path)
-    if not page or parts.netloc.lower() not in ("huggingface.co", "hf.co", urlsplit(constants.ENDPOINT).netloc):
-        return address
+        return source
+    host, path = parts.netloc.lower(), parts.path
+    if host == mirror.netloc.lower():
+        path = path.removeprefix(mirror.path.rstrip("/"))
+    elif host not in HOSTS:
+        return source
+    page = PAGE.fullmatch(path)
+    if not page:
+        return ""
     file, revision = unquote(page["file"] or ""), unquote(page["revision"] or "")
     return page["repo"] + (f"/{file}" if file else "") + (f"@{revision}" if revision else "")

@@ -73,7 +73,7 @@ def load_model(
     if revision and not found.hub:
         raise HubError(f"{str(source)!r} comes from no repository, so it has no revision {revision!r}; leave that out.")
     entry = replace(found, revision=revision, sha256="") if revision else found
-    return _from_catalog(entry, window_size, offline=offline, progress=progress, cancel=cancel)
+    return load_entry(entry, window_size, offline=offline, progress=progress, cancel=cancel)
 
 
 def known_card(network: ESC) -> dict[str, Any]:
@@ -93,7 +93,8 @@ def _bundled(name: str) -> Model:
     return load_model(name)
 
 
-def _from_catalog(entry: CatalogEntry, window_size: int | None, **options: Any) -> Model:
+def load_entry(entry: CatalogEntry, window_size: int | None = None, **options: Any) -> Model:
+    """Load a model on offer; `options` and errors are those of `fetch` and `load_model`."""
     local = fetch_local(entry, **options)
     return read_model(
         local.path,

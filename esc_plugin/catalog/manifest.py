@@ -15,7 +15,7 @@ from ..strict_yaml import read_yaml
 from ..texts import quoted
 from ..typed_yaml import FieldError, Line, Rule, build, one_of
 from ..weights.card import GAINS_KEY
-from ..weights.limits import MAX_WINDOW
+from ..weights.limits import MAX_BYTES, MAX_WINDOW
 from .gains import Gain
 from .purposes import KEYS
 
@@ -42,6 +42,7 @@ def is_safe(url: str) -> bool:
 Name = Annotated[Line, Rule("is no name", bool)]
 Scale = Annotated[int, Rule("is not a whole number from 1 to 16", SCALES.__contains__)]
 Window = Annotated[int, Rule(f"is not a whole number from 1 to {MAX_WINDOW}", range(MAX_WINDOW + 1).__contains__)]
+Megabytes = Annotated[int, Rule("is not a whole number of megabytes", range(MAX_BYTES // 10**6 + 1).__contains__)]
 Digest = Annotated[str, Rule("is not 64 hexadecimal digits in lower case", re.compile("([0-9a-f]{64})?").fullmatch)]
 Repository = Annotated[str, Rule("is not of the form org/repo", re.compile(r"([\w.-]+/[\w.-]+)?").fullmatch)]
 Address = Annotated[Line, Rule("is no valid address that begins with https://", lambda url: not url or is_safe(url))]
@@ -79,6 +80,8 @@ class CatalogEntry:
         The file's name, in the repository or in the models folder.
     sha256 : str
         Of that file, or empty where unknown.
+    megabytes : int
+        About how large that file is; 0 where unknown.
     training : str
         What it was trained on, and how long.
     figures, ssim : dict of str to float
@@ -108,6 +111,7 @@ class CatalogEntry:
     path: Line = ""
     file: Line = ""
     sha256: Digest = ""
+    megabytes: Megabytes = 0
     training: Line = ""
     figures: dict[str, float] = field(default_factory=dict)
     ssim: dict[str, float] = field(default_factory=dict)

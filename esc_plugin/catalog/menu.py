@@ -32,7 +32,7 @@ def list_models() -> list[CatalogEntry]:
     if (own := folder / MANIFEST).is_file():
         entries |= {entry.name: entry for entry in read_manifest(own)}
     known = {Path(name).stem.lower() for entry in entries.values() for name in (entry.file, entry.path, entry.name) if name}
-    entries |= {name: _loose(name, path) for name, path in models_in(folder).items() if name.lower() not in known}
+    entries |= {name: describe_file(name, path) for name, path in models_in(folder).items() if name.lower() not in known}
     return list(entries.values())
 
 
@@ -64,7 +64,14 @@ def bundled_path(entry: CatalogEntry) -> Path:
     return Path(str(files(__package__) / "bundled" / entry.bundled))
 
 
-def _loose(name: str, path: Path) -> CatalogEntry:
+def describe_file(name: str, path: Path) -> CatalogEntry:
+    """Return what a weights file says about itself, under a name.
+
+    Raises
+    ------
+    OSError
+        If it can't be looked at.
+    """
     about = path.stat()
     return _stated(name, path, about.st_mtime_ns, about.st_size)
 

@@ -16,8 +16,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, OtherNetworkError
 from .card import MAX_HEADER_BYTES, stated_config
+from .detect import looks_like_esc
+from .dialects import to_canonical
 from .limits import MAX_BYTES
 from .pickle_check import check_pytorch_file
 
@@ -152,7 +154,9 @@ def _check_tensors(state: dict[str, Tensor], path: Path, size: int) -> None:
             raise CheckpointError(f"{str(path)!r} holds {name[:40]!r} with {value.ndim} axes and {value.numel()} values.")
         if value.dtype not in DTYPES or value.layout != torch.strided or value.device.type != "cpu":
             kinds = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
-            raise CheckpointError(f"in {str(path)!r}, {name!r} is {value.dtype} ({value.layout}); possible are {kinds}.")
+            # Networks of other kinds keep tables of whole numbers.
+            kind = CheckpointError if looks_like_esc(to_canonical(state)) else OtherNetworkError
+            raise kind(f"in {str(path)!r}, {name!r} is {value.dtype} ({value.layout}); possible are {kinds}.")
     if sum(value.numel() * value.element_size() for value in state.values()) > size:
         raise CheckpointError(f"the parameters of {str(path)!r} claim more bytes than the file has.")
     check_finite(state, str(path))

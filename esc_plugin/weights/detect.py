@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, OtherNetworkError
 from ..network import ESC, EscConfig
 from ..network.heads.registry import find_head
 from ..network.state_dict import State, numbered, shape_of
@@ -35,12 +35,14 @@ def detect(state: State) -> EscConfig:
     Raises
     ------
     CheckpointError
-        If it is no ESC network, or its shapes contradict each other: exactly the parameters of the detected network must
-        be there, with its shapes.
+        If it is no ESC network (`OtherNetworkError`), or its shapes contradict each other: exactly the parameters of the
+        detected network must be there, with its shapes.
     """
     if not looks_like_esc(state):
         some = ", ".join(sorted(state)[:4]) or "nothing"
-        raise CheckpointError(f"this is no ESC network: it holds {len(state)} parameters ({some}, ...). Known are {KNOWN}.")
+        raise OtherNetworkError(
+            f"this is no ESC network: it holds {len(state)} parameters ({some}, ...). Known are {KNOWN}."
+        )
     try:
         config = EscConfig(**_hyper_parameters(state))
         with torch.device("meta"):  # nothing is allocated

@@ -206,7 +206,7 @@ def read_model(
     Raises
     ------
     CheckpointError
-        If the file is unreadable, is not the expected one, or no ESC network.
+        If the file is unreadable, is not the expected one, or no ESC network (`OtherNetworkError`).
     """
     path = Path(path)
     checkpoint = read_checkpoint(path)
@@ -218,7 +218,7 @@ def read_model(
             stated = hint()
         network = build_network(checkpoint.state, window_size, stated)
     except CheckpointError as error:
-        raise CheckpointError(f"can't use {str(path)!r}: {error}") from None
+        raise type(error)(f"can't use {str(path)!r}: {error}") from None
     described = from_metadata(checkpoint.metadata)
     return Model(
         network, network.config, name or path.stem, source or str(path), checkpoint.sha256, described | (card or {})
