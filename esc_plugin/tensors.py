@@ -3,56 +3,73 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .arrays import resample
-from .arrays.planes import TensorImage
-from .arrays.resample import Size
+from .arrays.framing import Frame, Framing
+from .arrays.passes import described, pass_sizes
+from .arrays.sizes import Size, enlarged_span
 from .device import total_bytes
 from .errors import EscError, ImageError
+from .network.grid import Region
+from .other_model import OtherModel
 from .progress import Cancel, Progress, part_of
+from .survey import Survey
 from .upscaler import Upscaler
+from .weights.model import Model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: ``render(i, image)`` gives image `i`, (H, W, 3), enlarged.
-Render = Callable[[int, Tensor], Tensor]
+#: ``watch(image, result)`` sees (H, W, C) and what is made of it, which is NaN and filled in piece by piece.
+Watch = Callable[[Tensor, Tensor], None]
+#: ``remember(key, make)`` returns what ``make()`` made for an equal key, now or before.
+Remember = Callable[[Any, Callable[[], Survey]], Survey]
+#: How an image is handed to an upscaler: floating values have levels of 0 and 1.
+AS_TENSOR = {"axes": "YXS", "intensity": "range"}
 
 
 def upscale_images(
-    upscaler: Upscaler,
+    upscaler: Upscaler | OtherModel,
     images: Tensor,
+    framing: Framing | None = None,
     *,
-    size: Size | None = None,
+    mask: Tensor | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-    watch: Callable[[Tensor, Tensor], None] | None = None,
+    watch: Watch | None = None,
+    **options: Any,
 ) -> Tensor:
     """Upscale a batch, image by image, exactly as `Upscaler.__call__` does with intensities in 0..1.
 
     Parameters
     ----------
-    upscaler : Upscaler
+    upscaler : Upscaler or OtherModel
         Its memory limit is for one image at a time; the batch itself is the caller's.
     images : Tensor
-        (B, H, W, 3) or, with opacity, (B, H, W, 4); floating, in 0..1, on any device. They are not changed.
-    size : tuple of int, optional
-        Height and width of the result; by default the model's scale times the image.
+        (B, H, W, 3) or, with opacity, (B, H, W, 4); floating, in 0..1, on any device. They are not changed. Where colours go
+        beyond 0..1, the network sees them clipped, and what was clipped off is enlarged by linear interpolation and added.
+    framing : Framing, optional
+        How large the results shall be; by default as the model makes them.
+    mask : Tensor, optional
+        (B, h, w) or one for all, (1, h, w) or (h, w), in 0..1: where the model counts, see `Upscaler.__call__`.
     progress, cancel : callable, optional
         See `Upscaler.stream`.
     watch : callable, optional
-        ``watch(image, result)`` is called before the work on each image starts; the result (height, width, C) is NaN, and
-        is filled in piece by piece.
+        Told before the work on each image starts, see `Watch`.
+    **options
+        Others of `Upscaler.__call__`: strength, passes, alpha, linear_light, consistency.
 
     Returns
     -------
     Tensor
-        (B, height, width, C), float32 on the CPU, in 0..1.
+        (B, height, width, C), float32 on the CPU, in the range of each image, but 0..1 at least.
 
     Raises
     ------
@@ -62,59 +79,130 @@ def upscale_images(
         If `cancel` returned ``True``.
     """
     check_images(images)
-    bits = bits_of(images)
-    scale, (height, width) = upscaler.model.scale, images.shape[1:3]
-    size = size or (height * scale, width * scale)
-    out = torch.full((len(images), *size, images.shape[3]), torch.nan)
-    for i, (image, result) in enumerate(zip(images, out, strict=True)):
+    masks = _masks(mask, len(images))
+    frame = framed(upscaler, images, framing)
+    options |= AS_TENSOR | {"size": frame.enlarged, "bits": bits_of(images)}
+    out = torch.empty(len(images), *frame.size, images.shape[3])
+    for i, image in enumerate(images):
+        made = torch.full((*frame.enlarged, images.shape[3]), torch.nan) if frame.crop else out[i].fill_(torch.nan)
         if watch:
-            watch(image, result)
-        upscaler(
-            image.float().cpu().numpy(),
-            axes="YXS",
-            size=size,
-            intensity="range",
-            bits=bits,
-            out=result.numpy(),
-            progress=part_of(progress, i, len(images)),
-            cancel=cancel,
-        )
-    return out.clamp_(0, 1)
+            watch(image, made)
+        own = options | ({"mask": masks[i]} if masks else {})
+        upscaler(as_array(image), **own, out=made.numpy(), progress=part_of(progress, i, len(images)), cancel=cancel)
+        if frame.crop:
+            out[i] = made[_shown(frame).slices]
+        _within_range(out[i], image)
+    return out
 
 
-def render_images(images: Tensor, size: Size | None, render: Render) -> Tensor:
-    """Enlarge a batch by something that knows nothing of sizes and opacity: both are resized with a Lanczos filter.
+def upscale_part(
+    upscaler: Upscaler,
+    images: Tensor,
+    part: Region,
+    framing: Framing | None = None,
+    *,
+    remember: Remember,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    **options: Any,
+) -> Tensor:
+    """Return a part of what `upscale_images` makes of a batch, to the bit.
 
     Parameters
     ----------
-    images, size
-        See `upscale_images`; by default the size is what `render` makes.
-    render : callable
-        See `Render`.
+    part : Region
+        In pixels of the images. What is cut off by `framing` can't be seen.
+    remember : callable
+        Keeps what is known of whole images, see `Remember`: another part of the same image needs no survey.
+    upscaler, images, framing, progress, cancel, **options
+        See `upscale_images`.
 
-    Returns
-    -------
-    Tensor
-        (B, height, width, C), float32 on the CPU, in 0..1.
+    Raises
+    ------
+    ImageError
+        If the part isn't inside of the images, or of what is shown of them.
     """
     check_images(images)
-    results = []
+    frame = framed(upscaler, images, framing)
+    region = _enlarged(part, (images.shape[1], images.shape[2]), frame.enlarged).meet(_shown(frame))
+    if not region.height or not region.width:
+        raise ImageError("the part isn't in the result, which is cropped to its middle.")
+    options |= AS_TENSOR | {"size": frame.enlarged, "bits": bits_of(images)}
+    out = torch.empty(len(images), region.height, region.width, images.shape[3])
+    spans = (region.top, region.bottom), (region.left, region.right)
     for i, image in enumerate(images):
-        colours = render(i, image[..., :3])
-        final = size or (colours.shape[0], colours.shape[1])
-        parts = [resize(colours, final)]
-        if image.shape[2] == 4:
-            parts.append(resize(image[..., 3:].expand(-1, -1, 3), final)[..., :1])
-        results.append(torch.cat(parts, 2).clamp_(0, 1))
-    return torch.stack(results)
+        array = as_array(image)
+        request = upscaler.request(array, **options)
+        digest = hashlib.sha256(
+            np.ascontiguousarray(array).data
+        ).hexdigest()  # of all: that of a survey looks at some pixels
+        key = upscaler.model.fingerprint, str(upscaler.device), upscaler.precision, request, digest
+        make = partial(upscaler.survey, array, progress=part_of(progress, i, len(images)), cancel=cancel, **options)
+        survey = remember(key, make)
+        upscaler(array, region=spans, survey=survey, out=out[i].numpy(), cancel=cancel, **options)
+        _within_range(out[i], image)
+    return out
 
 
-def resize(image: Tensor, size: Size) -> Tensor:
-    """Resize (H, W, 3) to `size` with a Lanczos filter, antialiased; float32 on the CPU."""
-    planes = image.float().cpu().permute(2, 0, 1)[None]
-    out = torch.empty(1, 3, *size)
-    resample.resize(TensorImage(planes), TensorImage(out), (image.shape[0], image.shape[1]), size)
-    return out[0].permute(1, 2, 0)
+def framed(upscaler: Upscaler | OtherModel, images: Tensor, framing: Framing | None) -> Frame:
+    """Return the size of the results of a batch."""
+    return (framing or Framing()).frame(images.shape[1], images.shape[2], _model(upscaler).scale)
+
+
+def _shown(frame: Frame) -> Region:
+    (top, bottom), (left, right) = frame.crop or ((0, frame.enlarged[0]), (0, frame.enlarged[1]))
+    return Region(top, left, bottom, right)
+
+
+def _model(upscaler: Upscaler | OtherModel) -> Model | OtherModel:
+    return upscaler if isinstance(upscaler, OtherModel) else upscaler.model
+
+
+def words_for(upscaler: Upscaler | OtherModel, images: Tensor, framing: Framing | None, passes: int | None = None) -> str:
+    """Say in words what is done with a batch, such as "640 x 480 to 1664 x 1248: 1 pass x2, then Lanczos x1.3"."""
+    (height, width), frame, model = images.shape[1:3], framed(upscaler, images, framing), _model(upscaler)
+    steps = described((height, width), frame.enlarged, model.scale, passes, model.any_scale)
+    crop = f", cropped from {frame.enlarged[1]} x {frame.enlarged[0]}" if frame.crop else ""
+    return f"{width} x {height} to {frame.size[1]} x {frame.size[0]}: {steps}{crop}."
+
+
+def blended(first: Tensor, second: Tensor, share: float) -> Tensor:
+    """Blend `share` of the second images into the first, (B, H, W, C), which are changed and returned."""
+    return first.lerp_(second, share)
+
+
+def _enlarged(part: Region, size: Size, target: Size) -> Region:
+    if not Region(0, 0, *size).holds(part) or not part.height or not part.width:
+        raise ImageError(
+            f"the part x {part.left} to {part.right}, y {part.top} to {part.bottom} isn't inside of the image, "
+            f"which has {size[1]} x {size[0]} pixels (width x height)."
+        )
+    top, bottom = enlarged_span(part.top, part.bottom, size[0], target[0])
+    left, right = enlarged_span(part.left, part.right, size[1], target[1])
+    return Region(top, left, bottom, right)
+
+
+def _masks(mask: Tensor | None, count: int) -> list[np.ndarray]:
+    """Return a mask (h, w) for each image, or none."""
+    if mask is None:
+        return []
+    if not isinstance(mask, Tensor) or mask.ndim not in (2, 3) or (mask.ndim == 3 and len(mask) not in (1, count)):
+        shape = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        raise ImageError(f"a mask must be a tensor (h, w), or one for each of the {count} images, (B, h, w), not {shape}.")
+    return list(as_array(mask.expand(count, *mask.shape[-2:])))
+
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """Return the values of a tensor as float32 in host memory, without a copy where that can be."""
+    array: np.ndarray = tensor.detach().float().cpu().numpy()
+    return array
+
+
+def _within_range(result: Tensor, image: Tensor) -> None:
+    """Clip a result to 0..1; of an image that goes beyond, to what it spans."""
+    colours = image[..., :3]
+    result[..., :3].clamp_(min(float(colours.min()), 0.0), max(float(colours.max()), 1.0))
+    result[..., 3:].clamp_(0, 1)
 
 
 def check_images(images: Tensor) -> None:
@@ -126,7 +214,7 @@ def check_images(images: Tensor) -> None:
         raise ImageError(f"images must be floating point in 0..1, not {images.dtype}.")
 
 
-def wanted_bytes(upscaler: Upscaler, images: Tensor) -> int:
+def wanted_bytes(upscaler: Upscaler, images: Tensor, framing: Framing | None = None, passes: int | None = None) -> int:
     """Return how many bytes `upscale_images` should find free on the device, to ask a host for them.
 
     That is what it plans to take, and if what is free now would make it slow, what it would take on an empty device.
@@ -136,14 +224,19 @@ def wanted_bytes(upscaler: Upscaler, images: Tensor) -> int:
     EscError
         If an image can't be worked on under the memory limit, or on this device.
     """
-    (height, width), bits = images.shape[1:3], bits_of(images)
+    frame, size, bits = framed(upscaler, images, framing), (images.shape[1], images.shape[2]), bits_of(images)
+    model = upscaler.model
+    made = pass_sizes(size, frame.enlarged, model.scale, model.any_scale, passes)
+    if len(made) < 2:
+        return 0  # a filter runs, on the host
+    seen, target = made[-2:]  # by the last pass, which is the largest
     if upscaler.memory_limit is None:
         with contextlib.suppress(EscError):
-            plan = upscaler.plan(height, width, bits=bits)
+            plan = upscaler.plan(*seen, target, bits=bits)
             if all(home == "device" for home in plan.storage.values()):
                 return plan.device_bytes
         upscaler = upscaler.with_memory_limit(total_bytes(upscaler.device))
-    return upscaler.plan(height, width, bits=bits).device_bytes
+    return upscaler.plan(*seen, target, bits=bits).device_bytes
 
 
 def bits_of(images: Tensor) -> int:

@@ -7,7 +7,7 @@ import logging
 from comfy_api.latest import ComfyExtension, io
 
 from .load_node import BROKEN_IMPORT, LoadModel
-from .upscale_node import UpscaleImage
+from .upscale_node import PreviewUpscale, UpscaleImage
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ class EscExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Return the nodes."""
-        return [LoadModel, UpscaleImage]
+        return [LoadModel, UpscaleImage, PreviewUpscale]
 
 
 def teach_spandrel() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,16 @@ TILE_COST = 384
 
 
 class ComfyHost:
-    """What the upscale node needs of ComfyUI: devices, memory, progress and tiles; a `Host` of `.upscale`."""
+    """What the upscale nodes need of ComfyUI: devices, memory, progress and tiles; a `Host` of `.upscale`.
+
+    Parameters
+    ----------
+    node_id : str, optional
+        Of the node at work, which shows what is said.
+    """
+
+    def __init__(self, node_id: str | None = None) -> None:
+        self.node_id = node_id
 
     def device(self) -> torch.device:
         """Return the device that ComfyUI runs models on."""
@@ -59,6 +69,18 @@ class ComfyHost:
             bar.update_absolute(done, total, shown)
 
         return tell
+
+    def say(self, text: str) -> None:
+        """Write a text to the log, and under the node."""
+        logger.info("%s", text)
+        server = getattr(sys.modules.get("server"), "PromptServer", None)
+        if self.node_id and (instance := getattr(server, "instance", None)):
+            instance.send_progress_text(text, self.node_id)
+
+    def handed_on(self, images: Tensor) -> Tensor:
+        """Return images on the device and in the type that ComfyUI keeps them between nodes."""
+        dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)  # not of 2025
+        return images.to(mm.intermediate_device(), dtype())
 
     @contextmanager
     def download_callbacks(self) -> Iterator[tuple[Progress, Cancel]]:

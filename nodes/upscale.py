@@ -1,30 +1,36 @@
-"""What the upscale node does, given a host. It runs without ComfyUI."""
+"""What the upscale nodes do, given a host. It runs without ComfyUI."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ..esc_plugin.arrays.sizes import Size, fit_size, target_size
+from ..esc_plugin.arrays.framing import Framing
 from ..esc_plugin.device import PRECISIONS
 from ..esc_plugin.errors import EscError
-from ..esc_plugin.progress import Progress, part_of
-from ..esc_plugin.tensors import check_images, render_images, thumbnail, upscale_images, wanted_bytes
+from ..esc_plugin.network.grid import Region
+from ..esc_plugin.other_model import OtherModel
+from ..esc_plugin.progress import Progress, share_of
+from ..esc_plugin.session.recent import Recent
+from ..esc_plugin.tensors import blended, check_images, thumbnail, upscale_images, upscale_part, wanted_bytes, words_for
 from ..esc_plugin.upscaler import Upscaler
 from .recognize import model_of
+from .size_question import asked_for
 
 logger = logging.getLogger(__name__)
 
-MODEL_SCALE, FACTOR, SIZE = "model scale", "factor", "width and height"
-TARGETS = (MODEL_SCALE, FACTOR, SIZE)
-
+#: How often the model runs.
+PASSES = ("auto", "1", "2", "3")
 #: Attempts after running out of memory, each with half the memory of the one before.
 RETRIES = 3
+#: What is known of the images that were looked at last.
+surveys = Recent()
 
 
 class Host(Protocol):
@@ -50,46 +56,63 @@ class Host(Protocol):
     def progress(self, picture: Callable[[], Any] | None = None) -> Progress:
         """Return a callback for ``(done, total)`` that raises when the user cancels, and may show ``picture()``."""
 
+    def say(self, text: str) -> None:
+        """Tell the user how the result was made."""
+
+    def handed_on(self, images: Tensor) -> Tensor:
+        """Return images as they go over wires, on the device and in the type that the user has chosen for that."""
+
 
 @dataclass(frozen=True)
-class Request:
-    """The values of the node's widgets.
+class Options:
+    """The values of the widgets.
 
-    Raises
-    ------
-    EscError
-        If one is none of its menu; hosts don't always check that.
+    Attributes
+    ----------
+    framing : Framing
+        How large the results shall be.
+    core : dict
+        Options of `esc_plugin.Upscaler.__call__`.
+    mask : Tensor, optional
+        Where the model counts, (B, h, w) in 0..1.
+    memory_limit : float
+        In GiB; 0 for automatic.
+    precision : str
+        See `esc_plugin.Upscaler`.
+    second, share
+        Another model, and how much of it is in the result.
     """
 
-    target: str = MODEL_SCALE
-    factor: float = 2.0
-    width: int = 0
-    height: int = 0
+    framing: Framing = field(default_factory=Framing)
+    core: dict[str, Any] = field(default_factory=dict)
+    mask: Tensor | None = None
     memory_limit: float = 0.0
     precision: str = "auto"
+    second: Any = None
+    share: float = 0.5
 
-    def __post_init__(self) -> None:
-        precisions = ("auto", *PRECISIONS)
-        for name, value, known in (("target", self.target, TARGETS), ("precision", self.precision, precisions)):
-            if value not in known:
-                raise EscError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
-
-    def size(self, height: int, width: int) -> Size | None:
-        """Return the height and width asked for, or None for the model's own scale.
+    @classmethod
+    def of(cls, widgets: Mapping[str, Any]) -> Options:
+        """Return what widgets say.
 
         Raises
         ------
         EscError
-            If both are 0.
+            If one of them is none of its menu; hosts don't always check that.
         """
-        if self.target == MODEL_SCALE:
-            return None
-        if self.target == FACTOR:
-            return target_size(height, width, self.factor)
-        if not self.width and not self.height:
-            raise EscError(f"target is {SIZE!r}, but both are 0; set one of them, or both.")
-        fitting = fit_size(height, width, self.height or None, self.width or None)
-        return self.height or fitting[0], self.width or fitting[1]
+        precision, passes = widgets.get("precision", "auto"), str(widgets.get("passes", "auto"))
+        for name, value, known in (("precision", precision, ("auto", *PRECISIONS)), ("passes", passes, PASSES)):
+            if value not in known:
+                raise EscError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
+        framing, always = asked_for(widgets.get("size", "model scale"), widgets)
+        names = "strength", "consistency", "linear_light", "alpha"
+        core: dict[str, Any] = {name: widgets[name] for name in names if name in widgets}
+        if passes != "auto":
+            core["passes"] = int(passes)
+        elif always and framing.scale is not None and framing.scale <= 1:
+            core["passes"] = 1
+        mask, second, share = widgets.get("mask"), widgets.get("second_model"), widgets.get("second_share", 0.5)
+        return cls(framing, core, mask, widgets.get("memory_limit", 0.0), precision, second, share)
 
     @property
     def limit_bytes(self) -> int | None:
@@ -97,7 +120,7 @@ class Request:
         return int(self.memory_limit * 2**30) or None
 
 
-def upscale(descriptor: Any, images: Tensor, request: Request, host: Host) -> Tensor:
+def upscale(descriptor: Any, images: Tensor, options: Options, host: Host) -> Tensor:
     """Upscale a batch with whatever model is in a descriptor: ESC exactly, any other one in tiles.
 
     Parameters
@@ -105,35 +128,103 @@ def upscale(descriptor: Any, images: Tensor, request: Request, host: Host) -> Te
     descriptor : spandrel.ImageModelDescriptor
         What came over an ``UPSCALE_MODEL`` wire. It is left as it was, apart from the device of its module.
     images : Tensor
-        (B, H, W, 3 or 4), floating, in 0..1. They are not changed.
+        (B, H, W, 3 or 4), floating, in 0..1 or beyond. They are not changed.
 
     Returns
     -------
     Tensor
-        (B, height, width, C), float32 on the CPU, in 0..1.
+        (B, height, width, C), as the host hands images on.
 
     Raises
     ------
     EscError
-        If the images, the model or the request can't be used, or memory runs out.
+        If the images, the model or the options can't be used, or memory runs out.
     """
     check_images(images)
-    size = request.size(*images.shape[1:3])
+    first, second = _worker(descriptor, options, host), None
+    if options.second is not None and options.share:
+        second = _worker(options.second, options, host)
+    unfinished = UnfinishedResult()
+    progress = host.progress(unfinished.picture)
+    own = progress if second is None else share_of(progress, 0, 0.5)
+    out = _upscaled(first, descriptor, images, options, host, own, unfinished)
+    if second is not None:
+        other = _upscaled(second, options.second, images, options, host, share_of(progress, 0.5, 1), unfinished)
+        blended(out, other, options.share)
+    host.say(words_for(first, images, options.framing, options.core.get("passes")))
+    return host.handed_on(out)
+
+
+def upscale_a_part(descriptor: Any, images: Tensor, part: Region, options: Options, host: Host) -> Tensor:
+    """Return a part of what `upscale` makes of a batch; see there.
+
+    Parameters
+    ----------
+    part : Region
+        In pixels of the images.
+    """
+    check_images(images)
+    upscaler = _worker(descriptor, options, host)
+    if isinstance(upscaler, OtherModel):
+        raise EscError("only ESC models can make a part that is the same as in the whole; this is another one.")
+    make = partial(upscale_part, part=part, framing=options.framing, remember=surveys.get, **options.core)
+    out = _in_the_memory_there_is(make, upscaler, descriptor, images, options, host, host.progress())
+    return host.handed_on(out)
+
+
+def _worker(descriptor: Any, options: Options, host: Host) -> Upscaler | OtherModel:
+    """Return what runs a model: a copy of an ESC network, or tiles of the host for any other."""
     model = model_of(descriptor)
-    if model is None:
-        return _in_tiles(descriptor, images, size, request, host)
-    upscaler = Upscaler(model, device=host.device(), precision=request.precision, memory_limit=request.limit_bytes)
-    return _exactly(upscaler, descriptor, images, size, host)
+    if model is not None:
+        return Upscaler(model, device=host.device(), precision=options.precision, memory_limit=options.limit_bytes)
+    channels = descriptor.input_channels, descriptor.output_channels
+    if channels != (3, 3):
+        raise EscError(
+            f"this model takes {channels[0]} and makes {channels[1]} channels; only models from RGB to RGB can be used here."
+        )
+
+    def run(image: Tensor, progress: Progress | None) -> Tensor:
+        return host.upscale_in_tiles(descriptor, image, options.precision, options.limit_bytes, progress or _silent)
+
+    return OtherModel(descriptor.scale, run)
 
 
-def _exactly(upscaler: Upscaler, descriptor: Any, images: Tensor, size: Size | None, host: Host) -> Tensor:
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def _upscaled(
+    worker: Upscaler | OtherModel,
+    descriptor: Any,
+    images: Tensor,
+    options: Options,
+    host: Host,
+    progress: Progress | None,
+    unfinished: UnfinishedResult,
+) -> Tensor:
+    make: Callable[..., Tensor] = partial(
+        upscale_images, framing=options.framing, mask=options.mask, watch=unfinished.watch, **options.core
+    )
+    if isinstance(worker, OtherModel):  # whose tiles heed the memory
+        return make(worker, images, progress=progress)
+    return _in_the_memory_there_is(make, worker, descriptor, images, options, host, progress)
+
+
+def _in_the_memory_there_is(
+    make: Callable[..., Tensor],
+    upscaler: Upscaler,
+    descriptor: Any,
+    images: Tensor,
+    options: Options,
+    host: Host,
+    progress: Progress | None,
+) -> Tensor:
+    """Run ``make(upscaler, images, progress=progress)``; where memory runs out all the same, with less of it."""
     for attempt in range(RETRIES + 1):
-        memory = wanted_bytes(upscaler, images)
+        memory = wanted_bytes(upscaler, images, options.framing, options.core.get("passes"))
         host.reserve(descriptor, memory)
-        unfinished = UnfinishedResult()
-        progress = host.progress(unfinished.picture)
         try:
-            return upscale_images(upscaler, images, size=size, progress=progress, watch=unfinished.watch)
+            return make(upscaler, images, progress=progress)
         except Exception as error:
             if attempt == RETRIES or not host.is_out_of_memory(error):
                 raise
@@ -142,22 +233,6 @@ def _exactly(upscaler: Upscaler, descriptor: Any, images: Tensor, size: Size | N
         host.free_cached()
         upscaler = upscaler.with_memory_limit(memory // 2)
     raise AssertionError("unreachable")
-
-
-def _in_tiles(descriptor: Any, images: Tensor, size: Size | None, request: Request, host: Host) -> Tensor:
-    if (descriptor.input_channels, descriptor.output_channels) != (3, 3):
-        raise EscError(
-            f"this model takes {descriptor.input_channels} and makes {descriptor.output_channels} channels; "
-            "only models from RGB to RGB can be used here."
-        )
-    progress = host.progress()
-
-    def render(i: int, image: Tensor) -> Tensor:
-        planes, part = image.permute(2, 0, 1)[None].float(), part_of(progress, i, len(images))
-        assert part
-        return host.upscale_in_tiles(descriptor, planes, request.precision, request.limit_bytes, part)[0].permute(1, 2, 0)
-
-    return render_images(images, size, render)
 
 
 class UnfinishedResult:

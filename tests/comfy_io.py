@@ -77,8 +77,9 @@ def make_io(generation: str) -> SimpleNamespace:
     """Return the module `io` of that generation."""
     fields = [(name, Any, None) for name in schema_fields(generation)]
     module = SimpleNamespace(
-        ComfyNode=type("ComfyNode", (), {}),
+        ComfyNode=type("ComfyNode", (), {"hidden": SimpleNamespace(unique_id="7")}),
         NodeOutput=NodeOutput,
+        Hidden=SimpleNamespace(unique_id="UNIQUE_ID"),
         Schema=make_dataclass("Schema", [("node_id", str), *fields]),
         **{name: _kind(name, *declared) for name, declared in kinds(generation).items()},
     )

@@ -26,6 +26,7 @@ from .comfy_stubs import GENERATIONS, ROOT, Comfy, OutOfMemoryError, comfy, impo
 from .hub_server import HubServer
 from .test_hub import point_to
 
+NODES = ["ESC_LoadModel", "ESC_PreviewUpscale", "ESC_UpscaleImage"]
 TINY = EscConfig(dim=12, pdim=4, n_blocks=1, conv_blocks=1, window_size=6, num_heads=3, proj_hidden=18, conv_hidden=15)
 
 
@@ -70,7 +71,7 @@ def reference(descriptor: Any, images: Tensor, **options: Any) -> Tensor:
 
 
 def test_every_node_is_explained(host: Comfy) -> None:
-    assert sorted(host.nodes) == ["ESC_LoadModel", "ESC_UpscaleImage"]
+    assert sorted(host.nodes) == NODES
     for node_id, node in host.nodes.items():
         schema = node.define_schema()
         assert schema.category in ("image/upscaling", "loaders", "model/loaders")
@@ -98,7 +99,7 @@ def test_loads_without_spandrel(error: Exception, monkeypatch: pytest.MonkeyPatc
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with comfy("2026") as host:
-        assert sorted(host.nodes) == ["ESC_LoadModel", "ESC_UpscaleImage"]
+        assert sorted(host.nodes) == NODES
         assert "spandrel" in caplog.text
         with pytest.raises(host.inside("esc_plugin.errors").EscError, match="needs spandrel"):
             host.run("ESC_LoadModel", model="esc-nano-x2")
@@ -213,37 +214,148 @@ def test_too_little_memory_is_told_before_the_work(host: Comfy, model: Any) -> N
     assert host.told == []
 
 
+def sized(host: Comfy, choice: str, **fields: Any) -> dict[str, Any]:
+    """Return what a prompt says of a size: of newer hosts with the fields of the choice, of others with all of them."""
+    return {"size": choice} | {f"size.{name}" if host.generation == "2026" else name: v for name, v in fields.items()}
+
+
 @pytest.mark.parametrize(
-    ("inputs", "size"),
+    ("choice", "fields", "size"),
     [
-        ({"target": "factor", "factor": 1.5}, (30, 39)),
-        ({"target": "factor", "factor": 3.0}, (60, 78)),
-        ({"target": "factor", "factor": 0.5}, (10, 13)),
-        ({"target": "width and height", "width": 39}, (30, 39)),
-        ({"target": "width and height", "height": 50}, (50, 65)),
-        ({"target": "width and height", "width": 33, "height": 50}, (50, 33)),
-        ({"target": "model scale", "factor": 7.0, "width": 5}, (40, 52)),
+        ("model scale", {}, (40, 52)),
+        ("factor", {"factor": 1.5}, (30, 39)),
+        ("factor", {"factor": 3.0}, (60, 78)),
+        ("factor", {}, (40, 52)),
+        ("longest edge", {"longest": 39}, (30, 39)),
+        ("shortest edge", {"shortest": 50, "longest_at_most": 0}, (50, 65)),
+        ("shortest edge", {"shortest": 50, "longest_at_most": 60}, (46, 60)),
+        ("megapixels", {"megapixels": 0.01}, (88, 114)),
+        ("width and height", {"width": 39, "height": 0}, (30, 39)),
+        ("width and height", {"width": 0, "height": 50}, (50, 65)),
+        ("width and height", {"width": 60, "height": 30, "how": "fit"}, (30, 39)),
+        ("width and height", {"width": 33, "height": 50, "how": "stretch"}, (50, 33)),
     ],
 )
 @pytest.mark.parametrize("channels", [3, 4])
-def test_targets(inputs: dict[str, Any], size: tuple[int, int], channels: int, host: Comfy, model: Any) -> None:
+def test_sizes(choice: str, fields: dict[str, Any], size: tuple[int, int], channels: int, host: Comfy, model: Any) -> None:
     images = picture(channels=channels)
-    found = host.run("ESC_UpscaleImage", upscale_model=model, image=images, **inputs)
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=images, **sized(host, choice, **fields))
     assert tuple(found.shape) == (1, *size, channels)
     assert torch.allclose(found, reference(model, images, size=size), atol=1e-5)
+
+
+def test_fill_cuts_off_what_sticks_out(host: Comfy, model: Any) -> None:
+    asked = sized(host, "width and height", width=30, height=40, how="fill")
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=picture(), **asked)
+    assert torch.allclose(found, reference(model, picture())[:, :, 11:41], atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(20, 36, (720, 1280)), (36, 20, (1280, 720))])
+def test_presets_turn_with_the_image(
+    height: int, width: int, size: tuple[int, int], host: Comfy, monkeypatch: pytest.MonkeyPatch, model: Any
+) -> None:
+    asked = sized(host, "preset", preset="HD", how="fill")
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=picture(1, height, width), **asked)
+    assert tuple(found.shape) == (1, *size, 3)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_a_factor_of_one_or_less_cleans(factor: float, host: Comfy, model: Any) -> None:
+    images, size = picture(), (round(20 * factor), round(26 * factor))
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=images, **sized(host, "factor", factor=factor))
+    assert torch.allclose(found, reference(model, images, size=size, passes=1), atol=1e-5)
+    assert not torch.allclose(found, reference(model, images, size=size), atol=1e-2)
+    smaller = host.run("ESC_UpscaleImage", upscale_model=model, image=images, **sized(host, "longest edge", longest=13))
+    assert torch.allclose(smaller, reference(model, images, size=(10, 13)), atol=1e-5)  # a filter is enough
+    assert "pass x2, then Lanczos" in host.said[0]
+    assert "0 passes" in host.said[1]
+
+
+def test_all_options_reach_the_library(host: Comfy, model: Any) -> None:
+    images, mask = picture(2, 20, 26, 4), torch.rand(2, 20, 26)
+    options: dict[str, Any] = {"strength": 0.75, "linear_light": True, "alpha": "lanczos"}
+    asked = options | {"passes": "2", "mask": mask} | sized(host, "factor", factor=3.0)
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=images, **asked)
+    each = [reference(model, images[i : i + 1], scale=3.0, passes=2, mask=mask[i].numpy(), **options) for i in range(2)]
+    assert torch.allclose(found, torch.cat(each), atol=1e-5)
+    true = host.run("ESC_UpscaleImage", upscale_model=model, image=picture(), consistency=True)
+    blocks = true.reshape(1, 20, 2, 26, 2, 3).movedim(2, 3)  # (1, 20, 26, 2, 2, 3)
+    unclipped = ((blocks > 0) & (blocks < 1)).all((3, 4))
+    assert unclipped.any()
+    assert torch.allclose(blocks.mean((3, 4))[unclipped], picture()[unclipped], atol=1e-5)
+
+
+def test_a_second_model_is_blended_in(host: Comfy, model: Any, compact: Any) -> None:
+    images, asked = picture(), sized(host, "factor", factor=3.0)
+    one, other = (host.run("ESC_UpscaleImage", upscale_model=m, image=images, **asked) for m in (model, compact))
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=images, second_model=compact, second_share=0.25, **asked)
+    assert torch.allclose(found, 0.75 * one + 0.25 * other, atol=1e-5)
+    alone = host.run("ESC_UpscaleImage", upscale_model=model, image=images, second_model=compact, second_share=0.0, **asked)
+    assert torch.equal(alone, one)
+
+
+def test_a_part_is_that_part_of_the_whole(host: Comfy, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, asked = picture(2, 40, 50), sized(host, "factor", factor=3.0)
+    whole = host.run("ESC_UpscaleImage", upscale_model=model, image=images, **asked)
+    part = {"x": 10, "y": 20, "part_width": 30, "part_height": 8}
+    found = host.run("ESC_PreviewUpscale", upscale_model=model, image=images, **part, **asked)
+    assert torch.equal(found, whole[:, 60:84, 30:120])
+
+    # Another part of the same images: what is known of them is remembered.
+    def again(*_: Any, **__: Any) -> None:
+        raise AssertionError("the images were looked at again")
+
+    monkeypatch.setattr(host.inside("esc_plugin.upscaler").Upscaler, "survey", again)
+    part = {"x": 0, "y": 0, "part_width": 50, "part_height": 1}
+    found = host.run("ESC_PreviewUpscale", upscale_model=model, image=images, **part, **asked)
+    assert torch.equal(found, whole[:, :3])
+
+
+def test_parts_that_are_none_say_why(host: Comfy, model: Any, compact: Any) -> None:
+    error = host.inside("esc_plugin.errors").EscError
+    with pytest.raises(error, match="x 20 to 276, y 0 to 256 isn't inside of the image, which has 26 x 20"):
+        host.run("ESC_PreviewUpscale", upscale_model=model, image=picture(), x=20)
+    with pytest.raises(error, match="only ESC models"):
+        host.run("ESC_PreviewUpscale", upscale_model=compact, image=picture())
+
+
+def test_images_are_handed_on_as_the_host_wants_them(host: Comfy, model: Any) -> None:
+    host.dtype = torch.float16
+    found = host.run("ESC_UpscaleImage", upscale_model=model, image=picture())
+    assert found.dtype == (torch.float16 if host.generation == "2026" else torch.float32)
+
+
+def test_lamps_stay_bright(host: Comfy, model: Any, compact: Any) -> None:
+    images = picture()
+    images[0, 5:9, 5:9] = 4
+    for each in (model, compact):
+        found = host.run("ESC_UpscaleImage", upscale_model=each, image=images)
+        assert 3.5 < found.max() <= 4
 
 
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ({"target": "width and height"}, "both are 0"),
-        ({"target": "larger"}, "target is 'larger'; it must be one of model scale, factor, width and height"),
+        ({"passes": "9"}, "passes is '9'; it must be one of auto, 1, 2, 3"),
         ({"precision": "int4"}, "precision is 'int4'; it must be one of auto, float32"),
     ],
 )
 def test_unusable_requests_say_why(inputs: dict[str, Any], said: str, host: Comfy, model: Any) -> None:
     with pytest.raises(host.inside("esc_plugin.errors").EscError, match=said):
         host.run("ESC_UpscaleImage", upscale_model=model, image=picture(), **inputs)
+
+
+@pytest.mark.parametrize(
+    ("choice", "fields", "said"),
+    [
+        ("width and height", {"width": 0, "height": 0}, "both are 0"),
+        ("width and height", {"width": 32768, "height": 1, "how": "stretch"}, "can't make 32768 x 1"),
+    ],
+)
+def test_sizes_that_are_none_say_why(choice: str, fields: dict[str, Any], said: str, host: Comfy, model: Any) -> None:
+    with pytest.raises(host.inside("esc_plugin.errors").EscError, match=said):
+        host.run("ESC_UpscaleImage", upscale_model=model, image=picture(), **sized(host, choice, **fields))
+    assert host.loads == []
 
 
 @pytest.mark.parametrize("shape", [(20, 26, 3), (1, 20, 26, 1), (1, 0, 26, 3)])
@@ -362,6 +474,7 @@ def compact(host: Comfy) -> Any:
 @pytest.mark.parametrize("channels", [3, 4])
 def test_other_models_run_in_tiles(channels: int, host: Comfy, compact: Any) -> None:
     images = picture(2, 200, 600, channels)
+    images[..., 3:] = 1
     found = host.run("ESC_UpscaleImage", upscale_model=compact, image=images)
     whole = compact(images[..., :3].movedim(-1, 1)).movedim(1, -1)
     assert tuple(found.shape) == (2, 400, 1200, channels)
@@ -371,7 +484,9 @@ def test_other_models_run_in_tiles(channels: int, host: Comfy, compact: Any) -> 
 
 
 def test_other_models_reach_any_size(host: Comfy, compact: Any) -> None:
-    found = host.run("ESC_UpscaleImage", upscale_model=compact, image=picture(channels=4), target="factor", factor=1.5)
+    found = host.run(
+        "ESC_UpscaleImage", upscale_model=compact, image=picture(channels=4), **sized(host, "factor", factor=1.5)
+    )
     assert tuple(found.shape) == (1, 30, 39, 4)
     assert found.min() >= 0
     assert found.max() <= 1
@@ -438,10 +553,18 @@ def test_example_workflows_fit_the_nodes(path: Path, host: Comfy) -> None:
     assert ours
     for node in ours:
         inputs = host.nodes[node["type"]].define_schema().inputs
-        widgets = [part for part in inputs if part.kind not in ("IMAGE", "UPSCALE_MODEL")]
-        assert len(node["widgets_values"]) == len(widgets)
-        for part, value in zip(widgets, node["widgets_values"], strict=True):
+        widgets = [part for part in inputs if part.kind not in ("IMAGE", "MASK", "UPSCALE_MODEL", "VIDEO")]
+        values = node["widgets_values"]
+        # Of the size, which comes last, newer hosts store the choice and its fields; older ones have more fields after it.
+        dynamic = [part for part in widgets if part.kind == "COMFY_DYNAMICCOMBO_V3"]
+        for part in dynamic:
+            (option,) = (option for option in part.values["options"] if option.key == values[widgets.index(part)])
+            widgets += option.inputs
+            assert len(values) == len(widgets)
+        for part, value in zip(widgets, values, strict=False):
             if part.kind == "COMBO":
                 assert value in part.values["options"]
+            elif part.kind in ("INT", "FLOAT"):
+                assert part.values["min"] <= value <= part.values["max"]
     with Image.open(path.with_suffix(".jpg")) as thumbnail:
         assert max(thumbnail.size) <= 1024

@@ -7,12 +7,27 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from esc_plugin import Upscaler
+from esc_plugin.arrays.framing import Framing
 from esc_plugin.engine import plan
 from esc_plugin.errors import EscError, ImageError
 from esc_plugin.network import ESC, EscConfig
-from esc_plugin.tensors import check_images, render_images, resize, thumbnail, total_bytes, upscale_images, wanted_bytes
+from esc_plugin.network.grid import Region
+from esc_plugin.other_model import OtherModel
+from esc_plugin.progress import Progress
+from esc_plugin.session.recent import Recent
+from esc_plugin.tensors import (
+    blended,
+    check_images,
+    thumbnail,
+    total_bytes,
+    upscale_images,
+    upscale_part,
+    wanted_bytes,
+    words_for,
+)
 from esc_plugin.weights.model import Model
 
 TINY = EscConfig(dim=12, pdim=4, n_blocks=1, conv_blocks=1, window_size=6, num_heads=3, proj_hidden=18, conv_hidden=15)
@@ -25,20 +40,23 @@ def upscaler() -> Upscaler:
 
 
 SIDES = st.integers(1, 16)
+#: Factors of these don't differ so much that they are refused.
+MIDDLE = st.integers(4, 16)
 
 
 @settings(max_examples=15)
 @given(
     frames=st.integers(1, 3),
-    side=st.tuples(SIDES, SIDES),
+    side=st.tuples(MIDDLE, MIDDLE),
     channels=st.sampled_from([3, 4]),
-    target=st.none() | st.tuples(SIDES, SIDES),
+    target=st.none() | st.tuples(MIDDLE, MIDDLE),
 )
 def test_equals_the_array_call(
     upscaler: Upscaler, frames: int, side: tuple[int, int], channels: int, target: tuple[int, int] | None
 ) -> None:
     images = torch.rand(frames, *side, channels)
-    found = upscale_images(upscaler, images, size=target)
+    framing = Framing(height=target[0], width=target[1], mode="stretch") if target else None
+    found = upscale_images(upscaler, images, framing)
     options = {"size": target} if target else {}
     for image, result in zip(images, found, strict=True):
         expected = upscaler(image.numpy(), axes="YXS", intensity="range", **options)
@@ -78,18 +96,96 @@ def test_other_types_are_refused(images: object) -> None:
         check_images(images)  # type: ignore[arg-type]
 
 
-def test_rendering_brings_opacity_along() -> None:
-    images = torch.rand(2, 6, 8, 4)
-    found = render_images(images, None, lambda _, image: image.repeat_interleave(2, 0).repeat_interleave(2, 1))
-    assert torch.equal(found[..., :3], images[..., :3].repeat_interleave(2, 1).repeat_interleave(2, 2))
-    alpha = torch.stack([resize(image[..., 3:].expand(-1, -1, 3), (12, 16))[..., 0] for image in images])
-    assert torch.equal(found[..., 3], alpha.clamp(0, 1))
+def doubled(image: Tensor, progress: Progress | None = None) -> Tensor:
+    """A model that is none: each pixel becomes four."""
+    return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
-def test_resizing_keeps_what_is_flat_and_what_fits() -> None:
-    image = torch.rand(7, 9, 3)
-    assert torch.equal(resize(image, (7, 9)), image)
-    assert torch.allclose(resize(torch.full((7, 9, 3), 0.25), (20, 4)), torch.full((20, 4, 3), 0.25), atol=1e-6)
+def test_what_goes_beyond_one_is_kept(upscaler: Upscaler) -> None:
+    images = torch.rand(2, 8, 10, 3)
+    images[0, 3:6, 2:7] = 7.5  # a lamp
+    found = upscale_images(upscaler, images)
+    assert 7 < found[0].max() <= 7.5
+    assert found[0].min() >= 0
+    assert torch.equal(found[0, 13:].clamp(0, 1), upscale_images(upscaler, images.clamp(0, 1))[0, 13:])  # away from it
+    assert found[1].max() <= 1
+    assert upscale_images(OtherModel(2, doubled), images)[0].max() == 7.5
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_other_models_get_all_that_is_done_around_a_network(channels: int) -> None:
+    images = torch.rand(2, 6, 8, channels) * 0.5 + 0.25  # nothing is clipped
+    images[..., 3:] = 1
+    found = upscale_images(OtherModel(2, doubled), images)
+    assert torch.equal(found, doubled(images.movedim(3, 1)).movedim(1, 3))
+    weak = upscale_images(OtherModel(2, doubled), images, strength=0.25)
+    without = upscale_images(OtherModel(2, doubled), images, strength=0.0)
+    assert torch.allclose(weak, found * 0.25 + without * 0.75, atol=1e-5)
+    twice = upscale_images(OtherModel(2, doubled), images, Framing(scale=4))
+    assert torch.equal(twice, doubled(doubled(images.movedim(3, 1))).movedim(1, 3))
+    same = upscale_images(OtherModel(2, doubled), images, Framing(scale=1), passes=1)
+    assert same.shape == images.shape
+    half = torch.zeros(12, 16)
+    half[:, 8:] = 1
+    masked = upscale_images(OtherModel(2, doubled), images, mask=half)
+    assert torch.allclose(masked[:, :, 8:], found[:, :, 8:], atol=1e-6)
+    assert torch.allclose(masked[:, :, :8], without[:, :, :8], atol=1e-6)
+
+
+def test_a_mask_for_each_image(upscaler: Upscaler) -> None:
+    images, masks = torch.rand(2, 6, 8, 3), torch.stack([torch.zeros(6, 8), torch.ones(6, 8)])
+    found = upscale_images(upscaler, images, mask=masks)
+    assert torch.equal(found[0], upscale_images(upscaler, images, strength=0.0)[0])
+    assert torch.allclose(found[1], upscale_images(upscaler, images)[1], atol=1e-6)
+    for wrong in (torch.ones(3, 6, 8), torch.ones(6), torch.ones(1, 1, 6, 8)):
+        with pytest.raises(ImageError, match="a mask must be a tensor"):
+            upscale_images(upscaler, images, mask=wrong)
+
+
+def test_fill_crops_the_middle_of_the_whole(upscaler: Upscaler) -> None:
+    images = torch.rand(1, 9, 14, 3)
+    whole = upscale_images(upscaler, images)  # 18 x 28
+    found = upscale_images(upscaler, images, Framing(width=20, height=18, mode="fill"))
+    assert torch.equal(found, whole[:, :, 4:24])
+
+
+@settings(max_examples=10)
+@given(data=st.data(), side=st.tuples(SIDES, SIDES), channels=st.sampled_from([3, 4]))
+def test_a_part_is_that_part_of_the_whole(
+    upscaler: Upscaler, data: st.DataObject, side: tuple[int, int], channels: int
+) -> None:
+    images = torch.rand(2, *side, channels)
+    whole, surveys = upscale_images(upscaler, images), Recent()
+    for _ in range(2):
+        (top, bottom), (left, right) = (sorted(data.draw(st.tuples(*2 * [st.integers(0, n)]))) for n in side)
+        part = Region(top, left, bottom, right)
+        if top < bottom and left < right:
+            found = upscale_part(upscaler, images, part, remember=surveys.get)
+            assert torch.equal(found, whole[:, 2 * top : 2 * bottom, 2 * left : 2 * right])
+        else:
+            with pytest.raises(ImageError, match="isn't inside of the image"):
+                upscale_part(upscaler, images, part, remember=surveys.get)
+
+
+def test_a_changed_image_is_looked_at_again(upscaler: Upscaler) -> None:
+    images, surveys = torch.rand(1, 40, 50, 3), Recent()
+    for place in [(0, 0, 0, 0), (0, 17, 23, 1), (0, 39, 49, 2)]:
+        images[place] = 1 - images[place].round()
+        found = upscale_part(upscaler, images, Region(0, 0, 4, 4), remember=surveys.get)
+        assert torch.equal(found, upscale_images(upscaler, images)[:, :8, :8])
+
+
+def test_says_in_words_what_is_done(upscaler: Upscaler) -> None:
+    images = torch.zeros(1, 480, 640, 3)
+    assert words_for(upscaler, images, None) == "640 x 480 to 1280 x 960: 1 pass x2."
+    assert words_for(upscaler, images, Framing(scale=1), 1) == "640 x 480 to 640 x 480: 1 pass x2, then Lanczos x0.5."
+    filled = Framing(width=1280, height=720, mode="fill")
+    assert words_for(upscaler, images, filled) == "640 x 480 to 1280 x 720: 1 pass x2, cropped from 1280 x 960."
+
+
+def test_blends() -> None:
+    first, second = torch.rand(1, 4, 4, 3), torch.rand(1, 4, 4, 3)
+    assert torch.allclose(blended(first.clone(), second, 0.25), 0.75 * first + 0.25 * second)
 
 
 def test_asks_for_what_it_plans_to_take(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:

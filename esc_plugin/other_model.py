@@ -1,0 +1,112 @@
+"""Models that aren't of the family: somebody else's function in a network's place, with all that is done around one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from .arrays.blend import checked_mask, weight_of
+from .arrays.levels import measure_levels
+from .arrays.passes import pass_sizes
+from .arrays.planes import TensorImage
+from .arrays.resample import resize
+from .arrays.sizes import Size
+from .arrays.stack import Stack, make_output
+from .arrays.surveyed import RunSurvey
+from .engine import Sink, Source
+from .network.grid import Region
+from .progress import Cancel, Progress, part_of
+from .request import make_request
+
+#: ``run(image, progress)`` enlarges (1, 3, H, W) floating in 0..1 by its scale, on any device, and tells how far it is.
+Run = Callable[[Tensor, Progress | None], Tensor]
+
+
+@dataclass(frozen=True)
+class OtherModel:
+    """Upscales images as `esc_plugin.Upscaler` does, with any function from RGB to RGB; only whole images.
+
+    Attributes
+    ----------
+    scale : int
+        By how much the function enlarges.
+    run : callable
+        See `Run`.
+    """
+
+    scale: int
+    run: Run
+    any_scale = False
+
+    def __call__(
+        self,
+        image: Any,
+        *,
+        mask: Any = None,
+        out: Any = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        **options: Any,
+    ) -> Any:
+        """Upscale an image; see `esc_plugin.Upscaler.__call__`, whose options it takes but those of a survey."""
+        request = make_request(image, self.scale, **options)
+        levels = measure_levels(image, request.layout, request.intensity, request.nan, cancel)
+        mask = checked_mask(mask, (request.layout.height, request.layout.width), request.target)
+        stack = Stack(
+            _Enlarger(self, request.passes),
+            request.layout,
+            levels,
+            request.target,
+            keep=request.nan == "keep",
+            alpha=request.alpha,
+            linear_light=request.linear_light,
+            consistency=request.consistency,
+            weight=weight_of(request.strength, mask, request.target),
+        )
+        stack = stack if request.strength else stack.without_network
+        stack.check(image, cancel=cancel)
+        out = make_output(image, stack.shape, out)
+        stack.run(np.asarray(image), out, progress, cancel)
+        return out
+
+
+@dataclass(frozen=True)
+class _Enlarger:
+    """An `esc_plugin.arrays.rendering.Enlarge`."""
+
+    model: OtherModel
+    passes: int | None = None
+    share: None = None
+
+    def reads(self, size: Size, target: Size, region: Region) -> Region:
+        """Return all of the image: nobody knows how far such a model looks."""
+        return Region(0, 0, *size)
+
+    def __call__(
+        self,
+        source: Source,
+        sink: Sink | None,
+        size: Size,
+        target: Size,
+        *,
+        region: Region,
+        known: Sequence[RunSurvey] = (),
+        linear_light: bool = False,
+        caller_bytes: int = 0,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> tuple[RunSurvey, ...]:
+        """See `esc_plugin.enlarge.Enlarger`; nothing has to be known."""
+        if sink is None:
+            return ()
+        image = source.read(Region(0, 0, *size))
+        passes = len(pass_sizes(size, target, self.model.scale, passes=self.passes)) - 1
+        for i in range(passes):
+            image = self.model.run(image, part_of(progress, i, passes))
+        made = TensorImage(image.float().cpu())
+        resize(made, sink, (image.shape[2], image.shape[3]), target, linear_light, region, cancel)
+        return ()

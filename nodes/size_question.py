@@ -1,0 +1,138 @@
+"""How large the result shall be: the choices of the nodes' size menu, each with its fields. It runs without ComfyUI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..esc_plugin.arrays.framing import MODES, PRESETS, Framing
+from ..esc_plugin.arrays.sizes import LARGEST_SCALE
+from ..esc_plugin.errors import ImageError
+
+MODEL_SCALE, FACTOR, LONGEST, SHORTEST = "model scale", "factor", "longest edge", "shortest edge"
+MEGAPIXELS, SIZE, PRESET = "megapixels", "width and height", "preset"
+
+#: The longest side that can be asked for.
+LARGEST = 65536
+
+
+@dataclass(frozen=True)
+class Field:
+    """A widget: the name of its class in `comfy_api.latest.io`, its id, and what that class takes."""
+
+    kind: str
+    id: str
+    values: dict[str, Any]
+
+
+def _pixels(field: str, default: int, tooltip: str, least: int = 1) -> Field:
+    return Field("Int", field, {"default": default, "min": least, "max": LARGEST, "tooltip": tooltip})
+
+
+HOW = Field(
+    "Combo",
+    "how",
+    {
+        "options": list(MODES),
+        "default": MODES[0],
+        "tooltip": (
+            "fit: the largest result inside of this size, proportions kept. fill: exactly this size, proportions kept, what "
+            "sticks out is cut off evenly. stretch: exactly this size, the proportions change."
+        ),
+    },
+)
+#: The choices, in the order of the menu, with the fields that matter for each.
+QUESTION: dict[str, tuple[Field, ...]] = {
+    MODEL_SCALE: (),
+    FACTOR: (
+        Field(
+            "Float",
+            "factor",
+            {
+                "default": 2.0,
+                "min": 0.05,
+                "max": float(LARGEST_SCALE),
+                "step": 0.05,
+                "round": 0.001,
+                "tooltip": (
+                    "Enlargement of width and height. The model runs at least once: 1 cleans the image at its own size, "
+                    "which models for real photos are good at."
+                ),
+            },
+        ),
+    ),
+    LONGEST: (_pixels("longest", 3840, "Pixels of the longer side; the other one follows."),),
+    SHORTEST: (
+        _pixels("shortest", 2160, "Pixels of the shorter side; the other one follows."),
+        _pixels(
+            "longest_at_most", 0, "If the longer side would get more pixels than this, it gets so many. 0: no limit.", 0
+        ),
+    ),
+    MEGAPIXELS: (
+        Field(
+            "Float",
+            "megapixels",
+            {"default": 8.0, "min": 0.01, "max": 1024.0, "step": 0.5, "round": 0.01, "tooltip": "Millions of pixels."},
+        ),
+    ),
+    SIZE: (
+        _pixels("width", 1920, "Width in pixels; 0 lets it follow from the height.", 0),
+        _pixels("height", 1080, "Height in pixels; 0 lets it follow from the width.", 0),
+        HOW,
+    ),
+    PRESET: (
+        Field(
+            "Combo",
+            "preset",
+            {
+                "options": list(PRESETS),
+                "default": "4K",
+                "tooltip": "A size of screens, turned upright for images that are.",
+            },
+        ),
+        HOW,
+    ),
+}
+
+
+def asked_for(size: str | Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[Framing, bool]:
+    """Return what the menu and its fields ask for, and whether the model shall run even where nothing grows.
+
+    Parameters
+    ----------
+    size : str or mapping
+        The choice; of hosts that show only the fields that matter, with these fields.
+    fields : mapping
+        All fields, of other hosts.
+
+    Raises
+    ------
+    ImageError
+        If there is no such choice, or it makes no sense; hosts don't always check that.
+    """
+    given = dict(fields) | (dict(size) if isinstance(size, Mapping) else {"size": size})
+    choice = given.get("size")
+    if choice not in QUESTION:
+        raise ImageError(f"size is {choice!r}; it must be one of {', '.join(QUESTION)}.")
+    defaults = {field.id: field.values["default"] for field in QUESTION[choice]}
+    values = {name: given.get(name, default) for name, default in defaults.items()}
+    return _FRAMINGS[choice](values), choice == FACTOR
+
+
+def _in_box(values: Mapping[str, Any]) -> Framing:
+    width, height = values["width"] or None, values["height"] or None
+    if width is None and height is None:
+        raise ImageError(f"size is {SIZE!r}, but both are 0; set one of them, or both.")
+    return Framing(width=width, height=height, mode=values["how"])
+
+
+_FRAMINGS: dict[str, Callable[[Mapping[str, Any]], Framing]] = {
+    MODEL_SCALE: lambda values: Framing(),
+    FACTOR: lambda values: Framing(scale=values["factor"]),
+    LONGEST: lambda values: Framing(longest=values["longest"]),
+    SHORTEST: lambda values: Framing(shortest=values["shortest"], longest=values["longest_at_most"] or None),
+    MEGAPIXELS: lambda values: Framing(megapixels=values["megapixels"]),
+    SIZE: _in_box,
+    PRESET: lambda values: Framing(preset=values["preset"], mode=values["how"]),
+}
