@@ -56,6 +56,7 @@ def work_inputs() -> list[Any]:
     return [
         io.Float.Input(
             "memory_limit",
+            display_name="memory limit (GiB)",
             default=0.0,
             min=0.0,
             max=1024.0,
@@ -79,6 +80,7 @@ def work_inputs() -> list[Any]:
         advanced(
             io.Boolean.Input(
                 "consistency",
+                display_name="keep colours",
                 default=False,
                 tooltip=(
                     "Keep the colours: the average over each pixel of the image stays what it was. For whole factors, and "
@@ -89,6 +91,7 @@ def work_inputs() -> list[Any]:
         advanced(
             io.Boolean.Input(
                 "linear_light",
+                display_name="linear light",
                 default=False,
                 tooltip="Resize what the model made in linear light, so that fine bright lines keep their brightness.",
             )
@@ -96,6 +99,7 @@ def work_inputs() -> list[Any]:
         advanced(
             io.Combo.Input(
                 "alpha",
+                display_name="transparency by",
                 options=["network", "lanczos"],
                 default="network",
                 tooltip="What enlarges transparency: the model, or a Lanczos filter.",
@@ -122,18 +126,9 @@ def blend_inputs() -> list[Any]:
         ),
         io.UpscaleModel.Input(
             "second_model",
+            display_name="second model",
             optional=True,
             tooltip="Another model to blend with, of any scale: a sharp one with a soft one, say.",
-        ),
-        advanced(
-            io.Float.Input(
-                "second_share",
-                default=0.5,
-                min=0.0,
-                max=1.0,
-                step=0.05,
-                tooltip="How much of the result is the second model's. Used if there is one.",
-            )
         ),
         io.Float.Input(
             "strength",
@@ -144,6 +139,21 @@ def blend_inputs() -> list[Any]:
             tooltip="How much of the result is the models'. The rest is the image, enlarged by a Lanczos filter.",
         ),
     ]
+
+
+def share_input() -> Any:
+    """Return how much the second model counts."""
+    return advanced(
+        io.Float.Input(
+            "second_share",
+            display_name="share of second model",
+            default=0.5,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="How much of the result is the second model's. Used if there is one.",
+        )
+    )
 
 
 class UpscaleImage(io.ComfyNode):
@@ -177,6 +187,7 @@ class UpscaleImage(io.ComfyNode):
                 ),
                 *blend_inputs(),
                 *work_inputs(),
+                share_input(),
                 *size_inputs(),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The enlarged images, with their transparency.")],
@@ -211,8 +222,15 @@ class PreviewUpscale(io.ComfyNode):
                 io.Image.Input("image", tooltip="The whole image."),
                 io.Int.Input("x", default=0, min=0, max=65535, tooltip="Left edge of the part, in pixels of the image."),
                 io.Int.Input("y", default=0, min=0, max=65535, tooltip="Upper edge of the part, in pixels of the image."),
-                io.Int.Input("part_width", tooltip="Width of the part, in pixels of the image.", **side),
-                io.Int.Input("part_height", tooltip="Height of the part, in pixels of the image.", **side),
+                io.Int.Input(
+                    "part_width", display_name="width of part", tooltip="Width of the part, in pixels of the image.", **side
+                ),
+                io.Int.Input(
+                    "part_height",
+                    display_name="height of part",
+                    tooltip="Height of the part, in pixels of the image.",
+                    **side,
+                ),
                 *work_inputs(),
                 *size_inputs(),
             ],
