@@ -131,6 +131,8 @@ CASES: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
     "two runs": (values((50, 20, 3)), {"scale": 4}),
     "a filter at the end": (values((50, 20, 3)), {"scale": 3}),
     "a filter in linear light": (values((50, 20, 3)), {"scale": 1.7, "linear_light": True}),
+    "a filter that enlarges": (values((50, 20, 3)), {"scale": 2.2}),
+    "cleaned": (values((50, 20, 3)), {"scale": 1, "passes": 1}),
     "only a filter": (values((50, 20, 3)), {"scale": 0.6}),
     "consistency": ((values((50, 20)) * 255).astype(np.uint8), {"consistency": True}),
     "a stack": (values((2, 3, 40, 20)), {"axes": "TCYX"}),
