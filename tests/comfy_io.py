@@ -133,6 +133,8 @@ def _chosen(inputs: list[Input], given: dict[str, Any], prefix: str = "") -> Ite
             yield name, part.values["default"] if "default" in part.values else part.values["options"][0]
         else:  # a socket without a link
             assert part.values.get("optional"), f"required input {name} is missing"
+            if prefix:  # inside of a choice it is named all the same
+                yield name, None
 
 
 def _checked(part: Input, value: Any) -> Any:

@@ -152,14 +152,14 @@ def make_host(generation: str) -> Comfy:
 
 
 @contextmanager
-def comfy(generation: str) -> Iterator[Comfy]:
-    """Put a ComfyUI into `sys.modules`, load the pack into it as ComfyUI would, and take both away again."""
+def comfy(generation: str, root: Path = ROOT) -> Iterator[Comfy]:
+    """Put a ComfyUI into `sys.modules`, load the pack in `root` into it as ComfyUI would, and take both away again."""
     host = make_host(generation)
     before = dict(sys.modules)
     folder = f"esc-plugin-{next(NUMBERS)}"  # a new one each time, so that nothing is imported from another
     sys.modules.update(host.modules)
     try:
-        host.pack = load_pack(folder)
+        host.pack = load_pack(folder, root)
         extension = asyncio.run(host.pack.comfy_entrypoint())
         assert isinstance(extension, host.modules["comfy_api.latest"].ComfyExtension)
         host.nodes = {node.define_schema().node_id: node for node in asyncio.run(extension.get_node_list())}
@@ -179,10 +179,10 @@ def import_spandrel() -> ModuleType:
     return importlib.import_module("spandrel")
 
 
-def load_pack(folder: str) -> ModuleType:
-    """Import the repository's root as ComfyUI does: under its path, dots replaced."""
+def load_pack(folder: str, root: Path = ROOT) -> ModuleType:
+    """Import the root of the repository, or of a copy, as ComfyUI does: under its path, dots replaced."""
     name = _module_name(folder)
-    spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py")
+    spec = importlib.util.spec_from_file_location(name, root / "__init__.py")
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

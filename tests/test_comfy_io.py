@@ -15,15 +15,20 @@ from .comfy_io import arguments, make_io
         ({}, {"size": {"size": "as is"}, "note": ""}),
         ({"size": "factor"}, {"size": {"size": "factor", "by": 2.0, "how": "fit"}, "note": ""}),
         ({"size": "factor", "size.by": 3.0}, {"size": {"size": "factor", "by": 3.0, "how": "fit"}, "note": ""}),
+        ({"size": "as"}, {"size": {"size": "as", "like": None}, "note": ""}),
         ({"size": "unheard of", "note": "x"}, {"note": "x"}),  # the node gets no size at all
     ],
 )
 def test_a_choice_and_its_inputs_become_one_dictionary(given: dict[str, Any], got: dict[str, Any]) -> None:
     io = make_io("2026")
     factor = [io.Float.Input("by", default=2.0, min=1, max=4), io.Combo.Input("how", options=["fit", "fill"])]
-    size = io.DynamicCombo.Input(
-        "size", options=[io.DynamicCombo.Option("as is", []), io.DynamicCombo.Option("factor", factor)]
-    )
+    like = [io.Image.Input("like", optional=True)]
+    options = [
+        io.DynamicCombo.Option("as is", []),
+        io.DynamicCombo.Option("factor", factor),
+        io.DynamicCombo.Option("as", like),
+    ]
+    size = io.DynamicCombo.Input("size", options=options)
     inputs = [size, io.String.Input("note", default=""), io.Mask.Input("mask", optional=True)]
     assert arguments(inputs, dict(given)) == got
 

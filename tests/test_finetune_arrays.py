@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -423,12 +424,13 @@ def test_a_torchvision_for_another_torch_is_one_line(module: str, tmp_path: Path
     assert told.startswith("Lightning can't be imported (operator torchvision::nms does not exist); reinstall torch")
 
 
-def test_the_example_of_the_docs_runs(models: Path, monkeypatch, capsys) -> None:
+def test_the_example_of_the_docs_runs(models: Path, monkeypatch, capsys, tmp_path: Path) -> None:
     text = (Path(__file__).parents[1] / "docs" / "finetuning.md").read_text(encoding="utf-8")
     code = text.partition("## From Python")[2].partition("```python\n")[2].partition("```")[0]
     monkeypatch.setattr("esc_plugin.train.finetune.finetune", partial(quick, finetune))
-    names: dict[str, Any] = {"dapi": stack(), "gfp": stack()[::-1]}
-    exec(code, names)
+    example = tmp_path / "example.py"
+    example.write_text(code, encoding="utf-8")
+    names = runpy.run_path(str(example), {"dapi": stack(), "gfp": stack()[::-1]})
     assert names["outcome"].iterations == 2
     assert "dB on what is held out; start " in capsys.readouterr().out
     assert models.is_dir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
-def test_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("dask.array", reason="dask isn't installed")
     launcher: Any = ModuleType("dask_jobqueue")
     launcher.SLURMCluster = MagicMock()  # of a machine with Slurm
@@ -31,7 +32,8 @@ def test_python_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.random.default_rng(0).integers(0, 4000, (110, 90)).astype(np.uint16)
     names: dict[str, Any] = {"image": image}
     for block in blocks("python"):
-        exec(block, names)
+        (tmp_path / "block.py").write_text(block, encoding="utf-8")
+        names |= runpy.run_path(str(tmp_path / "block.py"), names)
     np.testing.assert_array_equal(names["corner"], Upscaler("esc-nano-x2")(image)[100:200, 50:150])
     launcher.SLURMCluster.return_value.adapt.assert_called_once_with(maximum=64)
 

@@ -14,7 +14,7 @@ from .tiff_notes import TiffNotes
 
 WORDS = {symbol: word for word, symbol in (LENGTHS | TIMES).items()}
 #: As ImageJ writes them besides; the first is its own escape for the micro sign.
-WORDS |= dict.fromkeys(("\\u00B5m", "um", "μm", "micron", "microns"), "micrometer") | {"inch": "inch", "sec": "second"}
+WORDS |= dict.fromkeys(("\\u00B5m", "um", "\u03bcm", "micron", "microns"), "micrometer") | {"inch": "inch", "sec": "second"}
 
 
 def ome_of_tiff(tiff: TiffNotes, axes: str, name: str) -> OmeNotes | None:
