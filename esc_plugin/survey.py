@@ -165,7 +165,7 @@ class Survey:
     def _content(self) -> dict[str, Any]:
         content = {"format": FORMAT, "version": VERSION, "method": self.method}
         content |= {"model": self.model, "sha256": self.sha256, "network": self.network}
-        content |= {"request": _as_ever(self.request)}
+        content |= {"request": plain(self.request)}
         content |= {"levels": self.levels, "image": self.image, "environment": asdict(self.environment)}
         content |= {"sampling": asdict(self.sampling) if self.sampling else None}
         return content | {"planes": [plane.content() for plane in self.planes]}
@@ -220,12 +220,13 @@ class Survey:
 
 def digest_of(content: dict[str, Any]) -> str:
     """Return a hash of what a survey says, but for where and how it was made."""
-    content = content | {"environment": None, "method": None, "sampling": None, "digest": None}
+    request = {name: value for name, value in content["request"].items() if name not in SERVES_ANY}
+    content = content | {"environment": None, "method": None, "sampling": None, "digest": None, "request": request}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _as_ever(request: Request) -> dict[str, Any]:
-    """Return a request without what nobody asked for before there was that to ask for, so that its digest stays the same."""
+def plain(request: Request) -> dict[str, Any]:
+    """Return a request for JSON, without what its survey doesn't depend on where that is as ever."""
     content = asdict(request)
     return {name: value for name, value in content.items() if name not in SERVES_ANY or value != getattr(Request, name)}
 

@@ -18,6 +18,7 @@ from ..files.picture import MAX_PIXELS
 from ..progress import Progress, part_of, share_of
 from .isotropic import cut_into, planes_wanted, with_planes
 from .jobs import Job, Wish, file_target, is_there
+from .mask import Mask
 from .record import record_of_result
 from .refused import refusals
 
@@ -36,6 +37,7 @@ USUAL: dict[str, Any] = {
     "linear_light": False,
     "consistency": False,
     "shared": None,
+    "strength": 1.0,
 }
 
 
@@ -76,6 +78,8 @@ class Batch:
     region, survey, sampled : optional
         The part of each result that is wanted, what is known of the whole image, and from how many pixels of a plane to
         estimate that, see `Upscaler`. What isn't asked for with a survey is as it was when the survey was made.
+    mask : Mask, optional
+        Where the network counts, in each of the images.
     """
 
     upscaler: Upscaler
@@ -88,11 +92,14 @@ class Batch:
     region: RegionSpans | None = None
     survey: Survey | None = None
     sampled: int | None = None
+    mask: Mask | None = None
 
     def __post_init__(self) -> None:
         """Raise an `ImageError` for a contradiction."""
-        if self.wish.isotropic and (self.region or self.survey or self.sampled):
-            raise ImageError("isotropic voxels can be had of whole stacks only, without a region, a survey or samples.")
+        if self.wish.isotropic and (self.region or self.survey or self.sampled or self.mask):
+            raise ImageError(
+                "isotropic voxels can be had of whole stacks only, without a region, a survey, samples or a mask."
+            )
 
     def run(
         self,
@@ -148,7 +155,7 @@ class Batch:
             If it can't be read, upscaled or written; then nothing is written.
         """
         target = file_target(job)
-        check_free(target, inputs=identities(job.source), overwrite=self.overwrite)
+        check_free(target, inputs=identities(job.source, *self._mask_file), overwrite=self.overwrite)
         picture = read_picture(job.source, self.max_pixels, lazy=self.region is not None)
         try:
             result = self._upscaled(picture, job, progress, cancel)
@@ -185,9 +192,11 @@ class Batch:
         options, pixels, upscaler, survey = self.given(picture), picture.pixels, self.upscaler, self.survey
         given, size, picture.axes = dict(options), options.pop("size"), options.pop("axes")
         layout = layout_of(pixels, picture.axes)
+        from ..arrays.blend import checked_mask
         from ..upscaler import checked_region
 
-        part = checked_region(self.region, size)
+        part, mask = checked_region(self.region, size), self.mask.values if self.mask else None
+        checked_mask(mask, picture.size, size)
         planes = planes_wanted(picture, size) if self.wish.isotropic else picture.planes
         shape = with_planes(layout, planes).resized(*((part.height, part.width) if part else size))
         check_target(file_target(job), picture, shape)
@@ -211,13 +220,19 @@ class Batch:
             levels = measure_levels(pixels, layout, *_levels_asked(options), cancel)
             given["intensity"] = levels
         if not done:
-            upscaler(pixels, region=self.region, survey=survey, out=out, progress=progress, cancel=cancel, **given)
+            given |= {"region": self.region, "survey": survey, "mask": mask}
+            upscaler(pixels, out=out, progress=progress, cancel=cancel, **given)
         result = picture.enlarged(out, size, (part.top, part.left) if part else (0, 0))
         options.pop("intensity", None)
         if survey:
             options |= {"survey": survey.digest, "survey_method": survey.method, "region": self.region}
+        options |= {"mask": self.mask.path.name} if self.mask else {}
         result.provenance = record_of_result(upscaler, pixels, size, levels, options, job.source.name, survey)
         return result
+
+    @property
+    def _mask_file(self) -> list[Path]:
+        return [self.mask.path] if self.mask else []
 
     def _host_limit(self) -> int | None:
         """Return the bytes that results in host memory must leave room in, or None for all that is free."""

@@ -147,6 +147,15 @@ Alpha = Annotated[
 ]
 LinearLight = Annotated[bool, typer.Option("--linear-light", help="Shrink to the target in linear light.")]
 Consistency = Annotated[bool, typer.Option("--consistency", help="Keep the averages over each input pixel.")]
+Strength = Annotated[
+    float, typer.Option(callback=within(0, 1), help="How much of the network there is, 0 to 1; the rest is interpolated.")
+]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask", callback=usable, help="Gray image file: the network where it is white, interpolated where it is black."
+    ),
+]
 Shared = Annotated[
     str | None,
     typer.Option(

@@ -65,6 +65,8 @@ def upscale(
     linear_light: opt.LinearLight = False,
     consistency: opt.Consistency = False,
     shared: opt.Shared = None,
+    strength: opt.Strength = 1.0,
+    mask: opt.MaskFile = None,
     megapixels: Annotated[
         float, typer.Option("--max-megapixels", callback=opt.within(1e-6, 1e9), help="Refuse files that claim more.")
     ] = 500,
@@ -105,6 +107,7 @@ def upscale(
     from ..batch.checks import check_exact, check_intensity
     from ..batch.find import find_images
     from ..batch.jobs import Wish, plan_jobs
+    from ..batch.mask import read_mask
     from ..batch.refused import sift, split_results
     from ..catalog.lookup import look_up
     from ..cluster.launch import launched
@@ -119,6 +122,7 @@ def upscale(
     found, known = find_images(images, recursive), look_up(source)
     if known_survey and len(found) > 1:
         raise ImageError(f"a survey serves one image; {len(found)} are named.")
+    where = read_mask(mask, round(megapixels * 1e6)) if mask else None
     suffix = f".{form.lower().lstrip('.')}" if form else None
 
     def jobs_for(name: str, factor: int) -> list[Job]:
@@ -152,9 +156,10 @@ def upscale(
         "linear_light": linear_light,
         "consistency": consistency,
         "shared": shared,
+        "strength": strength,
     }
     pixels = round(megapixels * 1e6)
-    batch = Batch(loaded, wish, options, quality, pixels, overwrite, skip_existing, part, known_survey, sampled)
+    batch = Batch(loaded, wish, options, quality, pixels, overwrite, skip_existing, part, known_survey, sampled, where)
     targets = {job.source: job for job in jobs_for(loaded.model.name, loaded.model.scale)}
     ready = [targets[job.source] for job in ready]
     stores, files = [job for job in ready if is_store(job.target)], [job for job in ready if not is_store(job.target)]
