@@ -16,8 +16,7 @@ from .arrays.layout import layout_of
 from .arrays.lazy import lazy_array
 from .arrays.levels import Intensity, Levels, measure_levels
 from .arrays.shared import share_means
-from .arrays.sizes import runs_needed
-from .arrays.stack import Stack, make_output
+from .arrays.stack import Enlarge, Stack, make_output
 from .arrays.surveyed import PlaneSurvey
 from .device import instruction_set
 from .engine import Share
@@ -28,7 +27,7 @@ from .progress import Cancel, Progress, share_of
 from .renderer import Renderer
 from .request import RegionSpans, Request, bits_of, checked_region, make_request
 from .runner import Runner, check_batch
-from .sampling import Sampler, checked_pixels
+from .sampling import Estimator, Sampler, checked_pixels
 from .survey import Environment, Sampling, Survey, image_digest
 from .weights.model import Model
 
@@ -178,12 +177,14 @@ class Upscaler(Runner):
         """Raise an `ImageError` unless a survey serves this model, a request and an image."""
         if not isinstance(survey, Survey):
             raise ImageError(f"a survey must be what Upscaler.survey returned, not {survey!r:.99}.")
-        model, layout = self.model, request.layout
-        size = layout.height, layout.width
-        steps = model.network.program(model.network.geometry(*size)).steps
-        means = [step.mean for step in steps if step.mean]
-        runs = runs_needed(size, request.target, model.scale, model.any_scale), (len(means), means[0])
-        survey.check(model.name, model.sha256, request, image, model.fingerprint, runs)
+        model = self.model
+        survey.check(model.name, model.sha256, request, image, model.fingerprint, self.runs(request))
+
+    def runs(self, request: Request) -> list[tuple[int, int]]:
+        """Return the shapes of the means of all runs that bring a plane to its target."""
+        size, network = (request.layout.height, request.layout.width), self.model.network
+        means = [step.mean for step in network.program(network.geometry(*size)).steps if step.mean]
+        return [(len(means), means[0])] * self.enlarger(request.bits).runs(size, request.target)
 
     def survey(
         self,
@@ -223,7 +224,7 @@ class Upscaler(Runner):
             As in `__call__`.
         """
         request = self.request(image, **options)
-        sampler = None if pixels is None else Sampler(Enlarger(self, request.bits), checked_pixels(pixels))
+        sampler = None if pixels is None else self.sampler(request.bits, checked_pixels(pixels))
         return self._survey(image, request, progress, cancel, sampler)
 
     def _survey(
@@ -232,7 +233,7 @@ class Upscaler(Runner):
         request: Request,
         progress: Progress | None,
         cancel: Cancel | None,
-        sampler: Sampler | None = None,
+        sampler: Estimator | None = None,
     ) -> Survey:
         levels = self._levels(image, request, None, cancel)
         stack = self.stack(request, levels)
@@ -333,11 +334,29 @@ class Upscaler(Runner):
         mask: np.ndarray | None = None,
     ) -> Stack:
         """Return what makes the planes of a result, or a region of each."""
-        enlarge = Enlarger(self, request.bits, share)
+        enlarge = self.enlarger(request.bits, share)
         keep = request.nan == "keep"
         options = request.alpha, request.linear_light, request.consistency
         weight = weight_of(request.strength, mask, request.target)
         return Stack(enlarge, request.layout, levels, request.target, keep, *options, region, weight)
+
+    def enlarger(self, bits: int, share: Share | None = None) -> Enlarge:
+        """Return what upscales planes with so many bits a value, see `Enlarger`."""
+        return Enlarger(self, bits, share)
+
+    def sampler(self, bits: int, pixels: int) -> Estimator:
+        """Return what estimates means from samples, see `Sampler`."""
+        return Sampler(Enlarger(self, bits), pixels)
+
+    @property
+    def parts(self) -> tuple[Upscaler, ...]:
+        """The upscalers whose networks run, see `esc_plugin.mixture.Mixture`."""
+        return (self,)
+
+    @property
+    def recipe(self) -> str:
+        """What decides the pixels beside the options: the hash of the model's file."""
+        return self.model.sha256
 
     def _levels(self, image: Any, request: Request, survey: Survey | None, cancel: Cancel | None) -> list[Levels]:
         dtype, wished = np.dtype(image.dtype), request.intensity

@@ -80,11 +80,41 @@ def test_the_command_line_from_outside(tmp_path: Path, photo: Path, mask: Path) 
         "--strength must be from 0 to 1",
         "nothing.png",
         "it has colours; save it as gray",
-        "the same run reads it",
+        "the same run reads that file itself",
     ):
         assert told in " ".join(said.split()), said
     assert not (tmp_path / "no.png").exists()
     assert pixels(mask).shape == (40, 50)
+
+
+def test_two_models_from_the_command_line(tmp_path: Path, photo: Path) -> None:
+    common, survey = ["--precision", "float32", "-s", "2"], tmp_path / "s.json"
+    out = ["upscale", photo, *common, "-o"]
+    mixed = ["--model", "esc-nano-x2", "--blend", "esc-nano-x4", "--blend-share", "0.25"]
+    done = run_commands(
+        [*out, tmp_path / "one.png", "-m", "esc-nano-x2"],
+        [*out, tmp_path / "other.png", "-m", "esc-nano-x4"],
+        [*out, tmp_path / "both.png", *mixed],
+        [*out, f"{tmp_path}/{{stem}}_{{model}}.png", *mixed],
+        ["survey", photo, *common, *mixed[:4], "-o", survey],
+        [*out, tmp_path / "part.png", *mixed, "--survey", survey, "--region", "10:70,40:90"],
+        ["upscale", photo, "--plan", *mixed],
+        [*out, tmp_path / "no.png", "--survey", survey],
+        [*out, tmp_path / "no.png", *mixed[:4], "--blend-share", "2"],
+        [*out, tmp_path / "no.png", "--blend", "no-such-model"],
+    )
+    assert [code for code, _ in done[:7]] == [0] * 7, done
+    one, other, both = (pixels(tmp_path / f"{name}.png") for name in ("one", "other", "both"))
+    np.testing.assert_allclose(both, 0.75 * one + 0.25 * other, atol=1.01)
+    np.testing.assert_array_equal(pixels(tmp_path / "part.png"), both[10:70, 40:90])
+    name = "0.75 esc-nano-x2 + 0.25 esc-nano-x4"
+    np.testing.assert_array_equal(pixels(tmp_path / f"photo_{name}.png"), both)
+    assert read_provenance(tmp_path / "both.png")["model"] == name
+    assert [bool(code) for code, _ in done[7:]] == [True] * 3
+    assert "name the models with --model and --blend" in " ".join(done[7][1].split())
+    assert "--blend-share must be from 0 to 1" in done[8][1]
+    assert "no-such-model" in done[9][1]
+    assert not (tmp_path / "no.png").exists()
 
 
 def test_a_mask_file_is_gray(tmp_path: Path, mask: Path) -> None:

@@ -156,6 +156,10 @@ MaskFile = Annotated[
         "--mask", callback=usable, help="Gray image file: the network where it is white, interpolated where it is black."
     ),
 ]
+BlendModel = Annotated[
+    str | None, typer.Option("--blend", metavar="MODEL", help="A second model; the result is a mixture of both.")
+]
+BlendShare = Annotated[float, typer.Option(callback=within(0, 1), help="How much of the second model there is, 0 to 1.")]
 Shared = Annotated[
     str | None,
     typer.Option(

@@ -205,7 +205,7 @@ def _agreement(group: Group, upscaler: Upscaler, image: Any, request: Request) -
     device = upscaler.device
     same = {
         "version": __version__,
-        "model": upscaler.model.sha256,
+        "model": upscaler.recipe,
         "network": upscaler.model.fingerprint,
         "precision": precision_name(upscaler.dtype_for(request.bits)),
         "image": image_digest(image, request.layout),

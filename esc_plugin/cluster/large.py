@@ -120,7 +120,7 @@ class Large:
         return store
 
     def _create(self, only_check: bool = False, **known: str) -> ShardedImage:
-        job = {"model": self.upscaler.model.sha256, "software": __version__, "request": _without_bits(self.request)}
+        job = {"model": self.upscaler.recipe, "software": __version__, "request": _without_bits(self.request)}
         job |= {"mask": self.mask.digest} if self.mask else {}
         return ShardedImage.create(
             self.target,
