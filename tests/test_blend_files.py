@@ -13,7 +13,9 @@ from esc_plugin import ImageError, Upscaler
 from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.jobs import Job, Wish
 from esc_plugin.batch.mask import read_mask
-from esc_plugin.files import read_provenance
+from esc_plugin.cluster.fill import upscale_large
+from esc_plugin.cluster.large import Large
+from esc_plugin.files import read_picture, read_provenance
 from esc_plugin.session.task import Settings, Task
 from esc_plugin.session.work import lazy, run
 
@@ -44,7 +46,7 @@ def mask(tmp_path: Path) -> Path:
 
 def test_the_command_line_from_outside(tmp_path: Path, photo: Path, mask: Path) -> None:
     common = ["--precision", "float32"]
-    survey, store, out = tmp_path / "s.json", tmp_path / "b.ome.zarr", ["upscale", photo, *common, "-o"]
+    survey, out = tmp_path / "s.json", ["upscale", photo, *common, "-o"]
     done = run_commands(
         [*out, tmp_path / "plain.png"],
         [*out, tmp_path / "none.png", "--strength", "0"],
@@ -53,13 +55,12 @@ def test_the_command_line_from_outside(tmp_path: Path, photo: Path, mask: Path) 
         ["survey", photo, *common, "-o", survey],
         [*out, tmp_path / "part.png", "--strength", "0.5", "--mask", mask, "--survey", survey, "--region", "10:70,40:90"],
         [*out, tmp_path / "both.png", "--strength", "0.5", "--mask", mask],
-        [*out, store, "--strength", "0.5", "--mask", mask],
         [*out, tmp_path / "no.png", "--strength", "1.5"],
         [*out, tmp_path / "no.png", "--mask", tmp_path / "nothing.png"],
         [*out, tmp_path / "no.png", "--mask", photo],
         [*out, mask, "--mask", mask, "--overwrite"],
     )
-    assert [code for code, _ in done[:8]] == [0] * 8, done
+    assert [code for code, _ in done[:7]] == [0] * 7, done
     plain, none, half, masked, both = (
         pixels(tmp_path / f"{name}.png") for name in ("plain", "none", "half", "masked", "both")
     )
@@ -67,15 +68,11 @@ def test_the_command_line_from_outside(tmp_path: Path, photo: Path, mask: Path) 
     np.testing.assert_array_equal(masked[:, 60:], plain[:, 60:])
     np.testing.assert_array_equal(masked[:, :40], none[:, :40])
     np.testing.assert_array_equal(pixels(tmp_path / "part.png"), both[10:70, 40:90])
-    if store.exists():
-        zarr = pytest.importorskip("zarr")
-        np.testing.assert_array_equal(np.moveaxis(zarr.open(store)["0"][:], 0, -1), both)
-        assert read_provenance(store)["mask"] == "mask.png"
     record = read_provenance(tmp_path / "both.png")
     assert (record["strength"], record["mask"]) == (0.5, "mask.png")
     assert "strength 0.5" in done[2][1]
-    said = " ".join(text for _, text in done[8:])
-    assert [bool(code) for code, _ in done[8:]] == [True] * 4
+    said = " ".join(text for _, text in done[7:])
+    assert [bool(code) for code, _ in done[7:]] == [True] * 4
     for told in (
         "--strength must be from 0 to 1",
         "nothing.png",
@@ -85,6 +82,26 @@ def test_the_command_line_from_outside(tmp_path: Path, photo: Path, mask: Path) 
         assert told in " ".join(said.split()), said
     assert not (tmp_path / "no.png").exists()
     assert pixels(mask).shape == (40, 50)
+
+
+def test_a_store_is_blended_and_not_gone_on_with_by_others(tmp_path: Path, photo: Path, mask: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    upscaler, options = random_upscaler(), {"strength": 0.5}
+
+    def large(**changes: Any) -> Large:
+        own = {"options": dict(options), "mask": read_mask(mask)} | changes
+        return Large(upscaler, read_picture(photo), str(tmp_path / "b.ome.zarr"), name="photo.png", **own)
+
+    survey = upscaler.survey(pixels(photo), axes="YXS", scale=2)
+    upscale_large(large(), survey, part=(1, 2))
+    for changes in ({"options": {"strength": 0.6}}, {"mask": None}):
+        with pytest.raises(ImageError):
+            upscale_large(large(**changes), survey, part=(2, 2))
+    upscale_large(large(), survey)
+    record = read_provenance(tmp_path / "b.ome.zarr")
+    assert (record["strength"], record["mask"]) == (0.5, "mask.png")
+    whole = upscaler(pixels(photo), strength=0.5, mask=pixels(mask))
+    np.testing.assert_array_equal(np.moveaxis(zarr.open(tmp_path / "b.ome.zarr")["0"][:], 0, -1), whole)
 
 
 def test_two_models_from_the_command_line(tmp_path: Path, photo: Path) -> None:

@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 from esc_plugin import EscError, ImageError, Model, Upscaler
 from esc_plugin import mixture as module
 from esc_plugin.batch.record import record_of_result
+from esc_plugin.cluster.exact import Group, run_exact
 from esc_plugin.enlarge import Between
 from esc_plugin.measure.duration import measure_rate, seconds_for, work
 from esc_plugin.mixture import Mixture
 from esc_plugin.network import ESC
+from esc_plugin.network.grid import Region
 from esc_plugin.survey import Survey
 
+from .groups import in_threads
 from .small import random_upscaler, small_config
 
 
@@ -104,6 +107,24 @@ def test_shared_means_lazy_arrays_and_travel() -> None:
     for source in (film, da.from_array(film, chunks=(1, 20, 20))):
         found = MIXED.lazy(source, survey=survey, chunks=32, **options)
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(found)).compute(scheduler="synchronous"), whole)
+
+
+def test_exact_processes_mix_and_blend_too() -> None:
+    image, mask = image_of((70, 60), "uint16"), image_of((35, 30))
+    options: dict[str, Any] = {"scale": 2, "strength": 0.5}
+    request, out = MIXED.request(image, **options), np.zeros((140, 120), np.uint16)
+
+    def write(_: Any, region: Region, values: np.ndarray) -> None:
+        out[region.slices] = values
+
+    def work(group: Group) -> Survey:
+        own = Mixture(Upscaler(FIRST.model, device="cpu"), Upscaler(SECOND.model, device="cpu"), 0.3)
+        return run_exact(own, image, request, group, write=write, mask=mask)
+
+    found = in_threads(3, work)
+    np.testing.assert_array_equal(out, MIXED(image, mask=mask, **options))
+    assert [survey.request.strength for survey in found] == [0.5] * 3
+    np.testing.assert_array_equal(MIXED(image, survey=found[0], mask=mask, **options), out)
 
 
 def test_a_survey_serves_any_share_of_the_pair_and_no_other() -> None:

@@ -122,7 +122,8 @@ def upscale(
     work = Work(workers, scheduler, parse_part(share) if share else None, finish, sampled)
     source = model or surveyed_model(known_survey, blend) or default_model(wish)
     found, known = find_images(images, recursive), look_up(source)
-    name = None if blend else known.name  # that of a mixture is known when both are loaded
+    second = look_up(blend) if blend else None
+    name = None if second else known.name  # that of a mixture is known when both are loaded
     if known_survey and len(found) > 1:
         raise ImageError(f"a survey serves one image; {len(found)} are named.")
     where = read_mask(mask, round(megapixels * 1e6)) if mask else None

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arrays.layout import Index
+from ..arrays.layout import Index, layout_of
 from ..arrays.levels import Levels
 from ..arrays.stack import Stack
 from ..arrays.surveyed import PlaneSurvey
@@ -97,12 +97,13 @@ def run_exact(
     """
     with group.together():
         path = JournalFile(Path(journal)) if journal is not None and group.rank == 0 else None
-        processes = _agreement(group, upscaler, image, request)
+        mask = upscaler.mask(mask, request)
+        processes = _agreement(group, upscaler, image, request, mask)
         known = _begun(group, upscaler, image, request, path, cancel)
         known.head = replace(known.head, request=request)  # which a journal of another strength serves, too
         bands = borders(request.target[0], group.size, rows if write else 1)
         with _set_up(upscaler, known, processes):
-            work = _Work(upscaler, image, group, known, bands, path, write, finished, upscaler.mask(mask, request))
+            work = _Work(upscaler, image, group, known, bands, path, write, finished, mask)
             planes = tuple(work.planes(progress, cancel))
     if path:
         path.remove()
@@ -200,7 +201,7 @@ class _Work:
         return found
 
 
-def _agreement(group: Group, upscaler: Upscaler, image: Any, request: Request) -> int:
+def _agreement(group: Group, upscaler: Upscaler, image: Any, request: Request, mask: np.ndarray | None) -> int:
     """Return how many processes share the memory of this one, once it is sure that all are about to do the same."""
     device = upscaler.device
     same = {
@@ -209,6 +210,7 @@ def _agreement(group: Group, upscaler: Upscaler, image: Any, request: Request) -
         "network": upscaler.model.fingerprint,
         "precision": precision_name(upscaler.dtype_for(request.bits)),
         "image": image_digest(image, request.layout),
+        "mask": "" if mask is None else image_digest(mask, layout_of(mask, "YX")),
         **asdict(request),
     }
     machine = [torch.__version__, instruction_set(device)]
