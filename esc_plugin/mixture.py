@@ -33,8 +33,8 @@ class Mixture(Upscaler):
     """Two upscalers as one, whose result is ``(1 - share) * first + share * second`` before it is rounded.
 
     Each makes the whole target by as many runs as it needs, so they may have different scales. All that an upscaler does,
-    a mixture does: regions, surveys, lazy arrays. A survey is that of both, and serves any share. Device, precision and
-    memory limit are those of the first one.
+    a mixture does: regions, surveys, lazy arrays. A survey is that of both, and serves any share. Each keeps its device and
+    takes the precision and the memory limit of the first one.
 
     Parameters
     ----------
@@ -52,7 +52,9 @@ class Mixture(Upscaler):
     def __init__(self, first: Upscaler, second: Upscaler, share: float = 0.5) -> None:
         if not is_share(share):
             raise ImageError(f"share must be a number from 0 to 1, not {share!r:.40}.")
-        self.first, self.second, self.share, self.device = first, second, float(share), first.device
+        # Copies with the same networks: what is set here isn't set for who uses them on their own.
+        self.first, self.second = (part.with_memory_limit(first.memory_limit) for part in (first, second))
+        self.precision, self.share, self.device = first.precision, float(share), first.device
         self.model = _pair(first.model, second.model, self.share)
 
     @property

@@ -188,6 +188,16 @@ def test_the_folders_of_both_files_stay_private(tmp_path: Path) -> None:
     assert record_of_result(mixed, image, (40, 40), mixed.levels(image), {})["source"] == "random.pth + other.pth"
 
 
+def test_what_is_set_for_a_mixture_is_not_set_for_its_parts() -> None:
+    first, second = other_upscaler(2, precision="float32"), other_upscaler(4, memory_limit=2**30)
+    mixed = Mixture(first, second)
+    assert (mixed.second.precision, mixed.second.memory_limit) == ("float32", None)
+    mixed.memory_limit, mixed.precision = 2**28, "bfloat16"
+    assert {part.memory_limit for part in mixed.parts} == {2**28}
+    assert (first.precision, first.memory_limit, second.precision, second.memory_limit) == ("float32", None, "auto", 2**30)
+    assert mixed.second.network() is second.network()
+
+
 def test_three_can_be_mixed() -> None:
     image, third = image_of((20, 22)), other_upscaler(2, seed=9)
     found = Mixture(Mixture(FIRST, SECOND, 0.5), third, 0.25)(image, scale=3)
