@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .catalog.load import load_model
     from .catalog.manifest import CatalogEntry
     from .catalog.menu import list_models
+    from .mixture import Mixture
     from .upscaler import Upscaler, upscale
     from .weights.model import Model
 
@@ -23,6 +24,7 @@ __all__ = [
     "EscError",
     "HubError",
     "ImageError",
+    "Mixture",
     "Model",
     "Upscaler",
     "__version__",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Mixture": ".mixture",
     "Upscaler": ".upscaler",
     "upscale": ".upscaler",
     "CatalogEntry": ".catalog.manifest",

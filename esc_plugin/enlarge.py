@@ -67,6 +67,10 @@ class Enlarger:
     share: Share | None = None
     passes: int | None = None
 
+    def runs(self, size: Size, target: Size) -> int:
+        """Return how often the network runs to bring a plane of `size` to the target."""
+        return len(self.sizes(size, target)) - 1
+
     def reads(self, size: Size, target: Size, region: Region) -> Region:
         """Return the pixels of a plane of `size` that are read to make a region of the target."""
         stages = self._stages(size, target, region, {})
@@ -173,7 +177,7 @@ class Enlarger:
             for i, stage in enumerate(stages):
                 end, between = sink, None
                 if i < len(stages) - 1:
-                    end = between = maps.enter_context(closing(_Between(i + 1, stage.writes)))
+                    end = between = maps.enter_context(closing(Between(i + 1, stage.writes)))
                 found[i] = self.upscaler.stream(
                     source,
                     _Cropped(end, stage.writes) if end else None,
@@ -212,19 +216,46 @@ class _Cropped:
 
 
 @dataclass
-class _Between:
-    """What lies between two runs: in memory if that takes little of it, else in a file."""
+class Between:
+    """What lies between two runs: in memory if that takes little of it, else in a file.
+
+    Attributes
+    ----------
+    stage : int
+        Of the run that reads it.
+    place : Region
+        Where it lies in the whole.
+    limit : int, optional
+        Bytes of memory that may be used.
+    """
 
     stage: int
     place: Region
+    limit: int | None = None
     _map: TensorMap | FileMap = field(init=False)
 
     def __post_init__(self) -> None:
         """Make room for it."""
         cpu = torch.device("cpu")
         shape = (1, self.place.height, self.place.width, 3)
-        small = 12 * self.place.height * self.place.width < free_bytes(cpu) / 8
+        small = self.fits(self.bytes_for((self.place.height, self.place.width)), self.limit)
         self._map = make_map("host" if small else "disk", shape, torch.float32, cpu)
+
+    @staticmethod
+    def bytes_for(size: Size) -> int:
+        """Return what it takes for a height and a width."""
+        return 12 * size[0] * size[1]
+
+    @staticmethod
+    def fits(count: int, limit: int | None = None) -> bool:
+        """Tell whether so many bytes are little of the memory."""
+        free = free_bytes(torch.device("cpu"))
+        return count < (free if limit is None else min(free, limit)) / 8
+
+    @property
+    def host_bytes(self) -> int:
+        """What it takes of the memory."""
+        return self.bytes_for((self.place.height, self.place.width)) if isinstance(self._map, TensorMap) else 0
 
     def read(self, region: Region) -> Tensor:
         """See `Source`."""

@@ -82,6 +82,10 @@ class _Enlarger:
     passes: int | None = None
     share: None = None
 
+    def runs(self, size: Size, target: Size) -> int:
+        """Return of how many runs something must be known: of none."""
+        return 0
+
     def reads(self, size: Size, target: Size, region: Region) -> Region:
         """Return all of the image: nobody knows how far such a model looks."""
         return Region(0, 0, *size)

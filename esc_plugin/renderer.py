@@ -69,7 +69,7 @@ class Renderer:
             request, least = self.survey.request, (0, 1)
             place = tuple(span if a == letter else least for a in request.axes)
             part = self._stack(self.upscaler, place).reads
-            if self.upscaler.network().to_img.asks:
+            if any(upscaler.network().to_img.asks for upscaler in self.upscaler.parts):
                 part = part.grow(MARGIN, (request.layout.height, request.layout.width))
             self._known[letter, span] = (part.top, part.bottom) if letter == "Y" else (part.left, part.right)
         return self._known[letter, span]

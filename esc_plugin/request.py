@@ -59,7 +59,7 @@ class Request:
             raise ImageError(f"alpha must be 'network' or 'lanczos', not {self.alpha!r}.")
         if self.nan not in ("error", "keep"):
             raise ImageError(f"nan must be 'error' or 'keep', not {self.nan!r}.")
-        if not _is_share(self.strength):
+        if not is_share(self.strength):
             raise ImageError(f"strength must be a number from 0 to 1, not {self.strength!r:.40}.")
         if not self.consistency:
             return
@@ -115,11 +115,12 @@ def make_request(
     options = nan, alpha, bool(linear_light), bool(consistency), bits, checked_shared(shared, layout)
     asked = checked_passes(passes, model_scale, any_scale)
     runs = len(pass_sizes((layout.height, layout.width), target, model_scale, any_scale, asked)) - 1
-    strength = float(strength) if _is_share(strength) else strength
+    strength = float(strength) if is_share(strength) else strength
     return Request(layout.shape, layout.axes, dtype, target, wished, *options, passes=runs, strength=strength)
 
 
-def _is_share(value: Any) -> bool:
+def is_share(value: Any) -> bool:
+    """Tell whether a value is a number from 0 to 1."""
     return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 1
 
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from math import sqrt
 from numbers import Integral
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .arrays.planes import TensorImage
+from .arrays.rendering import Enlarge
 from .arrays.sizes import Size
 from .arrays.surveyed import RunSurvey
 from .device import precision_name
@@ -80,6 +81,15 @@ class Estimate:
         return replace(self.survey, means=(self.survey.means + error).astype(np.float32))
 
 
+class Estimator(Enlarge, Protocol):
+    """Finds the means of planes from samples, and says what it did."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """What was done for all planes."""
+        ...
+
+
 @dataclass
 class Sampler:
     """Finds the means of planes as `Enlarger` does, but from samples.
@@ -109,6 +119,10 @@ class Sampler:
         if not self.found:
             return Sampling(0, 0, 0.0)  # nothing runs
         return max(self.found, key=lambda sampling: sampling.difference)
+
+    def runs(self, size: Size, target: Size) -> int:
+        """See `Enlarger`."""
+        return self.enlarge.runs(size, target)
 
     def reads(self, size: Size, target: Size, region: Region) -> Region:
         """See `Enlarger`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from math import inf, isfinite, log10
@@ -129,7 +130,7 @@ class Survey:
         request: Request,
         image: Any = None,
         network: str | None = None,
-        runs: tuple[int, tuple[int, int]] | None = None,
+        runs: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         """Raise an `ImageError` unless the survey serves a model, a request and an image.
 
@@ -139,8 +140,8 @@ class Survey:
             Some of its pixels are read.
         network : str, optional
             Fingerprint of the model.
-        runs : tuple, optional
-            How many runs a plane has, and the shape of the means of each.
+        runs : sequence of tuple of int, optional
+            The shapes of the means of each run that a plane has.
         """
         if sha256 != self.sha256:
             raise ImageError(
@@ -153,7 +154,7 @@ class Survey:
                 raise ImageError(
                     f"the survey serves {name}={served!r:.99}, not {name}={asked!r:.99}; make one for this call."
                 )
-        if runs and not all(_has_runs(plane, request, *runs) for plane in self.planes):
+        if runs is not None and not all(_has_runs(plane, request, list(runs)) for plane in self.planes):
             raise ImageError("the survey is damaged: it lacks means that the model needs.")
         if image is not None and image_digest(image, request.layout) != self.image:
             raise ImageError("the survey was made of another image, or the image has changed since.")
@@ -165,7 +166,7 @@ class Survey:
     def _content(self) -> dict[str, Any]:
         content = {"format": FORMAT, "version": VERSION, "method": self.method}
         content |= {"model": self.model, "sha256": self.sha256, "network": self.network}
-        content |= {"request": _as_ever(self.request)}
+        content |= {"request": plain(self.request)}
         content |= {"levels": self.levels, "image": self.image, "environment": asdict(self.environment)}
         content |= {"sampling": asdict(self.sampling) if self.sampling else None}
         return content | {"planes": [plane.content() for plane in self.planes]}
@@ -220,20 +221,20 @@ class Survey:
 
 def digest_of(content: dict[str, Any]) -> str:
     """Return a hash of what a survey says, but for where and how it was made."""
-    content = content | {"environment": None, "method": None, "sampling": None, "digest": None}
+    request = {name: value for name, value in content["request"].items() if name not in SERVES_ANY}
+    content = content | {"environment": None, "method": None, "sampling": None, "digest": None, "request": request}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _as_ever(request: Request) -> dict[str, Any]:
-    """Return a request without what nobody asked for before there was that to ask for, so that its digest stays the same."""
+def plain(request: Request) -> dict[str, Any]:
+    """Return a request for JSON, without what its survey doesn't depend on where that is as ever."""
     content = asdict(request)
     return {name: value for name, value in content.items() if name not in SERVES_ANY or value != getattr(Request, name)}
 
 
-def _has_runs(plane: PlaneSurvey, request: Request, count: int, shape: tuple[int, int]) -> bool:
-    alpha = 0 if plane.opaque or request.alpha != "network" else count
-    whole = all(run.means.shape == shape for run in (*plane.colours, *plane.alpha))
-    return whole and (len(plane.colours), len(plane.alpha)) == (count, alpha)
+def _has_runs(plane: PlaneSurvey, request: Request, shapes: list[tuple[int, int]]) -> bool:
+    alpha = [] if plane.opaque or request.alpha != "network" else shapes
+    return [[run.means.shape for run in runs] for runs in (plane.colours, plane.alpha)] == [shapes, alpha]
 
 
 def _read(content: dict[str, Any]) -> Survey:

@@ -17,7 +17,7 @@ from .arrays.lazy import lazy_array
 from .arrays.levels import Intensity, Levels, measure_levels
 from .arrays.passes import described
 from .arrays.shared import share_means
-from .arrays.stack import Stack, make_output
+from .arrays.stack import Enlarge, Stack, make_output
 from .arrays.surveyed import PlaneSurvey
 from .device import instruction_set
 from .engine import Share
@@ -28,7 +28,7 @@ from .progress import Cancel, Progress, share_of
 from .renderer import Renderer
 from .request import RegionSpans, Request, bits_of, checked_region, make_request
 from .runner import Runner, check_batch
-from .sampling import Sampler, checked_pixels
+from .sampling import Estimator, Sampler, checked_pixels
 from .survey import Environment, Sampling, Survey, image_digest
 from .weights.model import Model
 
@@ -185,12 +185,14 @@ class Upscaler(Runner):
         """Raise an `ImageError` unless a survey serves this model, a request and an image."""
         if not isinstance(survey, Survey):
             raise ImageError(f"a survey must be what Upscaler.survey returned, not {survey!r:.99}.")
-        model, layout = self.model, request.layout
-        size = layout.height, layout.width
-        steps = model.network.program(model.network.geometry(*size)).steps
-        means = [step.mean for step in steps if step.mean]
-        runs = request.passes, (len(means), means[0])
-        survey.check(model.name, model.sha256, request, image, model.fingerprint, runs)
+        model = self.model
+        survey.check(model.name, model.sha256, request, image, model.fingerprint, self.runs(request))
+
+    def runs(self, request: Request) -> list[tuple[int, int]]:
+        """Return the shapes of the means of all runs that bring a plane to its target."""
+        size, network = (request.layout.height, request.layout.width), self.model.network
+        means = [step.mean for step in network.program(network.geometry(*size)).steps if step.mean]
+        return [(len(means), means[0])] * request.passes
 
     def survey(
         self,
@@ -230,7 +232,7 @@ class Upscaler(Runner):
             As in `__call__`.
         """
         request = self.request(image, **options)
-        sampler = None if pixels is None else Sampler(self._enlarger(request), checked_pixels(pixels))
+        sampler = None if pixels is None else self.sampler(request, checked_pixels(pixels))
         return self._survey(image, request, progress, cancel, sampler)
 
     def _survey(
@@ -239,7 +241,7 @@ class Upscaler(Runner):
         request: Request,
         progress: Progress | None,
         cancel: Cancel | None,
-        sampler: Sampler | None = None,
+        sampler: Estimator | None = None,
     ) -> Survey:
         levels = self._levels(image, request, None, cancel)
         stack = self.stack(request, levels)
@@ -347,14 +349,29 @@ class Upscaler(Runner):
         mask: np.ndarray | None = None,
     ) -> Stack:
         """Return what makes the planes of a result, or a region of each."""
-        enlarge = self._enlarger(request, share)
+        enlarge = self.enlarger(request, share)
         keep = request.nan == "keep"
         options = request.alpha, request.linear_light, request.consistency
         weight = weight_of(request.strength, mask, request.target)
         return Stack(enlarge, request.layout, levels, request.target, keep, *options, region, weight)
 
-    def _enlarger(self, request: Request, share: Share | None = None) -> Enlarger:
+    def enlarger(self, request: Request, share: Share | None = None) -> Enlarge:
+        """Return what upscales planes, see `Enlarger`."""
         return Enlarger(self, request.bits, share, request.passes)
+
+    def sampler(self, request: Request, pixels: int) -> Estimator:
+        """Return what estimates means from samples, see `Sampler`."""
+        return Sampler(Enlarger(self, request.bits, passes=request.passes), pixels)
+
+    @property
+    def parts(self) -> tuple[Upscaler, ...]:
+        """The upscalers whose networks run, see `esc_plugin.mixture.Mixture`."""
+        return (self,)
+
+    @property
+    def recipe(self) -> str:
+        """What decides the pixels beside the options: the hash of the model's file."""
+        return self.model.sha256
 
     def _levels(self, image: Any, request: Request, survey: Survey | None, cancel: Cancel | None) -> list[Levels]:
         dtype, wished = np.dtype(image.dtype), request.intensity

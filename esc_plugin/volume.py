@@ -46,6 +46,7 @@ def upscale_volume(
     out: Any = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    strength: float = 1.0,
 ) -> Any:
     """Put planes between those of a stack, so that its voxels become isotropic. Y and X stay as they are.
 
@@ -74,6 +75,8 @@ def upscale_volume(
         What to fill and return, of the result's shape and dtype, plane by plane: a memory-mapped file or a zarr array.
     progress, cancel : callable, optional
         ``progress(done, total)`` and ``cancel() -> bool`` are called after each piece of work.
+    strength : float
+        See `Upscaler.__call__`; the rest is interpolated within each section.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def upscale_volume(
     planes = _planes_wanted(layout.shape[layout.axes.index("Z")], spacing, factor)
     views = [_Section(name, planes) for name in _checked(sections)]
     for view in views:
-        options = {"intensity": intensity, "nan": nan, "consistency": consistency, "bits": bits}
+        options = {"intensity": intensity, "nan": nan, "consistency": consistency, "bits": bits, "strength": strength}
         upscaler.request(image, axes=view.letters(layout.axes), size=view.size(layout), **options)
     out = make_output(image, _with_planes(layout, planes), out)
     levels = upscaler.levels(image, axes=layout.axes, intensity=intensity, nan=nan, cancel=cancel)
@@ -104,7 +107,7 @@ def upscale_volume(
     order = [*outer, *(letter for letter in "ZYXS" if letter in layout.axes)]
     ordered = Reordered(image, [layout.axes.index(letter) for letter in order])
     stacks = list(np.ndindex(*ordered.shape[: len(outer)]))
-    options = {"nan": nan, "bits": bits_of(image) if bits is None else bits}
+    options = {"nan": nan, "bits": bits_of(image) if bits is None else bits, "strength": strength}
     for i, place in enumerate(stacks):
         channel = levels[place[outer.index("C")]] if "C" in outer else levels[0]
         # The network's values are floating until the mean of both has been taken.

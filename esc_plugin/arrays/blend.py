@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,28 +60,21 @@ def weight_of(strength: float, mask: np.ndarray | None, target: Size) -> Weight 
 
 @dataclass(frozen=True)
 class BlendSink:
-    """A sink that mixes what the network made with the interpolated original, and hands it on.
+    """A sink that mixes what comes with something else, and hands it on.
 
     Attributes
     ----------
     sink
         Takes the mixture.
-    source
-        The original, in the units of what comes.
-    size, target : tuple of int
-        Height and width of the original and of the whole result.
-    weight : Weight
-        Of what comes.
-    linear : bool
-        Whether the original is filtered in linear light.
+    other
+        What it is mixed with, of the same size.
+    weight : callable
+        ``weight(region)``: by how much counts what comes, see `Weight`.
     """
 
     sink: Sink
-    source: Source
-    size: Size
-    target: Size
-    weight: Weight
-    linear: bool = False
+    other: Source
+    weight: Callable[[Region], np.ndarray]
 
     def write(self, region: Region, tensor: Tensor) -> None:
         """See `esc_plugin.engine.Sink`."""
@@ -92,13 +85,37 @@ class BlendSink:
             self.sink.write(band, self._mixed(band, tensor[..., rows, :]))
 
     def _mixed(self, region: Region, tensor: Tensor) -> Tensor:
-        original = torch.empty(1, 3, region.height, region.width)
-        resize(self.source, TensorImage(original, region), self.size, self.target, self.linear, region)
         # NumPy rounds after each step, so a pixel doesn't depend on what lies around it; torch may join two of them.
-        weight, mixed = self.weight(region), original.numpy()
-        mixed *= 1 - weight
-        mixed += tensor.cpu().numpy() * weight
-        return original
+        weight = self.weight(region)
+        mixed = tensor.cpu().numpy() * weight
+        mixed += self.other.read(region).numpy() * (1 - weight)
+        return torch.from_numpy(mixed)
+
+
+@dataclass(frozen=True)
+class Interpolated:
+    """A plane that is resized where it is read.
+
+    Attributes
+    ----------
+    source
+        The plane.
+    size, target : tuple of int
+        Its height and width, and those of the whole result.
+    linear : bool
+        Whether it is filtered in linear light.
+    """
+
+    source: Source
+    size: Size
+    target: Size
+    linear: bool = False
+
+    def read(self, region: Region) -> Tensor:
+        """See `esc_plugin.engine.Source`."""
+        made = torch.empty(1, 3, region.height, region.width)
+        resize(self.source, TensorImage(made, region), self.size, self.target, self.linear, region)
+        return made
 
 
 @dataclass(frozen=True)
@@ -109,6 +126,10 @@ class Interpolation:
     def share(self) -> None:
         """Nothing is found out that others could share."""
         return
+
+    def runs(self, size: Size, target: Size) -> int:
+        """Return that there are none."""
+        return 0
 
     def reads(self, size: Size, target: Size, region: Region) -> Region:
         """Return the pixels that are read to make a region of the target."""

@@ -11,7 +11,7 @@ import numpy as np
 from ..engine import Share, Sink, Source
 from ..network.grid import Region
 from ..progress import Cancel, Progress, share_of
-from .blend import BlendSink, Weight
+from .blend import BlendSink, Interpolated, Weight
 from .consistency import project
 from .facts import alpha_levels, alpha_of, colours_of, finite_mean, flat, is_opaque
 from .interpolate import interpolated_from
@@ -28,6 +28,10 @@ class Enlarge(Protocol):
     @property
     def share(self) -> Share | None:
         """The other processes that work on bands of the same planes."""
+        ...
+
+    def runs(self, size: Size, target: Size) -> int:
+        """Return how many runs of networks bring a plane of `size` to the target."""
         ...
 
     def reads(self, size: Size, target: Size, region: Region) -> Region:
@@ -208,7 +212,7 @@ class Rendering:
     ) -> tuple[RunSurvey, ...]:
         end: Sink | None = sink
         if sink and self.weight:
-            end = BlendSink(sink, source, self.size, self.target, self.weight, self.linear_light)
+            end = BlendSink(sink, Interpolated(source, self.size, self.target, self.linear_light), self.weight)
         return self.enlarge(
             source,
             end,

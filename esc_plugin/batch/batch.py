@@ -20,6 +20,7 @@ from ..files.picture import MAX_PIXELS
 from ..progress import Progress, part_of, share_of
 from .isotropic import cut_into, planes_wanted, with_planes
 from .jobs import Job, file_target, is_there
+from .mask import Mask
 from .record import record_of_result
 from .refused import refusals
 
@@ -40,6 +41,7 @@ USUAL: dict[str, Any] = {
     "consistency": False,
     "shared": None,
     "passes": None,
+    "strength": 1.0,
 }
 
 
@@ -83,6 +85,8 @@ class Batch:
     isotropic : bool
         Whether a stack shall have so many planes that its voxels are as deep as they are wide. If no size is asked for, its
         rows and columns stay what they are.
+    mask : Mask, optional
+        Where the network counts, in each of the images.
     """
 
     upscaler: Upscaler
@@ -96,13 +100,16 @@ class Batch:
     survey: Survey | None = None
     sampled: int | None = None
     isotropic: bool = False
+    mask: Mask | None = None
 
     def __post_init__(self) -> None:
         """Raise an `ImageError` for a contradiction."""
         if self.region and self.framing.mode == "fill":
             raise ImageError("ask for either a region of the result or one that fills a box, not both.")
-        if self.isotropic and (self.region or self.survey or self.sampled):
-            raise ImageError("isotropic voxels can be had of whole stacks only, without a region, a survey or samples.")
+        if self.isotropic and (self.region or self.survey or self.sampled or self.mask):
+            raise ImageError(
+                "isotropic voxels can be had of whole stacks only, without a region, a survey, samples or a mask."
+            )
 
     def run(
         self,
@@ -158,7 +165,7 @@ class Batch:
             If it can't be read, upscaled or written; then nothing is written.
         """
         target = file_target(job)
-        check_free(target, inputs=identities(job.source), overwrite=self.overwrite)
+        check_free(target, inputs=identities(job.source, *self._mask_file), overwrite=self.overwrite)
         picture = read_picture(job.source, self.max_pixels, lazy=self.region is not None)
         try:
             result = self._upscaled(picture, job, progress, cancel)
@@ -192,6 +199,7 @@ class Batch:
         Its pixels have the axes of the picture, (TZCYX) for example, and another Y and X. What the target can't hold is an
         error before the work.
         """
+        from ..arrays.blend import checked_mask
         from ..upscaler import checked_region
 
         (options, frame), pixels, upscaler, survey = self.given(picture), picture.pixels, self.upscaler, self.survey
@@ -199,6 +207,8 @@ class Batch:
         layout = layout_of(pixels, picture.axes)
         request = upscaler.request(pixels, **given)
         part, crop = checked_region(self.region, size), checked_region(frame.crop, size)
+        mask = self.mask.values if self.mask else None
+        checked_mask(mask, picture.size, size)
         planes = planes_wanted(picture, size) if self.isotropic else picture.planes
         made = with_planes(layout, planes)
         check_target(file_target(job), picture, made.resized(*size_of(part or crop, size)))
@@ -223,7 +233,8 @@ class Batch:
             levels = measure_levels(pixels, layout, *_levels_asked(options), cancel)
             given["intensity"] = levels
         if not done:
-            upscaler(pixels, region=self.region, survey=survey, out=out, progress=progress, cancel=cancel, **given)
+            given |= {"region": self.region, "survey": survey, "mask": mask}
+            upscaler(pixels, out=out, progress=progress, cancel=cancel, **given)
         if crop:
             out = out[tuple({"Y": crop.slices[0], "X": crop.slices[1]}.get(axis, slice(None)) for axis in layout.axes)]
         place = part or crop
@@ -232,8 +243,13 @@ class Batch:
         options |= upscaler.steps(request) | {"region": self.region or frame.crop}
         if survey:
             options |= {"survey": survey.digest, "survey_method": survey.method}
+        options |= {"mask": self.mask.path.name} if self.mask else {}
         result.provenance = record_of_result(upscaler, pixels, size, levels, options, job.source.name, survey)
         return result
+
+    @property
+    def _mask_file(self) -> list[Path]:
+        return [self.mask.path] if self.mask else []
 
     def _host_limit(self) -> int | None:
         """Return the bytes that results in host memory must leave room in, or None for all that is free."""

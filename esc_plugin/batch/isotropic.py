@@ -52,7 +52,7 @@ def cut_into(
     from ..volume import upscale_volume
 
     layout = with_planes(Layout(tuple(picture.pixels.shape), picture.axes), planes)
-    known = {name: options[name] for name in ("intensity", "nan", "consistency") if name in options}
+    known = {name: options[name] for name in ("intensity", "nan", "consistency", "strength") if name in options}
     out = empty_array(layout.shape, picture.pixels.dtype.newbyteorder("="), memory_limit)
     factor = planes / picture.planes
     made = upscale_volume(

@@ -42,16 +42,18 @@ def record_of_result(
     """
     import torch  # which has run by now
 
-    model = upscaler.model
-    facts = {"model": model.name, "sha256": model.sha256, "source": _public(model.source), "model_scale": model.scale}
+    model, models = upscaler.model, [part.model for part in upscaler.parts]
+    source = " + ".join(_public(part.source) for part in models)
+    facts = {"model": model.name, "sha256": model.sha256, "source": source, "model_scale": model.scale}
     facts |= {
         "torch": str(torch.__version__),
         "size": list(size),
         "precision": _precision(upscaler, image, survey),
         "levels": [list(pair.pair) for pair in levels],
     }
-    if model.config.position == "rib":
-        facts["window_size"] = model.config.window_size  # no parameter tells it, and another one gives another picture
+    if windows := [part.config.window_size for part in models if part.config.position == "rib"]:
+        # No parameter tells it, and another one gives another picture.
+        facts["window_size"] = windows[0] if len(windows) == 1 else windows
     known = {"image": name} | facts | options
     return record_of_command("upscale", **{key: value for key, value in known.items() if value is not None})
 

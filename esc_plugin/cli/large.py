@@ -92,7 +92,15 @@ def _upscale_store(job: Job, batch: Batch, work: Work, group: Group) -> tuple[st
     from ..cluster.large import Large
 
     picture, options = batch.opened(job)
-    large = Large(batch.upscaler, picture, str(job.target), options, job.source.name, overwrite=batch.overwrite)
+    large = Large(
+        batch.upscaler,
+        picture,
+        str(job.target),
+        options,
+        job.source.name,
+        overwrite=batch.overwrite,
+        mask=batch.mask,
+    )
     make_folder(Path(job.target.parent))
     height, width = large.request.target
     told = f"{plain(job.source)} -> {plain(job.target)}  {width} x {height}"

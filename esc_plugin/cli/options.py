@@ -162,6 +162,19 @@ Alpha = Annotated[
 ]
 LinearLight = Annotated[bool, typer.Option("--linear-light", help="Resize to the target in linear light.")]
 Consistency = Annotated[bool, typer.Option("--consistency", help="Keep the averages over each input pixel.")]
+Strength = Annotated[
+    float, typer.Option(callback=within(0, 1), help="How much of the network there is, 0 to 1; the rest is interpolated.")
+]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask", callback=usable, help="Gray image file: the network where it is white, interpolated where it is black."
+    ),
+]
+BlendModel = Annotated[
+    str | None, typer.Option("--blend", metavar="MODEL", help="A second model; the result is a mixture of both.")
+]
+BlendShare = Annotated[float, typer.Option(callback=within(0, 1), help="How much of the second model there is, 0 to 1.")]
 Shared = Annotated[
     str | None,
     typer.Option(

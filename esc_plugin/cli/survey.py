@@ -12,7 +12,7 @@ from ..texts import counted
 from . import options as opt
 from .parse import parse_framing, parse_intensity
 from .terminal import plain, progress_bar, say
-from .upscale import default_model, load_upscaler, own_device
+from .upscale import default_model, load_mixture, own_device
 
 
 def survey(
@@ -33,6 +33,7 @@ def survey(
     linear_light: opt.LinearLight = False,
     consistency: opt.Consistency = False,
     shared: opt.Shared = None,
+    blend: opt.BlendModel = None,
     sampled: opt.Sampled = None,
     overwrite: opt.Overwrite = False,
     device: opt.Device = "auto",
@@ -60,8 +61,8 @@ def survey(
     from ..cluster.group import joined
     from ..cluster.launch import launched
 
-    name = model or default_model(framing)
-    upscaler = load_upscaler(name, window_size, own_device(device, launched()), precision, memory)
+    where = own_device(device, launched()), precision, memory
+    upscaler = load_mixture(model or default_model(framing), blend, 0.5, window_size, *where)  # it serves any share
     wished = {
         "axes": axes,
         "intensity": levels,

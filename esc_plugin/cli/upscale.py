@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -67,6 +67,10 @@ def upscale(
     linear_light: opt.LinearLight = False,
     consistency: opt.Consistency = False,
     shared: opt.Shared = None,
+    strength: opt.Strength = 1.0,
+    mask: opt.MaskFile = None,
+    blend: opt.BlendModel = None,
+    blend_share: opt.BlendShare = 0.5,
     megapixels: Annotated[
         float, typer.Option("--max-megapixels", callback=opt.within(1e-6, 1e9), help="Refuse files that claim more.")
     ] = 500,
@@ -114,6 +118,7 @@ def upscale(
     from ..batch.checks import check_exact, check_intensity
     from ..batch.find import find_images
     from ..batch.jobs import label_of, plan_jobs
+    from ..batch.mask import read_mask
     from ..batch.refused import sift, split_results
     from ..catalog.lookup import look_up
     from ..cluster.launch import launched
@@ -125,23 +130,26 @@ def upscale(
     check_intensity(levels)
     part, known_survey = parse_region(region) if region else None, read_survey(survey, sampled, precision)
     work = Work(workers, scheduler, parse_part(share) if share else None, finish, sampled)
-    source = model or (known_survey.model if known_survey else default_model(framing))
+    source = model or surveyed_model(known_survey, blend) or default_model(framing)
     found, known = find_images(images, recursive), look_up(source)
+    second = look_up(blend) if blend else None
+    name = None if second else known.name  # that of a mixture is known when both are loaded
     if known_survey and len(found) > 1:
         raise ImageError(f"a survey serves one image; {len(found)} are named.")
+    where = read_mask(mask, round(megapixels * 1e6)) if mask else None
     suffix = f".{form.lower().lstrip('.')}" if form else None
 
     def jobs_for(name: str, factor: int) -> list[Job]:
         return plan_jobs(found, output, name, label_of(framing, factor, isotropic), suffix)
 
-    jobs, report = jobs_for(known.name or "model", known.scale or 1), Report(verbose)
+    jobs, report = jobs_for(name or "model", known.scale or 1), Report(verbose)
     work.check(jobs)
     if (part or framing.mode == "fill") and any(is_store(job.target) for job in jobs):
         raise EscError("a part of a result goes to a file, such as part.tif; a store holds the whole result.")
     if consistency:
         check_exact(jobs)
     # Of a file, the scale is known only once it has been loaded, and so is the result's name if nothing else is asked for.
-    named = (known.scale or framing != Framing() or isotropic) and (known.name or "{model}" not in str(output))
+    named = (known.scale or framing != Framing() or isotropic) and (name or "{model}" not in str(output))
     if not include_results:
         jobs = leave_out_results(*split_results(jobs))
     ready = sift(jobs, report, targets=bool(named) and not plan, overwrite=overwrite, skip_existing=skip_existing)
@@ -153,7 +161,7 @@ def upscale(
 
     from ..batch.batch import Batch
 
-    loaded = load_upscaler(source, window_size, own_device(device, launch), precision, memory)
+    loaded = load_mixture(source, blend, blend_share, window_size, own_device(device, launch), precision, memory)
     options = {
         "intensity": levels,
         "nan": nan,
@@ -163,11 +171,11 @@ def upscale(
         "consistency": consistency,
         "shared": shared,
         "passes": passes,
+        "strength": strength,
     }
     pixels = round(megapixels * 1e6)
-    batch = Batch(
-        loaded, framing, options, quality, pixels, overwrite, skip_existing, part, known_survey, sampled, isotropic
-    )
+    kept = part, known_survey, sampled, isotropic, where
+    batch = Batch(loaded, framing, options, quality, pixels, overwrite, skip_existing, *kept)
     targets = {job.source: job for job in jobs_for(loaded.model.name, loaded.model.scale)}
     ready = [targets[job.source] for job in ready]
     stores, files = [job for job in ready if is_store(job.target)], [job for job in ready if not is_store(job.target)]
@@ -238,6 +246,25 @@ def load_upscaler(model: str, window_size: int | None, device: str, precision: s
 
     loaded = open_model(model, window_size=window_size)
     return Upscaler(loaded, device=device, precision=precision, memory_limit=memory)
+
+
+def load_mixture(model: str, blend: str | None, share: float, window_size: int | None, *where: Any) -> Upscaler:
+    """Load a model, and one that is mixed into it if that is asked for; see `load_upscaler`."""
+    loaded = load_upscaler(model, window_size, *where)
+    if blend is None:
+        return loaded
+    from ..mixture import Mixture
+
+    return Mixture(loaded, load_upscaler(blend, None, *where), share)
+
+
+def surveyed_model(survey: Survey | None, blend: str | None) -> str | None:
+    """Return the name of the model that a survey was made with; it can't name two so that they are found again."""
+    if survey is None or blend:
+        return None
+    if " + " in survey.model:
+        raise EscError(f"the survey was made with {survey.model}; name the models with --model and --blend.")
+    return survey.model
 
 
 def run_batch(batch: Batch, jobs: list[Job], report: Report) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arrays.layout import Index
+from ..arrays.layout import Index, layout_of
 from ..arrays.levels import Levels
 from ..arrays.stack import Stack
 from ..arrays.surveyed import PlaneSurvey
@@ -53,6 +53,7 @@ def run_exact(
     journal: str | Path | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    mask: np.ndarray | None = None,
 ) -> Survey:
     """Make the survey of an image, and the picture if wanted. All processes of a group call it with the same arguments.
 
@@ -81,6 +82,8 @@ def run_exact(
         processes: they needn't wait for each other before they come to what isn't known. It is removed at the end.
     progress, cancel : callable, optional
         See `Upscaler.__call__`; each process may have its own.
+    mask : numpy.ndarray, optional
+        See `Upscaler.__call__`.
 
     Returns
     -------
@@ -94,11 +97,13 @@ def run_exact(
     """
     with group.together():
         path = JournalFile(Path(journal)) if journal is not None and group.rank == 0 else None
-        processes = _agreement(group, upscaler, image, request)
+        mask = upscaler.mask(mask, request)
+        processes = _agreement(group, upscaler, image, request, mask)
         known = _begun(group, upscaler, image, request, path, cancel)
+        known.head = replace(known.head, request=request)  # which a journal of another strength serves, too
         bands = borders(request.target[0], group.size, rows if write else 1)
         with _set_up(upscaler, known, processes):
-            work = _Work(upscaler, image, group, known, bands, path, write, finished)
+            work = _Work(upscaler, image, group, known, bands, path, write, finished, mask)
             planes = tuple(work.planes(progress, cancel))
     if path:
         path.remove()
@@ -117,6 +122,7 @@ class _Work:
     file: JournalFile | None
     write: Write | None
     finished: Callable[[Index, Region], bool] | None
+    mask: np.ndarray | None
 
     def planes(self, progress: Progress | None, cancel: Cancel | None) -> Iterator[PlaneSurvey]:
         """Do one plane after the other."""
@@ -172,7 +178,7 @@ class _Work:
         request = self.known.head.request
         layout = request.layout
         levels = self.known.head.levels_of(np.dtype(self.image.dtype))
-        stack = self.upscaler.stack(request, levels, region, share)
+        stack = self.upscaler.stack(request, levels, region, share, self.mask)
         stack = replace(stack, layout=plane_layout(layout), levels=[levels[layout.channel(index)]])
         if isinstance(self.image, np.ndarray):
             return self.image[index], stack
@@ -195,15 +201,16 @@ class _Work:
         return found
 
 
-def _agreement(group: Group, upscaler: Upscaler, image: Any, request: Request) -> int:
+def _agreement(group: Group, upscaler: Upscaler, image: Any, request: Request, mask: np.ndarray | None) -> int:
     """Return how many processes share the memory of this one, once it is sure that all are about to do the same."""
     device = upscaler.device
     same = {
         "version": __version__,
-        "model": upscaler.model.sha256,
+        "model": upscaler.recipe,
         "network": upscaler.model.fingerprint,
         "precision": precision_name(upscaler.dtype_for(request.bits)),
         "image": image_digest(image, request.layout),
+        "mask": "" if mask is None else image_digest(mask, layout_of(mask, "YX")),
         **asdict(request),
     }
     machine = [torch.__version__, instruction_set(device)]

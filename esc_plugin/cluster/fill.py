@@ -70,6 +70,7 @@ def upscale_large(
         finish=finish,
         progress=share_of(progress, 0.5, 1) if told else progress,
         cancel=cancel,
+        mask=large.where,
     )
 
 
@@ -154,6 +155,7 @@ def upscale_together(large: Large, group: Group, progress: Progress | None = Non
         journal=journal,
         progress=progress,
         cancel=cancel,
+        mask=large.where,
     )
     with group.together():
         group.gather("all blocks are there")

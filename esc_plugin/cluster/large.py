@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from ..arrays.layout import Layout, layout_of
+from ..batch.mask import Mask
 from ..batch.record import record_of_result
 from ..errors import ImageError
 from ..files import Picture
@@ -21,7 +24,7 @@ from ..files.zarr_claim import OURS
 from ..files.zarr_format import ZARR
 from ..files.zarr_store import ShardedImage
 from ..progress import Cancel, Progress
-from ..survey import Request, Survey
+from ..survey import Request, Survey, plain
 from ..upscaler import Upscaler
 from ..version import __version__
 
@@ -53,6 +56,8 @@ class Large:
         Of OME-Zarr.
     overwrite : bool
         Whether what is there is replaced, if it is an image or was begun by this program.
+    mask : Mask, optional
+        Where the network counts.
     record : dict
         How the result was made, once it is finished.
     """
@@ -64,6 +69,7 @@ class Large:
     name: str = "image"
     version: str = "0.5"
     overwrite: bool = False
+    mask: Mask | None = None
     record: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -71,9 +77,15 @@ class Large:
         layout = layout_of(self.picture.pixels, self.options.pop("axes", None) or self.picture.axes)
         self.options["axes"] = layout.axes
         self.request: Request = self.upscaler.request(self.picture.pixels, **self.options)
+        self.upscaler.mask(self.where, self.request)
         if not layout.axes.removesuffix("S").endswith("YX"):
             raise ImageError(f"OME-Zarr needs Y and X last; the image's axes are {layout.axes!r}.")
         self.layout = layout
+
+    @property
+    def where(self) -> np.ndarray | None:
+        """The values of the mask."""
+        return self.mask.values if self.mask else None
 
     @property
     def result(self) -> Layout:
@@ -90,7 +102,8 @@ class Large:
             survey = Survey.from_json(text.decode()) if text else None
         if survey:
             self.upscaler.check(survey, self.request, self.picture.pixels)
-        return survey
+            return replace(survey, request=self.request)
+        return None
 
     def surveyed(self, sampled: int | None, progress: Progress | None, cancel: Cancel | None) -> Survey:
         """Make the survey."""
@@ -107,7 +120,8 @@ class Large:
         return store
 
     def _create(self, only_check: bool = False, **known: str) -> ShardedImage:
-        job = {"model": self.upscaler.model.sha256, "software": __version__, "request": _plain(self.request)}
+        job = {"model": self.upscaler.recipe, "software": __version__, "request": _without_bits(self.request)}
+        job |= {"mask": self.mask.digest} if self.mask else {}
         return ShardedImage.create(
             self.target,
             self.result.shape,
@@ -136,6 +150,7 @@ class Large:
         levels = survey.levels_of(self.picture.pixels.dtype)
         facts = {key: value for key, value in self.options.items() if key not in ("size", "scale", "intensity")}
         facts |= self.upscaler.steps(self.request)
+        facts |= {"mask": self.mask.path.name} if self.mask else {}
         size, pixels = self.request.target, self.picture.pixels
         self.record = record_of_result(self.upscaler, pixels, size, levels, facts, self.name, survey)
         text = survey.to_json()
@@ -171,5 +186,5 @@ def known_letters(axes: str) -> str:
         raise ImageError(f"OME-Zarr has the axes {LETTERS}; the image has {axes!r}, which are too many.") from None
 
 
-def _plain(request: Request) -> dict[str, Any]:
-    return {name: value for name, value in vars(request).items() if name != "bits"}
+def _without_bits(request: Request) -> dict[str, Any]:
+    return {name: value for name, value in plain(request).items() if name != "bits"}

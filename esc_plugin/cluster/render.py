@@ -153,6 +153,7 @@ def render(
     finish: Finish | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    mask: np.ndarray | None = None,
 ) -> Summary:
     """Render what a store lacks of a result.
 
@@ -176,6 +177,8 @@ def render(
         What ends the result once nothing is missing, such as ``partial(store.finish, name)``.
     progress, cancel : callable, optional
         ``progress(done, total)`` in blocks, and ``cancel() -> bool``; blocks that are being made are finished then.
+    mask : numpy.ndarray, optional
+        See `Upscaler.__call__`. The strength is that of the survey's request.
 
     Returns
     -------
@@ -194,7 +197,8 @@ def render(
     if workers < 1:
         raise ImageError(f"workers must be 1 or more, not {workers!r}.")
     upscaler.check(survey, survey.request, image)
-    renderer = Renderer(upscaler, survey, np.dtype(image.dtype))
+    mask = upscaler.mask(mask, survey.request)
+    renderer = Renderer(upscaler, survey, np.dtype(image.dtype), mask)
     blocks = store.part(*part) if part else store.blocks()
     job = Job(renderer, _travelling(image), store)
     _check_store(job, store.blocks()[-1])

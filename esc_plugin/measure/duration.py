@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +23,10 @@ LEAST_SECONDS = 1.0
 
 def work(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int], passes: int | None = None) -> float:
     """Return the multiplications that bring a plane from one height and width to another."""
+    return sum(_work(part, size, target, passes) for part in upscaler.parts)
+
+
+def _work(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int], passes: int | None = None) -> float:
     model, total = upscaler.model, 0.0
     for seen, made in pairwise(pass_sizes(size, target, model.scale, model.any_scale, passes)):
         geometry = model.network.geometry(*seen, made)
@@ -31,12 +36,19 @@ def work(upscaler: Upscaler, size: tuple[int, int], target: tuple[int, int], pas
 
 def measure_rate(upscaler: Upscaler, bits: int = 32) -> float:
     """Return the multiplications per second for images of so many bits a value, by running a small one twice."""
+    done, seconds = zip(*(_probed(part, bits) for part in upscaler.parts), strict=True)
+    return float(sum(done) / sum(seconds))
+
+
+def _probed(upscaler: Upscaler, bits: int) -> tuple[float, float]:
+    """Return the multiplications of a small image, and the seconds that they took."""
     edge = PROBE_CPU if upscaler.device.type == "cpu" else PROBE_DEVICE
     image = torch.full((1, 3, edge, edge), 0.5)
     upscaler.run(image, bits=bits)  # the first one warms up
     start = time.perf_counter()
     output = upscaler.run(image, bits=bits).shape
-    return work(upscaler, (edge, edge), (output[2], output[3])) / (time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return _work(upscaler, (edge, edge), (output[2], output[3])), seconds
 
 
 def seconds_for(
@@ -72,7 +84,10 @@ class Speed:
         with self._measuring:
             if precision not in self.rates:
                 self.rates[precision] = measure_rate(upscaler, bits_of(image))
-        read = Enlarger(upscaler).reads(size, target, region) if region else Region(0, 0, *size)
+        read = Region(0, 0, *size)
+        if region:
+            each = [Enlarger(part, bits_of(image)).reads(size, target, region) for part in upscaler.parts]
+            read = reduce(Region.hull, each)
         return work(upscaler, size, target) / self.rates[precision] * read.height * read.width / (size[0] * size[1])
 
     def learn(

@@ -143,4 +143,5 @@ class FolderWork:
     def _batch(self, upscaler: Upscaler) -> Batch:
         settings = self.order.settings
         options = USUAL | {"intensity": settings.intensity, "consistency": settings.consistency}
+        options["strength"] = settings.strength
         return Batch(upscaler, self.order.framing, options, overwrite=self.order.replace, skip_existing=self.order.skip)

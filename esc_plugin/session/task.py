@@ -48,6 +48,8 @@ class Settings:
         Whether to look at samples of what isn't in the part, instead of at all of it.
     isotropic : bool
         Whether to put planes between those of a stack instead, see `StackTask`; then the factor is 1.
+    strength : float
+        How much of the result is the network's, see `esc_plugin.Upscaler`.
     """
 
     model: str
@@ -61,6 +63,7 @@ class Settings:
     store: Path | None = None
     sampled: bool = False
     isotropic: bool = False
+    strength: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,8 @@ class Viewed:
         How fast the upscaler is. With it, a survey is sampled if an exact one would take longer than `SOON`.
     sampled : bool
         Whether the survey is sampled in any case.
+    strength : float
+        See `Upscaler.__call__`; a survey serves any.
     """
 
     upscaler: Upscaler
@@ -69,6 +71,7 @@ class Viewed:
     consistency: bool = False
     soon: Speed | None = None
     sampled: bool = False
+    strength: float = 1.0
 
     def upscale(
         self, region: RegionSpans, out: Any = None, progress: Progress | None = None, cancel: Cancel | None = None
@@ -179,6 +182,7 @@ class Viewed:
 
     def _options(self, levels: list[Levels]) -> dict[str, Any]:
         options = {"axes": self.axes, "size": self.target, "intensity": levels, "consistency": self.consistency}
+        options |= {"strength": self.strength}
         return options | {"nan": "keep"}  # pixels without a value are common where images were registered or masked
 
     @property

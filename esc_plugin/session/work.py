@@ -213,7 +213,8 @@ def look_at(task: Task, model: LoadedModel, soon: bool = False) -> Viewed:
     """Return what makes the planes of a task, or parts of them; if it is wanted soon, perhaps from a sampled survey."""
     chosen = task.settings
     wanted = task.axes, task.target, chosen.intensity, chosen.consistency
-    return Viewed(model.upscaler, task.pyramid, task.region[:-2], *wanted, model.speed if soon else None, chosen.sampled)
+    how = model.speed if soon else None, chosen.sampled, chosen.strength
+    return Viewed(model.upscaler, task.pyramid, task.region[:-2], *wanted, *how)
 
 
 def _made(task: Task, model: LoadedModel, out: Any, soon: bool, progress: Progress | None, cancel: Cancel | None) -> Result:
@@ -238,6 +239,7 @@ def _facts(task: Task, model: LoadedModel) -> dict[str, Any]:
         "source_layer": task.name,
         "source_region": [[part.start, part.stop] for part in task.region],
         "consistency": task.settings.consistency,
+        "strength": task.settings.strength,
         "device": str(model.upscaler.device),
     }
 
@@ -251,6 +253,7 @@ def _deepened(
     chosen, image = task.settings, CancellableArray(task.image, cancel)
     levels = Upscaler.levels(image, axes=task.axes, intensity=chosen.intensity, nan="keep", cancel=cancel)
     options: dict[str, Any] = {"axes": task.axes, "nan": "keep", "consistency": chosen.consistency, "intensity": levels}
+    options["strength"] = chosen.strength
     deeper = task.factors[task.axes.index("Z")]
     pixels = upscale_volume(model.upscaler, image, factor=deeper, out=out, progress=progress, cancel=cancel, **options)
     facts = _facts(task, model) | {"planes": task.planes, "sections": ["XZ", "YZ"]}
