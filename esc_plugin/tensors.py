@@ -102,6 +102,7 @@ def upscale_part(
     framing: Framing | None = None,
     *,
     remember: Remember,
+    mask: Tensor | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     **options: Any,
@@ -114,7 +115,7 @@ def upscale_part(
         In pixels of the images. What is cut off by `framing` can't be seen.
     remember : callable
         Keeps what is known of whole images, see `Remember`: another part of the same image needs no survey.
-    upscaler, images, framing, progress, cancel, **options
+    upscaler, images, framing, mask, progress, cancel, **options
         See `upscale_images`.
 
     Raises
@@ -123,6 +124,7 @@ def upscale_part(
         If the part isn't inside of the images, or of what is shown of them.
     """
     check_images(images)
+    masks = _masks(mask, len(images))
     frame = framed(upscaler, images, framing)
     region = _enlarged(part, (images.shape[1], images.shape[2]), frame.enlarged).meet(_shown(frame))
     if not region.height or not region.width:
@@ -139,7 +141,8 @@ def upscale_part(
         key = upscaler.model.fingerprint, str(upscaler.device), upscaler.precision, request, digest
         make = partial(upscaler.survey, array, progress=part_of(progress, i, len(images)), cancel=cancel, **options)
         survey = remember(key, make)
-        upscaler(array, region=spans, survey=survey, out=out[i].numpy(), cancel=cancel, **options)
+        own = options | ({"mask": masks[i]} if masks else {})
+        upscaler(array, region=spans, survey=survey, out=out[i].numpy(), cancel=cancel, **own)
         _within_range(out[i], image)
     return out
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..esc_plugin.arrays.framing import Framing
 from ..esc_plugin.device import PRECISIONS
 from ..esc_plugin.errors import EscError
+from ..esc_plugin.mixture import Mixture
 from ..esc_plugin.network.grid import Region
 from ..esc_plugin.other_model import OtherModel
 from ..esc_plugin.progress import Progress, share_of
@@ -141,17 +142,19 @@ def upscale(descriptor: Any, images: Tensor, options: Options, host: Host) -> Te
         If the images, the model or the options can't be used, or memory runs out.
     """
     check_images(images)
-    first, second = _worker(descriptor, options, host), None
+    worker, other = _worker(descriptor, options, host), None
     if options.second is not None and options.share:
-        second = _worker(options.second, options, host)
+        other = _worker(options.second, options, host)
+        if isinstance(worker, Upscaler) and isinstance(other, Upscaler):
+            worker, other = Mixture(worker, other, options.share), None
     unfinished = UnfinishedResult()
     progress = host.progress(unfinished.picture)
-    own = progress if second is None else share_of(progress, 0, 0.5)
-    out = _upscaled(first, descriptor, images, options, host, own, unfinished)
-    if second is not None:
-        other = _upscaled(second, options.second, images, options, host, share_of(progress, 0.5, 1), unfinished)
-        blended(out, other, options.share)
-    host.say(words_for(first, images, options.framing, options.core.get("passes")))
+    own = share_of(progress, 0, 0.5) if other else progress
+    out = _upscaled(worker, descriptor, images, options, host, own, unfinished)
+    if other:  # at least one is no ESC model, and they can only be run one after the other
+        second = _upscaled(other, options.second, images, options, host, share_of(progress, 0.5, 1), unfinished)
+        blended(out, second, options.share)
+    host.say(words_for(worker, images, options.framing, options.core.get("passes")))
     return host.handed_on(out)
 
 
@@ -164,11 +167,14 @@ def upscale_a_part(descriptor: Any, images: Tensor, part: Region, options: Optio
         In pixels of the images.
     """
     check_images(images)
-    upscaler = _worker(descriptor, options, host)
-    if isinstance(upscaler, OtherModel):
+    worker = _worker(descriptor, options, host)
+    if options.second is not None and options.share and isinstance(worker, Upscaler):
+        other = _worker(options.second, options, host)
+        worker = Mixture(worker, other, options.share) if isinstance(other, Upscaler) else other
+    if isinstance(worker, OtherModel):
         raise EscError("only ESC models can make a part that is the same as in the whole; this is another one.")
-    make = partial(upscale_part, part=part, framing=options.framing, remember=surveys.get, **options.core)
-    out = _in_the_memory_there_is(make, upscaler, descriptor, images, options, host, host.progress())
+    make = partial(upscale_part, part=part, framing=options.framing, mask=options.mask, remember=surveys.get, **options.core)
+    out = _in_the_memory_there_is(make, worker, descriptor, images, options, host, host.progress())
     return host.handed_on(out)
 
 

@@ -311,6 +311,19 @@ def test_a_part_is_that_part_of_the_whole(host: Comfy, model: Any, monkeypatch: 
     assert torch.equal(found, whole[:, :3])
 
 
+def test_a_part_of_a_mixture_behind_a_mask(host: Comfy, model: Any) -> None:
+    torch.manual_seed(3)
+    save_file(ESC(TINY).state_dict(), host.files["mine.safetensors"].with_name("other.safetensors"))
+    host.files["other.safetensors"] = host.files["mine.safetensors"].with_name("other.safetensors")
+    other = host.run("ESC_LoadModel", model="other.safetensors")
+    options = {"second_model": other, "second_share": 0.25, "strength": 0.5, "mask": torch.rand(1, 20, 26)}
+    images, asked = picture(), options | sized(host, "factor", factor=1.5)
+    whole = host.run("ESC_UpscaleImage", upscale_model=model, image=images, **asked)
+    part = {"x": 4, "y": 2, "part_width": 10, "part_height": 6}
+    found = host.run("ESC_PreviewUpscale", upscale_model=model, image=images, **part, **asked)
+    assert torch.equal(found, whole[:, 3:12, 6:21])
+
+
 def test_parts_that_are_none_say_why(host: Comfy, model: Any, compact: Any) -> None:
     error = host.inside("esc_plugin.errors").EscError
     with pytest.raises(error, match="x 20 to 276, y 0 to 256 isn't inside of the image, which has 26 x 20"):
