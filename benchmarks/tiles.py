@@ -1,7 +1,8 @@
 """What cutting the image into tiles changes, measured and drawn; cutting the work changes nothing.
 
     PYTHONPATH=. python benchmarks/tiles.py --models esc-nano-x2 esc-nano-x4
-    PYTHONPATH=. python benchmarks/tiles.py --picture docs/images/tiles.png
+    PYTHONPATH=. python benchmarks/tiles.py --side 320 --tiles 128 --moved 7 16
+    PYTHONPATH=. python benchmarks/tiles.py --side 992 --picture docs/images/tiles.png
 
 Pictures that people know (scikit-image's, or drawn here), each enlarged untiled, in the smallest chunks of work, and in
 tiles as ComfyUI's own node makes and blends them. Prints how far the last two are from the first, in levels of 255.
@@ -172,6 +173,23 @@ def table(models: list[str], side: int, tiles: list[int], passes: int) -> None:
                 print(f"| {model} | {name} | {way} | " + " | ".join(row) + " |", flush=True)
 
 
+def moved(model: str, side: int, tile: int, by: list[int]) -> None:
+    """What else an object gets for pixels where the image begins some pixels later; a window from the edge and further."""
+    network = load_model(model).network
+    scale, margin = network.config.scale, OVERLAP * network.config.scale
+    ways: dict[str, Enlarge] = {"untiled": ESC.forward, f"tiles of {tile}": lambda net, image: tiled(net, image, tile)}
+    print("| picture | moved by | | mean | largest | tone | tone, 2 stops brighter |\n|---|---|---|---|---|---|---|")
+    for name, make in PICTURES.items():
+        for step in by:
+            image = tensor(make(side + step))
+            for way, how in ways.items():
+                before, after = (enlarge(how, network, image[..., at : at + side, at : at + side], 1) for at in (0, step))
+                kept = slice(margin, (side - step) * scale - margin)
+                before = before[..., step * scale :, step * scale :][..., kept, kept]
+                row = cells(after[..., kept, kept], before, scale)
+                print(f"| {name} | {step} | {way} | " + " | ".join(row) + " |", flush=True)
+
+
 def draw(path: str, model: str, side: int, tile: int, times: int) -> None:
     """Tiles, chunks of work and their difference: the whole page small, and the part that differs most as it is."""
     network = load_model(model).network
@@ -209,12 +227,15 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=640, help="of the pictures, pixels")
     parser.add_argument("--tiles", type=int, nargs="+", default=[512, 256, 128], help="a picture takes the first")
     parser.add_argument("--passes", type=int, default=1, help="how often the network runs")
+    parser.add_argument("--moved", type=int, nargs="+", default=[], metavar="PIXELS", help="move the pictures instead")
     parser.add_argument("--picture", help="draw the comic page instead of measuring")
     parser.add_argument("--times", type=int, default=8, help="how much the picture magnifies the difference")
     args = parser.parse_args()
     with torch.inference_mode():
         if args.picture:
             draw(args.picture, args.models[0], args.side, args.tiles[0], args.times)
+        elif args.moved:
+            moved(args.models[0], args.side, args.tiles[0], args.moved)
         else:
             table(args.models, args.side, args.tiles, args.passes)
 
