@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .arrays.blend import BlendSink
-from .arrays.passes import pass_sizes
+from .arrays.passes import checked_passes, pass_sizes
 from .arrays.rendering import Enlarge
 from .arrays.sizes import Size
 from .arrays.surveyed import RunSurvey
@@ -120,29 +120,38 @@ class Mixture(Upscaler):
         ]
         return max(needs, key=lambda need: need.program.cost * need.geometry.grid[0] * need.geometry.grid[1])
 
+    def request(self, image: Any, **options: Any) -> Request:
+        """Return what a call asks for; passes that are asked for are those of both."""
+        request = super().request(image, **options)
+        self._for_second(request)  # which must be able to do it
+        return request
+
+    def _for_second(self, request: Request) -> Request:
+        """Return what is asked of the second one: the passes that it needs, or those that were asked for."""
+        size, first, second = (request.layout.height, request.layout.width), self.first.model, self.second.model
+        usual = len(pass_sizes(size, request.target, first.scale, first.any_scale)) - 1
+        asked = None if request.passes == usual else checked_passes(request.passes, second.scale, second.any_scale)
+        made = pass_sizes(size, request.target, second.scale, second.any_scale, asked)
+        return replace(request, passes=len(made) - 1)
+
+    def steps(self, request: Request) -> dict[str, Any]:
+        """Return what a record says of how each gets to the target."""
+        told = self.first.steps(request), self.second.steps(self._for_second(request))
+        return {"passes": request.passes, "steps": "; ".join(steps["steps"] for steps in told)}
+
     def enlarger(self, request: Request, share: Share | None = None) -> Enlarge:
         """Return what upscales planes."""
-        first, second = self.first.enlarger(request, share), self.second.enlarger(self._of_second(request), share)
+        first, second = self.first.enlarger(request, share), self.second.enlarger(self._for_second(request), share)
         return _MixedEnlarger(first, second, self.share, self._room(0))
 
     def sampler(self, request: Request, pixels: int) -> Estimator:
         """Return what estimates means from samples."""
-        first, second = self.first.sampler(request, pixels), self.second.sampler(self._of_second(request), pixels)
+        first, second = self.first.sampler(request, pixels), self.second.sampler(self._for_second(request), pixels)
         return _MixedSampler(first, second, self.share)
 
     def runs(self, request: Request) -> list[tuple[int, int]]:
         """Return the shapes of the means of all runs of a plane: those of the first one, then those of the second."""
-        return self.first.runs(request) + self.second.runs(self._of_second(request))
-
-    def _of_second(self, request: Request) -> Request:
-        """Return what is asked of the second one: as many passes as it needs, unless others than needed were asked for."""
-        size = request.layout.height, request.layout.width
-
-        def passes(model: Model, asked: int | None) -> int:
-            return len(pass_sizes(size, request.target, model.scale, model.any_scale, asked)) - 1
-
-        asked = None if request.passes == passes(self.first.model, None) else request.passes
-        return replace(request, passes=passes(self.second.model, asked))
+        return self.first.runs(request) + self.second.runs(self._for_second(request))
 
     def _room(self, caller_bytes: int) -> int | None:
         limited = self.device.type == "cpu" and self.memory_limit is not None

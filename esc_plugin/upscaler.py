@@ -190,8 +190,9 @@ class Upscaler(Runner):
 
     def runs(self, request: Request) -> list[tuple[int, int]]:
         """Return the shapes of the means of all runs that bring a plane to its target."""
-        size, network = (request.layout.height, request.layout.width), self.model.network
-        means = [step.mean for step in network.program(network.geometry(*size)).steps if step.mean]
+        network = self.model.network
+        steps = network.program(network.geometry(request.layout.height, request.layout.width)).steps
+        means = [step.mean for step in steps if step.mean]
         return [(len(means), means[0])] * request.passes
 
     def survey(

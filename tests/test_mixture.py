@@ -198,6 +198,22 @@ def test_what_is_set_for_a_mixture_is_not_set_for_its_parts() -> None:
     assert mixed.second.network() is second.network()
 
 
+def test_passes_that_are_asked_for_are_those_of_both() -> None:
+    image = image_of((30, 20))
+    usual, twice = MIXED.request(image, scale=4), MIXED.request(image, scale=4, passes=1)
+    assert [len(MIXED.runs(request)) for request in (usual, twice)] == [3, 2]
+    found = MIXED(image, scale=4, passes=1)
+    wanted = 0.7 * FIRST(image, scale=4, passes=1) + 0.3 * SECOND(image, scale=4, passes=1)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    survey = MIXED.survey(image, scale=4, passes=1)
+    assert Survey.from_json(survey.to_json()).request == survey.request
+    part = MIXED(image, scale=4, passes=1, region=((20, 60), (8, 30)), survey=survey)
+    np.testing.assert_array_equal(part, found[20:60, 8:30])
+    assert MIXED.steps(usual) == {"passes": 2, "steps": "2 passes x2; 1 pass x4"}
+    with pytest.raises(ImageError, match="passes must be"):
+        MIXED(image, scale=4, passes=5)
+
+
 def test_three_can_be_mixed() -> None:
     image, third = image_of((20, 22)), other_upscaler(2, seed=9)
     found = Mixture(Mixture(FIRST, SECOND, 0.5), third, 0.25)(image, scale=3)

@@ -199,16 +199,14 @@ class Batch:
         Its pixels have the axes of the picture, (TZCYX) for example, and another Y and X. What the target can't hold is an
         error before the work.
         """
-        from ..arrays.blend import checked_mask
         from ..upscaler import checked_region
 
         (options, frame), pixels, upscaler, survey = self.given(picture), picture.pixels, self.upscaler, self.survey
         given, size, picture.axes = dict(options), options.pop("size"), options.pop("axes")
         layout = layout_of(pixels, picture.axes)
         request = upscaler.request(pixels, **given)
+        mask = upscaler.mask(self.mask.values if self.mask else None, request)
         part, crop = checked_region(self.region, size), checked_region(frame.crop, size)
-        mask = self.mask.values if self.mask else None
-        checked_mask(mask, picture.size, size)
         planes = planes_wanted(picture, size) if self.isotropic else picture.planes
         made = with_planes(layout, planes)
         check_target(file_target(job), picture, made.resized(*size_of(part or crop, size)))

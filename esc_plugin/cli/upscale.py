@@ -174,8 +174,9 @@ def upscale(
         "strength": strength,
     }
     pixels = round(megapixels * 1e6)
-    kept = part, known_survey, sampled, isotropic, where
-    batch = Batch(loaded, framing, options, quality, pixels, overwrite, skip_existing, *kept)
+    batch = Batch(
+        loaded, framing, options, quality, pixels, overwrite, skip_existing, part, known_survey, sampled, isotropic, where
+    )
     targets = {job.source: job for job in jobs_for(loaded.model.name, loaded.model.scale)}
     ready = [targets[job.source] for job in ready]
     stores, files = [job for job in ready if is_store(job.target)], [job for job in ready if not is_store(job.target)]

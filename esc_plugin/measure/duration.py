@@ -86,8 +86,8 @@ class Speed:
                 self.rates[precision] = measure_rate(upscaler, bits_of(image))
         read = Region(0, 0, *size)
         if region:
-            each = [Enlarger(part, bits_of(image)).reads(size, target, region) for part in upscaler.parts]
-            read = reduce(Region.hull, each)
+            reads = [Enlarger(part).reads(size, target, region) for part in upscaler.parts]
+            read = reduce(Region.hull, reads)
         return work(upscaler, size, target) / self.rates[precision] * read.height * read.width / (size[0] * size[1])
 
     def learn(
