@@ -83,7 +83,7 @@ class _Enlarger:
     share: None = None
 
     def runs(self, size: Size, target: Size) -> int:
-        """Return of how many runs something must be known: of none."""
+        """Return how often a network runs of which something must be known: never."""
         return 0
 
     def reads(self, size: Size, target: Size, region: Region) -> Region:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from esc_plugin import ImageError, Upscaler
 from esc_plugin.arrays import blend
+from esc_plugin.arrays.passes import pass_sizes
 from esc_plugin.arrays.resample import to_gamma, to_linear
 from esc_plugin.network.grid import Region
 from esc_plugin.survey import Survey, digest_of
@@ -44,7 +45,7 @@ def of_network(upscaler: Upscaler, unit: np.ndarray, target: Size) -> np.ndarray
     """Upscale (Y, X) or (Y, X, 3) in 0..1 as float64 values that nothing was done to."""
     colours = np.repeat(unit[..., None], 3, 2) if unit.ndim == 2 else unit
     made = torch.from_numpy(colours.astype(np.float32)).permute(2, 0, 1)[None]
-    while made.shape[2] < target[0] or made.shape[3] < target[1]:
+    for _ in pass_sizes(unit.shape[:2], target, upscaler.model.scale)[1:]:
         made = upscaler.run(made)
     made = lanczos(made[0].permute(1, 2, 0).numpy().astype(float), target)
     return made.mean(2) if unit.ndim == 2 else made

@@ -11,7 +11,7 @@ from PIL import Image
 
 from esc_plugin import ImageError, Upscaler
 from esc_plugin.batch.batch import Batch
-from esc_plugin.batch.jobs import Job, Wish
+from esc_plugin.batch.jobs import Job
 from esc_plugin.batch.mask import read_mask
 from esc_plugin.cluster.fill import upscale_large
 from esc_plugin.cluster.large import Large
@@ -153,7 +153,7 @@ def test_a_mask_of_other_proportions_is_an_error_of_the_image(tmp_path: Path, ph
     assert "50 x 40" in failed[0][1]
     assert not job.target.parent.exists()  # type: ignore[union-attr]
     with pytest.raises(ImageError, match="without a region"):
-        Batch(random_upscaler(), Wish(isotropic=True), mask=wide)
+        Batch(random_upscaler(), isotropic=True, mask=wide)
 
 
 def test_settings_of_a_session_have_a_strength() -> None:
