@@ -96,13 +96,14 @@ QUESTION: dict[str, tuple[Field, ...]] = {
 }
 
 
-def asked_for(size: str | Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[Framing, bool]:
+def asked_for(size: str | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> tuple[Framing, bool]:
     """Return what the menu and its fields ask for, and whether the model shall run even where nothing grows.
 
     Parameters
     ----------
-    size : str or mapping
-        The choice; of hosts that show only the fields that matter, with these fields.
+    size : str or mapping, optional
+        The choice; of hosts that show only the fields that matter, with these fields. Such hosts hand nothing on of a choice
+        that they don't know.
     fields : mapping
         All fields, of other hosts.
 
@@ -114,7 +115,8 @@ def asked_for(size: str | Mapping[str, Any], fields: Mapping[str, Any]) -> tuple
     given = dict(fields) | (dict(size) if isinstance(size, Mapping) else {"size": size})
     choice = given.get("size")
     if choice not in QUESTION:
-        raise ImageError(f"size is {choice!r}; it must be one of {', '.join(QUESTION)}.")
+        shown = "missing, or none that there is" if choice is None else repr(choice)
+        raise ImageError(f"size is {shown}; it must be one of {', '.join(QUESTION)}.")
     defaults = {field.id: field.values["default"] for field in QUESTION[choice]}
     values = {name: given.get(name, default) for name, default in defaults.items()}
     return _FRAMINGS[choice](values), choice == FACTOR

@@ -105,7 +105,7 @@ class Options:
         for name, value, known in (("precision", precision, ("auto", *PRECISIONS)), ("passes", passes, PASSES)):
             if value not in known:
                 raise EscError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
-        framing, always = asked_for(widgets.get("size", "model scale"), widgets)
+        framing, always = asked_for(widgets.get("size"), widgets)
         names = "strength", "consistency", "linear_light", "alpha"
         core: dict[str, Any] = {name: widgets[name] for name in names if name in widgets}
         if passes != "auto":

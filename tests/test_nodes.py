@@ -371,6 +371,12 @@ def test_sizes_that_are_none_say_why(choice: str, fields: dict[str, Any], said: 
     assert host.loads == []
 
 
+def test_a_choice_of_size_that_there_is_not_says_so(host: Comfy, model: Any) -> None:
+    said = "size is 'larger'" if host.generation == "2025" else "size is missing, or none that there is"
+    with pytest.raises(host.inside("esc_plugin.errors").EscError, match=f"{said}; it must be one of model scale, factor"):
+        host.run("ESC_UpscaleImage", upscale_model=model, image=picture(), size="larger")
+
+
 @pytest.mark.parametrize("shape", [(20, 26, 3), (1, 20, 26, 1), (1, 0, 26, 3)])
 def test_unusable_images_say_why(shape: tuple[int, ...], host: Comfy, model: Any) -> None:
     with pytest.raises(host.inside("esc_plugin.errors").ImageError, match=re.escape(str(shape))):
