@@ -9,6 +9,7 @@ EXTRAS = {
     "evaluate": ("skimage",),
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "inspect": ("matplotlib",),
+    "video": ("av",),
 }
 #: Packages whose names aren't those of their modules.
 PACKAGES = {"skimage": "scikit-image"}

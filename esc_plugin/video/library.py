@@ -1,0 +1,40 @@
+"""PyAV, which is imported when a film is opened, and its errors as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import ImageError, needs
+
+
+def pyav() -> Any:
+    """Return PyAV, or raise an `EscError` that says how to get it."""
+    needs("video")
+    import av
+
+    return av
+
+
+@contextmanager
+def failing_as(what: str) -> Iterator[None]:
+    """Turn errors of PyAV into an `ImageError` of one line that begins with `what`."""
+    av = pyav()
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise ImageError(f"{what}: {error.strerror or error}.") from None
+
+
+@contextmanager
+def reading(path: str) -> Iterator[Any]:
+    """Give the opened container of a film.
+
+    Raises
+    ------
+    ImageError
+        If it is none, or what is inside can't be read meanwhile.
+    """
+    with failing_as(f"can't read the film {path!r}"), pyav().open(path) as container:
+        yield container

@@ -1,0 +1,95 @@
+"""The folder of a film at work: segments that are whole, and a journal that says what they are of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ..disk import replacing, write_text
+from ..errors import EscError
+
+JOURNAL, LOCK = "job.json", "lock"
+
+
+class Parts:
+    """Segments of a result beside it, in a folder whose name begins with a point.
+
+    Parameters
+    ----------
+    target : Path
+        Of the result.
+    job : dict
+        All that decides what the segments hold, for JSON.
+    """
+
+    def __init__(self, target: Path, job: dict[str, Any]) -> None:
+        self.target, self.job = target, json.loads(json.dumps(job))
+        self.folder = folder_of(target)
+
+    @contextmanager
+    def claimed(self, overwrite: bool = False) -> Iterator[None]:
+        """Open the folder, for this process alone.
+
+        Raises
+        ------
+        EscError
+            If another process works there, or what is there is of another job and may not be replaced.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / LOCK, timeout=0):
+                self._check(overwrite)
+                yield
+        except Timeout:
+            raise EscError(f"another process works on {str(self.target)!r}; wait for it, or choose another name.") from None
+        except OSError as error:
+            raise EscError(f"can't write {str(self.folder)!r}: {error.strerror or error}.") from None
+
+    def _check(self, overwrite: bool) -> None:
+        found = self._journal()
+        if found == self.job:
+            return
+        if found is not None and not overwrite:
+            raise EscError(
+                f"{str(self.folder)!r} holds an unfinished film of other settings; go on with those, or discard it with "
+                "--overwrite."
+            )
+        for path in self.folder.iterdir():
+            if path.name != LOCK:
+                path.unlink()
+        write_text(self.folder / JOURNAL, json.dumps(self.job, indent=1))
+
+    def _journal(self) -> Any:
+        try:
+            return json.loads((self.folder / JOURNAL).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            # Without it nothing is known of what is there; segments come after it.
+            return None
+
+    def segment(self, index: int) -> Path:
+        """Return where a segment is once it is whole."""
+        return self.folder / f"{index:06}.mkv"
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[Path]:
+        """Give a path for what becomes `path` once it is whole."""
+        for left in self.folder.glob(".esc-*"):  # of a process that was killed
+            left.unlink()
+        with replacing(path) as beside:
+            yield beside
+
+    def remove(self) -> None:
+        """Remove the folder; call it when nothing holds it."""
+        with suppress(OSError):
+            shutil.rmtree(self.folder)
+
+
+def folder_of(target: Path) -> Path:
+    """Return the folder of a result at work."""
+    return target.with_name(f".{target.name}.parts")
