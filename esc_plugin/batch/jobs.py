@@ -91,19 +91,11 @@ def plan_jobs(
     """
     if suffix is not None and with_suffix(suffix) is None:
         raise ImageError(f"can't write {suffix!r} files; known are {', '.join(writable_suffixes())}.")
-    default = "{stem}_x{scale}.{ext}" if label[:1].isdigit() and "x" not in label else "{stem}_{scale}.{ext}"
-    pattern, folder = str(output or ""), None
-    if output is None:
-        pattern = "{folder}/" + default
-    elif "{" not in pattern and _is_folder(pattern):
-        pattern, folder = default, Path(pattern)
-    _check_pattern(pattern)
+    pattern, folder = pattern_for(output, label)
     jobs = []
     for path, inside, searched in images:
         stem, kept = _stem_and_suffix(path, suffix)
-        values = {"folder": str(path.parent), "stem": stem, "ext": kept.lstrip("."), "from": path.suffix.lstrip(".")}
-        values |= {"model": model, "scale": label}
-        target = place_of(pattern.format(**values) if "{" in pattern else pattern)
+        target = place_of(filled(pattern, path, stem, kept, model, label))
         _check_suffix(target, suffix)
         if folder is not None and isinstance(target, Path):
             target = folder / inside / target
@@ -113,6 +105,25 @@ def plan_jobs(
             f"several images would go to {str(jobs[0].target)!r}; name a folder, or a template with {{stem}} and {{from}}."
         )
     return jobs
+
+
+def pattern_for(output: str | Path | None, label: str) -> tuple[str, Path | None]:
+    """Return the template of results, and the folder that they go to if that is what was named; see `plan_jobs`."""
+    default = "{stem}_x{scale}.{ext}" if label[:1].isdigit() and "x" not in label else "{stem}_{scale}.{ext}"
+    pattern, folder = str(output or ""), None
+    if output is None:
+        pattern = "{folder}/" + default
+    elif "{" not in pattern and _is_folder(pattern):
+        pattern, folder = default, Path(pattern)
+    _check_pattern(pattern)
+    return pattern, folder
+
+
+def filled(pattern: str, path: Path | Url, stem: str, suffix: str, model: str, label: str) -> str:
+    """Return the name of a result that a template stands for; see `plan_jobs`."""
+    values = {"folder": str(path.parent), "stem": stem, "ext": suffix.lstrip("."), "from": path.suffix.lstrip(".")}
+    values |= {"model": model, "scale": label}
+    return pattern.format(**values) if "{" in pattern else pattern
 
 
 def _stem_and_suffix(path: Path | Url, suffix: str | None) -> tuple[str, str]:

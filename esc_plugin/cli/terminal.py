@@ -66,15 +66,26 @@ def shown_warnings(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar, if somebody can see it, and give the callback that moves it."""
+def progress_bar(name: str, describe: Callable[[int, int], str] | None = None) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar, if somebody can see it, and give the callback that moves it.
+
+    Parameters
+    ----------
+    describe : callable, optional
+        ``describe(done, total)`` says how far it is, behind the name.
+    """
+
+    def told(done: int, total: int) -> None:
+        text = f"{name}, {describe(done, total)}" if describe else name
+        bar.update(task, completed=done, total=total or None, description=plain(text))
+
     if not errors.is_terminal:
         yield lambda done, total: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task(plain(name), total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+        yield told
 
 
 @contextlib.contextmanager

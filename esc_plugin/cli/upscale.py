@@ -29,7 +29,8 @@ if TYPE_CHECKING:  # torch takes a second to import; commands that need it impor
 
 
 def upscale(
-    images: Annotated[list[str], typer.Argument(help="Image files, folders, patterns.", metavar="IMAGE...")],
+    context: typer.Context,
+    images: Annotated[list[str], typer.Argument(help="Image files, folders, patterns; films.", metavar="IMAGE...")],
     output: Annotated[
         str | None,
         typer.Option(
@@ -49,11 +50,13 @@ def upscale(
         bool, typer.Option("--isotropic", help="Planes between those of a stack, until voxels are as deep as wide.")
     ] = False,
     form: Annotated[
-        str | None, typer.Option("--format", help="png, jpg, webp, avif, tif, zarr; by default the image's.")
+        str | None,
+        typer.Option("--format", help="png, jpg, webp, avif, tif, zarr; mp4, mkv, mov, webm; by default the original's."),
     ] = None,
     quality: Annotated[
-        int | None, typer.Option(callback=opt.within(1, 100), help="Of JPEG, WebP and AVIF, 1 to 100.")
+        int | None, typer.Option(callback=opt.within(1, 100), help="Of JPEG, WebP, AVIF and films, 1 to 100.")
     ] = None,
+    lossless: Annotated[bool, typer.Option("--lossless", help="A film without loss (FFV1), as .mkv.")] = False,
     overwrite: opt.Overwrite = False,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave out what is done already.")] = False,
     include_results: Annotated[
@@ -113,7 +116,15 @@ def upscale(
     result_megapixels: opt.ResultMegapixels = None,
     passes: opt.Passes = None,
 ) -> None:
-    """Upscale images: files, folders, patterns. Everything that a file carries is kept."""
+    """Upscale images and films: files, folders, patterns. Everything that a file carries is kept."""
+    from ..video.names import is_film
+
+    if any(map(is_film, images)):
+        from .film import upscale_films
+
+        sys.exit(upscale_films(context))
+    if lossless:
+        raise EscError("--lossless is for films; of images, PNG, TIFF and Zarr always are.")
     from ..arrays.framing import Framing
     from ..batch.checks import check_exact, check_intensity
     from ..batch.find import find_images

@@ -41,15 +41,26 @@ class Parts:
         EscError
             If another process works there, or what is there is of another job and may not be replaced.
         """
+        lock = self._locked()
+        try:
+            self._check(overwrite)
+            yield
+        finally:
+            empty = not any(self.folder.glob("*.mkv")) and self._journal() == self.job
+            lock.release()
+            if empty:
+                self.remove()
+
+    def _locked(self) -> FileLock:
+        lock = FileLock(self.folder / LOCK, timeout=0)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / LOCK, timeout=0):
-                self._check(overwrite)
-                yield
+            lock.acquire()
         except Timeout:
             raise EscError(f"another process works on {str(self.target)!r}; wait for it, or choose another name.") from None
         except OSError as error:
             raise EscError(f"can't write {str(self.folder)!r}: {error.strerror or error}.") from None
+        return lock
 
     def _check(self, overwrite: bool) -> None:
         found = self._journal()

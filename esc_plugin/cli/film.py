@@ -1,0 +1,164 @@
+"""``esc-sr upscale`` with films."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import EscError, ImageError, needs
+from ..texts import check_path, counted
+from .parse import parse_wish
+from .report import Report
+from .terminal import complain, plain, progress_bar, say
+
+if TYPE_CHECKING:
+    import typer
+
+    from ..batch.jobs import Job, Wish
+    from ..upscaler import Upscaler
+    from ..video.upscaling import FilmUpscaling
+
+#: Options of `esc-sr upscale` that mean something for a film; any other that is given is refused.
+OPTIONS = {
+    *("images", "output", "model", "window_size", "scale", "width", "height", "fit", "form", "quality", "lossless"),
+    *("overwrite", "skip_existing", "include_results", "linear_light", "consistency", "shared", "megapixels"),
+    *("device", "precision", "memory", "plan", "verbose"),
+}
+#: Those of them that are options of `Upscaler.__call__`.
+PASSED_ON = ("linear_light", "consistency")
+
+
+def upscale_films(context: typer.Context) -> int:
+    """Upscale the films that a command names, and return its exit code.
+
+    Raises
+    ------
+    EscError
+        If the command contradicts itself, or the model can't be had.
+    """
+    from ..batch.refused import refusals
+    from ..catalog.lookup import look_up
+    from ..video.names import is_film
+    from .upscale import default_model, load_upscaler
+
+    given = context.params
+    check_options(context)
+    if others := [name for name in given["images"] if not is_film(name)]:
+        raise EscError(f"{others[0]!r} is no film; name films and images in two calls.")
+    needs("video")
+    wish = parse_wish(given["scale"], given["width"], given["height"], given["fit"])
+    sources = [Path(name) for name in dict.fromkeys(given["images"])]
+    source = given["model"] or default_model(wish)
+    known, report = look_up(source), Report(given["verbose"])
+    plan_films(sources, given, wish, known.name or "model", known.scale or 1)
+    upscaler = load_upscaler(source, given["window_size"], given["device"], given["precision"], given["memory"])
+    jobs = plan_films(sources, given, wish, upscaler.model.name, upscaler.model.scale)
+    refused = {} if given["plan"] else refusals(jobs, given["overwrite"])
+    for job in jobs:
+        with report.told(job):
+            if given["skip_existing"] and Path(job.target).exists():
+                report(job, None)
+                continue
+            if job in refused:
+                raise ImageError(refused[job])
+            upscale_film(job, upscaler, wish, given, report)
+    return report.finish()
+
+
+def check_options(context: typer.Context) -> None:
+    """Raise an `EscError` for an option that means nothing for a film."""
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if name not in OPTIONS and context.params.get(name) != parameter.get_default(context):
+            raise EscError(f"{max(parameter.opts, key=len)} means nothing for a film; leave it out.")
+
+
+def plan_films(sources: list[Path], given: dict[str, Any], wish: Wish, model: str, scale: int) -> list[Job]:
+    """Say where the result of each film goes.
+
+    Raises
+    ------
+    ImageError
+        If no film can be written there.
+    """
+    from ..batch.jobs import Job, filled, pattern_for
+    from ..video.names import container_of, suffix_for
+
+    label = wish.label(scale)
+    pattern, folder = pattern_for(given["output"], label)
+    jobs = []
+    for path in sources:
+        check_path(path)
+        suffix = suffix_for(path, given["form"])
+        if given["lossless"] and given["form"] is None:
+            suffix = ".mkv"
+        target = Path(filled(pattern, path, path.stem, suffix, model, label))
+        container_of(target)
+        if given["form"] and target.suffix.lower() != suffix:
+            raise ImageError(f"{target.name!r} is no {given['form']!r}, which was asked for; leave one of them out.")
+        jobs.append(Job(path, folder / target if folder else target))
+    return jobs
+
+
+def upscale_film(job: Job, upscaler: Upscaler, wish: Wish, given: dict[str, Any], report: Report) -> None:
+    """Upscale a film, or say how it would be worked on; what goes wrong is an `EscError`."""
+    from ..batch.checks import check_place
+    from ..video.film import open_film
+    from ..video.upscaling import USUAL_SHARED, FilmUpscaling, record_in
+
+    source, target = Path(job.source), Path(job.target)
+    if not source.is_file():
+        raise ImageError(f"there is no file {str(source)!r}.")
+    film = open_film(str(source), round(given["megapixels"] * 1e6))
+    if given["plan"]:
+        show_film_plan(upscaler, source, film.size, film.depth)
+        return
+    original = record_in(film).get("image")
+    if original in named_beside(given, source) and not given["include_results"]:
+        complain("note", f"{source.name!r} is a result, of {original!r}, and left out; --include-results takes it.")
+        return
+    check_place(target)
+    size = wish.size(*film.size, upscaler.model.scale)
+    options = {name: given[name] for name in PASSED_ON}
+    shared = given["shared"] or USUAL_SHARED
+    work = FilmUpscaling(
+        upscaler, film, target, size, options, shared, given["quality"], given["lossless"], given["overwrite"]
+    )
+    record = run(work, source)
+    height, width = work.written
+    report.did(f"{plain(source)} -> {plain(target)}  {width} x {height}, {counted(record['frames'], 'frame')}")
+    notes = film.notes
+    if work.written != work.size:
+        cut = f"the last row or column is cut off: {width} x {height}, since two share a sample of colour."
+        notes = (*notes, cut)
+    report.made(job, record, notes)
+
+
+def named_beside(given: dict[str, Any], source: Path) -> set[Any]:
+    """Return the names of the other films of a command, such as a shell's pattern has found."""
+    return {Path(name).name for name in given["images"]} - {source.name}
+
+
+def run(work: FilmUpscaling, source: Path) -> dict[str, Any]:
+    """Upscale a film and show how far it is, and say what is kept if it is stopped."""
+    from ..video.parts import folder_of
+    from ..video.upscaling import STEPS
+
+    folder = folder_of(work.target)
+    if folder.exists():
+        complain("note", f"going on with what {str(folder)!r} holds.")
+    try:
+        with progress_bar(source.name, lambda done, total: f"frame {done // STEPS:,} of {total // STEPS:,}") as progress:
+            return work(progress)
+    except KeyboardInterrupt:
+        if folder.exists():
+            complain("note", f"{str(folder)!r} keeps what is done; the same command goes on from there.")
+        raise
+
+
+def show_film_plan(upscaler: Upscaler, source: Path, size: tuple[int, int], depth: int) -> None:
+    """Print how each frame of a film would be worked on."""
+    from .plan import show_plan
+
+    say(f"{plain(source)}  each frame of {size[1]} x {size[0]}:")
+    show_plan(upscaler, *size, depth)
