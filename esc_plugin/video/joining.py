@@ -75,7 +75,7 @@ def join(
 
 
 def _copy_stream(out: Any, stream: Any) -> Any:
-    made = out.add_stream_from_template(stream)
+    made = out.add_stream_from_template(stream, opaque=True)  # as it is, whether or not there is an encoder for it
     made.metadata.update(stream.metadata)
     if disposition := getattr(stream, "disposition", None):
         made.disposition = disposition
