@@ -46,10 +46,10 @@ class Colours:
         """The range as FFmpeg counts it."""
         return FULL if self.full else LIMITED
 
-    def mark(self, thing: Any) -> None:
-        """Write it onto a frame or an encoder."""
-        thing.colorspace, thing.color_range = self.matrix, self.range
-        thing.color_primaries, thing.color_trc = self.primaries, self.transfer
+    def mark_encoder(self, context: Any) -> None:
+        """Have an encoder say it."""
+        context.colorspace, context.color_range = self.matrix, self.range
+        context.color_primaries, context.color_trc = self.primaries, self.transfer
 
 
 def has_no_matrix(kind: Any) -> bool:
@@ -57,15 +57,15 @@ def has_no_matrix(kind: Any) -> bool:
     return bool(kind.is_rgb or kind.has_palette)
 
 
-def colours_of(frame: Any) -> Colours:
-    """Return what a film's first frame says, and what players take it for where it says nothing.
+def colours_of(frame: Any, context: Any) -> Colours:
+    """Return what a film's first frame and its decoder say, and what players take it for where they say nothing.
 
     Raises
     ------
     ImageError
         If the matrix is none that libswscale knows.
     """
-    primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
+    primaries, transfer = int(context.color_primaries), int(context.color_trc)
     if has_no_matrix(frame.format):
         return Colours(BT709, False, primaries, transfer)  # it has no matrix; the result needs one
     matrix, full = int(frame.colorspace), int(frame.color_range) == FULL or frame.format.name.startswith("yuvj")
@@ -119,7 +119,7 @@ class Conversion:
         """Return a frame for the encoder of (H, W, 3) of the same type as `rgb` gives."""
         frame = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format=self._rgb)
         frame = self._reformat(frame, self.pixel_format, FULL, self.colours.range)
-        self.colours.mark(frame)
+        frame.colorspace, frame.color_range = self.colours.matrix, self.colours.range
         return frame
 
     def _reformat(self, frame: Any, pixel_format: str, source: int, target: int) -> Any:

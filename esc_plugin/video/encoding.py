@@ -84,7 +84,7 @@ class Encoding:
             stream.pix_fmt = self.pixel_format
             context = stream.codec_context
             context.sample_aspect_ratio, context.time_base = self.aspect, 1 / self.rate
-            self.colours.mark(context)
+            self.colours.mark_encoder(context)
             for number, frame in enumerate(frames):
                 frame.pts, frame.time_base = number, 1 / self.rate
                 container.mux(stream.encode(frame))

@@ -165,7 +165,7 @@ def open_film(path: str, max_pixels: int = MAX_PIXELS, window: tuple[float, floa
             1 / aspect if turns % 2 else aspect,
             max(component.bits for component in kind.components),
             "420" if has_no_matrix(kind) or len(kind.components) < 3 else chroma,
-            colours_of(frame),
+            colours_of(frame, stream.codec_context),
             _rate(stream),
             stream.time_base,
             window,
