@@ -110,15 +110,22 @@ class Conversion:
     def _rgb(self) -> str:
         return "rgb24" if self.bits == 8 else "rgb48le"
 
+    @property
+    def _of_rgb(self) -> int:
+        """The range of RGB, which libswscale ignores; but PyAV before 17 ignores all where both ends are the same."""
+        return LIMITED if self.colours.full else FULL
+
     def rgb(self, frame: Any) -> np.ndarray:
         """Return a decoded frame, (H, W, 3) uint8 or uint16, upright."""
-        source = FULL if has_no_matrix(frame.format) else self.colours.range
-        return np.ascontiguousarray(np.rot90(self._reformat(frame, self._rgb, source, FULL).to_ndarray(), self.turns))
+        source = self._of_rgb if has_no_matrix(frame.format) else self.colours.range
+        return np.ascontiguousarray(
+            np.rot90(self._reformat(frame, self._rgb, source, self._of_rgb).to_ndarray(), self.turns)
+        )
 
     def frame(self, rgb: np.ndarray) -> Any:
         """Return a frame for the encoder of (H, W, 3) of the same type as `rgb` gives."""
         frame = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format=self._rgb)
-        frame = self._reformat(frame, self.pixel_format, FULL, self.colours.range)
+        frame = self._reformat(frame, self.pixel_format, self._of_rgb, self.colours.range)
         frame.colorspace, frame.color_range = self.colours.matrix, self.colours.range
         return frame
 

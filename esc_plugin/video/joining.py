@@ -59,8 +59,7 @@ def join(
         first, original = stack.enter_context(reading(str(segments[0]))), stack.enter_context(reading(film.path))
         stack.enter_context(failing_as(f"can't write {target.name!r} with all that {film.path!r} holds"))
         out = stack.enter_context(pyav().open(str(path), "w", format=form, options=options))
-        video = _copy_stream(out, first.streams.video[0])
-        video.time_base = film.time_base
+        video = _copy_stream(out, first.streams.video[0], film.time_base)
         if form in ("mp4", "mov") and video.codec_context.name in ("hevc", "libx265"):
             video.codec_context.codec_tag = "hvc1"  # without it, Apple's players show nothing
         copied = {stream.index: _checked_copy(out, stream, target) for stream in original.streams if is_copied(stream)}
@@ -74,11 +73,17 @@ def join(
             out.mux(packet)
 
 
-def _copy_stream(out: Any, stream: Any) -> Any:
-    made = out.add_stream_from_template(stream, opaque=True)  # as it is, whether or not there is an encoder for it
+def _copy_stream(out: Any, stream: Any, time_base: Fraction) -> Any:
+    """Add a stream like another one; its packets will come with times in `time_base`."""
+    try:
+        made = out.add_stream_from_template(stream)
+    except ValueError:  # the decoder, by whose name an encoder is looked for, is another library's
+        made = out.add_stream_from_template(stream, opaque=True)
+    with suppress(RuntimeError):  # older PyAVs know one of encoders only; the container then takes its own
+        made.time_base = time_base
     made.metadata.update(stream.metadata)
     if disposition := getattr(stream, "disposition", None):
-        made.disposition = disposition
+        made.disposition = disposition.value
     return made
 
 
@@ -89,9 +94,7 @@ def _checked_copy(out: Any, stream: Any, target: Path) -> Any:
         raise ImageError(
             f"{target.suffix} can't hold the {stream.type} of the film ({name}); write .mkv, which holds all: --format mkv."
         )
-    made = _copy_stream(out, stream)
-    made.time_base = stream.time_base
-    return made
+    return _copy_stream(out, stream, stream.time_base)
 
 
 def _copy_chapters(original: Any, out: Any, film: Film) -> None:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import ImageError, needs
+from ..errors import EscError, ImageError, needs
+
+#: Before it, streams are copied without what their decoders need to know.
+OLDEST = (15, 1)
 
 
 def pyav() -> Any:
@@ -14,6 +17,8 @@ def pyav() -> Any:
     needs("video")
     import av
 
+    if tuple(map(int, av.__version__.split(".")[:2])) < OLDEST:
+        raise EscError(f"films need PyAV {OLDEST[0]}.{OLDEST[1]} or newer, this is {av.__version__}: pip install -U av")
     return av
 
 
