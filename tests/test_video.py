@@ -16,6 +16,7 @@ import pytest
 
 pytest.importorskip("av", reason="needs PyAV: pip install av")
 
+from esc_plugin.arrays.framing import Frame, Framing
 from esc_plugin.errors import Cancelled, EscError, ImageError
 from esc_plugin.upscaler import Upscaler
 from esc_plugin.video import encoding
@@ -51,9 +52,9 @@ def pictures(count: int, **size: int) -> list[np.ndarray]:
 
 def upscaled(upscaler: Upscaler, source: Path, target: Path, factor: int = 2, **options: Any) -> Path:
     film = open_film(str(source))
-    size = film.size[0] * factor, film.size[1] * factor
+    frame = options.pop("framing", Framing(scale=factor)).frame(*film.size, 1)
     progress, cancel = options.pop("progress", None), options.pop("cancel", None)
-    FilmUpscaling(upscaler, film, target, size, **options)(progress, cancel)
+    FilmUpscaling(upscaler, film, target, frame, **options)(progress, cancel)
     return target
 
 
@@ -146,6 +147,14 @@ def test_an_odd_last_row_and_column_are_cut_where_colour_is_shared(nearest: Upsc
     assert (frame.height, frame.width) == (33, 47)
 
 
+def test_a_box_can_be_filled(nearest: Upscaler, tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", pictures(2))
+    whole = upscaled(nearest, source, tmp_path / "b.mkv", lossless=True)
+    filled = upscaled(nearest, source, tmp_path / "c.mkv", framing=Framing(width=64, height=64, mode="fill"), lossless=True)
+    for before, after in zip(frames_in(whole), frames_in(filled), strict=True):
+        np.testing.assert_array_equal(planes_of(before)[0][:, 16:80], planes_of(after)[0])
+
+
 @pytest.mark.parametrize(
     ("suffix", "pixel_format", "codec"),
     [(".mp4", "yuv420p10le", "hevc"), (".webm", "yuv420p", "vp9"), (".webm", "yuv420p10le", "av1")],
@@ -169,7 +178,7 @@ def test_a_part_of_a_film_begins_at_its_beginning(nearest: Upscaler, tmp_path: P
     source = make_film(tmp_path / "a.mkv", pictures(8), times=UNEVEN, sound="aac")
     film = open_film(str(source), window=(0.095, 0.2))
     target = tmp_path / "b.mkv"
-    FilmUpscaling(nearest, film, target, film.size, lossless=True)()
+    FilmUpscaling(nearest, film, target, Frame(film.size), lossless=True)()
     assert times_in(target) == [0, 0.015, 0.135, 0.136]
     assert set(packets_in(target, "audio")) <= set(packets_in(source, "audio"))
     assert 0 < len(packets_in(target, "audio")) < len(packets_in(source, "audio"))
@@ -191,7 +200,7 @@ def test_quality_becomes_a_rate_factor() -> None:
         ("b.mp4", {"lossless": True}, "goes into .mkv, not 'b.mp4'"),
         ("b.mkv", {"lossless": True, "quality": 90}, "has no quality"),
         ("b.mp4", {"shared": "C"}, "shared must be one of shot, frame, T for a film, not 'C'"),
-        ("b.mp4", {"options": {"consistency": True}, "size": (33, 48)}, "whole factor"),
+        ("b.mp4", {"options": {"consistency": True}, "frame": Frame((33, 48))}, "whole factor"),
     ],
 )
 def test_impossible_results_are_refused(
@@ -200,7 +209,7 @@ def test_impossible_results_are_refused(
     source = make_film(tmp_path / "a.mp4", pictures(2), codec="libx264", pixel_format="yuv420p", sound="aac")
     told: list[tuple[int, int]] = []
     film = open_film(str(source))
-    given = {"size": film.size} | options
+    given = {"frame": Frame(film.size)} | options
     with pytest.raises(EscError, match=said):
         FilmUpscaling(nearest, film, tmp_path / target, **given)(lambda *at: told.append(at))
     assert told == []
@@ -290,7 +299,13 @@ def test_frames_are_those_of_the_library(shared: str, random: Upscaler, tmp_path
     expected = random(stack, axes="TYXS", intensity="range", shared=together)
     seen: list[np.ndarray] = []
     work = FilmUpscaling(
-        random, film, tmp_path / "b.mkv", (64, 96), shared=shared, lossless=True, watch=lambda _, made: seen.append(made)
+        random,
+        film,
+        tmp_path / "b.mkv",
+        Frame((64, 96)),
+        shared=shared,
+        lossless=True,
+        watch=lambda _, made: seen.append(made),
     )
     work()
     np.testing.assert_array_equal(np.stack(seen), expected)
@@ -363,13 +378,14 @@ def test_two_processes_dont_make_the_same_film(tmp_path: Path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
+from esc_plugin.arrays.framing import Frame
 from esc_plugin.video import encoding
 from esc_plugin.video.film import open_film
 from esc_plugin.video.upscaling import FilmUpscaling
 from tests.small import random_upscaler
 encoding.SEGMENT_FRAMES = (4, 4)
 film = open_film(sys.argv[1])
-FilmUpscaling(random_upscaler(), film, Path(sys.argv[2]), (64, 96))()
+FilmUpscaling(random_upscaler(), film, Path(sys.argv[2]), Frame((64, 96)))()
 """
 
 

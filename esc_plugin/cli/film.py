@@ -7,25 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import EscError, ImageError, needs
 from ..texts import check_path, counted
-from .parse import parse_wish
+from .parse import parse_framing
 from .report import Report
 from .terminal import complain, plain, progress_bar, say
 
 if TYPE_CHECKING:
     import typer
 
-    from ..batch.jobs import Job, Wish
+    from ..arrays.framing import Framing
+    from ..batch.jobs import Job
     from ..upscaler import Upscaler
     from ..video.upscaling import FilmUpscaling
 
 #: Options of `esc-sr upscale` that mean something for a film; any other that is given is refused.
 OPTIONS = {
-    *("images", "output", "model", "window_size", "scale", "width", "height", "fit", "form", "quality", "lossless"),
-    *("overwrite", "skip_existing", "include_results", "linear_light", "consistency", "shared", "megapixels"),
-    *("device", "precision", "memory", "plan", "verbose"),
+    *("images", "output", "model", "window_size", "form", "quality", "lossless", "overwrite", "skip_existing"),
+    *("include_results", "shared", "megapixels", "device", "precision", "memory", "plan", "verbose"),
 }
-#: Those of them that are options of `Upscaler.__call__`.
-PASSED_ON = ("linear_light", "consistency")
+#: Those that say how large the result shall be, in the order of `parse_framing`.
+SIZES = ("scale", "width", "height", "fit", "fill", "stretch", "longest", "shortest", "result_megapixels")
+#: Those of `Upscaler.__call__`.
+PASSED_ON = ("linear_light", "consistency", "passes")
 
 
 def upscale_films(context: typer.Context) -> int:
@@ -46,13 +48,13 @@ def upscale_films(context: typer.Context) -> int:
     if others := [name for name in given["images"] if not is_film(name)]:
         raise EscError(f"{others[0]!r} is no film; name films and images in two calls.")
     needs("video")
-    wish = parse_wish(given["scale"], given["width"], given["height"], given["fit"])
+    framing = parse_framing(*(given[name] for name in SIZES))
     sources = [Path(name) for name in dict.fromkeys(given["images"])]
-    source = given["model"] or default_model(wish)
+    source = given["model"] or default_model(framing)
     known, report = look_up(source), Report(given["verbose"])
-    plan_films(sources, given, wish, known.name or "model", known.scale or 1)
+    plan_films(sources, given, framing, known.name or "model", known.scale or 1)
     upscaler = load_upscaler(source, given["window_size"], given["device"], given["precision"], given["memory"])
-    jobs = plan_films(sources, given, wish, upscaler.model.name, upscaler.model.scale)
+    jobs = plan_films(sources, given, framing, upscaler.model.name, upscaler.model.scale)
     refused = {} if given["plan"] else refusals(jobs, given["overwrite"])
     for job in jobs:
         with report.told(job):
@@ -61,7 +63,7 @@ def upscale_films(context: typer.Context) -> int:
                 continue
             if job in refused:
                 raise ImageError(refused[job])
-            upscale_film(job, upscaler, wish, given, report)
+            upscale_film(job, upscaler, framing, given, report)
     return report.finish()
 
 
@@ -69,11 +71,11 @@ def check_options(context: typer.Context) -> None:
     """Raise an `EscError` for an option that means nothing for a film."""
     for parameter in context.command.params:
         name = str(parameter.name)
-        if name not in OPTIONS and context.params.get(name) != parameter.get_default(context):
+        if name not in {*OPTIONS, *SIZES, *PASSED_ON} and context.params.get(name) != parameter.get_default(context):
             raise EscError(f"{max(parameter.opts, key=len)} means nothing for a film; leave it out.")
 
 
-def plan_films(sources: list[Path], given: dict[str, Any], wish: Wish, model: str, scale: int) -> list[Job]:
+def plan_films(sources: list[Path], given: dict[str, Any], framing: Framing, model: str, scale: int) -> list[Job]:
     """Say where the result of each film goes.
 
     Raises
@@ -84,7 +86,7 @@ def plan_films(sources: list[Path], given: dict[str, Any], wish: Wish, model: st
     from ..batch.jobs import Job, filled, pattern_for
     from ..video.names import container_of, suffix_for
 
-    label = wish.label(scale)
+    label = framing.label(scale)
     pattern, folder = pattern_for(given["output"], label)
     jobs = []
     for path in sources:
@@ -100,7 +102,7 @@ def plan_films(sources: list[Path], given: dict[str, Any], wish: Wish, model: st
     return jobs
 
 
-def upscale_film(job: Job, upscaler: Upscaler, wish: Wish, given: dict[str, Any], report: Report) -> None:
+def upscale_film(job: Job, upscaler: Upscaler, framing: Framing, given: dict[str, Any], report: Report) -> None:
     """Upscale a film, or say how it would be worked on; what goes wrong is an `EscError`."""
     from ..batch.checks import check_place
     from ..video.film import open_film
@@ -110,25 +112,25 @@ def upscale_film(job: Job, upscaler: Upscaler, wish: Wish, given: dict[str, Any]
     if not source.is_file():
         raise ImageError(f"there is no file {str(source)!r}.")
     film = open_film(str(source), round(given["megapixels"] * 1e6))
-    if given["plan"]:
-        show_film_plan(upscaler, source, film.size, film.depth)
-        return
     original = record_in(film).get("image")
     if original in named_beside(given, source) and not given["include_results"]:
         complain("note", f"{source.name!r} is a result, of {original!r}, and left out; --include-results takes it.")
         return
-    check_place(target)
-    size = wish.size(*film.size, upscaler.model.scale)
+    frame = framing.frame(*film.size, upscaler.model.scale)
     options = {name: given[name] for name in PASSED_ON}
     shared = given["shared"] or USUAL_SHARED
     work = FilmUpscaling(
-        upscaler, film, target, size, options, shared, given["quality"], given["lossless"], given["overwrite"]
+        upscaler, film, target, frame, options, shared, given["quality"], given["lossless"], given["overwrite"]
     )
+    check_place(target)
+    if given["plan"]:
+        show_film_plan(work, source)
+        return
     record = run(work, source)
     height, width = work.written
     report.did(f"{plain(source)} -> {plain(target)}  {width} x {height}, {counted(record['frames'], 'frame')}")
     notes = film.notes
-    if work.written != work.size:
+    if work.written != frame.size:
         cut = f"the last row or column is cut off: {width} x {height}, since two share a sample of colour."
         notes = (*notes, cut)
     report.made(job, record, notes)
@@ -156,9 +158,10 @@ def run(work: FilmUpscaling, source: Path) -> dict[str, Any]:
         raise
 
 
-def show_film_plan(upscaler: Upscaler, source: Path, size: tuple[int, int], depth: int) -> None:
+def show_film_plan(work: FilmUpscaling, source: Path) -> None:
     """Print how each frame of a film would be worked on."""
     from .plan import show_plan
 
-    say(f"{plain(source)}  each frame of {size[1]} x {size[0]}:")
-    show_plan(upscaler, *size, depth)
+    height, width = work.film.size
+    say(f"{plain(source)}  each frame of {width} x {height}:")
+    show_plan(work.upscaler, work.enlarge.request)

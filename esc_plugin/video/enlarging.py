@@ -40,9 +40,10 @@ class FrameEnlarger:
         like = np.zeros((*size, 3), np.uint8 if depth == 8 else np.uint16)
         # Levels that were measured would change from frame to frame.
         given = dict(options) | {"axes": "YXS", "size": target, "intensity": "range"}
-        request = upscaler.request(like, **given)
+        self.request = upscaler.request(like, **given)
         self.levels = upscaler.levels(like, axes="YXS", intensity="range")
-        self.stack = upscaler.stack(request, self.levels)
+        stack = upscaler.stack(self.request, self.levels)
+        self.stack = stack if self.request.strength else stack.without_network
         self.like = like[:1, :1]
 
     def survey(self, rgb: np.ndarray, progress: Progress | None = None, cancel: Cancel | None = None) -> PlaneSurvey:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays.sizes import Size
+from ..arrays.framing import Frame
 from ..batch.batch import USUAL
 from ..batch.record import record_of_result
 from ..disk import file_sha256, replacing
@@ -49,8 +49,8 @@ class FilmUpscaling:
         The original.
     target : Path
         Where the result goes; its suffix says which container.
-    size : tuple of int
-        Height and width of the result. Where two pixels share a sample of colour, an odd last row or column is cut off.
+    frame : Frame
+        The size of the result. Where two pixels share a sample of colour, an odd last row or column is cut off.
     options : dict
         For `Upscaler.__call__`: linear_light, consistency, ...
     shared : {"shot", "frame", "T"}
@@ -66,7 +66,7 @@ class FilmUpscaling:
     upscaler: Upscaler
     film: Film
     target: Path
-    size: Size
+    frame: Frame
     options: dict[str, Any] = field(default_factory=dict)
     shared: str = USUAL_SHARED
     quality: int | None = None
@@ -79,10 +79,10 @@ class FilmUpscaling:
         if self.shared not in SHARED:
             raise ImageError(f"shared must be one of {', '.join(SHARED)} for a film, not {self.shared!r}.")
         film, depth = self.film, self.film.depth
-        self.written = whole_size(film, self.target, self.size)
+        self.written = whole_size(film, self.target, self.frame.size)
         self.encoding = encoding_for(film, self.written, self.target, self.quality, self.lossless)
         self.convert = Conversion(film.colours, depth, self.encoding.pixel_format, film.turns)
-        self.enlarge = FrameEnlarger(self.upscaler, film.size, self.size, depth, self.options)
+        self.enlarge = FrameEnlarger(self.upscaler, film.size, self.frame.enlarged, depth, self.options)
 
     def job(self) -> dict[str, Any]:
         """Return all that decides what the frames of the result are, for JSON."""
@@ -94,7 +94,7 @@ class FilmUpscaling:
             "model": model.sha256 or model.name,
             "window_size": model.config.window_size,
             "precision": self.upscaler.precision_for(self.enlarge.like),
-            "size": self.size,
+            "frame": [self.frame.enlarged, self.frame.crop],
             "options": self.options,
             "shared": self.shared,
             "encoding": self.encoding.content(),
@@ -168,19 +168,21 @@ class FilmUpscaling:
         cancel: Cancel | None,
     ) -> Iterator[Any]:
         """Yield the frames of the result for the encoder, one at a time."""
-        height, width = self.written
+        (top, _), (left, _) = self.frame.crop or ((0, 0), (0, 0))
+        rows, columns = (slice(start, start + n) for start, n in zip((top, left), self.written, strict=True))
         for number in numbers:
             rgb = self.convert.rgb(next(frames))
             known = means.known(number, progress(number, 0, 0), cancel)
             result = self.enlarge(rgb, known, progress(number, 0, 1), cancel)
             if self.watch:
                 self.watch(rgb, result)
-            yield self.convert.frame(result[:height, :width])
+            yield self.convert.frame(result[rows, columns])
 
     def _record(self, timeline: Timeline) -> dict[str, Any]:
         film, encoding = self.film, self.encoding
         unusual = {key: value for key, value in self.options.items() if value != USUAL.get(key)}
         unusual |= {"frames": len(timeline), "shared": self.shared, "shots": len(timeline.starts)}
+        unusual |= self.upscaler.steps(self.enlarge.request) | {"region": self.frame.crop}
         unusual |= {"encoder": encoding.codec, "encoder_options": encoding.options}
         name, levels = Path(film.path).name, self.enlarge.levels
         return record_of_result(self.upscaler, self.enlarge.like, self.written, levels, unusual, name)
