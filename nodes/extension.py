@@ -8,6 +8,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .load_node import BROKEN_IMPORT, LoadModel
 from .upscale_node import PreviewUpscale, UpscaleImage
+from .video_node import UpscaleVideo
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +18,7 @@ class EscExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Return the nodes."""
-        return [LoadModel, UpscaleImage, PreviewUpscale]
+        return [LoadModel, UpscaleImage, PreviewUpscale, UpscaleVideo]
 
 
 def teach_spandrel() -> None:

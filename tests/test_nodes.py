@@ -26,7 +26,7 @@ from .comfy_stubs import GENERATIONS, ROOT, Comfy, OutOfMemoryError, comfy, impo
 from .hub_server import HubServer
 from .test_hub import point_to
 
-NODES = ["ESC_LoadModel", "ESC_PreviewUpscale", "ESC_UpscaleImage"]
+NODES = ["ESC_LoadModel", "ESC_PreviewUpscale", "ESC_UpscaleImage", "ESC_UpscaleVideo"]
 TINY = EscConfig(dim=12, pdim=4, n_blocks=1, conv_blocks=1, window_size=6, num_heads=3, proj_hidden=18, conv_hidden=15)
 
 

@@ -48,6 +48,10 @@ class Film:
         Seconds from the beginning, and how many; 0 for all that follow.
     notes : tuple of str
         What the result will lack, and what is wrong with the film.
+    metadata : dict of str
+        Tags of the file.
+    sound : str
+        File whose sound and subtitles the result gets; by default the film's own.
     """
 
     path: str
@@ -62,6 +66,7 @@ class Film:
     window: tuple[float, float] = (0.0, 0.0)
     notes: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    sound: str = ""
 
     @property
     def depth(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
 from heapq import merge
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from .library import failing_as, pyav, reading
 from .names import container_of
 from .shots import Timeline
 
+#: What most players and programs know best, and what holds all.
+COMMON, ANY = ".mp4", ".mkv"
 #: What a container says of itself rather than of the film.
 OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 
@@ -56,7 +59,10 @@ def join(
     form = container_of(target)
     options = {"movflags": "+faststart"} if form in ("mp4", "mov") else {}
     with ExitStack() as stack:
-        first, original = stack.enter_context(reading(str(segments[0]))), stack.enter_context(reading(film.path))
+        first, original = (
+            stack.enter_context(reading(str(segments[0]))),
+            stack.enter_context(reading(film.sound or film.path)),
+        )
         stack.enter_context(failing_as(f"can't write {target.name!r} with all that {film.path!r} holds"))
         out = stack.enter_context(pyav().open(str(path), "w", format=form, options=options))
         video = _copy_stream(out, first.streams.video[0], film.time_base)
@@ -71,6 +77,20 @@ def join(
             packets.append(_other_packets(original, copied, film))
         for _, packet in merge(*packets, key=lambda pair: pair[0]):
             out.mux(packet)
+
+
+def common_suffix(film: Film) -> str:
+    """Return the suffix of a container for a result that has no name yet: MP4 if it can hold all of the film."""
+    with (
+        reading(film.sound or film.path) as original,
+        pyav().open(BytesIO(), "w", format=container_of(Path(f"film{COMMON}"))) as out,
+    ):
+        names = {_codec_name(stream) for stream in original.streams if is_copied(stream)}
+        return COMMON if names <= out.supported_codecs else ANY
+
+
+def _codec_name(stream: Any) -> str:
+    return str(stream.codec_context.codec.canonical_name) if stream.codec_context else "unknown"
 
 
 def _copy_stream(out: Any, stream: Any, time_base: Fraction) -> Any:
@@ -89,7 +109,7 @@ def _copy_stream(out: Any, stream: Any, time_base: Fraction) -> Any:
 
 def _checked_copy(out: Any, stream: Any, target: Path) -> Any:
     """Add a stream, or raise an `ImageError` that says which one the container can't hold."""
-    name = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+    name = _codec_name(stream)
     if name not in out.supported_codecs:
         raise ImageError(
             f"{target.suffix} can't hold the {stream.type} of the film ({name}); write .mkv, which holds all: --format mkv."

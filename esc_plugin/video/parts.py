@@ -49,7 +49,7 @@ class Parts:
             empty = not any(self.folder.glob("*.mkv")) and self._journal() == self.job
             lock.release()
             if empty:
-                self.remove()
+                discard(self.target)
 
     def _locked(self) -> FileLock:
         lock = FileLock(self.folder / LOCK, timeout=0)
@@ -95,12 +95,13 @@ class Parts:
         with replacing(path) as beside:
             yield beside
 
-    def remove(self) -> None:
-        """Remove the folder; call it when nothing holds it."""
-        with suppress(OSError):
-            shutil.rmtree(self.folder)
-
 
 def folder_of(target: Path) -> Path:
     """Return the folder of a result at work."""
     return target.with_name(f".{target.name}.parts")
+
+
+def discard(target: Path) -> None:
+    """Remove what there is of a result at work; call it when nothing holds it."""
+    with suppress(OSError):
+        shutil.rmtree(folder_of(target))

@@ -15,17 +15,19 @@ from ..batch.batch import USUAL
 from ..batch.record import record_of_result
 from ..disk import file_sha256, replacing
 from ..errors import ImageError
-from ..progress import Cancel, Progress
+from ..progress import Cancel, Progress, rising
 from ..version import __version__
 from .colours import Conversion
 from .encoding import blank, encoding_for, whole_size
 from .enlarging import FrameEnlarger, ShotMeans
 from .film import Film
 from .joining import join
-from .parts import Parts
+from .parts import Parts, discard
 from .shots import Timeline, look_through
 
 if TYPE_CHECKING:  # with torch, which the checks before it do without
+    from PIL.Image import Image
+
     from ..upscaler import Upscaler
 
 #: Which frames share their means: those of a shot, none, or all.
@@ -121,11 +123,11 @@ class FilmUpscaling:
         with parts.claimed(self.overwrite):
             self._try_container(parts)
             timeline = look_through(self.film, cancel)
-            segments = self._make_segments(parts, timeline, progress, cancel)
+            segments = self._make_segments(parts, timeline, rising(progress), cancel)
             record = self._record(timeline)
             with replacing(self.target) as beside:
                 join(self.film, segments, timeline, self.target, beside, tags_of(self.film, record))
-        parts.remove()
+        discard(self.target)
         return record
 
     def _try_container(self, parts: Parts) -> None:
@@ -186,6 +188,15 @@ class FilmUpscaling:
         unusual |= {"encoder": encoding.codec, "encoder_options": encoding.options}
         name, levels = Path(film.path).name, self.enlarge.levels
         return record_of_result(self.upscaler, self.enlarge.like, self.written, levels, unusual, name)
+
+
+def thumbnail(rgb: np.ndarray, edge: int = 512) -> Image:
+    """Make a small picture of a frame, (H, W, 3) uint8 or uint16, for a quick look: every n-th pixel."""
+    from PIL import Image
+
+    step = -(-max(rgb.shape[:2]) // edge)
+    part = rgb[::step, ::step]
+    return Image.fromarray(np.ascontiguousarray(part if part.dtype == np.uint8 else (part >> 8).astype(np.uint8)))
 
 
 def _frame_progress(progress: Progress | None, count: int) -> Callable[[int, float, float], Progress | None]:
