@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from .size_question import asked_for
 
 logger = logging.getLogger(__name__)
 
+Made = TypeVar("Made")
 #: How often the model runs.
 PASSES = ("auto", "1", "2", "3")
 #: Attempts after running out of memory, each with half the memory of the one before.
@@ -217,14 +218,14 @@ def _upscaled(
 
 
 def _in_the_memory_there_is(
-    make: Callable[..., Tensor],
+    make: Callable[..., Made],
     upscaler: Upscaler,
     descriptor: Any,
     images: Tensor,
     options: Options,
     host: Host,
     progress: Progress | None,
-) -> Tensor:
+) -> Made:
     """Run ``make(upscaler, images, progress=progress)``; where memory runs out all the same, with less of it."""
     for attempt in range(RETRIES + 1):
         memory = wanted_bytes(upscaler, images, options.framing, options.core.get("passes"))

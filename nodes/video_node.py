@@ -27,8 +27,8 @@ class UpscaleVideo(io.ComfyNode):
             category=CATEGORY,
             search_aliases=["esc", "video upscale", "film", "movie", "super resolution", "low memory video"],
             description=(
-                "Upscales a video frame by frame with an ESC model, in the memory of a few frames however long it is. Sound, "
-                "timing, colours and tags are kept."
+                "Upscales a video frame by frame with an ESC model, in the memory of a few frames however long it is. "
+                "Sound, timing, colours and tags are kept."
             ),
             inputs=[
                 io.UpscaleModel.Input("upscale_model", tooltip=f"{MODEL_TOOLTIP} Other models can't be used here."),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EscError, ImageError, needs
 from ..texts import check_path, counted
-from .parse import parse_framing
 from .report import Report
 from .terminal import complain, plain, progress_bar, say
 
@@ -24,14 +24,25 @@ OPTIONS = {
     *("images", "output", "model", "window_size", "form", "quality", "lossless", "overwrite", "skip_existing"),
     *("include_results", "shared", "megapixels", "device", "precision", "memory", "plan", "verbose"),
 }
-#: Those that say how large the result shall be, in the order of `parse_framing`.
+#: Those that say how large the result shall be.
 SIZES = ("scale", "width", "height", "fit", "fill", "stretch", "longest", "shortest", "result_megapixels")
 #: Those of `Upscaler.__call__`.
 PASSED_ON = ("linear_light", "consistency", "passes")
 
 
-def upscale_films(context: typer.Context) -> int:
+def upscale_films(context: typer.Context, framing: Framing, source: str, load: Callable[[], Upscaler]) -> int:
     """Upscale the films that a command names, and return its exit code.
+
+    Parameters
+    ----------
+    context
+        Of the command, with all of its options.
+    framing : Framing
+        How large the results shall be.
+    source : str
+        What model.
+    load : callable
+        Loads it.
 
     Raises
     ------
@@ -41,19 +52,16 @@ def upscale_films(context: typer.Context) -> int:
     from ..batch.refused import refusals
     from ..catalog.lookup import look_up
     from ..video.names import is_film
-    from .upscale import default_model, load_upscaler
 
     given = context.params
     check_options(context)
     if others := [name for name in given["images"] if not is_film(name)]:
         raise EscError(f"{others[0]!r} is no film; name films and images in two calls.")
     needs("video")
-    framing = parse_framing(*(given[name] for name in SIZES))
     sources = [Path(name) for name in dict.fromkeys(given["images"])]
-    source = given["model"] or default_model(framing)
     known, report = look_up(source), Report(given["verbose"])
     plan_films(sources, given, framing, known.name or "model", known.scale or 1)
-    upscaler = load_upscaler(source, given["window_size"], given["device"], given["precision"], given["memory"])
+    upscaler = load()
     jobs = plan_films(sources, given, framing, upscaler.model.name, upscaler.model.scale)
     refused = {} if given["plan"] else refusals(jobs, given["overwrite"])
     for job in jobs:

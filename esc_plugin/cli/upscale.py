@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,10 +120,13 @@ def upscale(
     """Upscale images and films: files, folders, patterns. Everything that a file carries is kept."""
     from ..video.names import is_film
 
+    framing = parse_framing(scale, width, height, fit, fill, stretch, longest, shortest, result_megapixels)
     if any(map(is_film, images)):
         from .film import upscale_films
 
-        sys.exit(upscale_films(context))
+        source = model or default_model(framing)
+        load = partial(load_upscaler, source, window_size, device, precision, memory)
+        sys.exit(upscale_films(context, framing, source, load))
     if lossless:
         raise EscError("--lossless is for films; of images, PNG, TIFF and Zarr always are.")
     from ..arrays.framing import Framing
@@ -136,7 +140,6 @@ def upscale(
     from ..files.formats import is_store
 
     # All that can be known without torch comes first: it takes longer to start than to say that there is no file.
-    framing = parse_framing(scale, width, height, fit, fill, stretch, longest, shortest, result_megapixels)
     levels = parse_intensity(intensity)
     check_intensity(levels)
     part, known_survey = parse_region(region) if region else None, read_survey(survey, sampled, precision)
