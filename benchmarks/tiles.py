@@ -1,6 +1,7 @@
 """What cutting the image into tiles changes, measured and drawn; cutting the work changes nothing.
 
-    PYTHONPATH=. python benchmarks/tiles.py --models esc-nano-x2 esc-nano-x4
+    PYTHONPATH=. python benchmarks/tiles.py
+    PYTHONPATH=. python benchmarks/tiles.py --models esc-nano-x2 --side 256 --tiles 128 --passes 2
     PYTHONPATH=. python benchmarks/tiles.py --side 320 --tiles 128 --moved 7 16
     PYTHONPATH=. python benchmarks/tiles.py --side 992 --picture docs/images/tiles.png
 
@@ -156,7 +157,7 @@ def cells(found: Tensor, expected: Tensor, scale: int) -> list[str]:
     difference = (found - expected) * 255
     bright = (brighter(found) - brighter(expected)) * 255
     values = difference.abs().mean(), difference.abs().max(), tone(difference, scale), tone(bright, scale)
-    return [f"{float(v):.2g}" for v in values]
+    return [f"{float(v):.{0 if v >= 10 else 1 if v >= 1 else 3}f}" for v in values]
 
 
 def table(models: list[str], side: int, tiles: list[int], passes: int) -> None:
