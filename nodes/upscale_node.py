@@ -172,13 +172,12 @@ class UpscaleImage(io.ComfyNode):
                 "enlarge",
                 "super resolution",
                 "tiled upscale",
-                "seamless upscale",
                 "low vram upscale",
                 "4k",
             ],
             description=(
-                "Upscales images to any size with an ESC model, without tiles and so without seams: the result is the same "
-                "for any amount of memory. Other upscale models run in ComfyUI's overlapping tiles."
+                "Upscales images to any size with an ESC model, in the memory there is. The image isn't cut into tiles, so "
+                "the result is the same for any amount of memory. Other upscale models run in ComfyUI's overlapping tiles."
             ),
             inputs=[
                 io.UpscaleModel.Input("upscale_model", tooltip=MODEL_TOOLTIP),
