@@ -144,7 +144,7 @@ def test_processes_started_together_make_the_same(image: Path, whole: np.ndarray
 
 def test_what_only_a_store_can_take_is_refused_for_files(run: Callable[..., str], image: Path, tmp_path: Path) -> None:
     assert ".ome.zarr" in run("upscale", image, "-o", tmp_path / "a.tif", "--workers", 2, code=1)
-    assert "a region goes to a file" in run("upscale", image, "-o", tmp_path / "a.zarr", "--region", "0:9,0:9", code=1)
+    assert "of a result goes to a file" in run("upscale", image, "-o", tmp_path / "a.zarr", "--region", "0:9,0:9", code=1)
     assert "such as 3/16" in run("upscale", image, "-o", tmp_path / "a.zarr", "--part", "4/3", code=1)
     assert "reads it" in run("upscale", image, "-o", image, "--overwrite", code=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.ome.zarr"]

@@ -40,8 +40,8 @@ USUAL: dict[str, Any] = {
     "linear_light": False,
     "consistency": False,
     "shared": None,
-    "passes": None,
     "strength": 1.0,
+    "passes": None,
 }
 
 

@@ -184,8 +184,8 @@ def upscale(
         "linear_light": linear_light,
         "consistency": consistency,
         "shared": shared,
-        "passes": passes,
         "strength": strength,
+        "passes": passes,
     }
     pixels = round(megapixels * 1e6)
     batch = Batch(
