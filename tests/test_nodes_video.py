@@ -100,8 +100,8 @@ def test_images_are_not_compressed_before_they_are_enlarged(audio: Any, host: Co
         def get_components(self) -> Any:
             return SimpleNamespace(images=images, audio=audio, frame_rate=Fraction(25))
 
-        def get_stream_source(self) -> BytesIO:  # what ComfyUI would compress
-            return BytesIO(source.read_bytes())
+        def save_to(self, path: str) -> None:  # which compresses them
+            Path(path).write_bytes(source.read_bytes())
 
     path = upscaled(host, model, VideoFromComponents(), **({"size": "factor"} | factor(host, 1.0)))
     assert times_in(path) == [0, 0.04, 0.08, 0.12, 0.16]

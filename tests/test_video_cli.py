@@ -49,16 +49,21 @@ def test_names_say_what_was_asked_for(run: Callable[..., str], film: Path) -> No
     assert "film_x2.mkv" in run("upscale", film, "--lossless")
     assert "film_longest60.mkv  60 x 40" in run("upscale", film, "--longest", 60, "--format", "mkv", "--quality", 30)
     assert "film_fill_32x32.mov  32 x 32" in run("upscale", film, "--fill", "32x32", "--format", "mov")
+    blended = run(
+        "upscale", film, "--blend", "esc-nano-x4", "--strength", 0.5, "--format", "mkv", "-v", "-o", film.parent / "b.mkv"
+    )
+    assert "esc-nano-x2 + " in blended
+    assert "strength 0.5" in blended
     assert "each frame of 24 x 16" in run("upscale", film, "--plan", "--overwrite")
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--axes", "TYX"], "--axes means nothing for a film"),
-        (["--nan", "keep"], "--nan means nothing for a film"),
-        (["--region", "0:4,0:4"], "--region means nothing for a film"),
-        (["--workers", "2"], "--workers means nothing for a film"),
+        (["--axes", "TYX"], "--axes isn't for films"),
+        (["--nan", "keep"], "--nan isn't for films"),
+        (["--region", "0:4,0:4"], "--region isn't for films"),
+        (["--workers", "2"], "--workers isn't for films"),
         (["-o", "film.png"], "can't write a film to 'film.png'"),
         (["-o", "film.webm"], "can't hold the audio of the film (aac)"),
         (["-o", "film.mkv", "--format", "mp4"], "'film.mkv' is no 'mp4'"),

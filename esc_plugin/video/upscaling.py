@@ -95,7 +95,7 @@ class FilmUpscaling:
             "software": __version__,
             "source": file_sha256(Path(film.path)),
             "window": film.window,
-            "model": model.sha256 or model.name,
+            "model": [model.name, model.sha256, model.fingerprint],
             "window_size": model.config.window_size,
             "precision": self.upscaler.precision_for(self.enlarge.like),
             "frame": [self.frame.enlarged, self.frame.crop],
