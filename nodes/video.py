@@ -104,8 +104,11 @@ def frames_in_memory(video: Any) -> bool:
 def _written(components: Any, video: Any, folder: Path) -> Film:
     path = folder / "frames.mkv"
     write_frames(path, in_eight_bits(components.images), Fraction(components.frame_rate))
-    film = open_film(str(path))
-    return replace(film, sound=_path_of(video, folder / "sound")) if components.audio else film
+    film, sound = open_film(str(path)), folder / "sound.mp4"
+    if not components.audio:
+        return film
+    video.save_to(str(sound))  # ComfyUI encodes it; its pictures aren't looked at
+    return replace(film, sound=str(sound))
 
 
 def _path_of(video: Any, copy: Path) -> str:

@@ -35,10 +35,10 @@ class UpscaleVideo(io.ComfyNode):
                 io.Video.Input("video", tooltip="From Load Video, Create Video or any other node that makes one."),
                 io.Boolean.Input(
                     "steady",
-                    default=True,
+                    default=False,
                     tooltip=(
-                        "All frames between two cuts share what the model knows of the whole picture, from five of them, so "
-                        "that nothing flickers when something moves elsewhere."
+                        "All frames between two cuts share what the model knows of the whole picture, from five of them: "
+                        "for models that flicker. Those of the pack don't."
                     ),
                 ),
                 *(part for part in work_inputs() if part.id != "alpha"),
@@ -49,7 +49,7 @@ class UpscaleVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, upscale_model: Any, video: Any, steady: bool = True, **widgets: Any) -> io.NodeOutput:
+    def execute(cls, upscale_model: Any, video: Any, steady: bool = False, **widgets: Any) -> io.NodeOutput:
         """Upscale a video as the widgets say."""
         host, folder = ComfyHost(cls.hidden.unique_id), Path(folder_paths.get_temp_directory())
         path = upscale_video(upscale_model, video, Options.of(widgets), steady, folder, host)

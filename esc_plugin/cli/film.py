@@ -19,15 +19,27 @@ if TYPE_CHECKING:
     from ..upscaler import Upscaler
     from ..video.upscaling import FilmUpscaling
 
-#: Options of `esc-sr upscale` that mean something for a film; any other that is given is refused.
+#: Options of `esc-sr upscale` that are for films too; any other that is given is refused.
 OPTIONS = {
-    *("images", "output", "model", "window_size", "form", "quality", "lossless", "overwrite", "skip_existing"),
+    *(
+        "images",
+        "output",
+        "model",
+        "blend",
+        "blend_share",
+        "window_size",
+        "form",
+        "quality",
+        "lossless",
+        "overwrite",
+        "skip_existing",
+    ),
     *("include_results", "shared", "megapixels", "device", "precision", "memory", "plan", "verbose"),
 }
 #: Those that say how large the result shall be.
 SIZES = ("scale", "width", "height", "fit", "fill", "stretch", "longest", "shortest", "result_megapixels")
 #: Those of `Upscaler.__call__`.
-PASSED_ON = ("linear_light", "consistency", "passes")
+PASSED_ON = ("linear_light", "consistency", "passes", "strength")
 
 
 def upscale_films(context: typer.Context, framing: Framing, source: str, load: Callable[[], Upscaler]) -> int:
@@ -59,8 +71,10 @@ def upscale_films(context: typer.Context, framing: Framing, source: str, load: C
         raise EscError(f"{others[0]!r} is no film; name films and images in two calls.")
     needs("video")
     sources = [Path(name) for name in dict.fromkeys(given["images"])]
-    known, report = look_up(source), Report(given["verbose"])
-    plan_films(sources, given, framing, known.name or "model", known.scale or 1)
+    known, second = look_up(source), look_up(given["blend"]) if given["blend"] else None
+    report = Report(given["verbose"])
+    # The name of two models is known once they are loaded.
+    plan_films(sources, given, framing, (second is None and known.name) or "model", known.scale or 1)
     upscaler = load()
     jobs = plan_films(sources, given, framing, upscaler.model.name, upscaler.model.scale)
     refused = {} if given["plan"] else refusals(jobs, given["overwrite"])
@@ -76,11 +90,11 @@ def upscale_films(context: typer.Context, framing: Framing, source: str, load: C
 
 
 def check_options(context: typer.Context) -> None:
-    """Raise an `EscError` for an option that means nothing for a film."""
+    """Raise an `EscError` for an option that isn't for films."""
     for parameter in context.command.params:
         name = str(parameter.name)
         if name not in {*OPTIONS, *SIZES, *PASSED_ON} and context.params.get(name) != parameter.get_default(context):
-            raise EscError(f"{max(parameter.opts, key=len)} means nothing for a film; leave it out.")
+            raise EscError(f"{max(parameter.opts, key=len)} isn't for films; leave it out.")
 
 
 def plan_films(sources: list[Path], given: dict[str, Any], framing: Framing, model: str, scale: int) -> list[Job]:

@@ -125,7 +125,7 @@ def upscale(
         from .film import upscale_films
 
         source = model or default_model(framing)
-        load = partial(load_upscaler, source, window_size, device, precision, memory)
+        load = partial(load_mixture, source, blend, blend_share, window_size, device, precision, memory)
         sys.exit(upscale_films(context, framing, source, load))
     if lossless:
         raise EscError("--lossless is for films; of images, PNG, TIFF and Zarr always are.")

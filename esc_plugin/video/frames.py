@@ -38,7 +38,8 @@ def write_frames(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> No
         stream = container.add_stream(CODEC, rate=rate)
         stream.pix_fmt = PIXEL_FORMAT
         for number, rgb in enumerate(frames):
-            stream.height, stream.width = rgb.shape[:2]
+            if not number:
+                stream.height, stream.width = rgb.shape[:2]
             frame = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(format=PIXEL_FORMAT)
             frame.pts, frame.time_base = number, 1 / rate
             container.mux(stream.encode(frame))

@@ -32,7 +32,9 @@ if TYPE_CHECKING:  # with torch, which the checks before it do without
 
 #: Which frames share their means: those of a shot, none, or all.
 SHARED = ("shot", "frame", "T")
-USUAL_SHARED = "shot"
+#: With the bundled models, own means change pixels that stand still by 0.02 levels of 255, and by less than half a level
+#: where 40 percent of the picture turn black (benchmarks/flicker.py): less than rounding, and not worth surveys.
+USUAL_SHARED = "frame"
 #: Progress of a frame is told in so many steps.
 STEPS = 1000
 #: The tag of a container that holds how a film was made; all containers have it.
@@ -93,7 +95,7 @@ class FilmUpscaling:
             "software": __version__,
             "source": file_sha256(Path(film.path)),
             "window": film.window,
-            "model": model.sha256 or model.name,
+            "model": [model.name, model.sha256, model.fingerprint],
             "window_size": model.config.window_size,
             "precision": self.upscaler.precision_for(self.enlarge.like),
             "frame": [self.frame.enlarged, self.frame.crop],

@@ -1,0 +1,117 @@
+"""``esc-sr upscale`` with films."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="needs PyAV: pip install av")
+
+from esc_plugin.video import encoding
+from esc_plugin.video.enlarging import FrameEnlarger
+from esc_plugin.video.parts import folder_of
+
+from .commands import inside_the_test, run_commands
+from .films import frames_in, make_film, packets_in, picture, times_in
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    return inside_the_test(monkeypatch, capsys)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    pictures = [picture(i / 10, 16, 24) for i in range(6)]
+    return make_film(tmp_path / "film.mp4", pictures, codec="libx264", pixel_format="yuv420p", sound="aac")
+
+
+def test_a_film_just_works(run: Callable[..., str], film: Path) -> None:
+    said = run("upscale", film, "-v")
+    target = film.with_name("film_x2.mp4")
+    assert f"{film} -> {target}  48 x 32, 6 frames" in said
+    assert "encoder libx264" in said
+    assert times_in(target) == times_in(film)
+    assert packets_in(target, "audio") == packets_in(film, "audio")
+    assert "is there already" in run("upscale", film, code=1)
+    assert "exists, skipped" in run("upscale", film, "--skip-existing")
+    run("upscale", film, "--overwrite", "--scale", "1.5", "-o", target)
+    assert frames_in(target)[0].width == 36
+    assert "left out; --include-results takes it" in run("upscale", film, target, "-o", f"{film.parent}/more/")
+    assert [path.name for path in (film.parent / "more").iterdir()] == ["film_x2.mp4"]
+
+
+def test_names_say_what_was_asked_for(run: Callable[..., str], film: Path) -> None:
+    assert "film_x2.mkv" in run("upscale", film, "--lossless")
+    assert "film_longest60.mkv  60 x 40" in run("upscale", film, "--longest", 60, "--format", "mkv", "--quality", 30)
+    assert "film_fill_32x32.mov  32 x 32" in run("upscale", film, "--fill", "32x32", "--format", "mov")
+    blended = run(
+        "upscale", film, "--blend", "esc-nano-x4", "--strength", 0.5, "--format", "mkv", "-v", "-o", film.parent / "b.mkv"
+    )
+    assert "esc-nano-x2 + " in blended
+    assert "strength 0.5" in blended
+    assert "each frame of 24 x 16" in run("upscale", film, "--plan", "--overwrite")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--axes", "TYX"], "--axes isn't for films"),
+        (["--nan", "keep"], "--nan isn't for films"),
+        (["--region", "0:4,0:4"], "--region isn't for films"),
+        (["--workers", "2"], "--workers isn't for films"),
+        (["-o", "film.png"], "can't write a film to 'film.png'"),
+        (["-o", "film.webm"], "can't hold the audio of the film (aac)"),
+        (["-o", "film.mkv", "--format", "mp4"], "'film.mkv' is no 'mp4'"),
+        (["--shared", "C"], "shared must be one of shot, frame, T"),
+        (["--max-megapixels", "0.0001"], "claims frames of 24 x 16 pixels"),
+        (["picture.png"], "'picture.png' is no film; name films and images in two calls"),
+    ],
+)
+def test_what_means_nothing_is_refused(options: list[str], said: str, run: Callable[..., str], film: Path) -> None:
+    assert said in run("upscale", film, *options, code=1)
+    assert list(film.parent.iterdir()) == [film]
+
+
+def test_images_have_no_lossless(run: Callable[..., str], tmp_path: Path) -> None:
+    assert "--lossless is for films" in run("upscale", tmp_path / "a.png", "--lossless", code=1)
+
+
+def test_a_film_that_fails_does_not_stop_the_others(run: Callable[..., str], film: Path) -> None:
+    junk = film.with_name("junk.mp4")
+    junk.write_bytes(b"no film")
+    said = run("upscale", junk, film, film.with_name("gone.mp4"), code=1)
+    assert "can't read the film" in said
+    assert "there is no file" in said
+    assert "1 upscaled, 0 skipped, 2 failed" in said
+
+
+def test_ctrl_c_keeps_what_is_whole(run: Callable[..., str], film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "SEGMENT_FRAMES", (2, 2))
+    enlarge, count = FrameEnlarger.__call__, iter(range(100))
+
+    def pressed(self: FrameEnlarger, *arguments: Any) -> np.ndarray:
+        if next(count) == 3:
+            raise KeyboardInterrupt
+        return enlarge(self, *arguments)
+
+    monkeypatch.setattr(FrameEnlarger, "__call__", pressed)
+    target = film.with_name("film_x2.mp4")
+    said = run("upscale", film, code=130)
+    assert "keeps what is done; the same command goes on from there" in said
+    assert not target.exists()
+    said = run("upscale", film)
+    assert "going on with what" in said
+    assert times_in(target) == times_in(film)
+    assert next(count) == 4 + 4  # two frames of the first run were whole
+    assert not folder_of(target).exists()
+
+
+def test_without_pyav_one_line_says_how_to_get_it(film: Path) -> None:
+    ((code, said),) = run_commands(["upscale", film], missing=["av"])
+    assert code == 1
+    assert "'video' needs packages that aren't installed; install them with: pip install av" in said
