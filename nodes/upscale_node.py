@@ -125,8 +125,7 @@ def blend_inputs() -> list[Any]:
             tooltip="Where the model counts: white all of it, black the enlarged image. Of the image's proportions.",
         ),
         io.UpscaleModel.Input(
-            "second_model",
-            display_name="second model",
+            "second_model",  # a display_name would be shown in every language
             optional=True,
             tooltip="Another model to blend with, of any scale: a sharp one with a soft one, say.",
         ),
