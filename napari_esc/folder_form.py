@@ -27,7 +27,7 @@ HELP = {
     "existing": "What to do where a result is there already. The images themselves are never replaced.",
 }
 #: What is taken over from another form.
-SHARED = ("purpose", "model", "source", "factor", "intensity", "consistency")
+SHARED = ("purpose", "model", "source", "factor", "intensity", "strength", "consistency")
 
 
 class FolderForm(ModelForm):
@@ -45,6 +45,7 @@ class FolderForm(ModelForm):
         self.add_model()
         self.add("Factor", self.factor)
         self.add("Intensity", self.intensity)
+        self.add("Strength", self.strength)
         self.add("", self.consistency)
         self.add("Write to", self.output, self.browse(self.output, "Choose a folder", Mode.Directory))
         self.format = self.add("Format", choice("format", FORMATS))
@@ -70,7 +71,7 @@ class FolderForm(ModelForm):
         if not names:
             raise EscError("Choose a folder, or image files.")
         self.check_model()
-        values = {"intensity": self.intensity.value, "consistency": self.consistency.value}
+        values = {name: getattr(self, name).value for name in ("intensity", "strength", "consistency")}
         settings = Settings(self.model_name, self.factors, **values, **limits())
         existing = self.existing.value
         return FolderOrder(

@@ -76,6 +76,7 @@ class Form(ModelForm):
 
     def _add_result(self) -> None:
         self.scale, self.caveat = choice("scale", SCALES), small_label()
+        self.scale.native.setMinimumContentsLength(3)  # it leaves room to the number beside it
         self.pixel_size = FloatSpinBox(name="pixel_size", value=1, min=0, max=1e9, step=0.01)
         self.pixel_size.native.setDecimals(6)
         self.add("Scale", self.scale, self.factor, self.pixel_size)
@@ -83,6 +84,7 @@ class Form(ModelForm):
         self.add_native("", self.caveat)
         self.more = self.add("", CheckBox(name="more", text="More settings"))
         self.add("Intensity", self.intensity)
+        self.add("Strength", self.strength)
         self.add("", self.consistency)
         self.difference = self.add("", CheckBox(name="difference", text="Add a difference layer"))
         self.sampled = self.add("", CheckBox(name="sampled", text="Survey by samples"))
@@ -139,7 +141,13 @@ class Form(ModelForm):
             store=named(name) if (name := self.store.value.strip()) else None,
             sampled=self.sampled.value,
             isotropic=self.scale.value == "isotropic",
+            strength=self.strength.value,
         )
+
+    @property
+    def not_kept(self) -> str:
+        """Why local averages can't be kept; empty if they can: planes between planes leave rows and columns alone."""
+        return "" if self.scale.value == "isotropic" else super().not_kept
 
     # What it shows
 
@@ -190,6 +198,7 @@ class Form(ModelForm):
         elif kind == "factor":
             self.factor.value = min(max(self._pixel[1] / (self.pixel_size.value or 1), 1), LARGEST_SCALE)
         self._show_scale()
+        self.show_consistency()
 
     def _show_scale(self) -> None:
         kind = self.scale.value
@@ -198,7 +207,7 @@ class Form(ModelForm):
         self.region.enabled = kind != "isotropic"  # which is of whole stacks
 
     def _show_more(self, shown: bool) -> None:
-        further = self.intensity, self.consistency, self.difference, self.sampled
+        further = self.intensity, self.strength, self.consistency, self.difference, self.sampled
         for control in (*further, self.store, self.device, self.memory, self.threads):
             self.show_row(control, shown)
         self._show_scale()

@@ -47,7 +47,8 @@ def upscale_layers(
     model : str
         A name on offer, a path or a repository of the Hub, see `esc_plugin.load_model`.
     factor : float or tuple of float, optional
-        New pixels per pixel, or those down and those across; by default the model's own scale.
+        New pixels per pixel, or those down and those across; by default the model's own scale. At 1 the
+        model runs once, and what it made is shrunk to the size of the layer: it is cleaned.
     region : tuple of slice, optional
         Of the layers' data, a slice with start and stop for each axis but that of RGB samples; by default all. The result of
         a region is that part of the result of all, to the bit.
@@ -56,8 +57,8 @@ def upscale_layers(
     store : str or Path, optional
         OME-Zarr or OME-TIFF image to write the results to, several as its channels. They are then shown from there.
     **options
-        Further ones of `esc_plugin.session.task.Settings`: ``intensity``, ``consistency``, ``device``, ``memory_limit``,
-        ``threads``, ``sampled``, and ``isotropic``, which puts planes between those of a stack instead.
+        Further ones of `esc_plugin.session.task.Settings`: ``intensity``, ``strength``, ``consistency``, ``device``,
+        ``memory_limit``, ``threads``, ``sampled``, and ``isotropic``, which puts planes between those of a stack instead.
 
     Returns
     -------

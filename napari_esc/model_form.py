@@ -26,19 +26,23 @@ LEVELS = {
     "minmax": "Lowest to highest value",
     "percentile": "0.1 to 99.9 percent",
 }
-KEEP, CANNOT_KEEP = "Keep local averages", "Local averages aren't kept: the factor isn't whole"
+KEEP, CANNOT_KEEP = "Keep local averages", "Averages not kept: {}"
 HELP = {
     "purpose": "What is in the image: models learn from one kind, and are of little use for another.",
     "model": "What upscales. Looking at a model downloads nothing; Preview and Run do.",
     "finetune": "Make a model for this kind of images from one that is here, with images of your own.",
     "source": "The path of a weights file, or organisation/repository on the Hugging Face Hub.",
-    "factor": "New pixels per pixel, in both directions.",
+    "factor": (
+        "New pixels per pixel, in both directions. At 1 the image is cleaned: the model runs once, and what it made is\n"
+        "shrunk to the size of the image."
+    ),
     "intensity": (
         "Which values the network sees as black and white; the result is mapped back, so values keep their meaning.\n"
         "They are those of the whole layer, for previews and regions too; each entry of a channel axis has its own.\n"
         "Automatic: the range of the type for 8 bit, else what the layer holds apart from hot and dead pixels.\n"
         "What lies beyond is enlarged by interpolation and added back, so nothing is lost."
     ),
+    "strength": "How much of the result is the model's, from 0 to 1. The rest is the image, interpolated.",
     "consistency": "Correct the result so that its mean over each original pixel is that pixel.",
 }
 
@@ -53,7 +57,7 @@ news = News()
 
 
 class ModelForm(Rows):
-    """The rows of a model, and controls that a form places itself: `factor`, `intensity` and `consistency`.
+    """The rows of a model, and controls that a form places itself: `factor`, `intensity`, `strength`, `consistency`.
 
     Parameters
     ----------
@@ -73,7 +77,11 @@ class ModelForm(Rows):
         self.factor = FloatSpinBox(name="factor", value=2, min=1, max=LARGEST_SCALE)
         self.factor.native.setPrefix("x ")
         self.factor.native.setSingleStep(0.5)
+        self.factor.native.setSpecialValueText("x 1: clean")
+        self.factor.native.setMinimumWidth(128)  # Qt doesn't count the room of napari's buttons
+        self.strength = FloatSpinBox(name="strength", value=1, min=0, max=1, step=0.05)
         self.intensity, self.consistency = choice("intensity", levels), CheckBox(name="consistency", text=KEEP)
+        self.consistency.native.setMinimumWidth(1)  # what it says mustn't widen the panel
         self.consistency.changed.connect(self._consistency_chosen)
         self.factor.changed.connect(self.show_consistency)
 
@@ -162,8 +170,16 @@ class ModelForm(Rows):
         self._kept = kept
 
     def show_consistency(self) -> None:
-        """Untick it where local averages can't be had, and say why; 0.3 / 0.1 is a whole factor."""
-        whole = all(round(factor, 6).is_integer() for factor in self.factors)
+        """Untick it where local averages can't be had, and say why."""
+        problem = self.not_kept
         with self.consistency.changed.blocked():
-            self.consistency.value = self._kept and whole
-        self.consistency.enabled, self.consistency.text = whole, KEEP if whole else CANNOT_KEEP
+            self.consistency.value = self._kept and not problem
+        self.consistency.enabled, self.consistency.text = not problem, CANNOT_KEEP.format(problem) if problem else KEEP
+
+    @property
+    def not_kept(self) -> str:
+        """Why local averages can't be kept; empty if they can. 0.3 / 0.1 is a whole factor."""
+        factors = [round(factor, 6) for factor in self.factors]
+        if not all(factor.is_integer() for factor in factors):
+            return "factor isn't whole"
+        return "the size stays" if max(factors) == 1 else ""

@@ -48,6 +48,11 @@ def _needed(size: Size, target: Size, scale: int, any_scale: bool) -> int:
     return count
 
 
+def cleaning_passes(size: tuple[float, float], target: tuple[float, float]) -> int | None:
+    """Return how often a network runs where its work is wanted in any case: once if no side grows, else None, as needed."""
+    return None if target[0] > size[0] or target[1] > size[1] else 1
+
+
 def checked_passes(passes: Any, scale: int, any_scale: bool = False) -> int | None:
     """Return how often a network of `scale` shall run, None for as often as needed.
 

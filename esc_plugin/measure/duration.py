@@ -75,6 +75,7 @@ class Speed:
         size: tuple[int, int],
         target: tuple[int, int],
         region: Region | None = None,
+        passes: int | None = None,
     ) -> float:
         """Predict how long it takes to bring a plane of an image from `size` to `target`, height and width.
 
@@ -86,13 +87,21 @@ class Speed:
                 self.rates[precision] = measure_rate(upscaler, bits_of(image))
         read = Region(0, 0, *size)
         if region:
-            reads = [Enlarger(part).reads(size, target, region) for part in upscaler.parts]
+            reads = [Enlarger(part, passes=passes).reads(size, target, region) for part in upscaler.parts]
             read = reduce(Region.hull, reads)
-        return work(upscaler, size, target) / self.rates[precision] * read.height * read.width / (size[0] * size[1])
+        whole = work(upscaler, size, target, passes) / self.rates[precision]
+        return whole * read.height * read.width / (size[0] * size[1])
 
     def learn(
-        self, upscaler: Upscaler, image: Any, size: tuple[int, int], target: tuple[int, int], planes: int, seconds: float
+        self,
+        upscaler: Upscaler,
+        image: Any,
+        size: tuple[int, int],
+        target: tuple[int, int],
+        planes: int,
+        seconds: float,
+        passes: int | None = None,
     ) -> None:
         """Take over what a run of so many planes has shown, unless it was too short to tell."""
-        if seconds > LEAST_SECONDS and (done := work(upscaler, size, target) * planes):
+        if seconds > LEAST_SECONDS and (done := work(upscaler, size, target, passes) * planes):
             self.rates[upscaler.precision_for(image)] = done / seconds

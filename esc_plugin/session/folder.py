@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..arrays.framing import Framing
+from ..arrays.passes import cleaning_passes
 from ..batch.batch import USUAL, Batch, Summary
 from ..batch.checks import check_exact
 from ..batch.find import find_images
@@ -143,5 +144,5 @@ class FolderWork:
     def _batch(self, upscaler: Upscaler) -> Batch:
         settings = self.order.settings
         options = USUAL | {"intensity": settings.intensity, "consistency": settings.consistency}
-        options["strength"] = settings.strength
+        options |= {"strength": settings.strength, "passes": cleaning_passes((1, 1), settings.factor)}
         return Batch(upscaler, self.order.framing, options, overwrite=self.order.replace, skip_existing=self.order.skip)

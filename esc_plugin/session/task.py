@@ -11,6 +11,7 @@ from typing import Any
 
 from ..arrays.consistency import Part
 from ..arrays.layout import Layout, layout_of
+from ..arrays.passes import cleaning_passes
 from ..arrays.sizes import enlarged_span, target_size
 
 #: What labels of axes mean: entries of C have levels of their own, and frames of T show what others of them show.
@@ -31,7 +32,7 @@ class Settings:
     model : str
         A name on offer, a path, or a repository of the Hub.
     factor : tuple of float
-        New pixels per pixel, down and across.
+        New pixels per pixel, down and across. What doesn't grow is cleaned: the network runs once, and its result shrinks.
     intensity : str or tuple of float
         What the network sees as black and white, see `esc_plugin.Upscaler`.
     consistency, difference : bool
@@ -148,6 +149,11 @@ class Task:
         return target_size(*self.size, self.settings.factor)
 
     @property
+    def passes(self) -> int | None:
+        """How often the network runs, None for as often as it must."""
+        return cleaning_passes(self.size, self.target)
+
+    @property
     def span(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """The rows and columns of an upscaled plane that are the result."""
         (h, w), (height, width), (rows, columns) = self.size, self.target, self.region[-2:]
@@ -193,6 +199,8 @@ class Task:
     @property
     def title(self) -> str:
         """Name of the result: that of the image, and the enlargement as users write it."""
+        if self.target == self.size:
+            return f"{self.name} [cleaned]"
         rows, columns = self.factors[-2:]
         factor = f"x{columns:.4g}" if abs(rows - columns) < 0.005 * rows else f"x{rows:.4g} x{columns:.4g}"
         return f"{self.name} [{factor}]"

@@ -60,6 +60,8 @@ class Viewed:
         Whether the survey is sampled in any case.
     strength : float
         See `Upscaler.__call__`; a survey serves any.
+    passes : int, optional
+        See `Upscaler.__call__`.
     """
 
     upscaler: Upscaler
@@ -72,6 +74,7 @@ class Viewed:
     soon: Speed | None = None
     sampled: bool = False
     strength: float = 1.0
+    passes: int | None = None
 
     def upscale(
         self, region: RegionSpans, out: Any = None, progress: Progress | None = None, cancel: Cancel | None = None
@@ -123,7 +126,8 @@ class Viewed:
 
     def _plane_seconds(self, speed: Speed, region: Region | None = None) -> float:
         layout = layout_of(self._image, self.axes)
-        return speed.seconds(self.upscaler, self._image, (layout.height, layout.width), self.target, region)
+        size = layout.height, layout.width
+        return speed.seconds(self.upscaler, self._image, size, self.target, region, self.passes)
 
     def _chunk(self, speed: Speed) -> int:
         """Return the largest edge of a chunk that is made soon enough."""
@@ -182,7 +186,7 @@ class Viewed:
 
     def _options(self, levels: list[Levels]) -> dict[str, Any]:
         options = {"axes": self.axes, "size": self.target, "intensity": levels, "consistency": self.consistency}
-        options |= {"strength": self.strength}
+        options |= {"strength": self.strength, "passes": self.passes}
         return options | {"nan": "keep"}  # pixels without a value are common where images were registered or masked
 
     @property
@@ -213,7 +217,7 @@ class Viewed:
     def _asked(self) -> Hashable:
         upscaler = self.upscaler
         made_by = upscaler.model.sha256, str(upscaler.device), upscaler.precision
-        return made_by, str(self.planes), self.target, self.intensity, self.consistency
+        return made_by, str(self.planes), self.target, self.intensity, self.consistency, self.passes
 
 
 def in_memory(image: Any) -> bool:

@@ -213,7 +213,7 @@ def look_at(task: Task, model: LoadedModel, soon: bool = False) -> Viewed:
     """Return what makes the planes of a task, or parts of them; if it is wanted soon, perhaps from a sampled survey."""
     chosen = task.settings
     wanted = task.axes, task.target, chosen.intensity, chosen.consistency
-    how = model.speed if soon else None, chosen.sampled, chosen.strength
+    how = model.speed if soon else None, chosen.sampled, chosen.strength, task.passes
     return Viewed(model.upscaler, task.pyramid, task.region[:-2], *wanted, *how)
 
 
@@ -229,7 +229,7 @@ def _made(task: Task, model: LoadedModel, out: Any, soon: bool, progress: Progre
     compared: Compared = difference(image, pixels, task.axes, task.part) if task.settings.difference else ()
     seconds = time.perf_counter() - start
     if task.region == task.of_planes().region:
-        model.speed.learn(model.upscaler, task.whole, task.size, task.target, task.count, seconds)
+        model.speed.learn(model.upscaler, task.whole, task.size, task.target, task.count, seconds, task.passes)
     return Result(task, pixels, record, seconds, *compared)
 
 

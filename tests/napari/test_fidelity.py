@@ -82,7 +82,7 @@ def layer_of(kind: str) -> Image:
 
 
 def order_of(layer: Image, region: Region | None = None, **choices: Any) -> Order:
-    settings = Settings(MODEL, (2.0, 2.0), device="cpu", **choices)
+    settings = Settings(MODEL, **{"factor": (2.0, 2.0), "device": "cpu"} | choices)
     return Order.of([(layer, region or whole_region(layer))], lambda it: settings)
 
 

@@ -434,7 +434,7 @@ def test_local_averages_need_a_whole_factor(viewer: Any, open_panel: Any) -> Non
     check.value = True
     panel.form.factor.value = 2.5
     assert not check.enabled
-    assert check.text == "Local averages aren't kept: the factor isn't whole"
+    assert check.text == "Averages not kept: factor isn't whole"
     assert not panel.order().settings.consistency
     panel.form.factor.value = 3
     assert check.enabled
