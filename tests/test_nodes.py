@@ -565,25 +565,44 @@ def test_requirements_leave_users_torch_alone() -> None:
     assert set(lines) == {line for line in needed if not line.startswith(("torch", "numpy"))}
 
 
+def check_widgets(node: dict[str, Any], host: Comfy) -> list[str]:
+    """Check the values that a workflow holds for one of our nodes, and return the names of their widgets."""
+    inputs = host.nodes[node["type"]].define_schema().inputs
+    widgets = [part for part in inputs if part.kind not in ("IMAGE", "MASK", "UPSCALE_MODEL", "VIDEO")]
+    names, values = [part.id for part in widgets], node["widgets_values"]
+    # Of the size, which comes last, newer hosts store the choice and its fields; older ones have more fields after it.
+    dynamic = [part for part in widgets if part.kind == "COMFY_DYNAMICCOMBO_V3"]
+    for part in dynamic:
+        (option,) = (option for option in part.values["options"] if option.key == values[widgets.index(part)])
+        widgets += option.inputs
+        names += [f"{part.id}.{field.id}" for field in option.inputs]
+        assert len(values) == len(widgets)
+    for part, value in zip(widgets, values, strict=False):
+        if part.kind == "COMBO":
+            assert value in part.values["options"]
+        elif part.kind in ("INT", "FLOAT"):
+            assert part.values["min"] <= value <= part.values["max"]
+    return names
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "example_workflows").glob("*.json")), ids=lambda path: path.stem)
 def test_example_workflows_fit_the_nodes(path: Path, host: Comfy) -> None:
     workflow = json.loads(path.read_text(encoding="utf-8"))
     ours = [node for node in workflow["nodes"] if node["type"].startswith("ESC_")]
     assert ours
     for node in ours:
-        inputs = host.nodes[node["type"]].define_schema().inputs
-        widgets = [part for part in inputs if part.kind not in ("IMAGE", "MASK", "UPSCALE_MODEL", "VIDEO")]
-        values = node["widgets_values"]
-        # Of the size, which comes last, newer hosts store the choice and its fields; older ones have more fields after it.
-        dynamic = [part for part in widgets if part.kind == "COMFY_DYNAMICCOMBO_V3"]
-        for part in dynamic:
-            (option,) = (option for option in part.values["options"] if option.key == values[widgets.index(part)])
-            widgets += option.inputs
-            assert len(values) == len(widgets)
-        for part, value in zip(widgets, values, strict=False):
-            if part.kind == "COMBO":
-                assert value in part.values["options"]
-            elif part.kind in ("INT", "FLOAT"):
-                assert part.values["min"] <= value <= part.values["max"]
+        check_widgets(node, host)
     with Image.open(path.with_suffix(".jpg")) as thumbnail:
         assert max(thumbnail.size) <= 1024
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "subgraphs").glob("*.json")), ids=lambda path: path.stem)
+def test_blueprints_fit_the_nodes(path: Path, host: Comfy) -> None:
+    if host.generation != "2026":
+        pytest.skip("ComfyUI of 2025 has no blueprints with fields that come and go")
+    blueprint = json.loads(path.read_text(encoding="utf-8"))
+    (outer,), (graph,) = blueprint["nodes"], blueprint["definitions"]["subgraphs"]
+    assert (outer["type"], graph["name"]) == (graph["id"], path.stem)
+    shown = {str(node["id"]): check_widgets(node, host) for node in graph["nodes"]}
+    for node, widget in outer["properties"]["proxyWidgets"]:
+        assert widget in shown[node]
