@@ -34,6 +34,7 @@ def meet(group: Group, sums: int, fate: str) -> None:
                 time.sleep(600)
             if fate == "interrupt":
                 signal.raise_signal(signal.SIGINT)
+                time.sleep(30)  # the main thread handles it, when it gets to that on a busy machine
             raise OSError(5, "chunk 7 can't be read")
         return add(values)
 
