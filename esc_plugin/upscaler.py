@@ -12,6 +12,7 @@ import torch
 
 from .arrays.blend import checked_mask, weight_of
 from .arrays.chunks import chunks_for
+from .arrays.framing import RegionSpans
 from .arrays.layout import layout_of
 from .arrays.lazy import lazy_array
 from .arrays.levels import Intensity, Levels, measure_levels
@@ -26,7 +27,7 @@ from .errors import EscError, ImageError
 from .network.grid import Region
 from .progress import Cancel, Progress, share_of
 from .renderer import Renderer
-from .request import RegionSpans, Request, bits_of, checked_region, make_request
+from .request import Request, bits_of, checked_region, make_request
 from .runner import Runner, check_batch
 from .sampling import Estimator, Sampler, checked_pixels
 from .survey import Environment, Sampling, Survey, image_digest
@@ -106,7 +107,7 @@ class Upscaler(Runner):
             Whether the filter that resizes to the target works in linear light.
         consistency : bool
             Whether to correct the result so that its averages over each pixel of `image` are that pixel: summed intensities
-            are kept, exactly for integers. See `esc_plugin.arrays.layout.consistency.project`.
+            are kept, exactly for integers. See `esc_plugin.arrays.consistency.project`.
         bits : int, optional
             Of a value, see `dtype_for`; by default those of the array's type. Floating values may have come from 8 bits.
         shared : str, optional

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,8 +102,3 @@ class ShotMeans:
     def _at(self, numbers: Sequence[int]) -> Iterator[Any]:
         for wanted in numbers:
             yield next(frame for number, frame in self._frames if number == wanted)
-
-
-def skip(frames: Iterator[Any], count: int) -> None:
-    """Decode frames that nobody needs."""
-    next(islice(frames, count, count), None)
