@@ -21,7 +21,7 @@ from .arrays.shared import share_means
 from .arrays.stack import Enlarge, Stack, make_output
 from .arrays.surveyed import PlaneSurvey
 from .device import instruction_set
-from .engine import Share
+from .engine import ProcessGroup
 from .enlarge import Enlarger
 from .errors import EscError, ImageError
 from .network.grid import Region
@@ -347,19 +347,19 @@ class Upscaler(Runner):
         request: Request,
         levels: list[Levels],
         region: Region | None = None,
-        share: Share | None = None,
+        group: ProcessGroup | None = None,
         mask: np.ndarray | None = None,
     ) -> Stack:
         """Return what makes the planes of a result, or a region of each."""
-        enlarge = self.enlarger(request, share)
+        enlarge = self.enlarger(request, group)
         keep = request.nan == "keep"
         options = request.alpha, request.linear_light, request.consistency
         weight = weight_of(request.strength, mask, request.target)
         return Stack(enlarge, request.layout, levels, request.target, keep, *options, region, weight)
 
-    def enlarger(self, request: Request, share: Share | None = None) -> Enlarge:
+    def enlarger(self, request: Request, group: ProcessGroup | None = None) -> Enlarge:
         """Return what upscales planes, see `Enlarger`."""
-        return Enlarger(self, request.bits, share, request.passes)
+        return Enlarger(self, request.bits, group, request.passes)
 
     def sampler(self, request: Request, pixels: int) -> Estimator:
         """Return what estimates means from samples, see `Sampler`."""
