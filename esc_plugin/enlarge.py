@@ -14,7 +14,7 @@ from .arrays.resample import Resampler, needed, resize
 from .arrays.sizes import Size
 from .arrays.surveyed import RunSurvey
 from .device import free_bytes
-from .engine import Share, Sink, Source, areas_for, image_area
+from .engine import ProcessGroup, Sink, Source, areas_for, image_area
 from .engine.maps import FileMap, TensorMap, make_map
 from .network.grid import Region
 from .progress import Cancel, Progress, rising, share_of
@@ -56,7 +56,7 @@ class Enlarger:
         What runs.
     bits : int
         Of a value of the image, see `Upscaler.dtype_for`.
-    share : Share, optional
+    group : ProcessGroup, optional
         The other processes that work on bands of the same planes.
     passes : int, optional
         How often the network runs, see `esc_plugin.arrays.passes.pass_sizes`.
@@ -64,7 +64,7 @@ class Enlarger:
 
     upscaler: Runner
     bits: int = 32
-    share: Share | None = None
+    group: ProcessGroup | None = None
     passes: int | None = None
 
     def runs(self, size: Size, target: Size) -> int:
@@ -104,7 +104,7 @@ class Enlarger:
         region : Region
             What of the target is wanted.
         known : sequence of RunSurvey
-            Of the runs; without it they are found, for which `region` must be the whole target, or the band of a `share`.
+            Of the runs; without it they are found, for which `region` must be the whole target, or the band of a `group`.
         linear_light : bool
             Whether the filter works in linear light.
         caller_bytes, progress, cancel
@@ -151,8 +151,8 @@ class Enlarger:
             geometry = network.geometry(*sizes[i], sizes[i + 1])
             wanted = geometry.feature_region(needs)
             counted = Region(0, 0, *geometry.grid)
-            if self.share:
-                top, bottom = self.share.part(geometry.grid[0])
+            if self.group:
+                top, bottom = self.group.part(geometry.grid[0])
                 counted = Region(top, 0, bottom, geometry.grid[1])
                 wanted = wanted.hull(counted) if counted.height else wanted
             program = network.program(geometry)
@@ -188,7 +188,7 @@ class Enlarger:
                     wanted=stage.wanted,
                     counted=stage.counted,
                     known=found.get(i),
-                    share=self.share,
+                    group=self.group,
                     progress=share_of(progress, sum(cost[:i]) / sum(cost), sum(cost[: i + 1]) / sum(cost)),
                     cancel=cancel,
                 )

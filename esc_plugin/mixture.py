@@ -17,7 +17,7 @@ from .arrays.passes import checked_passes, pass_sizes
 from .arrays.rendering import Enlarge
 from .arrays.sizes import Size
 from .arrays.surveyed import RunSurvey
-from .engine import Need, Share, Sink, Source
+from .engine import Need, ProcessGroup, Sink, Source
 from .enlarge import Between
 from .errors import EscError, ImageError
 from .network import ESC
@@ -139,9 +139,9 @@ class Mixture(Upscaler):
         told = self.first.steps(request), self.second.steps(self._for_second(request))
         return {"passes": request.passes, "steps": "; ".join(steps["steps"] for steps in told)}
 
-    def enlarger(self, request: Request, share: Share | None = None) -> Enlarge:
+    def enlarger(self, request: Request, group: ProcessGroup | None = None) -> Enlarge:
         """Return what upscales planes."""
-        first, second = self.first.enlarger(request, share), self.second.enlarger(self._for_second(request), share)
+        first, second = self.first.enlarger(request, group), self.second.enlarger(self._for_second(request), group)
         return _MixedEnlarger(first, second, self.share, self._room(0))
 
     def sampler(self, request: Request, pixels: int) -> Estimator:
@@ -185,7 +185,7 @@ class _MixedEnlarger:
     ----------
     first, second : Enlarge
         What upscales.
-    part : float
+    share : float
         How much of the second there is.
     limit : int, optional
         Bytes of host memory that may be used.
@@ -193,13 +193,13 @@ class _MixedEnlarger:
 
     first: Enlarge
     second: Enlarge
-    part: float
+    share: float
     limit: int | None
 
     @property
-    def share(self) -> Share | None:
+    def group(self) -> ProcessGroup | None:
         """The other processes that work on bands of the same planes."""
-        return self.first.share
+        return self.first.group
 
     def runs(self, size: Size, target: Size) -> int:
         """Return how many runs bring a plane to a target."""
@@ -238,7 +238,7 @@ class _MixedEnlarger:
             return found + self.second(source, mix, size, target, known=known[count:], progress=after, **shared)
 
     def _weight(self, _: Region) -> np.ndarray:
-        return np.full((1, 1), self.part, np.float32)
+        return np.full((1, 1), self.share, np.float32)
 
 
 @dataclass(frozen=True)
@@ -247,10 +247,10 @@ class _MixedSampler:
 
     first: Estimator
     second: Estimator
-    part: float
+    share: float
 
     @property
-    def share(self) -> None:
+    def group(self) -> None:
         """See `esc_plugin.sampling.Sampler`."""
         return
 
@@ -258,7 +258,7 @@ class _MixedSampler:
     def sampling(self) -> Sampling:
         """What was done: the most that was looked at, and the difference that both can make together."""
         one, other = self.first.sampling, self.second.sampling
-        difference = (1 - self.part) * one.difference + self.part * other.difference
+        difference = (1 - self.share) * one.difference + self.share * other.difference
         return Sampling(max(one.samples, other.samples), max(one.pixels, other.pixels), difference)
 
     def runs(self, size: Size, target: Size) -> int:

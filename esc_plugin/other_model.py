@@ -22,8 +22,8 @@ from .network.grid import Region
 from .progress import Cancel, Progress, part_of
 from .request import make_request
 
-#: ``run(image, progress)`` enlarges (1, 3, H, W) floating in 0..1 by its scale, on any device, and tells how far it is.
-Run = Callable[[Tensor, Progress | None], Tensor]
+#: ``function(image, progress)`` enlarges (1, 3, H, W) floating in 0..1 by its scale, on any device, and tells how far it is.
+Function = Callable[[Tensor, Progress | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class OtherModel:
     ----------
     scale : int
         By how much the function enlarges.
-    run : callable
-        See `Run`.
+    function : callable
+        See `Function`.
     """
 
     scale: int
-    run: Run
+    function: Function
     any_scale = False
 
     def __call__(
@@ -80,7 +80,7 @@ class _Enlarger:
 
     model: OtherModel
     passes: int | None = None
-    share: None = None
+    group: None = None
 
     def runs(self, size: Size, target: Size) -> int:
         """Return how often a network runs of which something must be known: never."""
@@ -110,7 +110,7 @@ class _Enlarger:
         image = source.read(Region(0, 0, *size))
         passes = len(pass_sizes(size, target, self.model.scale, passes=self.passes)) - 1
         for i in range(passes):
-            image = self.model.run(image, part_of(progress, i, passes))
+            image = self.model.function(image, part_of(progress, i, passes))
         made = TensorImage(image.float().cpu())
         resize(made, sink, (image.shape[2], image.shape[3]), target, linear_light, region, cancel)
         return ()

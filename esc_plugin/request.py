@@ -17,9 +17,6 @@ from .arrays.sizes import Size, choose_target
 from .errors import ImageError
 from .network.grid import Region
 
-#: Rows and columns of a region, ends excluded.
-RegionSpans = tuple[tuple[int, int], tuple[int, int]]
-
 
 @dataclass(frozen=True)
 class Request:

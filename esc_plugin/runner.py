@@ -16,7 +16,7 @@ from .arrays.planes import TensorImage
 from .arrays.surveyed import RunSurvey
 from .catalog.load import load_model
 from .device import choose_device, choose_dtype, precision_name
-from .engine import Means, Need, NotFiniteError, Plan, Run, Share, Sink, Source, areas_for, make_plan, parts_that_fit
+from .engine import Means, Need, NotFiniteError, Plan, ProcessGroup, Run, Sink, Source, areas_for, make_plan, parts_that_fit
 from .errors import EscError, ImageError
 from .network import ESC
 from .network.grid import Geometry, Region
@@ -156,7 +156,7 @@ class Runner:
         wanted: Region | None = None,
         counted: Region | None = None,
         known: RunSurvey | None = None,
-        share: Share | None = None,
+        group: ProcessGroup | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
     ) -> RunSurvey:
@@ -179,7 +179,7 @@ class Runner:
             See `Run`.
         known : RunSurvey, optional
             What a run found. Then parts are rendered one after the other if maps of all would not fit into memory.
-        share : Share, optional
+        group : ProcessGroup, optional
             Other processes that work on bands of the same image.
         progress, cancel : callable, optional
             ``progress(done, total)`` and ``cancel() -> bool`` are called after each chunk of work.
@@ -211,7 +211,7 @@ class Runner:
         room = self.device, self.memory_limit
         parts = parts_that_fit(need, whole, *room) if known else [(whole, make_plan(need(whole), *room))]
         values = [torch.from_numpy(mean)[None].to(self.device) for mean in known.means] if known else []
-        means, done, total = Means(values, None if known else share), 0, whole.height * whole.width
+        means, done, total = Means(values, None if known else group), 0, whole.height * whole.width
         try:
             for part, plan in parts:
                 end = done + part.height * part.width
@@ -241,7 +241,7 @@ class Runner:
             caller_bytes=caller_bytes,
             wanted=wanted,
             counted=counted,
-            share=share,
+            group=group,
             progress=progress,
             cancel=cancel,
         )

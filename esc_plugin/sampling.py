@@ -109,7 +109,7 @@ class Sampler:
     found: list[Sampling] = field(default_factory=list)
 
     @property
-    def share(self) -> None:
+    def group(self) -> None:
         """See `Enlarger`: a few samples aren't worth sharing."""
         return
 

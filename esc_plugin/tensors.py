@@ -135,9 +135,8 @@ def upscale_part(
     for i, image in enumerate(images):
         array = as_array(image)
         request = upscaler.request(array, **options)
-        digest = hashlib.sha256(
-            np.ascontiguousarray(array).data
-        ).hexdigest()  # of all: that of a survey looks at some pixels
+        # Of all values: the digest of a survey looks at some pixels.
+        digest = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
         key = upscaler.model.fingerprint, str(upscaler.device), upscaler.precision, request, digest
         make = partial(upscaler.survey, array, progress=part_of(progress, i, len(images)), cancel=cancel, **options)
         survey = remember(key, make)

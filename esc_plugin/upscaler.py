@@ -12,6 +12,7 @@ import torch
 
 from .arrays.blend import checked_mask, weight_of
 from .arrays.chunks import chunks_for
+from .arrays.framing import RegionSpans
 from .arrays.layout import layout_of
 from .arrays.lazy import lazy_array
 from .arrays.levels import Intensity, Levels, measure_levels
@@ -20,13 +21,13 @@ from .arrays.shared import share_means
 from .arrays.stack import Enlarge, Stack, make_output
 from .arrays.surveyed import PlaneSurvey
 from .device import instruction_set
-from .engine import Share
+from .engine import ProcessGroup
 from .enlarge import Enlarger
 from .errors import EscError, ImageError
 from .network.grid import Region
 from .progress import Cancel, Progress, share_of
 from .renderer import Renderer
-from .request import RegionSpans, Request, bits_of, checked_region, make_request
+from .request import Request, bits_of, checked_region, make_request
 from .runner import Runner, check_batch
 from .sampling import Estimator, Sampler, checked_pixels
 from .survey import Environment, Sampling, Survey, image_digest
@@ -106,7 +107,7 @@ class Upscaler(Runner):
             Whether the filter that resizes to the target works in linear light.
         consistency : bool
             Whether to correct the result so that its averages over each pixel of `image` are that pixel: summed intensities
-            are kept, exactly for integers. See `esc_plugin.arrays.layout.consistency.project`.
+            are kept, exactly for integers. See `esc_plugin.arrays.consistency.project`.
         bits : int, optional
             Of a value, see `dtype_for`; by default those of the array's type. Floating values may have come from 8 bits.
         shared : str, optional
@@ -346,19 +347,19 @@ class Upscaler(Runner):
         request: Request,
         levels: list[Levels],
         region: Region | None = None,
-        share: Share | None = None,
+        group: ProcessGroup | None = None,
         mask: np.ndarray | None = None,
     ) -> Stack:
         """Return what makes the planes of a result, or a region of each."""
-        enlarge = self.enlarger(request, share)
+        enlarge = self.enlarger(request, group)
         keep = request.nan == "keep"
         options = request.alpha, request.linear_light, request.consistency
         weight = weight_of(request.strength, mask, request.target)
         return Stack(enlarge, request.layout, levels, request.target, keep, *options, region, weight)
 
-    def enlarger(self, request: Request, share: Share | None = None) -> Enlarge:
+    def enlarger(self, request: Request, group: ProcessGroup | None = None) -> Enlarge:
         """Return what upscales planes, see `Enlarger`."""
-        return Enlarger(self, request.bits, share, request.passes)
+        return Enlarger(self, request.bits, group, request.passes)
 
     def sampler(self, request: Request, pixels: int) -> Estimator:
         """Return what estimates means from samples, see `Sampler`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,8 @@ HOW = Field(
         ),
     },
 )
+#: Options of `Framing` that the page calls otherwise.
+NAMES = {"factor": "scale", "how": "mode", "longest_at_most": "longest"}
 #: The choices, in the order of the menu, with the fields that matter for each.
 QUESTION: dict[str, tuple[Field, ...]] = {
     MODEL_SCALE: (),
@@ -96,8 +98,8 @@ QUESTION: dict[str, tuple[Field, ...]] = {
 }
 
 
-def asked_for(size: str | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> tuple[Framing, bool]:
-    """Return what the menu and its fields ask for, and whether the model shall run even where nothing grows.
+def asked_for(size: str | Mapping[str, Any] | None, fields: Mapping[str, Any]) -> Framing:
+    """Return what the menu and its fields ask for.
 
     Parameters
     ----------
@@ -117,24 +119,13 @@ def asked_for(size: str | Mapping[str, Any] | None, fields: Mapping[str, Any]) -
     if choice not in QUESTION:
         shown = "missing, or none that there is" if choice is None else repr(choice)
         raise ImageError(f"size is {shown}; it must be one of {', '.join(QUESTION)}.")
-    defaults = {field.id: field.values["default"] for field in QUESTION[choice]}
-    values = {name: given.get(name, default) for name, default in defaults.items()}
-    return _FRAMINGS[choice](values), choice == FACTOR
-
-
-def _in_box(values: Mapping[str, Any]) -> Framing:
-    width, height = values["width"] or None, values["height"] or None
-    if width is None and height is None:
+    asked = {NAMES.get(field.id, field.id): _said(field, given) for field in QUESTION[choice]}
+    if choice == SIZE and asked["width"] is asked["height"] is None:
         raise ImageError(f"size is {SIZE!r}, but both are 0; set one of them, or both.")
-    return Framing(width=width, height=height, mode=values["how"])
+    return Framing(**asked)
 
 
-_FRAMINGS: dict[str, Callable[[Mapping[str, Any]], Framing]] = {
-    MODEL_SCALE: lambda values: Framing(),
-    FACTOR: lambda values: Framing(scale=values["factor"]),
-    LONGEST: lambda values: Framing(longest=values["longest"]),
-    SHORTEST: lambda values: Framing(shortest=values["shortest"], longest=values["longest_at_most"] or None),
-    MEGAPIXELS: lambda values: Framing(megapixels=values["megapixels"]),
-    SIZE: _in_box,
-    PRESET: lambda values: Framing(preset=values["preset"], mode=values["how"]),
-}
+def _said(field: Field, given: Mapping[str, Any]) -> Any:
+    """Return what a field says; None if it is 0 and that leaves the question open."""
+    value = given.get(field.id, field.values["default"])
+    return None if value == field.values.get("min") == 0 else value

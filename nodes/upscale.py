@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..esc_plugin.arrays.framing import Framing
-from ..esc_plugin.device import PRECISIONS
 from ..esc_plugin.errors import EscError
 from ..esc_plugin.mixture import Mixture
 from ..esc_plugin.network.grid import Region
 from ..esc_plugin.other_model import OtherModel
-from ..esc_plugin.progress import Progress, share_of
+from ..esc_plugin.progress import Progress, part_of
 from ..esc_plugin.session.recent import Recent
 from ..esc_plugin.tensors import blended, check_images, thumbnail, upscale_images, upscale_part, wanted_bytes, words_for
 from ..esc_plugin.upscaler import Upscaler
+from .options import Options
 from .recognize import model_of
-from .size_question import asked_for
 
 logger = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
-#: How often the model runs.
-PASSES = ("auto", "1", "2", "3")
 #: Attempts after running out of memory, each with half the memory of the one before.
 RETRIES = 3
 #: What is known of the images that were looked at last.
@@ -65,63 +60,6 @@ class Host(Protocol):
         """Return images as they go over wires, on the device and in the type that the user has chosen for that."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """The values of the widgets.
-
-    Attributes
-    ----------
-    framing : Framing
-        How large the results shall be.
-    core : dict
-        Options of `esc_plugin.Upscaler.__call__`.
-    mask : Tensor, optional
-        Where the model counts, (B, h, w) in 0..1.
-    memory_limit : float
-        In GiB; 0 for automatic.
-    precision : str
-        See `esc_plugin.Upscaler`.
-    second, share
-        Another model, and how much of it is in the result.
-    """
-
-    framing: Framing = field(default_factory=Framing)
-    core: dict[str, Any] = field(default_factory=dict)
-    mask: Tensor | None = None
-    memory_limit: float = 0.0
-    precision: str = "auto"
-    second: Any = None
-    share: float = 0.5
-
-    @classmethod
-    def of(cls, widgets: Mapping[str, Any]) -> Options:
-        """Return what widgets say.
-
-        Raises
-        ------
-        EscError
-            If one of them is none of its menu; hosts don't always check that.
-        """
-        precision, passes = widgets.get("precision", "auto"), str(widgets.get("passes", "auto"))
-        for name, value, known in (("precision", precision, ("auto", *PRECISIONS)), ("passes", passes, PASSES)):
-            if value not in known:
-                raise EscError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
-        framing, always = asked_for(widgets.get("size"), widgets)
-        names = "strength", "consistency", "linear_light", "alpha"
-        core: dict[str, Any] = {name: widgets[name] for name in names if name in widgets}
-        if passes != "auto":
-            core["passes"] = int(passes)
-        elif always and framing.scale is not None and framing.scale <= 1:
-            core["passes"] = 1
-        mask, second, share = widgets.get("mask"), widgets.get("second_model"), widgets.get("second_share", 0.5)
-        return cls(framing, core, mask, widgets.get("memory_limit", 0.0), precision, second, share)
-
-    @property
-    def limit_bytes(self) -> int | None:
-        """The memory limit in bytes, None for automatic."""
-        return int(self.memory_limit * 2**30) or None
-
-
 def upscale(descriptor: Any, images: Tensor, options: Options, host: Host) -> Tensor:
     """Upscale a batch with whatever model is in a descriptor: ESC exactly, any other one in tiles.
 
@@ -143,19 +81,15 @@ def upscale(descriptor: Any, images: Tensor, options: Options, host: Host) -> Te
         If the images, the model or the options can't be used, or memory runs out.
     """
     check_images(images)
-    worker, other = _worker(descriptor, options, host), None
-    if options.second is not None and options.share:
-        other = _worker(options.second, options, host)
-        if isinstance(worker, Upscaler) and isinstance(other, Upscaler):
-            worker, other = Mixture(worker, other, options.share), None
+    workers = _workers(descriptor, options, host)
     unfinished = UnfinishedResult()
     progress = host.progress(unfinished.picture)
-    own = share_of(progress, 0, 0.5) if other else progress
-    out = _upscaled(worker, descriptor, images, options, host, own, unfinished)
-    if other:  # at least one is no ESC model, and they can only be run one after the other
-        second = _upscaled(other, options.second, images, options, host, share_of(progress, 0.5, 1), unfinished)
-        blended(out, second, options.share)
-    host.say(words_for(worker, images, options.framing, options.core.get("passes")))
+    made = [
+        _upscaled(worker, own, images, options, host, part_of(progress, i, len(workers)), unfinished)
+        for i, (own, worker) in enumerate(workers)
+    ]
+    out = made[0] if len(made) == 1 else blended(*made, options.second_share)
+    host.say(words_for(workers[0][1], images, options.framing, options.core.get("passes")))
     return host.handed_on(out)
 
 
@@ -168,18 +102,27 @@ def upscale_a_part(descriptor: Any, images: Tensor, part: Region, options: Optio
         In pixels of the images.
     """
     check_images(images)
-    worker = _worker(descriptor, options, host)
-    if options.second is not None and options.share and isinstance(worker, Upscaler):
-        other = _worker(options.second, options, host)
-        worker = Mixture(worker, other, options.share) if isinstance(other, Upscaler) else other
-    if isinstance(worker, OtherModel):
+    workers = _workers(descriptor, options, host)
+    worker = workers[0][1]
+    if len(workers) > 1 or isinstance(worker, OtherModel):
         raise EscError("only ESC models can make a part that is the same as in the whole; this is another one.")
     make = partial(upscale_part, part=part, framing=options.framing, mask=options.mask, remember=surveys.get, **options.core)
-    out = _in_the_memory_there_is(make, worker, descriptor, images, options, host, host.progress())
+    out = in_available_memory(make, worker, descriptor, images, options, host, host.progress())
     return host.handed_on(out)
 
 
-def _worker(descriptor: Any, options: Options, host: Host) -> Upscaler | OtherModel:
+def _workers(descriptor: Any, options: Options, host: Host) -> list[tuple[Any, Upscaler | OtherModel]]:
+    """Return what makes the result, with the descriptors: two, to be blended, only where one of two models is no ESC."""
+    first = worker_for(descriptor, options, host)
+    if options.second_model is None or not options.second_share:
+        return [(descriptor, first)]
+    second = worker_for(options.second_model, options, host)
+    if isinstance(first, Upscaler) and isinstance(second, Upscaler):
+        return [(descriptor, Mixture(first, second, options.second_share))]
+    return [(descriptor, first), (options.second_model, second)]
+
+
+def worker_for(descriptor: Any, options: Options, host: Host) -> Upscaler | OtherModel:
     """Return what runs a model: a copy of an ESC network, or tiles of the host for any other."""
     model = model_of(descriptor)
     if model is not None:
@@ -214,10 +157,10 @@ def _upscaled(
     )
     if isinstance(worker, OtherModel):  # whose tiles heed the memory
         return make(worker, images, progress=progress)
-    return _in_the_memory_there_is(make, worker, descriptor, images, options, host, progress)
+    return in_available_memory(make, worker, descriptor, images, options, host, progress)
 
 
-def _in_the_memory_there_is(
+def in_available_memory(
     make: Callable[..., Made],
     upscaler: Upscaler,
     descriptor: Any,

@@ -6,12 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..esc_plugin.device import PRECISIONS
 from ..esc_plugin.network.grid import Region
 from .host import ComfyHost
+from .options import MENUS, Options
 from .schema import CATEGORY, schema
 from .size_question import MODEL_SCALE, QUESTION, Field
-from .upscale import PASSES, Options, upscale, upscale_a_part
+from .upscale import upscale, upscale_a_part
 
 #: What both nodes take.
 MODEL_TOOLTIP = "From Load ESC Model or ComfyUI's Load Upscale Model. ESC models are recognised by themselves."
@@ -69,8 +69,8 @@ def work_inputs() -> list[Any]:
         advanced(
             io.Combo.Input(
                 "passes",
-                options=list(PASSES),
-                default=PASSES[0],
+                options=list(MENUS["passes"]),
+                default=MENUS["passes"][0],
                 tooltip=(
                     "How often the model runs. auto: as often as the size needs, which is never for an image that is large "
                     "enough. 1 with a smaller size cleans the image; 2 or more run the model on what it made."
@@ -108,8 +108,8 @@ def work_inputs() -> list[Any]:
         advanced(
             io.Combo.Input(
                 "precision",
-                options=["auto", *PRECISIONS],
-                default="auto",
+                options=list(MENUS["precision"]),
+                default=MENUS["precision"][0],
                 tooltip="Number format of the model's work. 16 bits take half the memory and are a little less exact.",
             )
         ),

@@ -21,7 +21,8 @@ from ..esc_plugin.video.frames import in_eight_bits, like_frames_of, write_frame
 from ..esc_plugin.video.joining import common_suffix
 from ..esc_plugin.video.parts import discard
 from ..esc_plugin.video.upscaling import FilmUpscaling, thumbnail
-from .upscale import Host, Options, _in_the_memory_there_is, _worker
+from .options import Options
+from .upscale import Host, in_available_memory, worker_for
 
 #: Which frames share their means, by the widget "steady".
 SHARED = {True: "shot", False: "frame"}
@@ -71,7 +72,7 @@ def upscale_video(descriptor: Any, video: Any, options: Options, steady: bool, f
     EscError
         If the model is no ESC, the film or the options can't be used, or memory runs out.
     """
-    upscaler = _worker(descriptor, options, host)
+    upscaler = worker_for(descriptor, options, host)
     if not isinstance(upscaler, Upscaler):
         raise EscError("films can be upscaled by ESC models only; this is another one.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +82,7 @@ def upscale_video(descriptor: Any, video: Any, options: Options, steady: bool, f
         work = FilmWork(film, target, options, SHARED[steady])
         progress = host.progress(work.picture)
         try:
-            record = _in_the_memory_there_is(work, upscaler, descriptor, like_frames_of(film), options, host, progress)
+            record = in_available_memory(work, upscaler, descriptor, like_frames_of(film), options, host, progress)
         finally:
             discard(target)
     host.say("; ".join([str(record["steps"]), counted(record["frames"], "frame"), *film.notes]))

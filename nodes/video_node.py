@@ -9,8 +9,8 @@ import folder_paths
 from comfy_api.latest import InputImpl, io
 
 from .host import ComfyHost
+from .options import Options
 from .schema import CATEGORY, schema
-from .upscale import Options
 from .upscale_node import MODEL_TOOLTIP, size_inputs, work_inputs
 from .video import upscale_video
 

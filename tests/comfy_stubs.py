@@ -23,11 +23,15 @@ from typing import Any
 import pytest
 import torch
 
+from esc_plugin.network import EscConfig
+
 from .comfy_io import GENERATIONS as GENERATIONS
 from .comfy_io import NodeOutput, arguments, make_io
 
 ROOT = Path(__file__).parents[1]
 NUMBERS = itertools.count()
+#: A network for tests that takes no time.
+TINY = EscConfig(dim=12, pdim=4, n_blocks=1, conv_blocks=1, window_size=6, num_heads=3, proj_hidden=18, conv_hidden=15)
 
 
 class OutOfMemoryError(RuntimeError):

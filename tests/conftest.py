@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
+from .comfy_stubs import GENERATIONS, Comfy, comfy, import_spandrel
 from .golden import SHARED
 from .mend import mend_torchvision
 
@@ -36,3 +39,17 @@ def shared() -> Path:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module", params=GENERATIONS)
+def running(request: pytest.FixtureRequest) -> Iterator[Comfy]:
+    """A ComfyUI of each generation with the pack, for all tests of a file; those bring a `host` of their own."""
+    import_spandrel()
+    with comfy(request.param) as host:
+        yield host
+
+
+@pytest.fixture
+def model(host: Comfy) -> Any:
+    """A model as it goes over wires, of the file "mine.safetensors" of a `host`."""
+    return host.run("ESC_LoadModel", model="mine.safetensors")

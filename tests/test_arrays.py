@@ -19,7 +19,6 @@ from esc_plugin import Cancelled, EscError, ImageError, Upscaler
 from esc_plugin.arrays.layout import DTYPES, layout_of
 from esc_plugin.arrays.passes import LARGEST_STRETCH
 from esc_plugin.arrays.resample import to_gamma, to_linear
-from esc_plugin.arrays.sizes import fit_size
 
 from .small import nearest_upscaler, random_upscaler
 
@@ -353,15 +352,6 @@ def test_networks_for_any_scale_render_the_target_themselves() -> None:
 @pytest.mark.parametrize("scale", [1.0, 1.5, 2.0, 2.7, 4, 5.3])
 def test_the_size_of_a_scale(scale: float) -> None:
     assert NEAREST(noise((7, 10)), scale=scale).shape == (round(7 * scale), round(10 * scale))
-
-
-def test_sizes_that_fit() -> None:
-    assert fit_size(100, 200, None, 300) == (150, 300)
-    assert fit_size(100, 200, 50, None) == (50, 100)
-    assert fit_size(100, 200, 2160, 3840) == (1920, 3840)
-    assert fit_size(1, 1000, 2160, 10) == (1, 10)
-    with pytest.raises(ImageError, match="whole numbers from 1"):
-        fit_size(10, 10, 0, None)
 
 
 def test_linear_light_comes_back() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from esc_plugin import ImageError
 from esc_plugin.arrays.consistency import Part, check_agreement, difference, project
-from esc_plugin.arrays.sizes import fit_size, target_size
+from esc_plugin.arrays.framing import Framing
+from esc_plugin.arrays.sizes import target_size
 
 from .small import random_upscaler
 
@@ -156,7 +157,7 @@ def test_what_does_not_fit_is_told_with_what_would() -> None:
 def test_any_factor_can_be_compared(height: int, width: int, scale: float) -> None:
     large = target_size(height, width, scale)
     assert check_agreement(np.ones((height, width)), np.ones(large))[0].worst < 1e-9
-    boxed = fit_size(height, width, large[0], large[1])
+    boxed = Framing(height=large[0], width=large[1]).frame(height, width, 1).enlarged
     if min(boxed[0] - height, boxed[1] - width) >= 0:
         check_agreement(np.ones((height, width)), np.ones(boxed))
 

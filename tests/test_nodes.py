@@ -19,22 +19,14 @@ from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from esc_plugin import Upscaler
-from esc_plugin.network import ESC, EscConfig
+from esc_plugin.network import ESC
 from esc_plugin.weights.model import Model
 
-from .comfy_stubs import GENERATIONS, ROOT, Comfy, OutOfMemoryError, comfy, import_spandrel
+from .comfy_stubs import ROOT, TINY, Comfy, OutOfMemoryError, comfy, import_spandrel
 from .hub_server import HubServer
 from .test_hub import point_to
 
 NODES = ["ESC_LoadModel", "ESC_PreviewUpscale", "ESC_UpscaleImage", "ESC_UpscaleVideo"]
-TINY = EscConfig(dim=12, pdim=4, n_blocks=1, conv_blocks=1, window_size=6, num_heads=3, proj_hidden=18, conv_hidden=15)
-
-
-@pytest.fixture(scope="module", params=GENERATIONS)
-def running(request: pytest.FixtureRequest) -> Iterator[Comfy]:
-    import_spandrel()
-    with comfy(request.param) as host:
-        yield host
 
 
 @pytest.fixture
@@ -46,11 +38,6 @@ def host(running: Comfy, tmp_path: Path) -> Comfy:
     running.files = {"mine.safetensors": tmp_path / "mine.safetensors"}
     running.folder = tmp_path / "upscale_models"
     return running
-
-
-@pytest.fixture
-def model(host: Comfy) -> Any:
-    return host.run("ESC_LoadModel", model="mine.safetensors")
 
 
 def picture(frames: int = 1, height: int = 20, width: int = 26, channels: int = 3) -> Tensor:
@@ -251,9 +238,7 @@ def test_fill_cuts_off_what_sticks_out(host: Comfy, model: Any) -> None:
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(20, 36, (720, 1280)), (36, 20, (1280, 720))])
-def test_presets_turn_with_the_image(
-    height: int, width: int, size: tuple[int, int], host: Comfy, monkeypatch: pytest.MonkeyPatch, model: Any
-) -> None:
+def test_presets_turn_with_the_image(height: int, width: int, size: tuple[int, int], host: Comfy, model: Any) -> None:
     asked = sized(host, "preset", preset="HD", how="fill")
     found = host.run("ESC_UpscaleImage", upscale_model=model, image=picture(1, height, width), **asked)
     assert tuple(found.shape) == (1, *size, 3)

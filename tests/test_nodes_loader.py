@@ -17,22 +17,14 @@ import torch
 from safetensors.torch import load_file, save, save_file
 
 from esc_plugin.catalog.menu import bundled_path, find_model
-from esc_plugin.network import ESC, EscConfig
+from esc_plugin.network import ESC
 
-from .comfy_stubs import GENERATIONS, ROOT, Comfy, comfy, import_spandrel
+from .comfy_stubs import ROOT, TINY, Comfy, import_spandrel
 from .golden import Golden, golden_cases
 from .hub_server import HubServer
 from .test_hub import point_to
 
-TINY = EscConfig(dim=12, pdim=4, n_blocks=1, conv_blocks=1, window_size=6, num_heads=3, proj_hidden=18, conv_hidden=15)
 NODE = "ESC_LoadModel"
-
-
-@pytest.fixture(scope="module", params=GENERATIONS)
-def running(request: pytest.FixtureRequest) -> Iterator[Comfy]:
-    import_spandrel()
-    with comfy(request.param) as host:
-        yield host
 
 
 @pytest.fixture

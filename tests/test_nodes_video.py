@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -18,18 +17,10 @@ pytest.importorskip("av", reason="needs PyAV: pip install av")
 
 from esc_plugin.network import ESC
 
-from .comfy_stubs import GENERATIONS, Comfy, OutOfMemoryError, comfy, import_spandrel
+from .comfy_stubs import TINY, Comfy, OutOfMemoryError
 from .films import frames_in, make_film, packets_in, picture, planes_of, times_in
-from .test_nodes import TINY
 
 TIMES = [0, 40, 95, 110, 230]
-
-
-@pytest.fixture(scope="module", params=GENERATIONS)
-def running(request: pytest.FixtureRequest) -> Iterator[Comfy]:
-    import_spandrel()
-    with comfy(request.param) as host:
-        yield host
 
 
 @pytest.fixture
@@ -40,11 +31,6 @@ def host(running: Comfy, tmp_path: Path) -> Comfy:
     running.files = {"mine.safetensors": tmp_path / "mine.safetensors"}
     running.temporary = tmp_path / "temp"
     return running
-
-
-@pytest.fixture
-def model(host: Comfy) -> Any:
-    return host.run("ESC_LoadModel", model="mine.safetensors")
 
 
 @pytest.fixture

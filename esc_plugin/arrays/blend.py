@@ -123,8 +123,8 @@ class Interpolation:
     """Upscales planes without any network, see `esc_plugin.arrays.rendering.Enlarge`."""
 
     @property
-    def share(self) -> None:
-        """Nothing is found out that others could share."""
+    def group(self) -> None:
+        """Nothing is found out that others could use."""
         return
 
     def runs(self, size: Size, target: Size) -> int:

@@ -20,8 +20,8 @@ LARGEST_ANISOTROPY = 16
 KINDS = (("scale",), ("longest", "shortest"), ("megapixels",), ("width", "height"), ("preset",))
 SIDES = ("longest", "shortest", "width", "height")
 
-#: Rows and columns, ends excluded: what `Upscaler.__call__` takes as a region.
-Spans = tuple[tuple[int, int], tuple[int, int]]
+#: Rows and columns of a region, ends excluded.
+RegionSpans = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Frame:
     """
 
     enlarged: Size
-    crop: Spans | None = None
+    crop: RegionSpans | None = None
 
     @property
     def size(self) -> Size:
@@ -196,7 +196,7 @@ def _check_size(image: Size, size: Size, keeps: bool) -> None:
         )
 
 
-def _centre(size: Size, box: Size) -> Spans | None:
+def _centre(size: Size, box: Size) -> RegionSpans | None:
     """Return the middle of `size` that is as large as the box; None if that is all of it."""
     if size == box:
         return None

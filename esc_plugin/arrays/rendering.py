@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..engine import Share, Sink, Source
+from ..engine import ProcessGroup, Sink, Source
 from ..network.grid import Region
 from ..progress import Cancel, Progress, share_of
 from .blend import BlendSink, Interpolated, Weight
@@ -26,7 +26,7 @@ class Enlarge(Protocol):
     """Upscales a plane, or a part of it, from a source into a sink."""
 
     @property
-    def share(self) -> Share | None:
+    def group(self) -> ProcessGroup | None:
         """The other processes that work on bands of the same planes."""
         ...
 
@@ -131,7 +131,7 @@ class Rendering:
         colours = plane.taken(colours_of if self.transparent else flat)
         source = PlaneSource(colours, levels)
         if self.keep and levels.dtype.kind == "f":
-            source.stand_in = known.stand_in if known else finite_mean(colours, levels, self.enlarge.share, cancel)
+            source.stand_in = known.stand_in if known else finite_mean(colours, levels, self.enlarge.group, cancel)
         if not self.transparent:
             runs = self._colours(source, None if out is None else flat(out), None, known, progress, cancel)
             return PlaneSurvey(runs, stand_in=source.stand_in or 0.0)
@@ -148,7 +148,7 @@ class Rendering:
     ) -> PlaneSurvey:
         made, stand_in = None if out is None else colours_of(out), source.stand_in or 0.0
         opaque = alpha_levels(source.levels.dtype)
-        if known.opaque if known else is_opaque(alpha, opaque, self.enlarge.share, cancel):
+        if known.opaque if known else is_opaque(alpha, opaque, self.enlarge.group, cancel):
             if out is not None:
                 out[..., -1] = opaque.high
             return PlaneSurvey(self._colours(source, made, None, known, progress, cancel), stand_in=stand_in)

@@ -43,25 +43,6 @@ def target_size(height: int, width: int, scale: float | tuple[float, float]) -> 
     return max(round(height * down), 1), max(round(width * across), 1)
 
 
-def fit_size(height: int, width: int, box_height: int | None, box_width: int | None) -> Size:
-    """Return the largest size of the same proportions inside a box, of which one side may be open (``None``).
-
-    Raises
-    ------
-    ImageError
-        If a side is no whole number from 1 on, or both are open.
-    """
-    sides = [(box_height, height), (box_width, width)]
-    given = [side for side, _ in sides if side is not None]
-    if not given or not all(map(is_side, given)):
-        shown = f"{box_width!r:.20} x {box_height!r:.20}"
-        raise ImageError(f"a target size must be whole numbers from 1 to {LARGEST_SIDE:,}, not {shown} (width x height).")
-    scale = min(side / length for side, length in sides if side is not None)
-    size = max(round(height * scale), 1), max(round(width * scale), 1)
-    # Rounding must not miss the side that was asked for.
-    return min(size[0], box_height or size[0]), min(size[1], box_width or size[1])
-
-
 def is_side(value: Any) -> bool:
     """Whether a value is a number of pixels that a side can have."""
     return isinstance(value, Integral) and 1 <= value <= LARGEST_SIDE  # type: ignore[operator]  # typeshed's Integral

@@ -18,13 +18,16 @@ from ..errors import Cancelled, EscError, ImageError
 from ..files import Picture, check_target, empty_array, read_picture, write_picture
 from ..files.picture import MAX_PIXELS
 from ..progress import Progress, part_of, share_of
-from .isotropic import cut_into, planes_wanted, with_planes
+from .isotropic import cut_into, levels_asked, planes_wanted, with_planes
 from .jobs import Job, file_target, is_there
 from .mask import Mask
 from .record import record_of_result
 from .refused import refusals
 
 if TYPE_CHECKING:  # with torch, which the checks before it do without
+    import numpy as np
+
+    from ..arrays.levels import Levels
     from ..network.grid import Region
     from ..progress import Cancel
     from ..survey import Survey
@@ -134,14 +137,14 @@ class Batch:
         """
         summary, refused = Summary(), refusals(jobs, self.overwrite)
         for i, job in enumerate(jobs):
-            share, result = part_of(progress, i, len(jobs)), None
+            own, result = part_of(progress, i, len(jobs)), None
             if not (self.skip_existing and is_there(job.target)):
-                result = refused.get(job) or self._result(job, share, cancel)
+                result = refused.get(job) or self._result(job, own, cancel)
             summary.add(job, result)
             if report:
                 report(job, result)
-            if share:
-                share(1, 1)  # whatever it came to
+            if own:
+                own(1, 1)  # whatever it came to
         return summary
 
     def _result(self, job: Job, progress: Progress | None, cancel: Cancel | None) -> Picture | str:
@@ -201,49 +204,63 @@ class Batch:
         """
         from ..upscaler import checked_region
 
-        (options, frame), pixels, upscaler, survey = self.given(picture), picture.pixels, self.upscaler, self.survey
-        given, size, picture.axes = dict(options), options.pop("size"), options.pop("axes")
-        layout = layout_of(pixels, picture.axes)
-        request = upscaler.request(pixels, **given)
-        mask = upscaler.mask(self.mask.values if self.mask else None, request)
+        asked, frame = self.given(picture)
+        picture.axes, size = asked["axes"], asked["size"]
+        request = self.upscaler.request(picture.pixels, **asked)
+        mask = self.upscaler.mask(self.mask.values if self.mask else None, request)
         part, crop = checked_region(self.region, size), checked_region(frame.crop, size)
         planes = planes_wanted(picture, size) if self.isotropic else picture.planes
-        made = with_planes(layout, planes)
+        made = with_planes(layout_of(picture.pixels, picture.axes), planes)
         check_target(file_target(job), picture, made.resized(*size_of(part or crop, size)))
         make_folder(file_target(job).parent)
+        told: dict[str, Any] = {}
+        enough = False
         if self.isotropic:
-            # All that is made of the stack has the levels of the stack.
-            given["intensity"] = options["intensity"] = measure_levels(pixels, layout, *_levels_asked(options), cancel)
-            share, progress = share_of(progress, 0, 0.5), share_of(progress, 0.5, 1)
-            picture = cut_into(picture, planes, upscaler, given, self._host_limit(), share, cancel)
-            pixels, layout, options["planes"] = picture.pixels, with_planes(layout, planes), planes
-        done = self.isotropic and size == picture.size and not request.passes  # planes were all that was missing
-        shape = made.resized(*size_of(part, size))
-        out = pixels if done else empty_array(shape, pixels.dtype.newbyteorder("="), self._host_limit())
-        if not survey and not done and (part or self.sampled or options.get("shared")):
-            survey = upscaler.survey(
-                pixels, pixels=self.sampled, progress=share_of(progress, 0, 0.5), cancel=cancel, **given
-            )
-            progress = share_of(progress, 0.5, 1)
+            first, progress, limit = share_of(progress, 0, 0.5), share_of(progress, 0.5, 1), self._host_limit()
+            picture, asked["intensity"] = cut_into(picture, planes, self.upscaler, asked, limit, first, cancel)
+            told, enough = {"planes": planes}, size == picture.size and not request.passes
+        if enough:  # planes were all that was missing
+            out, levels, survey = picture.pixels, asked["intensity"], None
+        else:
+            out, levels, survey = self._enlarged(picture, part, asked, mask, progress, cancel)
+        if crop:
+            out = out[tuple({"Y": crop.slices[0], "X": crop.slices[1]}.get(axis, slice(None)) for axis in made.axes)]
+        place = part or crop
+        result = picture.enlarged(out, size, (place.top, place.left) if place else (0, 0))
+        told |= self.upscaler.steps(request) | {"region": self.region or frame.crop}
+        told = {name: value for name, value in asked.items() if name not in ("axes", "size", "intensity")} | told
+        if survey:
+            told |= {"survey": survey.digest, "survey_method": survey.method}
+        if self.mask:
+            told["mask"] = self.mask.path.name
+        result.provenance = record_of_result(self.upscaler, picture.pixels, size, levels, told, job.source.name, survey)
+        return result
+
+    def _enlarged(
+        self,
+        picture: Picture,
+        part: Region | None,
+        asked: dict[str, Any],
+        mask: np.ndarray | None,
+        progress: Progress | None,
+        cancel: Cancel | None,
+    ) -> tuple[np.ndarray, list[Levels], Survey | None]:
+        """Return the pixels of a result, or a part of it, with the levels and the survey that they were made with."""
+        pixels, survey = picture.pixels, self.survey
+        layout = layout_of(pixels, picture.axes)
+        shape = layout.resized(*size_of(part, asked["size"]))
+        out = empty_array(shape, pixels.dtype.newbyteorder("="), self._host_limit())
+        if not survey and (part or self.sampled or asked.get("shared")):
+            first, progress = share_of(progress, 0, 0.5), share_of(progress, 0.5, 1)
+            survey = self.upscaler.survey(pixels, pixels=self.sampled, progress=first, cancel=cancel, **asked)
         if survey:
             levels = survey.levels_of(out.dtype)
         else:
-            levels = measure_levels(pixels, layout, *_levels_asked(options), cancel)
-            given["intensity"] = levels
-        if not done:
-            given |= {"region": self.region, "survey": survey, "mask": mask}
-            upscaler(pixels, out=out, progress=progress, cancel=cancel, **given)
-        if crop:
-            out = out[tuple({"Y": crop.slices[0], "X": crop.slices[1]}.get(axis, slice(None)) for axis in layout.axes)]
-        place = part or crop
-        result = picture.enlarged(out, size, (place.top, place.left) if place else (0, 0))
-        options.pop("intensity", None)
-        options |= upscaler.steps(request) | {"region": self.region or frame.crop}
-        if survey:
-            options |= {"survey": survey.digest, "survey_method": survey.method}
-        options |= {"mask": self.mask.path.name} if self.mask else {}
-        result.provenance = record_of_result(upscaler, pixels, size, levels, options, job.source.name, survey)
-        return result
+            levels = measure_levels(pixels, layout, *levels_asked(asked), cancel)
+            asked = asked | {"intensity": levels}
+        asked = asked | {"region": self.region, "survey": survey, "mask": mask}
+        self.upscaler(pixels, out=out, progress=progress, cancel=cancel, **asked)
+        return out, levels, survey
 
     @property
     def _mask_file(self) -> list[Path]:
@@ -257,10 +274,6 @@ class Batch:
 def size_of(part: Region | None, whole: Size) -> Size:
     """Return height and width of a part, or of the whole if there is none."""
     return (part.height, part.width) if part else whole
-
-
-def _levels_asked(options: dict[str, Any]) -> tuple[Any, str]:
-    return options.get("intensity", "auto"), options.get("nan", "error")
 
 
 def as_surveyed(options: dict[str, Any], survey: Survey) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..arrays.layout import Layout
+from ..arrays.layout import Layout, layout_of
+from ..arrays.levels import Levels, measure_levels
 from ..errors import ImageError
 from ..files import Picture, empty_array
 
@@ -47,15 +48,23 @@ def cut_into(
     memory_limit: int | None,
     progress: Progress | None,
     cancel: Cancel | None,
-) -> Picture:
-    """Return a stack with more planes; see `upscale_volume`, which takes those of the options that it knows."""
+) -> tuple[Picture, list[Levels]]:
+    """Return a stack with more planes, and the levels of the stack, which all that is made of it has.
+
+    See `upscale_volume`, which takes those of the options that it knows.
+    """
     from ..volume import upscale_volume
 
+    levels = measure_levels(picture.pixels, layout_of(picture.pixels, picture.axes), *levels_asked(options), cancel)
     layout = with_planes(Layout(tuple(picture.pixels.shape), picture.axes), planes)
-    known = {name: options[name] for name in ("intensity", "nan", "consistency", "strength") if name in options}
+    known: dict[str, Any] = {name: options[name] for name in ("nan", "consistency", "strength") if name in options}
     out = empty_array(layout.shape, picture.pixels.dtype.newbyteorder("="), memory_limit)
     factor = planes / picture.planes
-    made = upscale_volume(
-        upscaler, picture.pixels, axes=picture.axes, factor=factor, out=out, progress=progress, cancel=cancel, **known
-    )
-    return picture.enlarged(made)
+    known |= {"intensity": levels, "progress": progress, "cancel": cancel}
+    made = upscale_volume(upscaler, picture.pixels, axes=picture.axes, factor=factor, out=out, **known)
+    return picture.enlarged(made), levels
+
+
+def levels_asked(options: dict[str, Any]) -> tuple[Any, str]:
+    """Return what options say of levels of intensity, and of NaN."""
+    return options.get("intensity", "auto"), options.get("nan", "error")

@@ -20,22 +20,10 @@ if TYPE_CHECKING:
     from ..video.upscaling import FilmUpscaling
 
 #: Options of `esc-sr upscale` that are for films too; any other that is given is refused.
-OPTIONS = {
-    *(
-        "images",
-        "output",
-        "model",
-        "blend",
-        "blend_share",
-        "window_size",
-        "form",
-        "quality",
-        "lossless",
-        "overwrite",
-        "skip_existing",
-    ),
-    *("include_results", "shared", "megapixels", "device", "precision", "memory", "plan", "verbose"),
-}
+OPTIONS = (
+    *("images", "output", "model", "blend", "blend_share", "window_size", "form", "quality", "lossless", "overwrite"),
+    *("skip_existing", "include_results", "shared", "megapixels", "device", "precision", "memory", "plan", "verbose"),
+)
 #: Those that say how large the result shall be.
 SIZES = ("scale", "width", "height", "fit", "fill", "stretch", "longest", "shortest", "result_megapixels")
 #: Those of `Upscaler.__call__`.

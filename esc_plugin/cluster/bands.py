@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.layout import Index, Layout
-from ..engine import Share
+from ..engine import ProcessGroup
 from ..network.grid import Region
 
 
@@ -25,7 +25,7 @@ def borders(height: int, count: int, rows: int = 1) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Bands(Share):
+class Bands(ProcessGroup):
     """Processes that each count the rows of their own band of the result, of which they need all maps anyway.
 
     Attributes

@@ -137,10 +137,10 @@ class _Work:
 
     def _found(self, index: Index, progress: Progress | None, cancel: Cancel | None) -> PlaneSurvey:
         """Survey a plane, and make the band."""
-        share = self._bands
-        region = share.region(self._width)
+        bands = self._bands
+        region = bands.region(self._width)
         # Without a band there is as little to do as can be: to be there whenever sums are made.
-        view, stack = self._plane(index, region or Region(0, 0, 1, 1), share)
+        view, stack = self._plane(index, region or Region(0, 0, 1, 1), bands)
         out = self._room(stack) if self.write and region else None
         found = stack.run(view, out, progress, cancel)[0]
         if self.known.sums:
@@ -173,12 +173,12 @@ class _Work:
     def _width(self) -> int:
         return self.known.head.request.target[1]
 
-    def _plane(self, index: Index, region: Region, share: Bands | None = None) -> tuple[Any, Stack]:
+    def _plane(self, index: Index, region: Region, bands: Bands | None = None) -> tuple[Any, Stack]:
         """Return a plane as an array, and what makes a region of its result."""
         request = self.known.head.request
         layout = request.layout
         levels = self.known.head.levels_of(np.dtype(self.image.dtype))
-        stack = self.upscaler.stack(request, levels, region, share, self.mask)
+        stack = self.upscaler.stack(request, levels, region, bands, self.mask)
         stack = replace(stack, layout=plane_layout(layout), levels=[levels[layout.channel(index)]])
         if isinstance(self.image, np.ndarray):
             return self.image[index], stack

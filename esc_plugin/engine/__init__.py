@@ -4,7 +4,7 @@ from .areas import areas_for, image_area
 from .cells import choose_cells
 from .lockstep import walk_together
 from .maps import Sink, Source
-from .means import Means, Share
+from .means import Means, ProcessGroup
 from .parts import parts_that_fit
 from .plan import Need, Plan, make_plan
 from .run import NotFiniteError, Run
@@ -14,8 +14,8 @@ __all__ = [
     "Need",
     "NotFiniteError",
     "Plan",
+    "ProcessGroup",
     "Run",
-    "Share",
     "Sink",
     "Source",
     "areas_for",

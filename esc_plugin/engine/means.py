@@ -11,7 +11,7 @@ from ..network.program import mean_of
 
 
 @dataclass(frozen=True)
-class Share:
+class ProcessGroup:
     """What joins the processes that work on bands of one image.
 
     Attributes
@@ -39,14 +39,14 @@ class Means:
     ----------
     values : list of Tensor
         (B, P) float32. Those that are there beforehand are taken as they are, the others are added.
-    share : Share, optional
+    group : ProcessGroup, optional
         Other processes whose sums belong to the same image.
     agreed : bool
         Whether they have been asked for a flag.
     """
 
     values: list[Tensor] = field(default_factory=list)
-    share: Share | None = None
+    group: ProcessGroup | None = None
     agreed: bool = False
 
     def known(self, number: int) -> Tensor | None:
@@ -55,7 +55,7 @@ class Means:
 
     def settle(self, total: Tensor, pixels: int) -> Tensor:
         """Turn the sum over the pixels of this process, (parts, B, P), into the next mean."""
-        mean = mean_of(self.share.reduce(total) if self.share else total, pixels)
+        mean = mean_of(self.group.reduce(total) if self.group else total, pixels)
         self.values.append(mean)
         return mean
 
@@ -64,7 +64,7 @@ class Means:
 
         They are asked once: who walks again, because its data says so, does that alone.
         """
-        if self.share is None or self.agreed:
+        if self.group is None or self.agreed:
             return bool(flag > 0)
         self.agreed = True
-        return bool(self.share.reduce(flag.double()) > 0)
+        return bool(self.group.reduce(flag.double()) > 0)

@@ -118,9 +118,8 @@ class Conversion:
     def rgb(self, frame: Any) -> np.ndarray:
         """Return a decoded frame, (H, W, 3) uint8 or uint16, upright."""
         source = self._of_rgb if has_no_matrix(frame.format) else self.colours.range
-        return np.ascontiguousarray(
-            np.rot90(self._reformat(frame, self._rgb, source, self._of_rgb).to_ndarray(), self.turns)
-        )
+        decoded = self._reformat(frame, self._rgb, source, self._of_rgb).to_ndarray()
+        return np.ascontiguousarray(np.rot90(decoded, self.turns))
 
     def frame(self, rgb: np.ndarray) -> Any:
         """Return a frame for the encoder of (H, W, 3) of the same type as `rgb` gives."""

@@ -149,10 +149,8 @@ def whole_size(film: Film, target: Path, size: Size) -> Size:
     Cut, not scaled: one row is nothing, but scaling by it would soften the whole picture.
     """
     chroma = "420" if container_of(target) == "webm" else film.chroma
-    height, width = size
-    return max(height - height % 2, 2) if chroma == "420" else height, max(
-        width - width % 2, 2
-    ) if chroma != "444" else width
+    down, across = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}[chroma]
+    return max(size[0] // down, 1) * down, max(size[1] // across, 1) * across
 
 
 def blank(convert: Conversion, size: Size) -> Sequence[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from ..arrays.layout import Layout
 from ..arrays.shared import share_means
 from ..arrays.sizes import Size
 from ..arrays.surveyed import PlaneSurvey
-from ..progress import Cancel, Progress, share_of
+from ..progress import Cancel, Progress, part_of
 from .colours import Conversion
 from .film import Film
 from .shots import spread
@@ -92,9 +91,7 @@ class ShotMeans:
     def _surveyed(self, shot: range, progress: Progress | None, cancel: Cancel | None) -> Sequence[PlaneSurvey]:
         numbers = spread(shot)
         found = [
-            self.enlarge.survey(
-                self.convert.rgb(frame), share_of(progress, i / len(numbers), (i + 1) / len(numbers)), cancel
-            )
+            self.enlarge.survey(self.convert.rgb(frame), part_of(progress, i, len(numbers)), cancel)
             for i, frame in enumerate(self._at(numbers))
         ]
         shape, axes = self.enlarge.stack.layout.shape, self.enlarge.stack.layout.axes
@@ -103,8 +100,3 @@ class ShotMeans:
     def _at(self, numbers: Sequence[int]) -> Iterator[Any]:
         for wanted in numbers:
             yield next(frame for number, frame in self._frames if number == wanted)
-
-
-def skip(frames: Iterator[Any], count: int) -> None:
-    """Decode frames that nobody needs."""
-    next(islice(frames, count, count), None)

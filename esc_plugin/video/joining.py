@@ -59,10 +59,8 @@ def join(
     form = container_of(target)
     options = {"movflags": "+faststart"} if form in ("mp4", "mov") else {}
     with ExitStack() as stack:
-        first, original = (
-            stack.enter_context(reading(str(segments[0]))),
-            stack.enter_context(reading(film.sound or film.path)),
-        )
+        first = stack.enter_context(reading(str(segments[0])))
+        original = stack.enter_context(reading(film.sound or film.path))
         stack.enter_context(failing_as(f"can't write {target.name!r} with all that {film.path!r} holds"))
         out = stack.enter_context(pyav().open(str(path), "w", format=form, options=options))
         video = _copy_stream(out, first.streams.video[0], film.time_base)
