@@ -148,7 +148,12 @@ def upscale_part(
 
 def framed(upscaler: Upscaler | OtherModel, images: Tensor, framing: Framing | None) -> Frame:
     """Return the size of the results of a batch."""
-    return (framing or Framing()).frame(images.shape[1], images.shape[2], _model(upscaler).scale)
+    return (framing or Framing()).frame(images.shape[1], images.shape[2], scale_of(upscaler))
+
+
+def scale_of(upscaler: Upscaler | OtherModel) -> int:
+    """Return by how much a model enlarges if no size is asked for."""
+    return _model(upscaler).scale
 
 
 def _shown(frame: Frame) -> Region:
@@ -208,12 +213,15 @@ def _within_range(result: Tensor, image: Tensor) -> None:
 
 
 def check_images(images: Tensor) -> None:
-    """Raise an `ImageError` unless `images` is (B, H, W, 3 or 4), floating, with every axis from 1 on."""
+    """Raise an `ImageError` unless `images` is (B, H, W, 3 or 4), floating, with every axis from 1 on, finite."""
     if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[3] not in (3, 4) or not images.numel():
         shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ImageError(f"images must be a tensor (B, H, W, 3 or 4) with B, H, W >= 1, not {shape}.")
     if not images.is_floating_point():
         raise ImageError(f"images must be floating point in 0..1, not {images.dtype}.")
+    # Now, rather than after the work on those before it.
+    if wrong := [i for i, image in enumerate(images, 1) if not image.isfinite().all()]:
+        raise ImageError(f"image {wrong[0]} of {len(images)} holds NaN or infinity; what made it went wrong.")
 
 
 def wanted_bytes(upscaler: Upscaler, images: Tensor, framing: Framing | None = None, passes: int | None = None) -> int:

@@ -16,6 +16,8 @@ from .size_question import asked_for
 AUTO = "auto"
 #: Menus, whose first choice is the usual one: the number format, and how often the model runs.
 MENUS = {"precision": (AUTO, *PRECISIONS), "passes": (AUTO, "1", "2", "3")}
+#: The largest value of numbers that the core isn't asked about: GiB, and a share.
+MOST = {"memory_limit": 1024, "second_share": 1}
 #: Widgets that are options of `esc_plugin.Upscaler.__call__`, and those that are attributes of `Options`.
 CORE = ("strength", "consistency", "linear_light", "alpha")
 OWN = ("mask", "memory_limit", "precision", "second_model", "second_share")
@@ -56,11 +58,14 @@ class Options:
         Raises
         ------
         EscError
-            If one of them is none of its menu; hosts don't always check that.
+            If one of them is none of its menu, or out of its range; hosts don't always check that.
         """
         for name, known in MENUS.items():
             if (value := str(widgets.get(name, known[0]))) not in known:
                 raise EscError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
+        for name, most in MOST.items():
+            if not 0 <= (value := widgets.get(name, 0)) <= most:  # NaN isn't
+                raise EscError(f"{name} is {value!r}; it must be from 0 to {most}.")
         framing = asked_for(widgets.get("size"), widgets)
         core, own = ({name: widgets[name] for name in names if name in widgets} for names in (CORE, OWN))
         passes = str(widgets.get("passes", AUTO))

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..esc_plugin.catalog.load import known_card
-from ..esc_plugin.errors import CheckpointError
+from ..esc_plugin.errors import CheckpointError, EscError
 from ..esc_plugin.weights.checkpoint import check_finite, unwrap
 from ..esc_plugin.weights.detect import looks_like_esc
 from ..esc_plugin.weights.dialects import to_canonical
@@ -40,14 +40,18 @@ def model_of(descriptor: Any) -> Model | None:
 
     Raises
     ------
-    CheckpointError
-        If it looks like an ESC network but is of an unknown kind, or holds values that are no numbers.
+    EscError
+        If there is no model inside, or it looks like an ESC network but is of an unknown kind, or holds values that are no
+        numbers.
     """
-    state = parameters(descriptor.model.state_dict())
+    module: Any = getattr(descriptor, "model", None)
+    if not hasattr(module, "state_dict"):
+        raise EscError(f"upscale models come from ComfyUI's loader or ours; this is a {type(descriptor).__name__}.")
+    state = parameters(module.state_dict())
     if not looks_like_esc(state):
         return None
     # The parameters of an ESC-RIB network don't tell its windows.
-    config: Any = getattr(descriptor.model, "config", None)
+    config: Any = getattr(module, "config", None)
     window_size = config.window_size if getattr(config, "position", None) == "rib" else None
     check_finite(state, "upscale_model")  # merged or patched by other nodes, say
     network = build_network(state, window_size)

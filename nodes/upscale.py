@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -16,7 +17,16 @@ from ..esc_plugin.network.grid import Region
 from ..esc_plugin.other_model import OtherModel
 from ..esc_plugin.progress import Progress, part_of
 from ..esc_plugin.session.recent import Recent
-from ..esc_plugin.tensors import blended, check_images, thumbnail, upscale_images, upscale_part, wanted_bytes, words_for
+from ..esc_plugin.tensors import (
+    blended,
+    check_images,
+    scale_of,
+    thumbnail,
+    upscale_images,
+    upscale_part,
+    wanted_bytes,
+    words_for,
+)
 from ..esc_plugin.upscaler import Upscaler
 from .options import Options
 from .recognize import model_of
@@ -82,6 +92,8 @@ def upscale(descriptor: Any, images: Tensor, options: Options, host: Host) -> Te
     """
     check_images(images)
     workers = _workers(descriptor, options, host)
+    # The first model's scale counts for both.
+    options = replace(options, framing=options.framing.settled(scale_of(workers[0][1])))
     unfinished = UnfinishedResult()
     progress = host.progress(unfinished.picture)
     made = [

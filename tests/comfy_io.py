@@ -139,7 +139,8 @@ def _chosen(inputs: list[Input], given: dict[str, Any], prefix: str = "") -> Ite
 
 def _checked(part: Input, value: Any) -> Any:
     if part.kind in ("INT", "FLOAT"):
-        assert part.values["min"] <= value <= part.values["max"], "ComfyUI refuses numbers outside of min and max"
+        outside = value < part.values["min"] or value > part.values["max"]  # NaN isn't, for ComfyUI neither
+        assert not outside, "ComfyUI refuses numbers outside of min and max"
     return value  # what a combo is given isn't checked before 2026
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import sqrt
 from typing import Any
@@ -121,6 +121,13 @@ class Framing:
         _check_size((height, width), size, keeps=size != box)
         return Frame(size, _centre(size, box) if box and self.mode == "fill" else None)
 
+    def settled(self, model_scale: int) -> Framing:
+        """Return it as it is for a model of this scale, so that a model of another one makes the same size."""
+        return replace(self, scale=model_scale) if self._is_open() else self
+
+    def _is_open(self) -> bool:
+        return self == Framing(mode=self.mode)
+
     def _box(self, height: int, width: int) -> Size | None:
         """Return height and width of a box of which no side is open."""
         if self.preset is not None:
@@ -131,7 +138,7 @@ class Framing:
         return int(self.height), int(self.width)
 
     def _enlarged(self, height: int, width: int, box: Size | None, model_scale: int) -> Size:
-        if self == Framing(mode=self.mode):
+        if self._is_open():
             return target_size(height, width, model_scale)
         if self.scale is not None:
             return target_size(height, width, self.scale)
