@@ -137,7 +137,7 @@ class Mixture(Upscaler):
     def steps(self, request: Request) -> dict[str, Any]:
         """Return what a record says of how each gets to the target."""
         told = self.first.steps(request), self.second.steps(self._for_second(request))
-        return {"passes": request.passes, "steps": "; ".join(steps["steps"] for steps in told)}
+        return told[0] | {"steps": "; ".join(steps["steps"] for steps in told)}
 
     def enlarger(self, request: Request, group: ProcessGroup | None = None) -> Enlarge:
         """Return what upscales planes."""

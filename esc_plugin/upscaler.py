@@ -339,8 +339,8 @@ class Upscaler(Runner):
         """Return what a record says of the way to a result: how often the network runs, and all of it in words."""
         model, layout = self.model, request.layout
         size = layout.height, layout.width
-        told = described(size, request.target, model.scale, request.passes, model.any_scale)
-        return {"passes": request.passes, "steps": told}
+        passes = request.passes if request.strength else 0  # the network doesn't run where nothing of it is wanted
+        return {"passes": passes, "steps": described(size, request.target, model.scale, passes, model.any_scale)}
 
     def stack(
         self,

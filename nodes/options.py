@@ -76,6 +76,11 @@ class Options:
         return cls(framing, core, **own)
 
     @property
+    def told_passes(self) -> int | None:
+        """How often the model shall run, None for as often as needed; not at all if nothing of it is wanted."""
+        return self.core.get("passes") if self.core.get("strength", 1.0) else 0
+
+    @property
     def limit_bytes(self) -> int | None:
         """The memory limit in bytes, None for automatic."""
         return int(self.memory_limit * 2**30) or None

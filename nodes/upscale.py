@@ -101,7 +101,7 @@ def upscale(descriptor: Any, images: Tensor, options: Options, host: Host) -> Te
         for i, (own, worker) in enumerate(workers)
     ]
     out = made[0] if len(made) == 1 else blended(*made, options.second_share)
-    host.say(words_for(workers[0][1], images, options.framing, options.core.get("passes")))
+    host.say(words_for(workers[0][1], images, options.framing, options.told_passes))
     return host.handed_on(out)
 
 

@@ -16,6 +16,7 @@ from esc_plugin.batch.mask import read_mask
 from esc_plugin.cluster.fill import upscale_large
 from esc_plugin.cluster.large import Large
 from esc_plugin.files import read_picture, read_provenance
+from esc_plugin.mixture import Mixture
 from esc_plugin.session.task import Settings, Task
 from esc_plugin.session.work import lazy, run
 
@@ -168,3 +169,17 @@ def test_settings_of_a_session_have_a_strength() -> None:
     whole = lazy(Task([image], "YX", (slice(0, 40), slice(0, 30)), settings)).data
     finest = whole[0] if isinstance(whole, list) else whole
     np.testing.assert_array_equal(np.asarray(finest), wanted)
+
+
+def test_a_record_names_no_pass_that_did_not_run() -> None:
+    upscaler, image = random_upscaler(), np.zeros((20, 26, 3), np.uint8)
+    for both in (upscaler, Mixture(upscaler, random_upscaler())):
+        told = both.steps(both.request(image, strength=0, passes=3))
+        assert told["passes"] == 0
+        assert set(told["steps"].split("; ")) == {"0 passes, then Lanczos x2"}
+
+
+def test_a_share_of_no_model_says_so(photo: Path) -> None:
+    [(code, said)] = run_commands(["upscale", photo, "--blend-share", "0.3"])
+    assert code == 1
+    assert "name it with --blend" in said

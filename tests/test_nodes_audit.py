@@ -61,3 +61,8 @@ def test_what_is_none_says_so_before_work(inputs: dict[str, Any], said: str, hos
     with pytest.raises(host.inside("esc_plugin.errors").EscError, match=said):
         host.run("ESC_UpscaleImage", **({"upscale_model": model, "image": picture()} | inputs))
     assert host.loads == []
+
+
+def test_no_pass_is_told_that_does_not_run(host: Comfy, model: Any) -> None:
+    host.run("ESC_UpscaleImage", upscale_model=model, image=picture(), strength=0.0)
+    assert host.said == ["26 x 20 to 52 x 40: 0 passes, then Lanczos x2."]

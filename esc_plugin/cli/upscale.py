@@ -28,6 +28,9 @@ if TYPE_CHECKING:  # torch takes a second to import; commands that need it impor
     from ..survey import Survey
     from ..upscaler import Upscaler
 
+#: Of the second model, if nobody says.
+BLEND_SHARE = 0.5
+
 
 def upscale(
     context: typer.Context,
@@ -74,7 +77,7 @@ def upscale(
     strength: opt.Strength = 1.0,
     mask: opt.MaskFile = None,
     blend: opt.BlendModel = None,
-    blend_share: opt.BlendShare = 0.5,
+    blend_share: opt.BlendShare = BLEND_SHARE,
     megapixels: Annotated[
         float, typer.Option("--max-megapixels", callback=opt.within(1e-6, 1e9), help="Refuse files that claim more.")
     ] = 500,
@@ -120,6 +123,8 @@ def upscale(
     """Upscale images and films: files, folders, patterns. Everything that a file carries is kept."""
     from ..video.names import is_film
 
+    if blend is None and blend_share != BLEND_SHARE:
+        raise EscError("--blend-share says how much there is of a second model; name it with --blend.")
     framing = parse_framing(scale, width, height, fit, fill, stretch, longest, shortest, result_megapixels)
     if any(map(is_film, images)):
         from .film import upscale_films

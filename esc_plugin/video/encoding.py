@@ -74,7 +74,7 @@ class Encoding:
 
         Its frames are only numbered: the times are put in when segments are joined.
         """
-        with failing_as(f"{self.codec} can't encode the result"):
+        with failing_as(f"{self.codec} can't encode frames of {self.size[1]} x {self.size[0]} (width x height)"):
             self._write(path, frames)
 
     def _write(self, path: Path, frames: Iterable[Any]) -> None:
