@@ -74,7 +74,7 @@ class Encoding:
 
         Its frames are only numbered: the times are put in when segments are joined.
         """
-        with failing_as(f"{self.codec} can't encode frames of {self.size[1]} x {self.size[0]} (width x height)"):
+        with failing_as(f"can't write frames of {self.size[1]} x {self.size[0]} (width x height) by {self.codec}"):
             self._write(path, frames)
 
     def _write(self, path: Path, frames: Iterable[Any]) -> None:
