@@ -6,6 +6,7 @@ import logging
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..esc_plugin import errors
 from .load_node import BROKEN_IMPORT, LoadModel
 from .upscale_node import PreviewUpscale, UpscaleImage
 from .video_node import UpscaleVideo
@@ -31,9 +32,17 @@ def teach_spandrel() -> None:
         logger.warning("ComfyUI's own upscale nodes can't load ESC models, because spandrel can't be imported: %s", error)
 
 
+def name_errors() -> None:
+    """Have errors shown by a name of their own: ComfyUI's name for a pack is the path of its folder."""
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, errors.EscError):
+            kind.__module__ = "esc_plugin"
+
+
 async def comfy_entrypoint() -> EscExtension:
     """Return the extension; ComfyUI calls this once."""
     return EscExtension()
 
 
+name_errors()
 teach_spandrel()

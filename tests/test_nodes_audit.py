@@ -66,3 +66,9 @@ def test_what_is_none_says_so_before_work(inputs: dict[str, Any], said: str, hos
 def test_no_pass_is_told_that_does_not_run(host: Comfy, model: Any) -> None:
     host.run("ESC_UpscaleImage", upscale_model=model, image=picture(), strength=0.0)
     assert host.said == ["26 x 20 to 52 x 40: 0 passes, then Lanczos x2."]
+
+
+def test_the_kind_of_an_error_names_no_folder(host: Comfy) -> None:
+    errors = host.inside("esc_plugin.errors")
+    for kind in (errors.EscError, errors.ImageError, errors.CheckpointError, errors.HubError):
+        assert f"{kind.__module__}.{kind.__qualname__}" == f"esc_plugin.{kind.__name__}"
