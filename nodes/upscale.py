@@ -100,7 +100,7 @@ def upscale(descriptor: Any, images: Tensor, options: Options, host: Host) -> Te
         _upscaled(worker, own, images, options, host, part_of(progress, i, len(workers)), unfinished)
         for i, (own, worker) in enumerate(workers)
     ]
-    out = made[0] if len(made) == 1 else blended(*made, options.second_share)
+    out = made[0] if len(made) == 1 else blended(made[0], made[1], options.second_share)
     host.say(words_for(workers[0][1], images, options.framing, options.told_passes))
     return host.handed_on(out)
 
