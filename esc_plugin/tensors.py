@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .arrays.consistency import clip_blocks
 from .arrays.framing import Frame, Framing
 from .arrays.passes import described, pass_sizes
 from .arrays.sizes import Size, enlarged_span
@@ -89,9 +90,9 @@ def upscale_images(
             watch(image, made)
         own = options | ({"mask": masks[i]} if masks else {})
         upscaler(as_array(image), **own, out=made.numpy(), progress=part_of(progress, i, len(images)), cancel=cancel)
+        _within_range(made, image, bool(options.get("consistency")))
         if frame.crop:
             out[i] = made[_shown(frame).slices]
-        _within_range(out[i], image)
     return out
 
 
@@ -126,11 +127,13 @@ def upscale_part(
     check_images(images)
     masks = _masks(mask, len(images))
     frame = framed(upscaler, images, framing)
-    region = _enlarged(part, (images.shape[1], images.shape[2]), frame.enlarged).meet(_shown(frame))
-    if not region.height or not region.width:
+    region = _enlarged(part, (images.shape[1], images.shape[2]), frame.enlarged)
+    seen = region.meet(_shown(frame))
+    if not seen.height or not seen.width:
         raise ImageError("the part isn't in the result, which is cropped to its middle.")
     options |= AS_TENSOR | {"size": frame.enlarged, "bits": bits_of(images)}
-    out = torch.empty(len(images), region.height, region.width, images.shape[3])
+    made = torch.empty(region.height, region.width, images.shape[3])
+    out = torch.empty(len(images), seen.height, seen.width, images.shape[3])
     spans = (region.top, region.bottom), (region.left, region.right)
     for i, image in enumerate(images):
         array = as_array(image)
@@ -141,8 +144,9 @@ def upscale_part(
         make = partial(upscaler.survey, array, progress=part_of(progress, i, len(images)), cancel=cancel, **options)
         survey = remember(key, make)
         own = options | ({"mask": masks[i]} if masks else {})
-        upscaler(array, region=spans, survey=survey, out=out[i].numpy(), cancel=cancel, **own)
-        _within_range(out[i], image)
+        upscaler(array, region=spans, survey=survey, out=made.numpy(), cancel=cancel, **own)
+        _within_range(made, image, bool(options.get("consistency")), part)
+        out[i] = made[seen.within(region).slices]
     return out
 
 
@@ -205,10 +209,17 @@ def as_array(tensor: Tensor) -> np.ndarray:
     return array
 
 
-def _within_range(result: Tensor, image: Tensor) -> None:
-    """Clip a result to 0..1; of an image that goes beyond, to what it spans."""
+def _within_range(result: Tensor, image: Tensor, consistency: bool, part: Region | None = None) -> None:
+    """Clip a result to 0..1; of an image that goes beyond, to what it spans. Averages that are kept stay so.
+
+    With a `part`, the result is what was made of that.
+    """
     colours = image[..., :3]
-    result[..., :3].clamp_(min(float(colours.min()), 0.0), max(float(colours.max()), 1.0))
+    low, high = min(float(colours.min()), 0.0), max(float(colours.max()), 1.0)
+    if consistency:
+        plane = colours[part.slices] if part else colours
+        clip_blocks(result[..., :3].numpy(), as_array(plane), low, high)
+    result[..., :3].clamp_(low, high)
     result[..., 3:].clamp_(0, 1)
 
 

@@ -264,10 +264,9 @@ def test_all_options_reach_the_library(host: Comfy, model: Any) -> None:
     each = [reference(model, images[i : i + 1], scale=3.0, passes=2, mask=mask[i].numpy(), **options) for i in range(2)]
     assert torch.allclose(found, torch.cat(each), atol=1e-5)
     true = host.run("ESC_UpscaleImage", upscale_model=model, image=picture(), consistency=True)
-    blocks = true.reshape(1, 20, 2, 26, 2, 3).movedim(2, 3)  # (1, 20, 26, 2, 2, 3)
-    unclipped = ((blocks > 0) & (blocks < 1)).all((3, 4))
-    assert unclipped.any()
-    assert torch.allclose(blocks.mean((3, 4))[unclipped], picture()[unclipped], atol=1e-5)
+    blocks = true.reshape(1, 20, 2, 26, 2, 3).mean((2, 4))
+    assert torch.allclose(blocks, picture(), atol=1e-5)
+    assert 0 <= true.min() <= true.max() <= 1
 
 
 def test_a_second_model_is_blended_in(host: Comfy, model: Any, compact: Any) -> None:

@@ -167,6 +167,23 @@ def test_a_part_is_that_part_of_the_whole(
                 upscale_part(upscaler, images, part, remember=surveys.get)
 
 
+def test_averages_are_kept_within_the_range(upscaler: Upscaler) -> None:
+    images = torch.rand(2, 9, 14, 3).round(decimals=1)  # many of 0 and 1, which the network passes
+    images[1, 2:4, 3] = 3
+    whole = upscale_images(upscaler, images, consistency=True)
+    assert torch.allclose(whole.reshape(2, 9, 2, 14, 2, 3).mean((2, 4)), images, atol=1e-5)
+    assert whole.min() >= 0
+    assert whole[0].max() <= 1
+    assert whole[1].max() <= 3
+    part = upscale_part(upscaler, images, Region(1, 2, 5, 9), remember=Recent().get, consistency=True)
+    assert torch.equal(part, whole[:, 2:10, 4:18])
+    filled = Framing(width=21, height=18, mode="fill")  # which cuts through blocks
+    cropped = upscale_images(upscaler, images, filled, consistency=True)
+    assert torch.equal(cropped, whole[:, :, 3:24])
+    seen = upscale_part(upscaler, images, Region(1, 0, 5, 9), filled, remember=Recent().get, consistency=True)
+    assert torch.equal(seen, whole[:, 2:10, 3:18])
+
+
 def test_a_changed_image_is_looked_at_again(upscaler: Upscaler) -> None:
     images, surveys = torch.rand(1, 40, 50, 3), Recent()
     for place in [(0, 0, 0, 0), (0, 17, 23, 1), (0, 39, 49, 2)]:

@@ -256,6 +256,30 @@ def project(upscaled: np.ndarray, plane: np.ndarray, cancel: Callable[[], bool] 
         upscaled[top * fy : bottom * fy] = blocks.reshape(large.shape)
 
 
+def clip_blocks(upscaled: np.ndarray, plane: np.ndarray, low: float, high: float) -> None:
+    """Clip what `project` made of floating values, with the averages kept: what is cut off goes to the rest of its block.
+
+    Parameters
+    ----------
+    upscaled : numpy.ndarray
+        (Y, X, S), floating, changed in place.
+    plane : numpy.ndarray
+        (Y, X, S) in low..high, with a whole factor less of Y and X.
+    low, high : float
+        The range.
+    """
+    (height, width, samples), (tall, wide) = plane.shape, upscaled.shape[:2]
+    fy, fx = tall // height, wide // width
+    for top, bottom in _rows(height, wide * fy * samples):
+        large = upscaled[top * fy : bottom * fy]
+        blocks = large.reshape(bottom - top, fy, width, fx, samples).transpose(0, 2, 4, 1, 3)
+        flat = blocks.reshape(bottom - top, width, samples, fy * fx).astype(np.float64)
+        beyond = (flat.min(-1) < low) | (flat.max(-1) > high)
+        total = plane[top:bottom][beyond].astype(np.float64) * (fy * fx)
+        flat[beyond] = _shift_within(flat[beyond], total, low, high)
+        large[...] = flat.reshape(blocks.shape).transpose(0, 3, 1, 4, 2).reshape(large.shape)
+
+
 def _rows(height: int, values: int, most: int = BAND_VALUES) -> Iterator[tuple[int, int]]:
     step = max(most // values, 1)
     for top in range(0, height, step):
