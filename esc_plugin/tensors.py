@@ -88,7 +88,7 @@ def upscale_images(
         made = torch.full((*frame.enlarged, images.shape[3]), torch.nan) if frame.crop else out[i].fill_(torch.nan)
         if watch:
             watch(image, made)
-        own = options | ({"mask": masks[i]} if masks else {})
+        own = options | _masked(masks, i)
         upscaler(as_array(image), **own, out=made.numpy(), progress=part_of(progress, i, len(images)), cancel=cancel)
         _within_range(made, image, bool(options.get("consistency")))
         if frame.crop:
@@ -113,7 +113,7 @@ def upscale_part(
     Parameters
     ----------
     part : Region
-        In pixels of the images. What is cut off by `framing` can't be seen.
+        In pixels of the images. What of it lies outside of them, or is cut off by `framing`, can't be seen.
     remember : callable
         Keeps what is known of whole images, see `Remember`: another part of the same image needs no survey.
     upscaler, images, framing, mask, progress, cancel, **options
@@ -122,7 +122,7 @@ def upscale_part(
     Raises
     ------
     ImageError
-        If the part isn't inside of the images, or of what is shown of them.
+        If nothing of the part is inside of the images, or of what is shown of them.
     """
     check_images(images)
     masks = _masks(mask, len(images))
@@ -143,7 +143,7 @@ def upscale_part(
         key = upscaler.model.fingerprint, str(upscaler.device), upscaler.precision, request, digest
         make = partial(upscaler.survey, array, progress=part_of(progress, i, len(images)), cancel=cancel, **options)
         survey = remember(key, make)
-        own = options | ({"mask": masks[i]} if masks else {})
+        own = options | _masked(masks, i)
         upscaler(array, region=spans, survey=survey, out=made.numpy(), cancel=cancel, **own)
         _within_range(made, image, bool(options.get("consistency")), part)
         out[i] = made[seen.within(region).slices]
@@ -169,12 +169,21 @@ def _model(upscaler: Upscaler | OtherModel) -> Model | OtherModel:
     return upscaler if isinstance(upscaler, OtherModel) else upscaler.model
 
 
-def words_for(upscaler: Upscaler | OtherModel, images: Tensor, framing: Framing | None, passes: int | None = None) -> str:
+def words_for(
+    upscaler: Upscaler | OtherModel,
+    images: Tensor,
+    framing: Framing | None,
+    passes: int | None = None,
+    mask: Tensor | None = None,
+) -> str:
     """Say in words what is done with a batch, such as "640 x 480 to 1664 x 1248: 1 pass x2, then Lanczos x1.3"."""
+    black = mask is not None and not mask.any()
+    passes = 0 if black else passes
     (height, width), frame, model = images.shape[1:3], framed(upscaler, images, framing), _model(upscaler)
     steps = described((height, width), frame.enlarged, model.scale, passes, model.any_scale)
     crop = f", cropped from {frame.enlarged[1]} x {frame.enlarged[0]}" if frame.crop else ""
-    return f"{width} x {height} to {frame.size[1]} x {frame.size[0]}: {steps}{crop}."
+    why = ", because the mask is black everywhere" if black else ""
+    return f"{width} x {height} to {frame.size[1]} x {frame.size[0]}: {steps}{crop}{why}."
 
 
 def blended(first: Tensor, second: Tensor, share: float) -> Tensor:
@@ -183,13 +192,14 @@ def blended(first: Tensor, second: Tensor, share: float) -> Tensor:
 
 
 def _enlarged(part: Region, size: Size, target: Size) -> Region:
-    if not Region(0, 0, *size).holds(part) or not part.height or not part.width:
+    inside = part.meet(Region(0, 0, *size))
+    if not inside.height or not inside.width:
         raise ImageError(
             f"the part x {part.left} to {part.right}, y {part.top} to {part.bottom} isn't inside of the image, "
             f"which has {size[1]} x {size[0]} pixels (width x height)."
         )
-    top, bottom = enlarged_span(part.top, part.bottom, size[0], target[0])
-    left, right = enlarged_span(part.left, part.right, size[1], target[1])
+    top, bottom = enlarged_span(inside.top, inside.bottom, size[0], target[0])
+    left, right = enlarged_span(inside.left, inside.right, size[1], target[1])
     return Region(top, left, bottom, right)
 
 
@@ -201,6 +211,13 @@ def _masks(mask: Tensor | None, count: int) -> list[np.ndarray]:
         shape = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
         raise ImageError(f"a mask must be a tensor (h, w), or one for each of the {count} images, (B, h, w), not {shape}.")
     return list(as_array(mask.expand(count, *mask.shape[-2:])))
+
+
+def _masked(masks: list[np.ndarray], index: int) -> dict[str, Any]:
+    """Return what is asked for an image by its mask; where that is black everywhere, no network has to run."""
+    if not masks:
+        return {}
+    return {"mask": masks[index]} | ({} if masks[index].any() else {"strength": 0.0})
 
 
 def as_array(tensor: Tensor) -> np.ndarray:

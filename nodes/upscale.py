@@ -101,7 +101,7 @@ def upscale(descriptor: Any, images: Tensor, options: Options, host: Host) -> Te
         for i, (own, worker) in enumerate(workers)
     ]
     out = made[0] if len(made) == 1 else blended(made[0], made[1], options.second_share)
-    host.say(words_for(workers[0][1], images, options.framing, options.told_passes))
+    host.say(words_for(workers[0][1], images, options.framing, options.told_passes, options.mask))
     return host.handed_on(out)
 
 

@@ -308,10 +308,24 @@ def test_a_part_of_a_mixture_behind_a_mask(host: Comfy, model: Any) -> None:
     assert torch.equal(found, whole[:, 3:12, 6:21])
 
 
+def test_a_part_ends_where_the_image_ends(host: Comfy, model: Any) -> None:
+    whole = host.run("ESC_UpscaleImage", upscale_model=model, image=picture())
+    found = host.run("ESC_PreviewUpscale", upscale_model=model, image=picture(), x=20, y=3)
+    assert torch.equal(found, whole[:, 6:, 40:])
+
+
+def test_a_mask_that_is_black_runs_no_model(host: Comfy, model: Any, compact: Any) -> None:
+    without = host.run("ESC_UpscaleImage", upscale_model=model, image=picture(1, 24, 24), strength=0.0)
+    for each in (model, compact):  # as Load Image hands on for an image without transparency
+        found = host.run("ESC_UpscaleImage", upscale_model=each, image=picture(1, 24, 24), mask=torch.zeros(1, 64, 64))
+        assert torch.equal(found, without)
+        assert host.said[-1] == "24 x 24 to 48 x 48: 0 passes, then Lanczos x2, because the mask is black everywhere."
+
+
 def test_parts_that_are_none_say_why(host: Comfy, model: Any, compact: Any) -> None:
     error = host.inside("esc_plugin.errors").EscError
-    with pytest.raises(error, match="x 20 to 276, y 0 to 256 isn't inside of the image, which has 26 x 20"):
-        host.run("ESC_PreviewUpscale", upscale_model=model, image=picture(), x=20)
+    with pytest.raises(error, match="x 26 to 282, y 0 to 256 isn't inside of the image, which has 26 x 20"):
+        host.run("ESC_PreviewUpscale", upscale_model=model, image=picture(), x=26)
     with pytest.raises(error, match="only ESC models"):
         host.run("ESC_PreviewUpscale", upscale_model=compact, image=picture())
 
