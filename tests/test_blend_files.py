@@ -142,8 +142,13 @@ def test_a_mask_file_is_gray(tmp_path: Path, mask: Path) -> None:
     for name, content in (("rgb", gray), ("rgba", opaque)):
         np.testing.assert_array_equal(read_mask(saved(tmp_path / f"{name}.png", content)).values, values)
     np.testing.assert_array_equal(read_mask(saved(tmp_path / "deep.png", deep, np.uint16)).values, deep)
-    with pytest.raises(ImageError, match=r"the mask 'seen.png': it has transparency"):
+    with pytest.raises(ImageError, match=r"the mask '.*seen.png': it has transparency"):
         read_mask(saved(tmp_path / "seen.png", np.dstack([gray, values])))
+
+
+def test_a_mask_that_is_a_folder_is_named_as_it_was_given() -> None:
+    with pytest.raises(ImageError, match=r"the mask '\.': "):
+        read_mask(Path())
 
 
 def test_a_mask_of_other_proportions_is_an_error_of_the_image(tmp_path: Path, photo: Path) -> None:

@@ -47,7 +47,7 @@ def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> Mask:
     try:
         return Mask(path, _gray(read_picture(path, max_pixels)))
     except ImageError as error:
-        raise ImageError(f"the mask {path.name!r}: {error}") from None
+        raise ImageError(f"the mask {str(path)!r}: {error}") from None
 
 
 def _gray(picture: Picture) -> np.ndarray:
