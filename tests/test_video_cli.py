@@ -104,6 +104,9 @@ def test_ctrl_c_keeps_what_is_whole(run: Callable[..., str], film: Path, monkeyp
     said = run("upscale", film, code=130)
     assert "keeps what is done; the same command goes on from there" in said
     assert not target.exists()
+    said = run("upscale", film, "--quality", 10, code=1)
+    assert "unfinished film of other settings" in said
+    assert "going on" not in said
     said = run("upscale", film)
     assert "going on with what" in said
     assert times_in(target) == times_in(film)

@@ -129,9 +129,8 @@ def upscale_film(job: Job, upscaler: Upscaler, framing: Framing, given: dict[str
     frame = framing.frame(*film.size, upscaler.model.scale)
     options = {name: given[name] for name in PASSED_ON}
     shared = given["shared"] or USUAL_SHARED
-    work = FilmUpscaling(
-        upscaler, film, target, frame, options, shared, given["quality"], given["lossless"], given["overwrite"]
-    )
+    how = {name: given[name] for name in ("quality", "lossless", "overwrite")}
+    work = FilmUpscaling(upscaler, film, target, frame, options, shared, **how, tell=lambda note: complain("note", note))
     check_place(target)
     if given["plan"]:
         show_film_plan(work, source)
@@ -157,8 +156,6 @@ def run(work: FilmUpscaling, source: Path) -> dict[str, Any]:
     from ..video.upscaling import STEPS
 
     folder = folder_of(work.target)
-    if folder.exists():
-        complain("note", f"going on with what {str(folder)!r} holds.")
     try:
         with progress_bar(source.name, lambda done, total: f"frame {done // STEPS:,} of {total // STEPS:,}") as progress:
             return work(progress)

@@ -46,7 +46,7 @@ class Parts:
             self._check(overwrite)
             yield
         finally:
-            empty = not any(self.folder.glob("*.mkv")) and self._journal() == self.job
+            empty = not self.begun and self._journal() == self.job
             lock.release()
             if empty:
                 discard(self.target)
@@ -82,6 +82,11 @@ class Parts:
         except (OSError, ValueError):
             # Without it nothing is known of what is there; segments come after it.
             return None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a segment that is whole."""
+        return any(self.folder.glob("[0-9]*.mkv"))
 
     def segment(self, index: int) -> Path:
         """Return where a segment is once it is whole."""

@@ -65,6 +65,8 @@ class FilmUpscaling:
         Whether an unfinished result of other settings may be discarded.
     watch : callable, optional
         ``watch(frame, result)``, (H, W, 3) each, after each frame.
+    tell : callable, optional
+        ``tell(note)``, a line of what is found out before the frames are upscaled.
     """
 
     upscaler: Upscaler
@@ -77,6 +79,7 @@ class FilmUpscaling:
     lossless: bool = False
     overwrite: bool = False
     watch: Callable[[np.ndarray, np.ndarray], None] | None = None
+    tell: Callable[[str], None] = lambda note: None
 
     def __post_init__(self) -> None:
         """Raise an `EscError` for what can't be done, as far as that is known without looking at frames."""
@@ -123,6 +126,8 @@ class FilmUpscaling:
         """
         parts = Parts(self.target, self.job())
         with parts.claimed(self.overwrite):
+            if parts.begun:
+                self.tell(f"going on with what {str(parts.folder)!r} holds.")
             self._try_container(parts)
             timeline = look_through(self.film, cancel)
             segments = self._make_segments(parts, timeline, rising(progress), cancel)
