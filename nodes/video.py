@@ -37,11 +37,14 @@ class FilmWork:
     options: Options
     shared: str
     shown: list[Any] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def __call__(self, upscaler: Upscaler, images: Tensor, progress: Progress | None) -> dict[str, Any]:
         """Upscale the film, and return the record of it; `images` were to plan with."""
         frame = self.options.framing.frame(*self.film.size, upscaler.model.scale)
-        work = FilmUpscaling(upscaler, self.film, self.target, frame, self.options.core, self.shared, watch=self.watch)
+        self.notes[:] = self.film.notes
+        how: dict[str, Any] = {"watch": self.watch, "tell": self.notes.append}
+        work = FilmUpscaling(upscaler, self.film, self.target, frame, self.options.core, self.shared, **how)
         return work(progress)
 
     def watch(self, frame: Any, result: Any) -> None:
@@ -85,7 +88,7 @@ def upscale_video(descriptor: Any, video: Any, options: Options, steady: bool, f
             record = in_available_memory(work, upscaler, descriptor, like_frames_of(film), options, host, progress)
         finally:
             discard(target)
-    host.say("; ".join([str(record["steps"]), counted(record["frames"], "frame"), *film.notes]))
+    host.say("; ".join([str(record["steps"]), counted(record["frames"], "frame"), *work.notes]))
     return target
 
 

@@ -130,6 +130,14 @@ def test_previews_are_shown(host: Comfy, model: Any, source: Path, monkeypatch: 
     assert {shown[1].size for _, _, shown in host.told if shown} == {(96, 64)}
 
 
+def test_a_film_that_breaks_off_is_told(host: Comfy, model: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    whole = make_film(tmp_path / "a.mkv", [picture(i / 10) for i in range(8)])
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    upscaled(host, model, video(host, str(whole)))
+    assert caplog.text.count("the film breaks off after") == 1
+
+
 def test_what_is_no_film_says_so(host: Comfy, model: Any, tmp_path: Path) -> None:
     (tmp_path / "junk.mp4").write_bytes(b"no film")
     error = host.inside("esc_plugin.errors").EscError

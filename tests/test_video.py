@@ -22,6 +22,7 @@ from esc_plugin.upscaler import Upscaler
 from esc_plugin.video import encoding
 from esc_plugin.video.colours import Conversion, guessed_matrix
 from esc_plugin.video.encoding import factor_for
+from esc_plugin.video.ending import broken_off
 from esc_plugin.video.enlarging import FrameEnlarger, ShotMeans
 from esc_plugin.video.film import open_film
 from esc_plugin.video.names import is_film
@@ -240,6 +241,51 @@ def test_of_a_film_that_breaks_off_all_that_is_there_is_taken(nearest: Upscaler,
     result = upscaled(nearest, source, tmp_path / "b.mkv", 1)
     assert times_in(result) == times_in(source)
     assert 0 < len(times_in(result)) < 8
+
+
+def ending(path: Path, **how: Any) -> str:
+    film = open_film(str(path), **how)
+    return broken_off(film, look_through(film))
+
+
+@pytest.mark.parametrize("times", [(), UNEVEN])
+@pytest.mark.parametrize("sound", [None, "aac"])
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("mkv", "ffv1"), ("mkv", "libx264"), ("mp4", "libx264"), ("avi", "mpeg4"), ("ts", "libx264")]
+)
+def test_whole_films_break_off_nowhere(suffix: str, codec: str, sound: str | None, times: list[int], tmp_path: Path) -> None:
+    kind = "yuv444p" if codec == "ffv1" else "yuv420p"
+    source = tmp_path / f"a.{suffix}"
+    make_film(source, pictures(8), times=times, codec=codec, pixel_format=kind, sound=sound)
+    assert ending(source) == ""
+
+
+def test_where_a_film_breaks_off_is_told_from_what_its_file_says(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", pictures(8))
+    whole = source.read_bytes()
+    source.write_bytes(whole[: len(whole) * 2 // 3])
+    count = len(frames_in(source))
+    assert ending(source) == f"after {count} of about 8 frames"
+    assert ending(source, window=(0.0, 0.08)) == ""
+    # Without a tag of the stream, the header of the file says it.
+    source.write_bytes(whole.replace(b"DURATION", b"DURATIOX"))
+    assert ending(source) == ""
+    source.write_bytes(whole.replace(b"DURATION", b"DURATIOX")[: len(whole) * 2 // 3])
+    assert ending(source) == f"after {count} of about 8 frames"
+
+
+def test_a_film_that_is_shorter_than_its_sound_is_whole(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", pictures(8), sound="aac")
+    with av.open(str(source)) as original, av.open(str(tmp_path / "b.mkv"), "w") as container:
+        streams = {stream.index: container.add_stream_from_template(stream) for stream in original.streams}
+        for packet in original.demux():
+            if packet.size and (packet.stream.type == "audio" or packet.pts < 80):
+                packet.stream = streams[packet.stream.index]
+                container.mux(packet)
+    short = tmp_path / "b.mkv"
+    assert ending(short) == ""
+    short.write_bytes(short.read_bytes().replace(b"DURATION", b"DURATIOX"))
+    assert ending(short) == ""
 
 
 def test_films_are_told_by_suffix_and_content(tmp_path: Path) -> None:

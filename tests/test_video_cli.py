@@ -13,7 +13,9 @@ pytest.importorskip("av", reason="needs PyAV: pip install av")
 
 from esc_plugin.video import encoding
 from esc_plugin.video.enlarging import FrameEnlarger
+from esc_plugin.video.film import open_film
 from esc_plugin.video.parts import folder_of
+from esc_plugin.video.upscaling import record_in
 
 from .commands import inside_the_test, run_commands
 from .films import frames_in, make_film, packets_in, picture, times_in
@@ -88,6 +90,17 @@ def test_a_film_that_fails_does_not_stop_the_others(run: Callable[..., str], fil
     assert "can't read the film" in said
     assert "there is no file" in said
     assert "1 upscaled, 0 skipped, 2 failed" in said
+
+
+def test_a_film_that_breaks_off_is_told(run: Callable[..., str], tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", [picture(i / 10, 16, 24) for i in range(6)])
+    assert "breaks off" not in run("upscale", source, "-o", tmp_path / "whole.mkv")
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 2 // 3])
+    said = run("upscale", source)
+    assert f"note: {source}: the film breaks off after 3 of about 6 frames; its file is incomplete" in said
+    target = tmp_path / "a_x2.mkv"
+    assert len(frames_in(target)) == 3
+    assert record_in(open_film(str(target)))["breaks_off"] == "after 3 of about 6 frames"
 
 
 def test_ctrl_c_keeps_what_is_whole(run: Callable[..., str], film: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,8 @@ def upscale_film(job: Job, upscaler: Upscaler, framing: Framing, given: dict[str
     options = {name: given[name] for name in PASSED_ON}
     shared = given["shared"] or USUAL_SHARED
     how = {name: given[name] for name in ("quality", "lossless", "overwrite")}
-    work = FilmUpscaling(upscaler, film, target, frame, options, shared, **how, tell=lambda note: complain("note", note))
+    how["tell"] = lambda note: complain("note", f"{source}: {note}")
+    work = FilmUpscaling(upscaler, film, target, frame, options, shared, **how)
     check_place(target)
     if given["plan"]:
         show_film_plan(work, source)

@@ -19,6 +19,7 @@ from ..progress import Cancel, Progress, rising
 from ..version import __version__
 from .colours import Conversion
 from .encoding import blank, encoding_for, whole_size
+from .ending import broken_off
 from .enlarging import FrameEnlarger, ShotMeans
 from .film import Film
 from .joining import join
@@ -130,8 +131,10 @@ class FilmUpscaling:
                 self.tell(f"going on with what {str(parts.folder)!r} holds.")
             self._try_container(parts)
             timeline = look_through(self.film, cancel)
+            if broken := broken_off(self.film, timeline):
+                self.tell(f"the film breaks off {broken}; its file is incomplete, and what is there is upscaled.")
             segments = self._make_segments(parts, timeline, rising(progress), cancel)
-            record = self._record(timeline)
+            record = self._record(timeline, broken or None)
             with replacing(self.target) as beside:
                 join(self.film, segments, timeline, self.target, beside, tags_of(self.film, record))
         discard(self.target)
@@ -187,10 +190,11 @@ class FilmUpscaling:
                 self.watch(rgb, result)
             yield self.convert.frame(result[rows, columns])
 
-    def _record(self, timeline: Timeline) -> dict[str, Any]:
+    def _record(self, timeline: Timeline, broken: str | None) -> dict[str, Any]:
         film, encoding = self.film, self.encoding
         unusual = {key: value for key, value in self.options.items() if value != USUAL.get(key)}
         unusual |= {"frames": len(timeline), "shared": self.shared, "shots": len(timeline.starts)}
+        unusual |= {"breaks_off": broken}
         unusual |= self.upscaler.steps(self.enlarge.request) | {"region": self.frame.crop}
         unusual |= {"encoder": encoding.codec, "encoder_options": encoding.options}
         name, levels = Path(film.path).name, self.enlarge.levels
