@@ -33,8 +33,8 @@ def meet(group: Group, sums: int, fate: str) -> None:
             if fate == "hang":
                 time.sleep(600)
             if fate == "interrupt":
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs tests in the background ignores it
                 signal.raise_signal(signal.SIGINT)
-                time.sleep(30)  # the main thread handles it, when it gets to that on a busy machine
             raise OSError(5, "chunk 7 can't be read")
         return add(values)
 
