@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .arrays.blend import checked_mask, weight_of
@@ -110,6 +111,7 @@ class _Enlarger:
         image = source.read(Region(0, 0, *size))
         passes = len(pass_sizes(size, target, self.model.scale, passes=self.passes)) - 1
         for i in range(passes):
+            image = image.contiguous(memory_format=torch.channels_last)  # in which convolutions are fast
             image = self.model.function(image, part_of(progress, i, passes))
         made = TensorImage(image.float().cpu())
         resize(made, sink, (image.shape[2], image.shape[3]), target, linear_light, region, cancel)

@@ -9,9 +9,12 @@ import platform
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,13 +27,13 @@ from esc_plugin.arrays.planes import TensorImage
 from esc_plugin.catalog.load import load_model
 from esc_plugin.engine import Need, Plan, Run, make_plan
 from esc_plugin.engine import plan as plan_module
-from esc_plugin.engine.plan import LEAST_CHUNK_BYTES, RESERVE_BYTES, regions
+from esc_plugin.engine.plan import LEAST_CHUNK_BYTES, RESERVE_BYTES, at_once, regions
 from esc_plugin.engine.run import out_of_memory
 from esc_plugin.errors import Cancelled, EscError
 from esc_plugin.network import ESC, EscConfig, released, window_attention
 from esc_plugin.network.attention import makes_scores
 from esc_plugin.network.grid import Region
-from esc_plugin.network.program import Step, mean_of, pixel_sum
+from esc_plugin.network.program import Chunk, Program, Step, mean_of, pixel_sum
 from esc_plugin.upscaler import Upscaler
 from esc_plugin.weights.model import read_model
 
@@ -41,11 +44,18 @@ CPU = torch.device("cpu")
 STORAGE = st.sampled_from(["device", "host", "disk"])
 
 
-def run(network: ESC, image: Tensor, plan: Plan, size: tuple[int, int] | None = None, **callbacks: object) -> Tensor:
+def run(
+    network: ESC,
+    image: Tensor,
+    plan: Plan,
+    size: tuple[int, int] | None = None,
+    program: Program | None = None,
+    **callbacks: object,
+) -> Tensor:
     geometry = network.geometry(image.shape[2], image.shape[3], size)
     out = torch.full((len(image), 3, *geometry.output), float("nan"))
     dtype = next(network.parameters()).dtype
-    program = network.program(geometry)
+    program = program or network.program(geometry)
     Run(program, geometry, plan, TensorImage(image), TensorImage(out), CPU, dtype, len(image), **callbacks).execute()
     return out
 
@@ -176,6 +186,57 @@ def test_out_of_memory_goes_on_in_smaller_pieces(monkeypatch, caplog) -> None:
         run(network, image, plan_of(10**7))
 
 
+def test_chunks_at_once_are_those_one_by_one() -> None:
+    """And torch has as many threads afterwards as before, also where they are stopped."""
+    network, image = ESC(TINY).eval().requires_grad_(False), torch.rand(1, 3, 100, 50)
+    threads, running = torch.get_num_threads(), threading.active_count()
+    expected = run(network, image, plan_of(10**6))
+    for workers in (2, 3):
+        plan, steps = replace(plan_of(10**6), workers=workers), []
+        program = watched(network.program(network.geometry(100, 50)), steps)
+        assert torch.equal(run(network, image, plan, program=program), expected)
+        assert max(len(names) for names in steps) == plan.workers
+    calls = iter([False] * 7 + [True])
+    with pytest.raises(Cancelled):
+        run(network, image, plan, cancel=lambda: next(calls))
+    assert (torch.get_num_threads(), threading.active_count()) == (threads, running)
+
+
+def test_a_worker_out_of_memory_goes_on_in_smaller_pieces() -> None:
+    network, image = ESC(TINY).eval().requires_grad_(False), torch.rand(1, 3, 100, 50)
+    program = network.program(network.geometry(100, 50))
+
+    def limited(step: Step) -> Step:
+        def apply(chunk: Chunk, value: object, *tensors: Tensor) -> Tensor:
+            if chunk.region.height > 30:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return step.apply(chunk, value, *tensors)
+
+        return replace(step, apply=apply)
+
+    plan = replace(plan_of(10**7), workers=2)
+    small = replace(program, steps=[limited(step) for step in program.steps])
+    assert torch.equal(run(network, image, plan, program=small), run(network, image, plan_of(10**7)))
+
+
+def watched(program: Program, seen: list[set[str]]) -> Program:
+    """Return a program of which each step adds the names of the threads that computed it."""
+
+    def watch(step: Step) -> Step:
+        names: set[str] = set()
+
+        def apply(*args: Any) -> Tensor:
+            if not names:
+                seen.append(names)
+            names.add(threading.current_thread().name)
+            time.sleep(0.01)  # so that no thread is done before the next one has begun
+            return step.apply(*args)
+
+        return replace(step, apply=apply)
+
+    return replace(program, steps=[watch(step) for step in program.steps])
+
+
 def test_a_full_disk_is_one_sentence(monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -218,6 +279,19 @@ def test_a_plan_keeps_its_limit_and_uses_it(side: int, limit: int) -> None:
             + moved[0]
             > limit
         )
+
+
+def test_chunks_at_once_are_in_the_plan_where_there_is_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    need = need_of(1024)
+    alone = make_plan(need, CPU, 2**31)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    plans = [make_plan(need, CPU, limit) for limit in (2**31, alone.device_bytes, 2**30)]
+    assert [plan.workers for plan in plans] == [8, 1, 1]
+    assert alone.device_bytes < plans[0].device_bytes <= 2**31
+    assert plans[1].storage == plans[0].storage
+    assert {at_once(step, area, plans[0].chunk_bytes, 4, 1, 8) for step, area in need.parts} == {8}
+    low = need_of(64).parts  # eight bands of it would be halos for the most part
+    assert {at_once(step, area, plans[0].chunk_bytes, 4, 1, 8) for step, area in low if max(step.reads.values()) > 1} == {1}
 
 
 def test_a_plan_that_cannot_be_says_what_it_would_take() -> None:

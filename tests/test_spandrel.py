@@ -111,6 +111,19 @@ def test_weights_that_are_no_numbers_are_an_error_and_no_black_image(registry: A
         recognize.model_of(descriptor)
 
 
+def test_a_network_is_copied_once_and_again_when_it_was_changed(registry: Any, recognize: ModuleType) -> None:
+    descriptor = registry.load(make().state_dict())
+    first = recognize.model_of(descriptor)
+    before = {name: value.clone() for name, value in first.network.state_dict().items()}
+    assert recognize.model_of(descriptor) is first
+    name, parameter = "last.weight", descriptor.model.last.weight
+    with torch.no_grad():  # as nodes do that merge or patch
+        parameter += 1
+    second = recognize.model_of(descriptor)
+    assert torch.equal(second.network.state_dict()[name], parameter)
+    assert all(torch.equal(value, before[key]) for key, value in first.network.state_dict().items())
+
+
 def test_a_bundled_model_is_known_by_its_weights(registry: Any, recognize: ModuleType) -> None:
     """The evidence for a precision goes with it, whoever loaded it."""
     network = load_model("esc-nano-x2").network

@@ -112,6 +112,18 @@ def test_what_goes_beyond_one_is_kept(upscaler: Upscaler) -> None:
     assert upscale_images(OtherModel(2, doubled), images)[0].max() == 7.5
 
 
+def test_other_models_get_the_layout_in_which_convolutions_are_fast() -> None:
+    """Strides from which torch sees that; those of an axis of one image, which never matter else, decide it too."""
+    seen = []
+
+    def watched(image: Tensor, progress: object) -> Tensor:
+        seen.append(image.stride())
+        return doubled(image)
+
+    upscale_images(OtherModel(2, watched), torch.rand(1, 6, 8, 3), Framing(scale=4))
+    assert seen == [(6 * 8 * 3, 1, 8 * 3, 3), (12 * 16 * 3, 1, 16 * 3, 3)]
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_other_models_get_all_that_is_done_around_a_network(channels: int) -> None:
     images = torch.rand(2, 6, 8, channels) * 0.5 + 0.25  # nothing is clipped

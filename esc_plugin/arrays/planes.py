@@ -104,7 +104,8 @@ class PlaneSource:
         if (share := self._share(region)) is not None:
             values *= share
         tensor = torch.from_numpy(values)
-        return (tensor.expand(3, -1, -1) if tensor.ndim == 2 else tensor.permute(2, 0, 1))[None]
+        # In this order, torch sees that it is channels_last; an axis put before the samples would have their stride.
+        return tensor.expand(1, 3, -1, -1) if tensor.ndim == 2 else tensor[None].permute(0, 3, 1, 2)
 
     def beyond(self, region: Region) -> np.ndarray | None:
         """Return what lies beyond the levels, (Y, X) or (Y, X, 3) floating in units of the plane; None if nothing does."""

@@ -39,7 +39,9 @@ def show_plan(upscaler: Upscaler, request: Request) -> None:
     table.add_row("steps", upscaler.steps(request)["steps"])
     table.add_row("precision", precision_name(upscaler.dtype_for(bits)))
     table.add_row("feature maps", ", ".join(f"{name} on {home}" for name, home in plan.storage.items()))
-    table.add_row("chunks of work", f"{need.chunks(plan.chunk_bytes):,}, of up to {mebibytes(plan.chunk_bytes)}")
+    table.add_row(
+        "chunks of work", f"{need.chunks(plan.chunk_bytes, plan.workers):,}, of up to {mebibytes(plan.chunk_bytes)}"
+    )
     table.add_row(f"peak on {upscaler.device}", mebibytes(plan.device_bytes))
     table.add_row("peak in host memory", mebibytes(plan.host_bytes))
     table.add_row("temporary files", mebibytes(plan.disk_bytes))

@@ -27,6 +27,8 @@ LEAST_CHUNK_BYTES = 4 * 2**20
 #: A chunk of whole rows is one run of memory, nothing has to be gathered. It is taken while it is this many halos high, so
 #: that the neighbours' rows which it reads again stay few.
 LEAST_BAND_HALOS = 8
+#: To give every worker its part of a step, bands may be as low as this: reading rows again is cheaper than waiting.
+LEAST_SHARE_HALOS = 4
 #: What the runtime itself takes beyond tensors: threads, kernels, allocator slack.
 RESERVE_BYTES = 128 * 2**20
 #: Of what is free, how much is taken unless a limit is given.
@@ -50,6 +52,10 @@ class Plan:
         The home of each feature map.
     chunk_bytes : int
         Bytes that the values of one chunk may take on the device.
+    workers : int
+        Chunks that are computed at once, where a step has enough of them: each on its own share of a CPU's threads. Threads
+        that shared every operation of a chunk would wait for each other at the end of each, a thousand times an image, and
+        the longer, the busier the machine.
     device_bytes, host_bytes, disk_bytes : int
         Predicted peak in bytes, above what the process had before. On a CPU the device is the host, and `host_bytes` is 0.
     """
@@ -59,6 +65,7 @@ class Plan:
     device_bytes: int = 0
     host_bytes: int = 0
     disk_bytes: int = 0
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -105,26 +112,25 @@ class Need:
         pixels = max((area.height * area.width for step, area in self.parts if step.writes == name), default=0)
         return self.together * self.batch * pixels * self.program.channels[name] * self.itemsize
 
-    def largest_chunk_bytes(self, chunk_bytes: int) -> int:
-        """Return the most bytes that a chunk planned with `chunk_bytes` really takes, with what its step holds."""
-        return max(self._step_bytes(step, area, chunk_bytes) for step, area in self.parts)
+    def largest_chunk_bytes(self, chunk_bytes: int, workers: int = 1) -> int:
+        """Return the most bytes that chunks planned with `chunk_bytes` really take at once, with what their step holds."""
+        return max(self._step_bytes(step, area, chunk_bytes, workers) for step, area in self.parts)
 
-    def chunks(self, chunk_bytes: int) -> int:
+    def chunks(self, chunk_bytes: int, workers: int = 1) -> int:
         """Return how many chunks the run has if one may take `chunk_bytes`."""
-        grids = (_grid(step, area, chunk_bytes, self.itemsize, self.batch) for step, area in self.parts)
+        grids = (_grid(step, area, chunk_bytes, self.itemsize, self.batch, workers) for step, area in self.parts)
         return sum(len(rows) * len(columns) for rows, columns in grids)
 
-    def _step_bytes(self, step: Step, area: Region, chunk_bytes: int) -> int:
+    def _step_bytes(self, step: Step, area: Region, chunk_bytes: int, workers: int) -> int:
         halo = max(step.reads.values())
+        partition = step, area, chunk_bytes, self.itemsize, self.batch, workers
         # Not all of them are looked at: a large image has millions.
-        (top, bottom), (left, right) = (
-            max(spans, key=lambda span: span[1] - span[0])
-            for spans in _grid(step, area, chunk_bytes, self.itemsize, self.batch)
-        )
+        (top, bottom), (left, right) = (max(spans, key=lambda span: span[1] - span[0]) for spans in _grid(*partition))
         grown = Region(top, left, bottom, right).grow(halo, self.geometry.grid)
         # A part of a window is filled up to a whole one.
         height, width = (-(-n // step.multiple) * step.multiple for n in (grown.height, grown.width))
-        return int(height * width * step.values_per_pixel * self.itemsize * self.batch) + step.held * self.batch
+        one = int(height * width * step.values_per_pixel * self.itemsize * self.batch)
+        return one * at_once(*partition) + step.held * self.batch
 
 
 def make_plan(need: Need, device: torch.device, memory_limit: int | None = None) -> Plan:
@@ -152,17 +158,30 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
         resident = sum(need.map_bytes(name) for name in names if storage[name] == "device")
         host = 0 if on_host else need.caller_bytes + sum(need.map_bytes(n) for n in names if storage[n] == "host")
         disk = sum(need.map_bytes(name) for name in names if storage[name] == "disk")
-        chunk_bytes = best_bytes
-        while chunk_bytes >= LEAST_CHUNK_BYTES:
-            plan = Plan(storage, chunk_bytes, fixed + resident + need.largest_chunk_bytes(chunk_bytes), host, disk)
+        for chunk_bytes, workers in _chunks(best_bytes, _workers(storage) if on_host else 1):
+            device_bytes = fixed + resident + need.largest_chunk_bytes(chunk_bytes, workers)
+            plan = Plan(storage, chunk_bytes, device_bytes, host, disk, workers)
             if plan.device_bytes <= budget:
                 _check_disk(plan)
                 return plan
-            chunk_bytes //= 2
     raise EscError(
         f"the image needs at least {plan.device_bytes / 2**30:.2f} GiB of memory on {device}, of which "
         f"{budget / 2**30:.2f} GiB may be used; close other programs or raise the memory limit."
     )
+
+
+def _workers(storage: Mapping[str, Storage]) -> int:
+    """Return how many chunks a CPU may work on at once; files are for one reader."""
+    return torch.get_num_threads() if set(storage.values()) == {"device"} else 1
+
+
+def _chunks(chunk_bytes: int, workers: int) -> Iterator[tuple[int, int]]:
+    """Yield sizes of chunks and how many are worked on at once, the fastest first."""
+    if workers > 1:
+        yield chunk_bytes, workers
+    while chunk_bytes >= LEAST_CHUNK_BYTES:
+        yield chunk_bytes, 1
+        chunk_bytes //= 2
 
 
 def _storages(names: list[str], need: Need, on_host: bool, host_budget: int) -> Iterator[dict[str, Storage]]:
@@ -184,20 +203,31 @@ def _check_disk(plan: Plan) -> None:
         raise DiskSpaceError(f"{needed}, {free / 2**30:.1f} GiB are free in {folder!r}", WAYS_OUT)
 
 
-def regions(step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int = 1) -> Iterator[Region]:
+def regions(step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int = 1, workers: int = 1) -> Iterator[Region]:
     """Partition what a step computes, in reading order, into chunks whose values take about `chunk_bytes`."""
-    rows, columns = _grid(step, area, chunk_bytes, itemsize, batch)
+    rows, columns = _grid(step, area, chunk_bytes, itemsize, batch, workers)
     yield from (Region(top, left, bottom, right) for top, bottom in rows for left, right in columns)
 
 
-def _grid(step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int) -> tuple[list[Span], list[Span]]:
+def at_once(step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int, workers: int) -> int:
+    """Return how many of a step's chunks are worked on at once: one where most workers would wait for the last ones."""
+    rows, columns = _grid(step, area, chunk_bytes, itemsize, batch, workers)
+    chunks = len(rows) * len(columns)
+    return workers if chunks % workers == 0 or chunks >= 4 * workers else 1
+
+
+def _grid(
+    step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int, workers: int
+) -> tuple[list[Span], list[Span]]:
     """Return the rows and the columns of the chunks that a step is partitioned into."""
-    halo = max(step.reads.values())
+    halo, multiple = max(step.reads.values()), step.multiple
     size = area.height, area.width
-    shape = _chunk_shape(int(chunk_bytes / (step.values_per_pixel * itemsize * batch)), halo, step.multiple, size)
-    rows = list(_spans(area.top, area.bottom, shape[0], step.multiple))
-    columns = list(_spans(area.left, area.right, shape[1], step.multiple))
-    return rows, columns
+    height, width = _chunk_shape(int(chunk_bytes / (step.values_per_pixel * itemsize * batch)), halo, multiple, size)
+    bands, columns = (_parts(n, most, multiple) for n, most in zip(size, (height, width), strict=True))
+    if columns == 1:
+        bands = _bands_for(workers, bands, area.height, max(multiple, LEAST_SHARE_HALOS * halo))
+    rows = _spans(area.top, area.bottom, bands, multiple)
+    return list(rows), list(_spans(area.left, area.right, columns, multiple))
 
 
 def _chunk_shape(pixels: int, halo: int, multiple: int, size: tuple[int, int]) -> tuple[int, int]:
@@ -209,13 +239,25 @@ def _chunk_shape(pixels: int, halo: int, multiple: int, size: tuple[int, int]) -
     return edge, edge
 
 
-def _spans(start: int, stop: int, most: int, multiple: int) -> Iterator[tuple[int, int]]:
-    """Cut start..stop, at multiples, into the fewest parts of up to `most`, as equal as can be.
+def _bands_for(workers: int, bands: int, height: int, least: int) -> int:
+    """Return a number of bands that gives each worker as many: fewer that are half as high again at most, or else more."""
+    fewer, more = bands // workers * workers, -(-bands // workers) * workers
+    if 2 * bands <= 3 * fewer:
+        return fewer
+    return more if height // more >= least else fewer or bands
+
+
+def _parts(length: int, most: int, multiple: int) -> int:
+    """Return the fewest parts of up to `most` that a length is cut into at multiples."""
+    return -(-max(length // multiple, 1) // max(most // multiple, 1))
+
+
+def _spans(start: int, stop: int, parts: int, multiple: int) -> Iterator[Span]:
+    """Cut start..stop, at multiples, into parts as equal as can be.
 
     A rest below `multiple` joins its neighbour: the last window is filled up by reflection, which reads up to a window to
     its left, so a chunk that holds part of a window also holds the one before.
     """
     units = max((stop - start) // multiple, 1)
-    parts = -(-units // max(most // multiple, 1))
     starts = [start + units * i // parts * multiple for i in range(parts)]
     yield from zip(starts, [*starts[1:], stop], strict=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from math import prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..device import without_autocast
+from ..device import limited_threads, without_autocast
 from ..errors import EscError
 from ..network.grid import Geometry, Region
 from ..network.program import Chunk, Program, Step, pixel_sum
@@ -19,7 +23,7 @@ from ..progress import Cancel, Progress, stop_if_asked
 from .areas import areas_for
 from .maps import FileMap, Sink, Source, TensorMap, make_map
 from .means import Means
-from .plan import LEAST_CHUNK_BYTES, WAYS_OUT, Plan, regions
+from .plan import LEAST_CHUNK_BYTES, WAYS_OUT, Plan, at_once, regions
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +50,15 @@ class FartherError(LookupError):
     def __init__(self, name: str, halo: int) -> None:
         super().__init__(name, halo)
         self.name, self.halo = name, halo
+
+
+class Made(NamedTuple):
+    """A chunk: its region, its values (B, C, h, w) if no map has them, its sum for a mean, and whether all are finite."""
+
+    region: Region
+    out: Tensor | None
+    one: Tensor | None
+    finite: bool
 
 
 @dataclass
@@ -93,6 +106,7 @@ class Run:
     _done: float = 0.0
     _total: float = 0.0
     _chunk_bytes: int = 0
+    _pool: ThreadPoolExecutor | None = None
 
     def execute(self) -> None:
         """Fill the sink.
@@ -149,6 +163,9 @@ class Run:
                     if known is None:
                         mean = yield total
         finally:
+            if self._pool:
+                self._pool.shutdown(cancel_futures=True)  # and wait, as they use the maps
+                self._pool = None
             for _, stored in self._maps.values():
                 stored.close()
             self._maps.clear()
@@ -156,38 +173,68 @@ class Run:
     def _step(self, step: Step, area: Region, mean: Tensor | None, counted: Region | None) -> Tensor:
         value = self._set_up(step, mean)
         self._make_room(step, area)
-        total = torch.zeros(0)
-        overflow = torch.zeros(())
-        last_features = self.dtype != torch.float32 and step.writes == "feat" and "feat" in step.reads
-        for region in regions(step, area, self._chunk_bytes, self.dtype.itemsize, self.batch):
-            for part, out in self._compute(step, region, value):
-                if last_features and not out.isfinite().all():
-                    overflow += 1
-                if step.mean and counted:
-                    own = part.meet(counted).within(part).slices
-                    one = pixel_sum(out[:, : step.mean, own[0], own[1]], prod(self.geometry.grid))
+        total, overflow = torch.zeros(0), torch.zeros(())
+        with closing(self._made(step, area, value, counted)) as made:
+            for part, out, one, finite in made:
+                overflow += not finite
+                if one is not None:
                     total = total + one if total.numel() else one
-                self._write(step.writes, part, out)
+                if self.sink and out is not None:
+                    self.sink.write(self.geometry.output_region(part), out)
                 self._advance(step.cost * part.height * part.width)
-        if last_features and self.means.any(overflow):
+        if self._is_last(step) and self.means.any(overflow):
             raise NotFiniteError
         return total
 
+    def _is_last(self, step: Step) -> bool:
+        """Whether a step writes features that may have overflowed in all steps until then."""
+        return self.dtype != torch.float32 and step.writes == "feat" and "feat" in step.reads
+
+    def _made(self, step: Step, area: Region, value: object, counted: Region | None) -> Generator[Made, None, None]:
+        """Make the chunks of a step, in order, several at once if the plan says so."""
+        planned = self._chunk_bytes == self.plan.chunk_bytes  # memory has been enough
+        sizes = self._chunk_bytes, self.dtype.itemsize, self.batch, self.plan.workers if planned else 1
+        chunks, workers = regions(step, area, *sizes), at_once(step, area, *sizes)
+        if workers == 1:
+            for region in chunks:
+                yield from self._compute(step, region, value, counted)
+            return
+        threads = max(torch.get_num_threads() // workers, 1)
+        if self._pool is None:  # it is kept for all steps, as it takes some milliseconds to begin
+            self._pool = ThreadPoolExecutor(workers, "esc", torch.set_num_threads, (threads,))
+        begun: deque[tuple[Region, Future[Made]]] = deque()
+        with limited_threads(threads):  # this thread does little meanwhile, and others begin with as many as it has
+            for region in chunks:
+                reads = self._reads(step, region)
+                begun.append((region, self._pool.submit(self._make, step, region, value, counted, reads)))
+                if len(begun) == 2 * workers:  # nobody waits for work while the oldest isn't done
+                    region, future = begun.popleft()
+                    yield from self._compute(step, region, value, counted, future.result)
+            for region, future in begun:
+                yield from self._compute(step, region, value, counted, future.result)
+
     def _set_up(self, step: Step, mean: Tensor | None) -> object:
         try:
-            return step.setup(mean) if step.setup else None
+            # What is made of a mean is so little that threads would only wait for each other.
+            with limited_threads(0 if mean is None else 1):
+                return step.setup(mean) if step.setup else None
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
             size = f"{step.held / 2**30:.2f} GiB"
             raise EscError(f"{self.device} has no {size} for what {step.name!r} needs beside the image.") from None
 
-    def _compute(self, step: Step, region: Region, value: object) -> Iterator[tuple[Region, Tensor]]:
-        """Yield the output of a region, in smaller parts if the device can't do it at once."""
+    def _compute(
+        self,
+        step: Step,
+        region: Region,
+        value: object,
+        counted: Region | None,
+        made: Callable[[], Made] | None = None,
+    ) -> Iterator[Made]:
+        """Yield what is made of a region, now or by ``made()``; in smaller parts if the device can't do it at once."""
         try:
-            chunk = Chunk(region, self.geometry, lambda name, halo: self._read_farther(name, region, halo))
-            reads = [self._read(name, region, halo) for name, halo in step.reads.items()]
-            out = step.apply(chunk, value, *reads)
+            whole = made() if made else self._make(step, region, value, counted, self._reads(step, region))
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -195,11 +242,29 @@ class Run:
             if len(parts) == 1:
                 raise EscError(f"{self.device} is out of memory even for the smallest piece of the image.") from None
         else:
-            yield region, out
+            yield whole
             return
         self._shrink()
         for part in parts:
-            yield from self._compute(step, part, value)
+            yield from self._compute(step, part, value, counted)
+
+    def _reads(self, step: Step, region: Region) -> list[Tensor]:
+        return [self._read(name, region, halo) for name, halo in step.reads.items()]
+
+    def _make(self, step: Step, region: Region, value: object, counted: Region | None, reads: list[Tensor]) -> Made:
+        """Compute a region and fill its map, last of all: a step that overwrites what it reads could not do it again."""
+        chunk = Chunk(region, self.geometry, lambda name, halo: self._read_farther(name, region, halo))
+        with torch.inference_mode(), without_autocast(self.device):  # of this thread, which may be a worker's
+            out, one = step.apply(chunk, value, *reads), None
+            finite = not self._is_last(step) or bool(out.isfinite().all())
+            if step.mean and counted:
+                own = region.meet(counted).within(region).slices
+                one = pixel_sum(out[:, : step.mean, own[0], own[1]], prod(self.geometry.grid))
+            if step.writes != "output":
+                place, stored = self._maps[step.writes]
+                stored.write(region.within(place), out)
+                return Made(region, None, one, finite)
+        return Made(region, out, one, finite)
 
     def _shrink(self) -> None:
         """After running out of memory: free what is cached, and plan smaller from here on."""
@@ -231,13 +296,6 @@ class Run:
             self._maps.pop(name)[1].close()
         shape = (self.batch, area.height, area.width, self.program.channels[name])
         self._maps[name] = area, self._make_map(name, shape)
-
-    def _write(self, name: str, region: Region, tensor: Tensor) -> None:
-        if name != "output":
-            place, stored = self._maps[name]
-            stored.write(region.within(place), tensor)
-        elif self.sink:
-            self.sink.write(self.geometry.output_region(region), tensor)
 
     def _make_map(self, name: str, shape: tuple[int, int, int, int]) -> TensorMap | FileMap:
         home = self.plan.storage[name]
