@@ -22,6 +22,7 @@ from torch import nn
 from esc_plugin import Model, Upscaler
 from esc_plugin.cluster.exact import Group, run_exact
 from esc_plugin.cluster.journal import JournalFile
+from esc_plugin.device import limited_threads
 from esc_plugin.engine import Run
 from esc_plugin.errors import Cancelled, EscError
 from esc_plugin.network import ESC
@@ -173,7 +174,8 @@ def loudest(network: nn.Module, part: nn.Module, image: np.ndarray, scale: int) 
     """Return how large the values are that a part of a network gives at most, in its last run."""
     seen: list[float] = []
     hook = part.register_forward_hook(lambda *about: seen.append(float(about[-1].abs().max())))
-    Upscaler(as_model(network), device="cpu")(image, scale=scale, intensity="range")
+    with limited_threads(1):  # with a chunk for each thread, the last call would see a part only
+        Upscaler(as_model(network), device="cpu")(image, scale=scale, intensity="range")
     hook.remove()
     return seen[-1]
 
