@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -242,18 +243,7 @@ def project(upscaled: np.ndarray, plane: np.ndarray, cancel: Callable[[], bool] 
     (height, width), (tall, wide) = plane.shape[:2], upscaled.shape[:2]
     if tall % height or wide % width:
         raise ImageError(f"consistency needs a whole factor, {(tall, wide)} isn't a multiple of {(height, width)}.")
-    fy, fx = tall // height, wide // width
-    for top, bottom in _rows(height, wide * fy * (plane.size // (height * width))):
-        stop_if_asked(cancel)
-        small = plane[top:bottom].reshape(bottom - top, width, -1).astype(np.float64)
-        large = upscaled[top * fy : bottom * fy]
-        blocks = large.reshape(bottom - top, fy, width, fx, -1).transpose(0, 2, 4, 1, 3)
-        # In memory block by block, so that a block's sum is added up in one order in any part of a result.
-        blocks = blocks.astype(np.float64, order="C")
-        flat = blocks.reshape(*small.shape, fy * fx)
-        flat = _floating(flat, small) if plane.dtype.kind == "f" else _whole(flat, small, plane.dtype)
-        blocks = flat.reshape(blocks.shape).transpose(0, 3, 1, 4, 2)
-        upscaled[top * fy : bottom * fy] = blocks.reshape(large.shape)
+    _change_blocks(upscaled, plane, _floating if plane.dtype.kind == "f" else partial(_whole, dtype=plane.dtype), cancel)
 
 
 def clip_blocks(upscaled: np.ndarray, plane: np.ndarray, low: float, high: float) -> None:
@@ -268,15 +258,26 @@ def clip_blocks(upscaled: np.ndarray, plane: np.ndarray, low: float, high: float
     low, high : float
         The range.
     """
-    (height, width, samples), (tall, wide) = plane.shape, upscaled.shape[:2]
+    _change_blocks(upscaled, plane, partial(_clipped, low=low, high=high))
+
+
+def _change_blocks(
+    upscaled: np.ndarray,
+    plane: np.ndarray,
+    change: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    cancel: Callable[[], bool] | None = None,
+) -> None:
+    """Put ``change(blocks, wanted)`` in the place of the blocks (..., n) over each pixel of a plane, in float64."""
+    (height, width), (tall, wide) = plane.shape[:2], upscaled.shape[:2]
     fy, fx = tall // height, wide // width
-    for top, bottom in _rows(height, wide * fy * samples):
+    for top, bottom in _rows(height, wide * fy * (plane.size // (height * width))):
+        stop_if_asked(cancel)
+        small = plane[top:bottom].reshape(bottom - top, width, -1).astype(np.float64)
         large = upscaled[top * fy : bottom * fy]
-        blocks = large.reshape(bottom - top, fy, width, fx, samples).transpose(0, 2, 4, 1, 3)
-        flat = blocks.reshape(bottom - top, width, samples, fy * fx).astype(np.float64)
-        beyond = (flat.min(-1) < low) | (flat.max(-1) > high)
-        total = plane[top:bottom][beyond].astype(np.float64) * (fy * fx)
-        flat[beyond] = _shift_within(flat[beyond], total, low, high)
+        blocks = large.reshape(bottom - top, fy, width, fx, -1).transpose(0, 2, 4, 1, 3)
+        # In memory block by block, so that a block's sum is added up in one order in any part of a result.
+        blocks = blocks.astype(np.float64, order="C")
+        flat = change(blocks.reshape(*small.shape, fy * fx), small)
         large[...] = flat.reshape(blocks.shape).transpose(0, 3, 1, 4, 2).reshape(large.shape)
 
 
@@ -289,6 +290,12 @@ def _rows(height: int, values: int, most: int = BAND_VALUES) -> Iterator[tuple[i
 def _floating(blocks: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     shift = wanted - blocks.mean(-1)
     return blocks + np.where(np.isfinite(shift), shift, 0)[..., None]
+
+
+def _clipped(blocks: np.ndarray, wanted: np.ndarray, low: float, high: float) -> np.ndarray:
+    beyond = (blocks.min(-1) < low) | (blocks.max(-1) > high)
+    blocks[beyond] = _shift_within(blocks[beyond], wanted[beyond] * blocks.shape[-1], low, high)
+    return blocks
 
 
 def _whole(blocks: np.ndarray, wanted: np.ndarray, dtype: np.dtype) -> np.ndarray:
