@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from .arrays.passes import pass_sizes
-from .arrays.resample import Resampler, needed, resize
+from .arrays.piece import Piece
+from .arrays.resample import Resampler, needed
 from .arrays.sizes import Size
 from .arrays.surveyed import RunSurvey
 from .device import free_bytes
-from .engine import ProcessGroup, Sink, Source, areas_for, image_area
+from .engine import ProcessGroup, Sink, areas_for, image_area
 from .engine.maps import FileMap, TensorMap, make_map
 from .network.grid import Region
-from .progress import Cancel, Progress, rising, share_of
+from .progress import rising, share_of
 from .runner import BeyondError, Runner
 
 
@@ -76,59 +76,26 @@ class Enlarger:
         stages = self._stages(size, target, region, {})
         return stages[0].reads if stages else _filtered_from(size, target, region)
 
-    def __call__(
-        self,
-        source: Source,
-        sink: Sink | None,
-        size: Size,
-        target: Size,
-        *,
-        region: Region,
-        known: Sequence[RunSurvey] = (),
-        linear_light: bool = False,
-        caller_bytes: int = 0,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> tuple[RunSurvey, ...]:
-        """Fill the sink with a region of the target.
-
-        Parameters
-        ----------
-        source
-            Gives the image, (1, 3, h, w) in 0..1.
-        sink : optional
-            Takes (1, 3, h, w) float32, not clipped, in bands from top to bottom, in pixels of the whole target. Without it,
-            only the means are looked for.
-        size, target : tuple of int
-            Height and width of the whole image and of the whole target.
-        region : Region
-            What of the target is wanted.
-        known : sequence of RunSurvey
-            Of the runs; without it they are found, for which `region` must be the whole target, or the band of a `group`.
-        linear_light : bool
-            Whether the filter works in linear light.
-        caller_bytes, progress, cancel
-            See `Upscaler.stream`.
+    def __call__(self, piece: Piece) -> tuple[RunSurvey, ...]:
+        """Fill the sink of a piece.
 
         Returns
         -------
         tuple of RunSurvey
-            What the runs found, or `known`.
+            What the runs found, or what was known.
         """
         grown: dict[int, Region] = {}
-        progress = rising(progress)
-        found = dict(enumerate(known))
+        found, piece = dict(enumerate(piece.known)), replace(piece, progress=rising(piece.progress))
         while True:
-            stages = self._stages(size, target, region, grown)
+            stages = self._stages(piece.size, piece.target, piece.region, grown)
             if not stages:
-                if sink:
-                    resize(source, sink, size, target, linear_light, region, cancel)
+                piece.filter()
                 return ()
-            last, end = stages[-1], sink
-            if sink and last.made != target:
-                end = Resampler(sink, last.made, target, linear_light, region)
+            made, end = stages[-1].made, piece.sink
+            if end and made != piece.target:
+                end = Resampler(end, made, piece.target, piece.linear_light, piece.region)
             try:
-                self._run(stages, source, end, found, caller_bytes, progress, cancel)
+                self._run(stages, replace(piece, sink=end), found)
             except BeyondError as error:
                 # What was found stays: other processes that were asked for it don't begin again.
                 grown[error.stage] = error.region.hull(grown.get(error.stage))
@@ -161,21 +128,12 @@ class Enlarger:
             needs = reads
         return stages[::-1]
 
-    def _run(
-        self,
-        stages: list[Stage],
-        source: Source,
-        sink: Sink | None,
-        found: dict[int, RunSurvey],
-        caller_bytes: int,
-        progress: Progress | None,
-        cancel: Cancel | None,
-    ) -> None:
-        """Do what is asked for; `found` has what is known of the runs, and is added to."""
-        cost = [stage.wanted.height * stage.wanted.width for stage in stages]
+    def _run(self, stages: list[Stage], piece: Piece, found: dict[int, RunSurvey]) -> None:
+        """Hand what the last stage makes to the sink; `found` has what is known of the runs, and is added to."""
+        source, cost = piece.source, [stage.wanted.height * stage.wanted.width for stage in stages]
         with ExitStack() as maps:
             for i, stage in enumerate(stages):
-                end, between = sink, None
+                end, between = piece.sink, None
                 if i < len(stages) - 1:
                     end = between = maps.enter_context(closing(Between(i + 1, stage.writes)))
                 found[i] = self.upscaler.stream(
@@ -184,13 +142,13 @@ class Enlarger:
                     *stage.size,
                     size=stage.made,
                     bits=self.bits,
-                    caller_bytes=caller_bytes,
+                    caller_bytes=piece.caller_bytes,
                     wanted=stage.wanted,
                     counted=stage.counted,
                     known=found.get(i),
                     group=self.group,
-                    progress=share_of(progress, sum(cost[:i]) / sum(cost), sum(cost[: i + 1]) / sum(cost)),
-                    cancel=cancel,
+                    progress=share_of(piece.progress, sum(cost[:i]) / sum(cost), sum(cost[: i + 1]) / sum(cost)),
+                    cancel=piece.cancel,
                 )
                 if between:
                     source = between

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 
 from .arrays.blend import BlendSink
 from .arrays.passes import checked_passes, pass_sizes
-from .arrays.rendering import Enlarge
+from .arrays.piece import Enlarge, Piece
 from .arrays.sizes import Size
 from .arrays.surveyed import RunSurvey
-from .engine import Need, ProcessGroup, Sink, Source
+from .engine import Need, ProcessGroup
 from .enlarge import Between
 from .errors import EscError, ImageError
 from .network import ESC
 from .network.grid import Region
-from .progress import Cancel, Progress, share_of
+from .progress import share_of
 from .request import Request, is_share
 from .sampling import Estimator
 from .survey import Sampling
 from .upscaler import Upscaler
 from .weights.model import Model
+
+Part = TypeVar("Part", bound=Enlarge)
 
 
 class Mixture(Upscaler):
@@ -178,8 +179,8 @@ def _pair(first: Model, second: Model, share: float) -> Model:
 
 
 @dataclass(frozen=True)
-class _MixedEnlarger:
-    """Upscales planes by two others, see `Enlarge`.
+class _Mixed(Generic[Part]):
+    """What two that enlarge have in common as one, see `Enlarge`.
 
     Attributes
     ----------
@@ -187,19 +188,11 @@ class _MixedEnlarger:
         What upscales.
     share : float
         How much of the second there is.
-    limit : int, optional
-        Bytes of host memory that may be used.
     """
 
-    first: Enlarge
-    second: Enlarge
+    first: Part
+    second: Part
     share: float
-    limit: int | None
-
-    @property
-    def group(self) -> ProcessGroup | None:
-        """The other processes that work on bands of the same planes."""
-        return self.first.group
 
     def runs(self, size: Size, target: Size) -> int:
         """Return how many runs bring a plane to a target."""
@@ -209,45 +202,45 @@ class _MixedEnlarger:
         """Return what is read by any of both."""
         return self.first.reads(size, target, region).hull(self.second.reads(size, target, region))
 
-    def __call__(
-        self,
-        source: Source,
-        sink: Sink | None,
-        size: Size,
-        target: Size,
-        *,
-        region: Region,
-        known: Sequence[RunSurvey] = (),
-        linear_light: bool = False,
-        caller_bytes: int = 0,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> tuple[RunSurvey, ...]:
+
+@dataclass(frozen=True)
+class _MixedEnlarger(_Mixed[Enlarge]):
+    """Upscales planes by two others.
+
+    Attributes
+    ----------
+    limit : int, optional
+        Bytes of host memory that may be used.
+    """
+
+    limit: int | None
+
+    @property
+    def group(self) -> ProcessGroup | None:
+        """The other processes that work on bands of the same planes."""
+        return self.first.group
+
+    def __call__(self, piece: Piece) -> tuple[RunSurvey, ...]:
         """Run the first one into a map, and mix the second one in on the way to the sink."""
-        count = self.first.runs(size, target)
-        shared: dict[str, Any] = {"region": region, "linear_light": linear_light, "cancel": cancel}
-        before, after = share_of(progress, 0, 0.5), share_of(progress, 0.5, 1)
-        if not sink or not self.runs(size, target):  # without runs, both would only filter
-            found = self.first(source, sink, size, target, known=known[:count], progress=before, **shared)
-            return found + self.second(source, None, size, target, known=known[count:], progress=after, **shared)
-        limit = None if self.limit is None else self.limit - caller_bytes
-        with closing(Between(0, region, limit)) as kept:
-            shared["caller_bytes"] = caller_bytes + kept.host_bytes
-            found = self.first(source, kept, size, target, known=known[:count], progress=before, **shared)
-            mix = BlendSink(sink, kept, self._weight)
-            return found + self.second(source, mix, size, target, known=known[count:], progress=after, **shared)
+        count = self.first.runs(piece.size, piece.target)
+        one = replace(piece, known=piece.known[:count], progress=share_of(piece.progress, 0, 0.5))
+        other = replace(piece, known=piece.known[count:], progress=share_of(piece.progress, 0.5, 1))
+        if not piece.sink or not self.runs(piece.size, piece.target):  # without runs, both would only filter
+            return self.first(one) + self.second(replace(other, sink=None))
+        limit = None if self.limit is None else self.limit - piece.caller_bytes
+        with closing(Between(0, piece.region, limit)) as kept:
+            held = piece.caller_bytes + kept.host_bytes
+            mix = BlendSink(piece.sink, kept, self._weight)
+            found = self.first(replace(one, sink=kept, caller_bytes=held))
+            return found + self.second(replace(other, sink=mix, caller_bytes=held))
 
     def _weight(self, _: Region) -> np.ndarray:
         return np.full((1, 1), self.share, np.float32)
 
 
 @dataclass(frozen=True)
-class _MixedSampler:
+class _MixedSampler(_Mixed[Estimator]):
     """Estimates the means of two models, see `Estimator`."""
-
-    first: Estimator
-    second: Estimator
-    share: float
 
     @property
     def group(self) -> None:
@@ -261,15 +254,7 @@ class _MixedSampler:
         difference = (1 - self.share) * one.difference + self.share * other.difference
         return Sampling(max(one.samples, other.samples), max(one.pixels, other.pixels), difference)
 
-    def runs(self, size: Size, target: Size) -> int:
-        """Return how many runs there are."""
-        return self.first.runs(size, target) + self.second.runs(size, target)
-
-    def reads(self, size: Size, target: Size, region: Region) -> Region:
-        """Return what is read by any of both."""
-        return self.first.reads(size, target, region).hull(self.second.reads(size, target, region))
-
-    def __call__(self, *arguments: Any, progress: Progress | None = None, **options: Any) -> tuple[RunSurvey, ...]:
+    def __call__(self, piece: Piece) -> tuple[RunSurvey, ...]:
         """Estimate the means of the first one, then those of the second."""
-        found = self.first(*arguments, progress=share_of(progress, 0, 0.5), **options)
-        return found + self.second(*arguments, progress=share_of(progress, 0.5, 1), **options)
+        found = self.first(replace(piece, progress=share_of(piece.progress, 0, 0.5)))
+        return found + self.second(replace(piece, progress=share_of(piece.progress, 0.5, 1)))

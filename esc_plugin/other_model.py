@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,11 @@ from torch import Tensor
 from .arrays.blend import checked_mask, weight_of
 from .arrays.levels import measure_levels
 from .arrays.passes import pass_sizes
+from .arrays.piece import Piece
 from .arrays.planes import TensorImage
-from .arrays.resample import resize
 from .arrays.sizes import Size
 from .arrays.stack import Stack, make_output
 from .arrays.surveyed import RunSurvey
-from .engine import Sink, Source
 from .network.grid import Region
 from .progress import Cancel, Progress, part_of
 from .request import make_request
@@ -77,7 +76,7 @@ class OtherModel:
 
 @dataclass(frozen=True)
 class _Enlarger:
-    """An `esc_plugin.arrays.rendering.Enlarge`."""
+    """An `esc_plugin.arrays.piece.Enlarge`."""
 
     model: OtherModel
     passes: int | None = None
@@ -91,28 +90,14 @@ class _Enlarger:
         """Return all of the image: nobody knows how far such a model looks."""
         return Region(0, 0, *size)
 
-    def __call__(
-        self,
-        source: Source,
-        sink: Sink | None,
-        size: Size,
-        target: Size,
-        *,
-        region: Region,
-        known: Sequence[RunSurvey] = (),
-        linear_light: bool = False,
-        caller_bytes: int = 0,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> tuple[RunSurvey, ...]:
+    def __call__(self, piece: Piece) -> tuple[RunSurvey, ...]:
         """See `esc_plugin.enlarge.Enlarger`; nothing has to be known."""
-        if sink is None:
+        if piece.sink is None:
             return ()
-        image = source.read(Region(0, 0, *size))
-        passes = len(pass_sizes(size, target, self.model.scale, passes=self.passes)) - 1
+        image = piece.source.read(Region(0, 0, *piece.size))
+        passes = len(pass_sizes(piece.size, piece.target, self.model.scale, passes=self.passes)) - 1
         for i in range(passes):
             image = image.contiguous(memory_format=torch.channels_last)  # in which convolutions are fast
-            image = self.model.function(image, part_of(progress, i, passes))
-        made = TensorImage(image.float().cpu())
-        resize(made, sink, (image.shape[2], image.shape[3]), target, linear_light, region, cancel)
+            image = self.model.function(image, part_of(piece.progress, i, passes))
+        piece.filter(TensorImage(image.float().cpu()), (image.shape[2], image.shape[3]))
         return ()

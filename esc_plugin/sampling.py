@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .arrays.piece import Enlarge, Piece
 from .arrays.planes import TensorImage
-from .arrays.rendering import Enlarge
 from .arrays.sizes import Size
 from .arrays.surveyed import RunSurvey
 from .device import precision_name
-from .engine import NotFiniteError, Plan, Run, Sink, Source, areas_for, choose_cells, image_area, make_plan, walk_together
+from .engine import NotFiniteError, Plan, Run, Source, areas_for, choose_cells, image_area, make_plan, walk_together
 from .engine.cells import EDGE, LEAST
 from .engine.plan import Need
 from .enlarge import Enlarger
@@ -128,34 +128,21 @@ class Sampler:
         """See `Enlarger`."""
         return self.enlarge.reads(size, target, region)
 
-    def __call__(
-        self,
-        source: Source,
-        sink: Sink | None,
-        size: Size,
-        target: Size,
-        *,
-        region: Region,
-        known: Sequence[RunSurvey] = (),
-        linear_light: bool = False,
-        caller_bytes: int = 0,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> tuple[RunSurvey, ...]:
-        """Estimate the means of all runs; see `Enlarger`. Nothing is written to the sink, and `region` is not used."""
-        sizes, found = self.enlarge.sizes(size, target), list[Estimate]()
+    def __call__(self, piece: Piece) -> tuple[RunSurvey, ...]:
+        """Estimate the means of all runs; see `Enlarger`. Nothing is written to the sink, and the region is not used."""
+        sizes, found = self.enlarge.sizes(piece.size, piece.target), list[Estimate]()
         if len(sizes) < 2:
             return ()
         if self.pixels >= sizes[-2][0] * sizes[-2][1]:  # that is all of it
-            self.found.append(Sampling(1, size[0] * size[1], 0.0))
-            return self.enlarge(source, None, size, target, region=region, progress=progress, cancel=cancel)
-        rendering = _Rendering(self.enlarge, source, size, linear_light, cancel)
+            self.found.append(Sampling(1, piece.size[0] * piece.size[1], 0.0))
+            return self.enlarge(replace(piece, sink=None, known=()))
+        rendering = _Rendering(self.enlarge, piece)
         for i in range(1, len(sizes)):
-            told = share_of(progress, (i - 1) / len(sizes), i / len(sizes))
-            found.append(self._estimated(rendering, sizes[i - 1], sizes[i], found, told, cancel))
-        self.found.append(_sampling(rendering, target, found))
-        if progress:
-            progress(UNITS, UNITS)
+            told = share_of(piece.progress, (i - 1) / len(sizes), i / len(sizes))
+            found.append(self._estimated(rendering, sizes[i - 1], sizes[i], found, told, piece.cancel))
+        self.found.append(_sampling(rendering, found))
+        if piece.progress:
+            piece.progress(UNITS, UNITS)
         return tuple(estimate.survey for estimate in found)
 
     def _estimated(
@@ -246,22 +233,22 @@ def _errors(apart: np.ndarray, seen: float) -> np.ndarray:
     return np.diff(apart, axis=0) * sqrt((1 - seen) * variance * student)
 
 
-def _sampling(rendering: _Rendering, target: Size, found: list[Estimate]) -> Sampling:
+def _sampling(rendering: _Rendering, found: list[Estimate]) -> Sampling:
     first = found[0]
     looked_at = [first.geometry.image_region(cell) for cell in first.cells]
     pixels = sum(part.height * part.width for part in looked_at)
-    return Sampling(len(looked_at), pixels, _difference(rendering, target, found, looked_at))
+    return Sampling(len(looked_at), pixels, _difference(rendering, found, looked_at))
 
 
-def _difference(rendering: _Rendering, target: Size, found: list[Estimate], parts: list[Region]) -> float:
+def _difference(rendering: _Rendering, found: list[Estimate], parts: list[Region]) -> float:
     """Render some parts of the image with the estimated means and with others; return the root mean square difference."""
     if not any(len(estimate.errors) for estimate in found):  # all has been seen
         return 0.0
     chance, squares = np.random.default_rng(0), []
-    known = [estimate.survey for estimate in found]
+    known, target = [estimate.survey for estimate in found], rendering.piece.target
     rendered = min(DRAWS, len(parts))
     for i in np.linspace(0, len(parts) - 1, rendered).round().astype(int):
-        region = _under(parts[i], rendering.size, target)
+        region = _under(parts[i], rendering.piece.size, target)
         expected = rendering(target, region, known)
         for _ in range(DRAWS // rendered):
             other = rendering(target, region, [estimate.drawn(chance) for estimate in found])
@@ -281,30 +268,19 @@ class _Rendering:
     """What parts of a plane become once means are known."""
 
     enlarge: Enlarger
-    source: Source
-    size: Size
-    linear_light: bool
-    cancel: Cancel | None
+    piece: Piece
 
     def __call__(self, target: Size, region: Region, known: Sequence[RunSurvey]) -> Tensor:
         """Return a region of the target, (1, 3, h, w)."""
         patch = TensorImage(torch.empty(1, 3, region.height, region.width), region)
-        replace(self.enlarge, passes=len(known))(
-            self.source,
-            patch,
-            self.size,
-            target,
-            region=region,
-            known=known,
-            linear_light=self.linear_light,
-            cancel=self.cancel,
-        )
+        wanted = replace(self.piece, sink=patch, target=target, region=region, known=known, caller_bytes=0, progress=None)
+        replace(self.enlarge, passes=len(known))(wanted)
         return patch.tensor
 
     def part(self, size: Size, area: Region, before: list[Estimate]) -> Source:
         """Return an area of what runs have made, of `size`, or of the plane if there were none."""
         if not before:
-            return self.source
+            return self.piece.source
         return _Rendered(self, size, area, [estimate.survey for estimate in before])
 
 

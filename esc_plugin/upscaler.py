@@ -17,8 +17,9 @@ from .arrays.layout import layout_of
 from .arrays.lazy import lazy_array
 from .arrays.levels import Intensity, Levels, measure_levels
 from .arrays.passes import described
+from .arrays.piece import Enlarge
 from .arrays.shared import share_means
-from .arrays.stack import Enlarge, Stack, make_output
+from .arrays.stack import Stack, make_output
 from .arrays.surveyed import PlaneSurvey
 from .device import instruction_set
 from .engine import ProcessGroup

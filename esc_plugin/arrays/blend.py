@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from ..engine import Sink, Source
 from ..errors import ImageError
 from ..network.grid import Region
-from ..progress import Cancel, Progress
+from .piece import Piece
 from .planes import TensorImage
 from .resample import Size, needed, resize
 from .surveyed import RunSurvey
@@ -120,7 +120,7 @@ class Interpolated:
 
 @dataclass(frozen=True)
 class Interpolation:
-    """Upscales planes without any network, see `esc_plugin.arrays.rendering.Enlarge`."""
+    """Upscales planes without any network, see `esc_plugin.arrays.piece.Enlarge`."""
 
     @property
     def group(self) -> None:
@@ -135,24 +135,10 @@ class Interpolation:
         """Return the pixels that are read to make a region of the target."""
         return needed(size, target, region)
 
-    def __call__(
-        self,
-        source: Source,
-        sink: Sink | None,
-        size: Size,
-        target: Size,
-        *,
-        region: Region,
-        known: Sequence[RunSurvey] = (),
-        linear_light: bool = False,
-        caller_bytes: int = 0,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> tuple[RunSurvey, ...]:
-        """Fill the sink with a region of the target; nothing must be known for it."""
-        if sink:
-            resize(source, sink, size, target, linear_light, region, cancel)
-        return tuple(known)
+    def __call__(self, piece: Piece) -> tuple[RunSurvey, ...]:
+        """Fill the sink of a piece; nothing must be known for it."""
+        piece.filter()
+        return tuple(piece.known)
 
 
 def checked_mask(mask: Any, size: Size, target: Size) -> np.ndarray | None:

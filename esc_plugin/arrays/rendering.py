@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from ..engine import ProcessGroup, Sink, Source
+from ..engine import Sink
 from ..network.grid import Region
 from ..progress import Cancel, Progress, share_of
 from .blend import BlendSink, Interpolated, Weight
@@ -17,43 +16,10 @@ from .facts import alpha_levels, alpha_of, colours_of, finite_mean, flat, is_opa
 from .interpolate import interpolated_from
 from .levels import Levels
 from .output import bytes_held
+from .piece import Enlarge, Piece
 from .planes import Plane, PlaneSink, PlaneSource
 from .resample import Size, needed, resize
 from .surveyed import PlaneSurvey, RunSurvey
-
-
-class Enlarge(Protocol):
-    """Upscales a plane, or a part of it, from a source into a sink."""
-
-    @property
-    def group(self) -> ProcessGroup | None:
-        """The other processes that work on bands of the same planes."""
-        ...
-
-    def runs(self, size: Size, target: Size) -> int:
-        """Return how many runs of networks bring a plane of `size` to the target."""
-        ...
-
-    def reads(self, size: Size, target: Size, region: Region) -> Region:
-        """Return the pixels of a plane of `size` that are read to make a region of the target."""
-        ...
-
-    def __call__(
-        self,
-        source: Source,
-        sink: Sink | None,
-        size: Size,
-        target: Size,
-        *,
-        region: Region,
-        known: Sequence[RunSurvey] = (),
-        linear_light: bool = False,
-        caller_bytes: int = 0,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> tuple[RunSurvey, ...]:
-        """Fill the sink with a region of the target; without a sink, only find out what its runs must know."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -213,15 +179,6 @@ class Rendering:
         end: Sink | None = sink
         if sink and self.weight:
             end = BlendSink(sink, Interpolated(source, self.size, self.target, self.linear_light), self.weight)
-        return self.enlarge(
-            source,
-            end,
-            self.size,
-            self.target,
-            region=self.area,
-            known=known,
-            linear_light=self.linear_light,
-            caller_bytes=bytes_held(sink.plane) if sink else 0,  # the input was there before
-            progress=progress,
-            cancel=cancel,
-        )
+        held = bytes_held(sink.plane) if sink else 0  # the input was there before
+        piece = Piece(source, end, self.size, self.target, self.area, known, self.linear_light, held, progress, cancel)
+        return self.enlarge(piece)

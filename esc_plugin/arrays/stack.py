@@ -17,13 +17,14 @@ from .facts import alpha_levels, alpha_of, check_alpha, is_opaque
 from .layout import Index, Layout
 from .levels import Levels
 from .output import make_output
+from .piece import Enlarge
 from .planes import Plane
-from .rendering import Enlarge, Rendering
+from .rendering import Rendering
 from .rows import LARGEST_READ
 from .sizes import Size
 from .surveyed import PlaneSurvey
 
-__all__ = ["Enlarge", "Stack", "make_output"]
+__all__ = ["Stack", "make_output"]
 
 
 @dataclass
