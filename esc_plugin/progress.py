@@ -21,12 +21,12 @@ def stop_if_asked(cancel: Cancel | None) -> None:
         raise Cancelled("cancelled.")
 
 
-def share_of(progress: Progress | None, start: float, stop: float) -> Progress | None:
-    """Return a progress callback for the part of a task from `start` to `stop`, in 0..1."""
+def share_of(progress: Progress | None, start: float, stop: float, units: int = UNITS) -> Progress | None:
+    """Return a progress callback for the part of a task from `start` to `stop`, in 0..1, which is told in so many steps."""
     if progress is None:
         return None
     # What is too small to count is done at once.
-    return lambda done, total: progress(round(UNITS * (start + (stop - start) * (done / total if total else 1))), UNITS)
+    return lambda done, total: progress(round(units * (start + (stop - start) * (done / total if total else 1))), units)
 
 
 def part_of(progress: Progress | None, index: int, count: int) -> Progress | None:

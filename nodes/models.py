@@ -66,7 +66,8 @@ def _offered(folders: ModelFolders) -> tuple[list[tuple[CatalogEntry, str]], set
     entries = [entry for entry in list_models() if not entry.path or may_be_esc(Path(entry.path))]
     homes = [_home(entry, folders) for entry in entries]
     local = [find_local(entry, home, by_hash=False) for entry, home in zip(entries, homes, strict=True)]
-    labels = [menu_label(entry, is_here(entry, home)) for entry, home in zip(entries, homes, strict=True)]
+    places = zip(entries, homes, local, strict=True)
+    labels = [menu_label(entry, bool(file) or is_here(entry, home)) for entry, home, file in places]
     files = {file.path for file in local if file} | {copy for entry in entries for copy in _copies(entry, folders)}
     return list(zip(entries, labels, strict=True)), {file.resolve() for file in files}
 

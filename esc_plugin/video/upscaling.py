@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from ..batch.batch import USUAL
 from ..batch.record import record_of_result
 from ..disk import file_sha256, replacing
 from ..errors import ImageError
-from ..progress import Cancel, Progress, rising
+from ..progress import Cancel, Progress, rising, share_of
 from ..version import __version__
 from .colours import Conversion
 from .encoding import blank, encoding_for, whole_size
@@ -163,7 +164,7 @@ class FilmUpscaling:
                 for _ in numbers:
                     next(frames)
             else:
-                told = _frame_progress(progress, len(timeline))
+                told = partial(_share_of_frame, progress, len(timeline))
                 with parts.writing(path) as beside:
                     self.encoding.write(beside, self._results(numbers, frames, means, told, cancel))
             made.append(path)
@@ -210,20 +211,9 @@ def thumbnail(rgb: np.ndarray, edge: int = 512) -> Image:
     return Image.fromarray(np.ascontiguousarray(part if part.dtype == np.uint8 else (part >> 8).astype(np.uint8)))
 
 
-def _frame_progress(progress: Progress | None, count: int) -> Callable[[int, float, float], Progress | None]:
-    """Return what gives a callback for a frame's work, from a share to a share of it."""
-
-    def of_frame(number: int, start: float, stop: float) -> Progress | None:
-        if progress is None:
-            return None
-
-        def tell(done: int, total: int) -> None:
-            share = start + (stop - start) * (done / total if total else 1)
-            progress(round((number + share) * STEPS), count * STEPS)
-
-        return tell
-
-    return of_frame
+def _share_of_frame(progress: Progress | None, count: int, number: int, start: float, stop: float) -> Progress | None:
+    """Return a callback for a share of one frame's work, of `count` frames; a film's progress is told by frames."""
+    return share_of(progress, (number + start) / count, (number + stop) / count, count * STEPS)
 
 
 def tags_of(film: Film, record: dict[str, Any]) -> dict[str, str]:
