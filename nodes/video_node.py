@@ -10,8 +10,7 @@ from comfy_api.latest import InputImpl, io
 
 from .host import ComfyHost
 from .options import Options
-from .schema import CATEGORY, schema
-from .upscale_node import MODEL_TOOLTIP, size_inputs, work_inputs
+from .schema import CATEGORY, MODEL_TOOLTIP, schema, size_inputs, work_inputs
 from .video import upscale_video
 
 
