@@ -236,10 +236,10 @@ def quality(stage: Round, rng: np.random.Generator) -> int:
     return int(rng.integers(stage.jpeg_quality[0], stage.jpeg_quality[1] + 1))
 
 
-def jpeg(x: Tensor, quality: int) -> Tensor:
-    """Return (3, H, W) as it comes back from a real JPEG file (Pillow, 4:2:0)."""
+def jpeg(x: Tensor, quality: int, subsampling: str = "4:2:0") -> Tensor:
+    """Return (3, H, W) as it comes back from a real JPEG file, written by Pillow."""
     pixels = (x.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     file = BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
     with Image.open(file) as image:
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255

@@ -10,11 +10,13 @@ from .any_scale import AnyScale
 from .classic import Bicubic
 from .maker import PairMaker
 from .microscopy import Microscopy
+from .photo import Photo
 from .real import Real
 
 #: By the name that a recipe gives as ``data.pairs``.
 MAKERS: dict[str, type[PairMaker]] = {
     "bicubic": Bicubic,
+    "photo": Photo,
     "real": Real,
     "microscopy": Microscopy,
     "any-scale": AnyScale,
