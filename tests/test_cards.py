@@ -91,15 +91,16 @@ def test_what_is_not_made_for_a_kind_is_not_listed_for_it(folder):
     (folder / "loose.pth").write_bytes(b"x")
     mine = {"scale": 2, "path": "a.pth"}
     offer(folder, mine | {"name": "any", "purpose": "microscopy"}, mine | {"name": "glow", "purpose": "fluorescence"})
-    assert {entry.name for entry in models_for("fluorescence")} == {"any", "glow"}
-    assert {entry.name for entry in models_for("brightfield")} == {"any"}
-    assert {entry.name for entry in models_for("microscopy")} == {"any", "glow"}
+    for purpose, names in {"fluorescence": {"any", "glow"}, "brightfield": {"any"}, "microscopy": {"any", "glow"}}.items():
+        assert {entry.name for entry in models_for(purpose) if not entry.bundled} == names
     for purpose in PURPOSES:
         assert all(akin(entry.purpose, purpose.key) for entry in models_for(purpose.key))
     assert sorted(entry.name for entry in models_for()) == sorted(entry.name for entry in list_models())
 
 
-def test_where_no_model_is_it_is_said_with_what_was_measured(folder):
+def test_where_no_model_is_it_is_said_with_what_was_measured(folder, monkeypatch):
+    others = [entry for entry in list_models() if entry.purpose != "fluorescence"]
+    monkeypatch.setattr("esc_plugin.catalog.by_purpose.list_models", lambda: others)
     text = none_text("fluorescence")
     assert text.startswith(
         "No model here has learned from fluorescence images. Against bicubic, esc-nano-x2 (for clean photos)"
@@ -111,6 +112,7 @@ def test_where_no_model_is_it_is_said_with_what_was_measured(folder):
     assert text.endswith("on 36 images of nuclei. Fine-tune one on your own images.")
     assert "None was measured on them either. Fine-tune" in none_text("electron microscopy")
     assert none_text("clean photo") == none_text("real photo") == ""
+    monkeypatch.undo()
     offer(folder, {"name": "mine", "scale": 2, "purpose": "microscopy", "path": "a.pth"})
     assert none_text("fluorescence") == ""
 
@@ -189,8 +191,8 @@ def test_a_fine_tuned_model_tells_what_it_is_for_and_what_it_gained(inner, folde
         "MIT; a file of yours.",
         "Measured against bicubic: +6.61 dB on 7 held-out images (binned).",
     )
-    assert models_for("fluorescence") == [entry]
-    assert none_text("brightfield") == ""
+    assert models_for("electron microscopy") == [entry]
+    assert none_text("electron microscopy") == ""
     card = load_model("cells-x2").card
     assert card["gains"] == TUNED["gains"]
     assert card["training"] == "565 iterations"
@@ -271,14 +273,14 @@ assert "torch" not in sys.modules
 
 def test_the_command_shows_models_for_a_kind_and_one_whole(folder, monkeypatch, capsys):
     esc = inside_the_test(monkeypatch, capsys)
-    assert "No model here has learned from fluorescence images." in esc("models", "--for", "fluorescence")
+    assert "No model here has learned from electron micrographs." in esc("models", "--for", "electron microscopy")
     save(folder, "cells-x2", TUNED)
-    shown = esc("models", "--for", "fluorescence")
+    shown = esc("models", "--for", "electron microscopy")
     assert "+6.61 dB on 7 held-out images" in shown
     assert "565 iterations" not in shown
     assert "esc-nano" not in shown
     assert "565 iterations" in esc("models", "cells-x2")
-    (row,) = json.loads(esc("models", "--for", "brightfield", "--json"))
+    (row,) = json.loads(esc("models", "--for", "electron microscopy", "--json"))
     assert (row["name"], row["file"], row["gains"]) == ("cells-x2", "here", [GAIN])
     assert "--for must be one of clean photo," in esc("models", "--for", "cats", code=1)
     assert "there is no model 'none'" in esc("models", "none", code=1)
