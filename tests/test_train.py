@@ -72,6 +72,7 @@ def tiny(photos: Path, name: str = "nano", **changes: Any) -> Recipe:
         "data.patch": 12,
         "data.batch": 2,
         "data.workers": 0,
+        "data.synthetic.images": min(2, read_recipe(name).data.synthetic.images),
         "loss.perceptual": 0,  # its network is large; it has tests of its own
         "precision": "float32",
     }

@@ -84,7 +84,7 @@ def test_recipes_name_what_exists(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("data.fodlers=a", r"data\.fodlers: unknown; did you mean folders\? known are folders, pairs"),
+        ("data.fodlers=a", r"data\.fodlers: unknown; did you mean folders\? known are folders, shares"),
         ("ema=2", r"ema: 2\.0 must be from 0 to 1"),
         ("iterations=1.5", r"iterations: 1\.5 is not a whole number"),
         ("iterations=0", "iterations: 0 must be above 0"),
@@ -332,7 +332,7 @@ def test_a_degradation_is_added_as_the_guide_says(monkeypatch: pytest.MonkeyPatc
 
 
 def test_pair_options_are_checked() -> None:
-    with pytest.raises(RecipeError, match=r"data\.pairs: 'lanczos' is not one of bicubic, real"):
+    with pytest.raises(RecipeError, match=r"data\.pairs: 'lanczos' is not one of bicubic, photo"):
         make_maker("lanczos", 2, 8, {})
     with pytest.raises(RecipeError, match=r"data\.options\.sigma: unknown; bicubic knows none"):
         make_maker("bicubic", 2, 8, {"sigma": 1})

@@ -20,20 +20,30 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
     Parameters
     ----------
     images : Images
-        A patch is taken from each with a chance proportional to its area.
     maker : PairMaker
     batch : int
         Patches of a batch, over all devices.
     seed : int
     rank, world : int
         This device among all: it makes every `world`-th patch of a batch, beginning with the one of number `rank`.
+    chances : numpy.ndarray, optional
+        How often a patch is taken from each image, (N,); by default it goes by area.
     """
 
-    def __init__(self, images: Images, maker: PairMaker, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        images: Images,
+        maker: PairMaker,
+        batch: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        chances: np.ndarray | None = None,
+    ) -> None:
         self.images, self.maker, self.batch, self.seed = images, maker, batch, seed
         self.rank, self.world = rank, world
-        areas = np.array([entry.shape[0] * entry.shape[1] for entry in images.entries], np.float64)
-        self._ends = np.cumsum(areas) / areas.sum()
+        chances = images.areas if chances is None else chances
+        self._ends = np.cumsum(chances) / chances.sum()
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         """Return the low- and high-resolution patches of a batch, (B, 3, h, w) and (B, 3, H, W), float32 in 0..1."""

@@ -209,8 +209,10 @@ def training_text(recipe: Recipe, iterations: int, seconds: float) -> str:
     terms = " + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in weights.items() if weight)
     begin = f"From the weights of {Path(recipe.init).stem}" if recipe.init else "From nothing"
     folders = ", ".join(Path(folder).name for folder in data.folders)
+    drawn = f"{data.synthetic.images:,} synthetic structures" if data.synthetic.images else ""
+    sources = " and ".join(filter(None, (folders and f"images of {folders}", drawn)))
     return (
         f"{begin}, {iterations:,} iterations of {data.batch} patches of {data.patch} pixels ({data.pairs}) in "
         f"{seconds / 60:,.0f} minutes; {terms}, AdamW {optimizer.lr:g}, {recipe.schedule.kind}, EMA {recipe.ema:g}; "
-        f"images of {folders}."
+        f"{sources}."
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..disk import replacing, write_text
 from ..errors import ImageError
 from ..progress import Progress
 from .folder import TAG, TAG_NAME
+from .micrographs import Drawing
 from .sources import naming, read_planes
 
 
@@ -43,6 +45,11 @@ class Images:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def areas(self) -> np.ndarray:
+        """Pixels of each plane, (N,)."""
+        return np.array([entry.shape[0] * entry.shape[1] for entry in self.entries], np.float64)
+
     def __getitem__(self, number: int) -> np.ndarray:
         """Return a plane, a view of the file."""
         entry = self.entries[number]
@@ -59,7 +66,13 @@ class Images:
         self.__init__(*state)  # type: ignore[misc]
 
 
-def open_images(paths: Sequence[Path], cache: Path, smallest: int, progress: Progress | None = None) -> Images:
+def open_images(
+    paths: Sequence[Path],
+    cache: Path,
+    smallest: int,
+    progress: Progress | None = None,
+    drawing: Drawing | None = None,
+) -> Images:
     """Decode images into a file, or find that this was done before.
 
     Parameters
@@ -71,6 +84,8 @@ def open_images(paths: Sequence[Path], cache: Path, smallest: int, progress: Pro
         The least height and width, in pixels.
     progress : callable, optional
         ``progress(done, total)``, in images.
+    drawing : Drawing, optional
+        Micrographs to draw, the last of the images.
 
     Raises
     ------
@@ -79,11 +94,11 @@ def open_images(paths: Sequence[Path], cache: Path, smallest: int, progress: Pro
     """
     if not (cache / TAG_NAME).is_file():
         write_text(cache / TAG_NAME, TAG)
-    key = _key(paths)
+    key = _key(paths, drawing)
     file, index = cache / f"{key}.images", cache / f"{key}.json"
     with FileLock(cache / f"{key}.lock"):  # the processes of a machine start at the same time
         if not index.is_file():
-            entries = _decode(paths, file, progress)
+            entries = _decode(paths, drawing, file, progress)
             write_text(index, json.dumps([vars(entry) for entry in entries]))
         stored = json.loads(index.read_text(encoding="utf-8"))
     images = Images(file, [Entry(**(e | {"shape": tuple(e["shape"])})) for e in stored])
@@ -94,20 +109,26 @@ def open_images(paths: Sequence[Path], cache: Path, smallest: int, progress: Pro
     return images
 
 
-def _key(paths: Sequence[Path]) -> str:
-    facts = [(str(path.resolve()), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths]
+def _key(paths: Sequence[Path], drawing: Drawing | None) -> str:
+    facts: list[Any] = [(str(path.resolve()), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths]
+    facts += [vars(drawing)] if drawing else []
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _decode(paths: Sequence[Path], file: Path, progress: Progress | None) -> list[Entry]:
+def _decode(paths: Sequence[Path], drawing: Drawing | None, file: Path, progress: Progress | None) -> list[Entry]:
+    total = len(paths) + (drawing.images if drawing else 0)
     with ImageWriter(file) as writer:
-        for done, path in enumerate(paths, 1):
-            with naming(path):
-                for plane in read_planes(path):
-                    writer.add(str(path), plane)
+        for done, (name, planes) in enumerate(chain(map(_read, paths), drawing or ()), 1):
+            with naming(Path(name)):
+                for plane in planes:
+                    writer.add(name, plane)
             if progress:
-                progress(done, len(paths))
+                progress(done, total)
     return writer.entries
+
+
+def _read(path: Path) -> tuple[str, Iterator[np.ndarray]]:
+    return str(path), read_planes(path)
 
 
 class ImageWriter:

@@ -30,6 +30,24 @@ class RecipeError(EscError):
 
 
 @dataclass(frozen=True)
+class Synthetic:
+    """Micrographs that are drawn, see `esc_plugin.train.micrographs`.
+
+    Attributes
+    ----------
+    images : int
+        How many; 0 for none.
+    share : float
+        Of the patches; all of them where there are no folders.
+    kind : {"fluorescence", "brightfield"}
+    """
+
+    images: Annotated[int, NOT_BELOW_0] = 0
+    share: Share = 0.5
+    kind: Annotated[str, one_of("fluorescence", "brightfield")] = "fluorescence"
+
+
+@dataclass(frozen=True)
 class Data:
     """Where the images are and how pairs are made of them.
 
@@ -37,6 +55,10 @@ class Data:
     ----------
     folders : tuple of str
         Searched recursively for images of any depth, gray or colour.
+    shares : tuple of float
+        How often a patch comes from each of the folders; none: by their area. Within a folder it is by area.
+    synthetic : Synthetic
+        What is drawn beside them, or instead.
     pairs : str
         A name in `esc_plugin.train.pairs.registry.MAKERS`.
     options : dict
@@ -50,6 +72,8 @@ class Data:
     """
 
     folders: tuple[str, ...] = ()
+    shares: tuple[Annotated[float, ABOVE_0], ...] = ()
+    synthetic: Synthetic = Synthetic()
     pairs: str = "bicubic"
     options: dict[str, Any] = field(default_factory=dict)
     patch: Count = 64

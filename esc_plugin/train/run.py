@@ -31,9 +31,11 @@ from .folder import CACHE, CHECKPOINT, TRAINED, check_folder, is_ours, named
 from .framework import MisconfigurationException, TensorBoardLogger, lightning, rank_zero_only
 from .gan import GanTraining
 from .images import Images, open_images
+from .micrographs import EDGE, Drawing
 from .pairs.maker import PairMaker
 from .pairs.registry import make_maker
-from .recipe import Recipe, RecipeError
+from .recipe import Data, Recipe, RecipeError
+from .shares import chances, check_shares
 from .training import Training
 
 LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -105,14 +107,18 @@ def train(
         _check_batch(recipe, trainer.world_size)
         module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
         module.started = started
-        images, held_out = (images, None) if images else _open(paths, measured, maker, output, progress)
+        held_out = shares = None
+        if not images:
+            images, held_out = _open(recipe, paths, measured, maker, output, progress)
+            shares = chances(images, recipe.data)
         card = asdict(recipe.card) | {"license": recipe.card.license or "unknown"}
         card["family"] = card["family"] or _family(recipe, init)
         pairs = Batches(held_out or images, maker, 1, seed=1)
         callback = TrainingCallback(output, recipe, card, pairs, _benchmark(recipe, held_out), report, after)
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         write_recipe(recipe, output)
-        _fit(trainer, module, _loader(images, maker, recipe, module, trainer), checkpoint)
+        batches = Batches(images, maker, recipe.data.batch, recipe.seed, trainer.global_rank, trainer.world_size, shares)
+        _fit(trainer, module, _loader(batches, recipe.data.workers, module), checkpoint)
     if callback.stopped_by is not None:
         raise KeyboardInterrupt  # the command line says so, and ends with its exit code
     return output / file_name(output.name)
@@ -156,16 +162,19 @@ def _checkpoint(recipe: Recipe, output: Path, resume: bool) -> Path | None:
 
 def _same(name: str, value: Any, stored: dict[str, Any]) -> bool:
     before = stored["recipe"].get(name)
-    if name == "data":  # who makes the pairs doesn't change them
+    if name == "data":  # who makes the pairs doesn't change them; older checkpoints know fewer entries
+        before = asdict(Data()) | before
         value, before = ({k: v for k, v in d.items() if k != "workers"} for d in (value, before))
     return bool(value == before)
 
 
 def _find(recipe: Recipe) -> tuple[list[Path], list[Path]]:
     """Find the images to train on and those to measure with."""
-    if not recipe.data.folders:
+    data = recipe.data
+    if not data.folders and not data.synthetic.images:
         raise RecipeError("data.folders: missing; name folders of images with --data.")
-    paths, held_out = find_originals(recipe.data.folders), []
+    check_shares(data)
+    paths, held_out = find_originals(data.folders) if data.folders else [], list[Path]()
     if recipe.validation.folder:
         held_out = find_originals([recipe.validation.folder])
         if both := {path.resolve() for path in paths} & {path.resolve() for path in held_out}:
@@ -174,7 +183,12 @@ def _find(recipe: Recipe) -> tuple[list[Path], list[Path]]:
 
 
 def _open(
-    paths: list[Path], held_out: list[Path], maker: PairMaker, output: Path, progress: Progress | None
+    recipe: Recipe,
+    paths: list[Path],
+    held_out: list[Path],
+    maker: PairMaker,
+    output: Path,
+    progress: Progress | None,
 ) -> tuple[Images, Images | None]:
     """Decode them; first those that are fewer."""
     # The generator only matters for makers that draw a size; the largest is for the highest scale.
@@ -184,7 +198,9 @@ def _open(
     except OSError as error:
         raise EscError(f"can't make the folder {str(output)!r}: {error.strerror}.") from None
     measured = open_images(held_out, output / CACHE, smallest, progress) if held_out else None
-    return open_images(paths, output / CACHE, smallest, progress), measured
+    drawn = recipe.data.synthetic
+    drawing = Drawing(drawn.kind, drawn.images, max(EDGE, smallest), recipe.seed) if drawn.images else None
+    return open_images(paths, output / CACHE, smallest, progress, drawing), measured
 
 
 def _benchmark(recipe: Recipe, held_out: Images | None) -> Path | None:
@@ -236,17 +252,13 @@ def _strategy(recipe: Recipe, machines: Machines) -> str:
     return "auto" if one or not (recipe.loss.gan or recipe.loss.perceptual) else "ddp_find_unused_parameters_true"
 
 
-def _loader(
-    images: Images, maker: PairMaker, recipe: Recipe, module: Training, trainer: lightning.Trainer
-) -> DataLoader[Any]:
-    data = recipe.data
-    batches = Batches(images, maker, data.batch, recipe.seed, trainer.global_rank, trainer.world_size)
+def _loader(batches: Batches, workers: int, module: Training) -> DataLoader[Any]:
     return DataLoader(
         batches,
         batch_size=None,
         sampler=From(lambda: module.iteration),
-        num_workers=data.workers,
-        persistent_workers=data.workers > 0,
+        num_workers=workers,
+        persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
 

@@ -135,7 +135,13 @@ class Microscope:
 
 
 class Microscopy(PairMaker):
-    """Pairs by `Microscope`, whose attributes are the options."""
+    """Pairs by `Microscope`, whose attributes are options.
+
+    Parameters
+    ----------
+    shallow : float
+        Share of the deep images that are recorded with 8 bits.
+    """
 
     def __init__(
         self,
@@ -146,8 +152,12 @@ class Microscopy(PairMaker):
         read_noise: Range = Microscope.read_noise,
         gain: Range = Microscope.gain,
         background: Range = Microscope.background,
+        shallow: float = 0.0,
     ) -> None:
         super().__init__(scale, patch)
+        if not 0 <= shallow <= 1:
+            raise ValueError(f"shallow={shallow!r} must be from 0 to 1.")
+        self.shallow = shallow
         self.margin = BORDER * scale
         self.microscope = Microscope(sigma, photons, read_noise, gain, background)
 
@@ -155,5 +165,7 @@ class Microscopy(PairMaker):
         """See `PairMaker`; gray that comes as three equal channels stays gray."""
         if hr.shape[2] == 3 and (hr == hr[..., :1]).all():
             hr = hr[..., :1]
-        low, target = self.microscope.pair(to_tensor(hr), self.scale, rng, np.iinfo(hr.dtype).max)
+        # Nothing is drawn without need: that would change the pairs of a training that goes on.
+        levels = 255 if self.shallow and rng.random() < self.shallow else np.iinfo(hr.dtype).max
+        low, target = self.microscope.pair(to_tensor(hr), self.scale, rng, levels)
         return crop(low, BORDER), crop(target, self.margin)
