@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, special
 
+from esc_plugin.arrays.degrade import gaussian_noise, jpeg
 from esc_plugin.arrays.filters import blur_kernel, convolve, sharpen, sinc_kernel
 from esc_plugin.train.pairs.real import (
     LUMA,
@@ -21,8 +22,6 @@ from esc_plugin.train.pairs.real import (
     Round,
     add_noise,
     factor,
-    gaussian_noise,
-    jpeg,
     poisson_noise,
 )
 from esc_plugin.train.pairs.registry import make_maker

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from math import ceil, exp, log
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ...arrays.degrade import photon_noise, reduce_area
 from ...arrays.filters import gaussian_blur
 from .maker import PairMaker, Range, crop, to_tensor
 
@@ -63,10 +62,8 @@ class Exposure:
         Tensor
             (C, h, w).
         """
-        x = F.avg_pool2d(gaussian_blur(self.sample(high), self.sigma, ceil(4 * self.sigma)), scale)
-        electrons = rng.poisson(x.clamp(min=0).double().numpy() * self.photons).astype(np.float64)
-        electrons += rng.normal(0, self.read_noise, electrons.shape)
-        return torch.from_numpy((electrons / self.photons).astype(np.float32))
+        blurred = gaussian_blur(self.sample(high), self.sigma, ceil(4 * self.sigma))
+        return photon_noise(reduce_area(blurred, scale), self.photons, self.read_noise, rng)
 
 
 @dataclass(frozen=True)

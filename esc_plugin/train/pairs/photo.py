@@ -8,13 +8,11 @@ Images in here are float32 tensors (3, H, W) in 0..1; every random choice comes 
 from __future__ import annotations
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
-from ...arrays.bicubic import imresize
+from ...arrays.degrade import gaussian_noise, jpeg, reduce_area, reduce_bicubic
 from ...arrays.filters import gaussian_blur
 from .maker import PairMaker, Range, crop, to_tensor
-from .real import gaussian_noise, jpeg
 
 #: Low-resolution pixels that are degraded around a patch: a block of JPEG's, so that its neighbours' colours are there too.
 BORDER = 8
@@ -69,20 +67,16 @@ class Photo(PairMaker):
     def degrade(self, high: Tensor, rng: np.random.Generator) -> Tensor:
         """Return (3, h, w), in whole levels of 255, of (3, scale h, scale w)."""
         if rng.random() < self.clean:
-            return rounded(self._bicubic(high))
+            return rounded(reduce_bicubic(high, self.scale))
         if rng.random() < self.blur_prob:
             high = gaussian_blur(high, rng.uniform(*self.sigma) * self.scale / 2, 2 * self.scale)
-        low = F.avg_pool2d(high, self.scale) if rng.random() < self.area_prob else self._bicubic(high)
+        reduce = reduce_area if rng.random() < self.area_prob else reduce_bicubic
+        low = reduce(high, self.scale)
         if rng.random() < self.noise_prob:
             low = self._noisy(low, rng)
         if rng.random() < self.jpeg_prob:
             low = self._compressed(low, rng)
         return rounded(low)
-
-    def _bicubic(self, high: Tensor) -> Tensor:
-        size = high.shape[-2] // self.scale, high.shape[-1] // self.scale
-        levels = (high * 65535).round().permute(1, 2, 0).numpy().astype(np.uint16)
-        return to_tensor(imresize(levels, size))
 
     def _noisy(self, low: Tensor, rng: np.random.Generator) -> Tensor:
         sensor, gray = rng.random() < self.sensor_prob, rng.random() < self.gray_prob

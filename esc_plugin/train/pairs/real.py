@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from math import pi
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
+from ...arrays.degrade import gaussian_noise, jpeg
 from ...arrays.filters import blur_kernel, convolve, sharpen, sinc_kernel
 from .maker import PairMaker, Range, crop, to_tensor
 
@@ -218,11 +217,6 @@ def add_noise(x: Tensor, stage: Round, rng: np.random.Generator) -> Tensor:
     return (x + noise).clamp(0, 1)
 
 
-def gaussian_noise(x: Tensor, sigma: float, rng: np.random.Generator) -> Tensor:
-    """Return noise of the shape of x with a standard deviation."""
-    return torch.from_numpy(rng.standard_normal(tuple(x.shape), np.float32)) * sigma
-
-
 def poisson_noise(x: Tensor, rng: np.random.Generator) -> Tensor:
     """Return what photons add to x in 0..1, with as many at white as x has levels, rounded up to a power of two."""
     x = (x.clamp(0, 1) * 255).round() / 255
@@ -234,12 +228,3 @@ def poisson_noise(x: Tensor, rng: np.random.Generator) -> Tensor:
 def quality(stage: Round, rng: np.random.Generator) -> int:
     """Draw a JPEG quality."""
     return int(rng.integers(stage.jpeg_quality[0], stage.jpeg_quality[1] + 1))
-
-
-def jpeg(x: Tensor, quality: int, subsampling: str = "4:2:0") -> Tensor:
-    """Return (3, H, W) as it comes back from a real JPEG file, written by Pillow."""
-    pixels = (x.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
-    with Image.open(file) as image:
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
