@@ -216,7 +216,7 @@ def test_the_command_shows_lpips_or_says_why_not(
 ) -> None:
     stub_lpips(monkeypatch, problem)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("esc_plugin.cli.measure.open_model", lambda name, **_: nearest_upscaler().model)
+    monkeypatch.setattr("esc_plugin.cli.evaluate.open_model", lambda name, **_: nearest_upscaler().model)
     Image.fromarray(RNG.integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / "a.png")
     monkeypatch.setattr(sys, "argv", ["esc-sr", "evaluate", "esc-nano-x2", str(tmp_path), "--device", "cpu"])
     with pytest.raises(SystemExit) as done:

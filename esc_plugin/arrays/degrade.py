@@ -13,18 +13,6 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from .bicubic import imresize
-
-#: Of the 16 bits in which `reduce_bicubic` computes.
-WHITE = 65535
-
-
-def reduce_bicubic(x: Tensor, scale: int) -> Tensor:
-    """(C, scale h, scale w) -> (C, h, w), clipped to 0..1, by MATLAB's bicubic, rounded as it rounds 16 bits."""
-    levels = (x * WHITE).round().clamp(0, WHITE).permute(1, 2, 0).numpy().astype(np.uint16)
-    reduced = imresize(levels, (x.shape[-2] // scale, x.shape[-1] // scale))
-    return torch.from_numpy(np.ascontiguousarray(reduced.transpose(2, 0, 1), np.float32) / np.float32(WHITE))
-
 
 def reduce_area(x: Tensor, scale: int) -> Tensor:
     """(C, scale h, scale w) -> (C, h, w), by the mean over scale x scale pixels, as the binning of a camera."""

@@ -1,4 +1,4 @@
-"""The commands that measure: ``esc-sr check``, ``compare`` and ``evaluate``."""
+"""The commands that look at one image: ``esc-sr check`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ..errors import EscError, needs
 from . import options as opt
 from .models import open_model
-from .terminal import complain, console, plain, progress_bar, say
-
-#: What figures are written as, see `esc_plugin.measure.scores`.
-FIGURES = (".csv", ".json")
+from .terminal import console, plain, say
 
 
 def check(
@@ -89,53 +85,3 @@ def compare(
     )
     write_comparison(output, sheet, upscaler)
     say(f"{plain(image)} -> {plain(output)}")
-
-
-def evaluate(
-    model: opt.ModelName,
-    folder: Annotated[Path, typer.Argument(callback=opt.usable, help="Folder of true images.")],
-    low: Annotated[
-        Path | None, typer.Option(callback=opt.usable, help="Folder of their reductions; by default MATLAB's bicubic.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", callback=opt.usable, help="Write the figures as .csv or .json.")
-    ] = None,
-    window_size: opt.WindowSize = None,
-    device: opt.Device = "auto",
-    precision: opt.Precision = "auto",
-    overwrite: opt.Overwrite = False,
-) -> None:
-    """Measure a model: PSNR and SSIM, next to bicubic."""
-    needs("evaluate")
-    from ..catalog.lookup import look_up
-
-    for place in (folder, low):
-        if place:
-            opt.check_images(place)
-    if output:
-        opt.check_output(output, FIGURES, model, overwrite=overwrite)
-    look_up(model)
-    from ..measure import evaluate as figures
-    from ..measure.scores import mean, write_scores
-    from ..upscaler import Upscaler
-
-    upscaler = Upscaler(open_model(model, window_size=window_size), device=device, precision=precision)
-    try:
-        distance = figures.load_lpips()
-    except EscError as error:
-        complain("note", error)
-        distance = None
-    with progress_bar(folder.name) as progress:
-        scores = figures.evaluate(upscaler, folder, low, progress, distance)
-    table = Table("image", "PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB", "bicubic PSNR Y", "SSIM Y", box=None)
-    if distance:
-        table.add_column("LPIPS")
-        table.add_column("bicubic LPIPS")
-    for s in [*scores, mean(scores)]:
-        values = (s.psnr_y, s.ssim_y, s.psnr_rgb, s.ssim_rgb, s.bicubic_psnr_y, s.bicubic_ssim_y)
-        row = [f"{v:.2f}" if i % 2 == 0 else f"{v:.4f}" for i, v in enumerate(values)]
-        distances = (s.lpips, s.bicubic_lpips) if distance else ()
-        table.add_row(plain(s.image), *row, *("-" if d is None else f"{d:.4f}" for d in distances))
-    console.print(table)
-    if output:
-        write_scores(output, scores)

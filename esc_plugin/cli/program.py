@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import typer
 
 from ..errors import EscError
-from .measure import check, compare, evaluate
+from .evaluate import evaluate
+from .measure import check, compare
 from .models import convert, info, models, publish
 from .study import export, inspect
 from .survey import survey

@@ -1,8 +1,12 @@
-"""PSNR and SSIM by the protocol of the field: Y of ITU-R 601 YCbCr (16..235), rounded output, `scale` pixels shaved off."""
+"""PSNR and SSIM by the protocol of the field: Y of ITU-R 601 YCbCr (16..235), rounded output, `scale` pixels shaved off.
+
+The peak is 255 of 8-bit images. Deeper ones rarely use the range of their type: theirs is the range of the true image, from
+its lowest value to its highest, as microscopy has it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,8 +19,10 @@ from ..batch.find import find_originals
 from ..errors import EscError, ImageError, needs
 from ..progress import Progress
 from ..upscaler import Upscaler
-from .photo import read_photo
-from .scores import luma, psnr, ssim
+from .degradation import CLEAN, Degradation, check_degradations
+from .degrade import degrade
+from .photo import DEPTHS, read_photo
+from .scores import SSIM_WINDOW, luma, psnr, ssim
 
 #: A perceptual distance between two images, (H, W, 3) or (H, W), uint8.
 Distance = Callable[[np.ndarray, np.ndarray], float]
@@ -28,7 +34,8 @@ LEAST_LPIPS_EDGE = 32
 class Score:
     """One image, or the mean of several. PSNR in dB; SSIM as of Wang et al. (IEEE TIP 2004), Gaussian window of 11.
 
-    LPIPS (Zhang et al., CVPR 2018; AlexNet, version 0.1, on RGB) is ``None`` where it wasn't measured.
+    The bias is the mean of the result less that of the true image, in shares of the range of the true image. LPIPS (Zhang et
+    al., CVPR 2018; AlexNet, version 0.1, on RGB, 8 bits) is ``None`` where it wasn't measured.
     """
 
     image: str
@@ -38,8 +45,15 @@ class Score:
     ssim_rgb: float
     bicubic_psnr_y: float
     bicubic_ssim_y: float
+    bias: float
+    bicubic_bias: float
     lpips: float | None = None
     bicubic_lpips: float | None = None
+
+    @property
+    def gain(self) -> float:
+        """PSNR on Y less that of bicubic interpolation, in dB; none where both are perfect."""
+        return 0.0 if self.psnr_y == self.bicubic_psnr_y else self.psnr_y - self.bicubic_psnr_y
 
 
 def load_lpips() -> Distance | None:
@@ -81,48 +95,54 @@ def score(
     Parameters
     ----------
     found, bicubic, truth : numpy.ndarray
-        (H, W, 3) or (H, W), uint8.
+        (H, W, 3) or (H, W), uint8 or uint16.
     shave : int
         Pixels to leave out along each border.
     distance : callable, optional
         See `load_lpips`.
     """
+    extent = float(np.ptp(truth)) or 1.0
+    peak = 255 if truth.dtype == np.uint8 else extent
     found, bicubic, truth = (a[shave : a.shape[0] - shave, shave : a.shape[1] - shave] for a in (found, bicubic, truth))
     y_found, y_bicubic, y_truth = luma(found), luma(bicubic), luma(truth)
     known = Score(
         name,
-        psnr(y_found, y_truth),
-        ssim(y_found, y_truth),
-        psnr(found, truth),
-        ssim(found, truth),
-        psnr(y_bicubic, y_truth),
-        ssim(y_bicubic, y_truth),
+        psnr(y_found, y_truth, peak),
+        ssim(y_found, y_truth, peak),
+        psnr(found, truth, peak),
+        ssim(found, truth, peak),
+        psnr(y_bicubic, y_truth, peak),
+        ssim(y_bicubic, y_truth, peak),
+        float(found.mean() - truth.mean()) / extent,
+        float(bicubic.mean() - truth.mean()) / extent,
     )
-    if distance is None or min(truth.shape[:2]) < LEAST_LPIPS_EDGE:
+    if distance is None or min(truth.shape[:2]) < LEAST_LPIPS_EDGE or truth.dtype != np.uint8:
         return known
     return replace(known, lpips=distance(found, truth), bicubic_lpips=distance(bicubic, truth))
 
 
 def evaluate(
     upscaler: Upscaler,
-    high: Path,
+    high: Path | Sequence[Path],
     low: Path | None = None,
     progress: Progress | None = None,
     distance: Distance | None = None,
+    degradation: Degradation = CLEAN,
 ) -> list[Score]:
-    """Score a model on a folder of images.
+    """Score a model on images.
 
     Parameters
     ----------
-    high : Path
-        Folder of true images, 8-bit.
+    high : Path or sequence of Path
+        Folders and files of true images, of 8 or 16 bits, gray or in colour.
     low : Path, optional
-        Folder of their reductions, named alike (a suffix such as ``x2`` is allowed). By default they are made by MATLAB's
-        bicubic.
+        Folder of their reductions, named alike (a suffix such as ``x2`` is allowed). By default they are made.
     progress : callable, optional
         ``progress(done, total)``, in images.
     distance : callable, optional
         See `load_lpips`; measured too if given.
+    degradation : Degradation
+        How the reductions are made; MATLAB's bicubic by default.
 
     Returns
     -------
@@ -131,35 +151,49 @@ def evaluate(
 
     Raises
     ------
-    ImageError
-        If a folder holds no images, or a pair doesn't fit.
+    EscError
+        If there are no images, a pair doesn't fit, or the degradation fits the images or the model not.
     """
     needs("evaluate")
-    paths = find_originals([high], recursive=False)
+    scale = upscaler.model.scale
+    paths = check_degradations(high, [degradation], {upscaler.model.name: scale})
     scores = []
     for i, path in enumerate(paths):
-        truth, small = _pair(path, low, upscaler.model.scale)
+        truth = _true(path, scale)
+        small = degrade(truth, degradation, scale) if low is None else _reduction(path, low, truth, scale)
         found = upscaler(small)
         bicubic = imresize(small, (found.shape[0], found.shape[1]))
-        scores.append(score(path.stem, found, bicubic, truth, upscaler.model.scale, distance))
+        scores.append(score(path.stem, found, bicubic, truth, scale, distance))
         if progress:
             progress(i + 1, len(paths))
     return scores
 
 
-def _pair(path: Path, low: Path | None, scale: int) -> tuple[np.ndarray, np.ndarray]:
+def _true(path: Path, scale: int) -> np.ndarray:
+    """Return an image cut to whole pixels of its reduction."""
     truth = _pixels(path)
-    height, width = truth.shape[0] // scale, truth.shape[1] // scale
-    truth = truth[: height * scale, : width * scale]
-    if low is None:
-        return truth, imresize(truth, (height, width))
+    height, width = (length // scale * scale for length in truth.shape[:2])
+    if min(height, width) < (least := SSIM_WINDOW + 2 * scale):
+        size = f"{truth.shape[1]} x {truth.shape[0]}"
+        raise ImageError(f"{str(path)!r} is {size} pixels; SSIM's windows and what is shaved off need {least} x {least}.")
+    return truth[:height, :width]
+
+
+def _reduction(path: Path, low: Path, truth: np.ndarray, scale: int) -> np.ndarray:
+    size = truth.shape[0] // scale, truth.shape[1] // scale
     match = next((p for p in find_originals([low], recursive=False) if p.stem in _low_names(path.stem, scale)), None)
     if match is None:
         raise ImageError(f"{str(low)!r} has no reduction of {path.name!r}; it would be called {path.stem}x{scale} or alike.")
     small = _pixels(match)
-    if small.shape[:2] != (height, width):
-        raise ImageError(f"{str(match)!r} is {small.shape[:2]}, not {(height, width)}, which is {path.name!r} by {scale}.")
-    return truth, small
+    if small.shape[:2] != size:
+        raise ImageError(f"{str(match)!r} is {small.shape[:2]}, not {size}, which is {path.name!r} by {scale}.")
+    if small.dtype != truth.dtype or small.ndim != truth.ndim:
+        raise ImageError(f"{str(match)!r} is {_kind(small)}, but {path.name!r} is {_kind(truth)}.")
+    return small
+
+
+def _kind(image: np.ndarray) -> str:
+    return f"{image.dtype}, {'gray' if image.ndim == 2 else 'in colour'}"
 
 
 def _low_names(stem: str, scale: int) -> Iterator[str]:
@@ -167,5 +201,8 @@ def _low_names(stem: str, scale: int) -> Iterator[str]:
 
 
 def _pixels(path: Path) -> np.ndarray:
-    pixels = read_photo(path)
-    return pixels[..., :3] if pixels.ndim == 3 else pixels
+    """Return (H, W) or (H, W, 3), without transparency."""
+    pixels = read_photo(path, DEPTHS)
+    if pixels.ndim == 2:
+        return pixels
+    return pixels[..., :3] if pixels.shape[2] > 2 else pixels[..., 0]

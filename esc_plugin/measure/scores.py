@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from math import inf, log10
 from pathlib import Path
@@ -19,12 +19,14 @@ from ..errors import ImageError
 
 #: A mean squared error, for a peak of 1, that counts as none where figures are averaged: 120 dB are as good as equal.
 NEGLIGIBLE = 1e-12
+#: Edge of the windows of `ssim`, in pixels.
+SSIM_WINDOW = 11
 #: A dataclass of figures: its field ``image`` says of which, all others are numbers, or ``None`` where one wasn't measured.
 ScoreT = TypeVar("ScoreT", bound=Any)
 
 
 def luma(image: np.ndarray) -> np.ndarray:
-    """Return Y (H, W) in 16..235, float64, of RGB (H, W, 3) uint8. A single channel is Y already."""
+    """Return Y (H, W), float64, of RGB (H, W, 3), of uint8 in 16..235. A single channel is Y already."""
     if image.ndim == 2:
         return image.astype(np.float64)
     weighted: np.ndarray = image.astype(np.float64) @ np.array([65.481, 128.553, 24.966])
@@ -46,13 +48,13 @@ def decibels(error: float, peak: float = 1) -> float:
     return inf if error == 0 else -10 * log10(error / peak**2)
 
 
-def ssim(found: np.ndarray, expected: np.ndarray) -> float:
+def ssim(found: np.ndarray, expected: np.ndarray, peak: float = 255) -> float:
     """Return the structural similarity, over windows that lie inside; of colours the mean of the channels."""
     from skimage.metrics import structural_similarity
 
     compute: Any = structural_similarity  # it says nothing of its types
     axis = None if found.ndim == 2 else 2
-    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": peak}
     return float(compute(expected.astype(np.float64), found.astype(np.float64), channel_axis=axis, **options))
 
 
@@ -72,7 +74,13 @@ def check_scores(path: Path) -> None:
 
 
 def write_scores(path: Path, scores: Sequence[ScoreT], digits: int | None = None) -> None:
-    """Write images and mean as CSV or JSON, by the suffix, without figures that no image has.
+    """Write images and mean as CSV or JSON, see `rows_of` and `write_rows`."""
+    check_scores(path)
+    write_rows(path, rows_of(scores, digits))
+
+
+def rows_of(scores: Sequence[ScoreT], digits: int | None = None) -> list[dict[str, Any]]:
+    """Return a row for each image and one for the mean, without figures that no image has.
 
     Parameters
     ----------
@@ -80,6 +88,14 @@ def write_scores(path: Path, scores: Sequence[ScoreT], digits: int | None = None
         One or more.
     digits : int, optional
         To round to, after the point.
+    """
+    total = mean(scores)
+    names = [f.name for f in fields(total) if getattr(total, f.name) is not None]
+    return [{name: _rounded(getattr(score, name), digits) for name in names} for score in [*scores, total]]
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table as CSV or JSON, by the suffix; what a row doesn't have stays empty.
 
     Raises
     ------
@@ -87,9 +103,7 @@ def write_scores(path: Path, scores: Sequence[ScoreT], digits: int | None = None
         If the suffix is another.
     """
     check_scores(path)
-    total = mean(scores)
-    names = [f.name for f in fields(total) if getattr(total, f.name) is not None]
-    rows = [{name: _rounded(getattr(score, name), digits) for name in names} for score in [*scores, total]]
+    names = list(dict.fromkeys(name for row in rows for name in row))
     with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         if path.suffix == ".json":
             json.dump(rows, file, indent=1)

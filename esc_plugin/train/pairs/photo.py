@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from ...arrays.degrade import gaussian_noise, jpeg, reduce_area, reduce_bicubic
+from ...arrays.bicubic import imresize
+from ...arrays.degrade import gaussian_noise, jpeg, reduce_area
 from ...arrays.filters import gaussian_blur
 from .maker import PairMaker, Range, crop, to_tensor
 
@@ -67,16 +68,20 @@ class Photo(PairMaker):
     def degrade(self, high: Tensor, rng: np.random.Generator) -> Tensor:
         """Return (3, h, w), in whole levels of 255, of (3, scale h, scale w)."""
         if rng.random() < self.clean:
-            return rounded(reduce_bicubic(high, self.scale))
+            return rounded(self._bicubic(high))
         if rng.random() < self.blur_prob:
             high = gaussian_blur(high, rng.uniform(*self.sigma) * self.scale / 2, 2 * self.scale)
-        reduce = reduce_area if rng.random() < self.area_prob else reduce_bicubic
-        low = reduce(high, self.scale)
+        low = reduce_area(high, self.scale) if rng.random() < self.area_prob else self._bicubic(high)
         if rng.random() < self.noise_prob:
             low = self._noisy(low, rng)
         if rng.random() < self.jpeg_prob:
             low = self._compressed(low, rng)
         return rounded(low)
+
+    def _bicubic(self, high: Tensor) -> Tensor:
+        size = high.shape[-2] // self.scale, high.shape[-1] // self.scale
+        levels = (high * 65535).round().permute(1, 2, 0).numpy().astype(np.uint16)
+        return to_tensor(imresize(levels, size))
 
     def _noisy(self, low: Tensor, rng: np.random.Generator) -> Tensor:
         sensor, gray = rng.random() < self.sensor_prob, rng.random() < self.gray_prob
