@@ -170,6 +170,14 @@ def test_gains_that_are_none_are_not_shown(gains):
     )
 
 
+def test_of_many_gains_those_are_shown_that_fit():
+    gains = [GAIN | {"reduction": f"binned, {n} photons", "db": n / 100} for n in (100, 200, 300)]
+    assert card_lines({"gains": gains})[2] == (
+        "Measured against bicubic: +1.00 dB on 7 held-out images (binned, 100 photons)."
+    )
+    assert card_lines({"gains": [gains[0] | {"images": "x" * 200}]})[2].endswith("x…")
+
+
 def test_long_and_unprintable_texts_stay_lines():
     hostile = {"purpose": "x" * 500, "license": "a\nb\x1b[2J\u202e", "license_note": "y" * 500}
     for line in card_lines(hostile):

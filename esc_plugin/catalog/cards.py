@@ -72,7 +72,9 @@ def _gain(card: Mapping[str, Any]) -> str:
     pairs = [(name, psnr, figures.get(f"{name} bicubic")) for name, psnr in figures.items()]
     found = [f"{psnr - bicubic:+.2f} dB on {name}" for name, psnr, bicubic in pairs if bicubic is not None]
     if found := [*found, *map(str, _of_its_kind(card))]:
-        return f"Measured against bicubic: {', '.join(found)}."
+        # As many as fit: a figure that is cut off says nothing.
+        lines = [f"Measured against bicubic: {', '.join(found[:count])}." for count in range(len(found), 0, -1)]
+        return next((line for line in lines if len(line) <= LONGEST), lines[-1])
     stated = next((f"; stated: {psnr:.2f} dB on {name}" for name, psnr in figures.items()), "")
     return f"Gain over bicubic not measured here{stated}."
 

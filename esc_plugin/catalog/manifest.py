@@ -87,7 +87,7 @@ class CatalogEntry:
     figures, ssim : dict of str to float
         By benchmark: PSNR on Y in dB (also bicubic's, as ``"Set5 bicubic"``), and SSIM.
     gains : tuple of Gain
-        What was measured against bicubic interpolation on images of a kind, by ``benchmarks/gains.py``.
+        What was measured against bicubic interpolation on images of a kind, by ``benchmarks/kinds.py``.
     harmless : str
         ``"bfloat16"`` where that was measured to be as good as float32 for 8-bit pictures, by ``benchmarks/precision.py``.
     window_size : int

@@ -149,7 +149,7 @@ def _by_run(runs: list[Run]) -> Table:
     """A row for each model and degradation: means over the images, and the bias of the image that has most."""
     from ..measure.scores import mean
 
-    table = Table("model", "degradation", "images", "PSNR Y", "bicubic", "gain", "largest bias, %", box=None)
+    table = Table("model", "degradation", "images", "PSNR Y", "bicubic", "gain", "bias %", box=None)
     for column in table.columns[:2]:
         column.overflow = "fold"
     for run in runs:
