@@ -300,13 +300,34 @@ def test_what_does_not_fit_an_image_is_said(image: np.ndarray, text: str, told: 
         evaluate(nearest_upscaler(), tmp_path, degradation=Degradation.parse(text))
 
 
-def test_all_images_are_looked_at_before_one_is_measured(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("image", "text", "told"),
+    [
+        (smooth(40, 1, deep=True), "jpeg=40", r"'b\.tif' is uint16"),
+        (np.stack([smooth(40)] * 7), "bicubic", r"b\.tif' is uint8 with axes"),
+        (None, "bicubic", r"b\.tif"),
+    ],
+)
+def test_all_images_are_looked_at_before_one_is_measured(
+    image: np.ndarray | None, text: str, told: str, tmp_path: Path
+) -> None:
     Image.fromarray(smooth(40)).save(tmp_path / "a.png")
-    tifffile.imwrite(tmp_path / "b.tif", smooth(40, 1, deep=True))
-    told = []
-    with pytest.raises(ImageError, match=r"'b\.tif'"):
-        evaluate(nearest_upscaler(), tmp_path, progress=lambda *state: told.append(state), degradation=Degradation(jpeg=40))
-    assert not told
+    (tmp_path / "b.tif").write_bytes(b"II*\0 no image")
+    if image is not None:
+        tifffile.imwrite(tmp_path / "b.tif", image, photometric="minisblack")
+    done = list[tuple[int, int]]()
+    with pytest.raises(ImageError, match=told):
+        evaluate(
+            nearest_upscaler(), tmp_path, progress=lambda *state: done.append(state), degradation=Degradation.parse(text)
+        )
+    assert not done
+
+
+def test_a_folder_of_one_file_of_the_other_byte_order(tmp_path: Path) -> None:
+    for name, order in (("a", "<"), ("b", ">")):
+        tifffile.imwrite(tmp_path / f"{name}.tif", smooth(40, 1, deep=True), byteorder=order)
+    first, other = evaluate(nearest_upscaler(), tmp_path, degradation=Degradation(noise=15))
+    assert first == replace(other, image="a")
 
 
 def test_gray_with_transparency_and_reductions_of_another_kind(tmp_path: Path) -> None:

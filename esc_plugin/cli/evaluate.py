@@ -91,8 +91,9 @@ def evaluate(
     upscalers = [
         Upscaler(open_model(model, window_size=window_size), device=device, precision=precision) for model in models
     ]
-    check_degradations(folder, degradations, {upscaler.model.name: upscaler.model.scale for upscaler in upscalers})
     tasks, runs = list(product(upscalers, degradations)), list[Run]()
+    for upscaler, degradation in tasks:  # now that the scales of files are known too
+        degradation.check_scale(upscaler.model.scale, upscaler.model.name)
     with progress_bar(folder.name) as progress:
         for upscaler, degradation in tasks:
             told = part_of(progress, len(runs), len(tasks))

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..batch.find import find_originals
 from ..errors import EscError, ImageError
-from ..files import read_picture
 from ..texts import quoted
+from .photo import DEPTHS, photo_type
 
 #: The word for the reduction that is taken where none is named.
 BICUBIC = "bicubic"
@@ -147,13 +147,13 @@ def check_degradations(
     Raises
     ------
     EscError
-        If one doesn't fit, or there are no images.
+        If one doesn't fit, there are no images, or one isn't what `read_photo` reads.
     """
     for degradation, (model, scale) in product(degradations, scales.items()):
         degradation.check_scale(scale, model)
     paths = find_originals([images] if isinstance(images, Path) else images, recursive=False)
-    for path in paths if any(degradation.jpeg for degradation in degradations) else []:
-        dtype = read_picture(path, lazy=True).pixels.dtype
+    for path in paths:
+        dtype = photo_type(path, DEPTHS)
         for degradation in degradations:
             degradation.check_depth(dtype, path.name)
     return paths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,19 +37,33 @@ def read_photo(path: Path | Url, depths: Sequence[np.dtype] = DEPTHS[:1]) -> np.
     ImageError
         If it can't be read, or is no such picture.
     """
-    picture = read_picture(path)
-    name, pixels = str(path), picture.pixels
-    depth = np.dtype(pixels.dtype).newbyteorder("=")
-    shown = [letter for letter, n in zip(picture.axes, pixels.shape, strict=True) if letter in "YX" or n > 1]
-    colours = shown == ["C", "Y", "X"] and pixels.shape[picture.axes.index("C")] == 3
-    if depth not in depths or not (colours or sorted(shown) in (["X", "Y"], ["S", "X", "Y"])):
-        bits = "- or ".join(str(8 * dtype.itemsize) for dtype in depths)
-        raise ImageError(f"{name!r} is {pixels.dtype} with axes {picture.axes!r}; figures are for {bits}-bit pictures.")
-    check_size(repr(name), pixels.shape, pixels.dtype.itemsize)
+    pixels, axes, shown = _opened(path, depths, lazy=False)
+    check_size(repr(str(path)), pixels.shape, pixels.dtype.itemsize)
     try:
-        whole = np.asarray(pixels[tuple(slice(None) if letter in shown else 0 for letter in picture.axes)])
+        whole = np.asarray(pixels[tuple(slice(None) if letter in shown else 0 for letter in axes)])
     except ImageError as error:
-        raise ImageError(f"{name!r}: {error}") from None
-    return whole.astype(depth, copy=False).transpose(
-        [shown.index(letter) for letter in ("Y", "X", "C" if colours else "S") if letter in shown]
-    )
+        raise ImageError(f"{str(path)!r}: {error}") from None
+    order = [shown.index(letter) for letter in "YXSC" if letter in shown]
+    return whole.astype(_native(pixels), copy=False).transpose(order)
+
+
+def photo_type(path: Path | Url, depths: Sequence[np.dtype] = DEPTHS[:1]) -> np.dtype:
+    """Return the type of what `read_photo` reads, and raise what that raises; pixels are decoded only where a format must."""
+    return _native(_opened(path, depths, lazy=True)[0])
+
+
+def _native(pixels: Any) -> np.dtype:
+    found: np.dtype = np.dtype(pixels.dtype).newbyteorder("=")
+    return found
+
+
+def _opened(path: Path | Url, depths: Sequence[np.dtype], lazy: bool) -> tuple[Any, str, list[str]]:
+    """Return pixels, their axes, and those of the axes that a picture has."""
+    picture = read_picture(path, lazy=lazy)
+    pixels, axes = picture.pixels, picture.axes
+    shown = [letter for letter, n in zip(axes, pixels.shape, strict=True) if letter in "YX" or n > 1]
+    colours = shown == ["C", "Y", "X"] and pixels.shape[axes.index("C")] == 3
+    if _native(pixels) not in depths or not (colours or sorted(shown) in (["X", "Y"], ["S", "X", "Y"])):
+        bits = "- or ".join(str(8 * dtype.itemsize) for dtype in depths)
+        raise ImageError(f"{str(path)!r} is {pixels.dtype} with axes {axes!r}; figures are for {bits}-bit pictures.")
+    return pixels, axes, shown
