@@ -48,7 +48,7 @@ def read_photo(path: Path | Url, depths: Sequence[np.dtype] = DEPTHS[:1]) -> np.
 
 
 def photo_type(path: Path | Url, depths: Sequence[np.dtype] = DEPTHS[:1]) -> np.dtype:
-    """Return the type of what `read_photo` reads, and raise what that raises; pixels are decoded only where a format must."""
+    """Return the type of what `read_photo` reads, and raise what that raises; most formats must decode for it."""
     return _native(_opened(path, depths, lazy=True)[0])
 
 
@@ -65,5 +65,7 @@ def _opened(path: Path | Url, depths: Sequence[np.dtype], lazy: bool) -> tuple[A
     colours = shown == ["C", "Y", "X"] and pixels.shape[axes.index("C")] == 3
     if _native(pixels) not in depths or not (colours or sorted(shown) in (["X", "Y"], ["S", "X", "Y"])):
         bits = "- or ".join(str(8 * dtype.itemsize) for dtype in depths)
-        raise ImageError(f"{str(path)!r} is {pixels.dtype} with axes {axes!r}; figures are for {bits}-bit pictures.")
+        raise ImageError(
+            f"{str(path)!r} is {pixels.dtype} with axes {axes!r}; figures are for {bits}-bit pictures of one plane."
+        )
     return pixels, axes, shown
