@@ -29,8 +29,11 @@ ROOT = Path(__file__).parents[1]
 MANIFEST, PAGE = ROOT / "manifest.yaml", ROOT / "docs" / "models.md"
 BEGIN, END = "<!-- Made by benchmarks/kinds.py -->", "<!-- Until here -->"
 #: How small images are made of those of a purpose: what people read, where {0} is the scale, and `Degradation`.
-MICROSCOPE = {f"binned {{0}} x {{0}}, {n} photons": f"bin,photons={n}" for n in (100, 1000, 10_000)} | {
-    "binned {0} x {0}": "bin"
+MICROSCOPE = {
+    "binned {0} x {0}, 100 photons": "bin,photons=100",
+    "binned {0} x {0}, 1000 photons": "bin,photons=1000",
+    "binned {0} x {0}, 10,000 photons": "bin,photons=10000",
+    "binned {0} x {0}": "bin",
 }
 KINDS: dict[str, dict[str, str]] = {
     "clean photo": {"bicubic": "bicubic"},

@@ -111,7 +111,7 @@ def test_one_command_measures_and_writes(
             ("real photo", "2 small photos", told)
             for told in ("noise of 5 levels", "noise of 15 levels", "JPEG 70", "JPEG 40")
         ),
-        *(("fluorescence", "2 cells", f"binned 2 x 2, {n} photons") for n in (100, 1000, 10_000)),
+        *(("fluorescence", "2 cells", f"binned 2 x 2, {n} photons") for n in ("100", "1000", "10,000")),
         ("fluorescence", "2 cells", "binned 2 x 2"),
     ]
     assert [float(row.split(" | ")[5]) for row in printed] == [gain.db for gain in made]
