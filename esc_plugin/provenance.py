@@ -11,7 +11,7 @@ from .version import __version__
 SOFTWARE = "esc-plugin"
 #: What people are told, in this order.
 LABELS = (
-    *("Made by", "Image", "Model", "Model SHA-256", "Model scale", "Size", "Steps", "Levels"),
+    *("Made by", "Image", "Model", "Model SHA-256", "Model scale", "Model choice", "Size", "Steps", "Levels"),
     *("Survey", "Precision", "PyTorch"),
 )
 #: With this begins what a file says of itself for people.
@@ -104,6 +104,7 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
         record.get("model"),
         record.get("sha256"),
         record.get("model_scale"),
+        record.get("model_choice"),
         " x ".join(map(str, size)) + " pixels (rows x columns)" if isinstance(size, list) else None,
         record.get("steps"),
         _levels(record.get("levels")),

@@ -56,6 +56,9 @@ class BeyondError(LookupError):
 class Runner:
     """A model on a device, see `Upscaler`: what runs its network, piece by piece."""
 
+    #: Why the model was taken, if nobody has named it.
+    reason = ""
+
     def __init__(
         self,
         model: Model | str,
@@ -72,6 +75,12 @@ class Runner:
         self._networks: dict[torch.dtype, ESC] = {}
         self._lock = Lock()
         self._overflows = False
+
+    def chosen_because(self: Some, reason: str) -> Some:
+        """Return an upscaler whose records say why its model was taken, where nobody has named it."""
+        other = self.with_memory_limit(self.memory_limit)
+        other.reason = reason
+        return other
 
     def with_memory_limit(self: Some, memory_limit: int | None) -> Some:
         """Return an upscaler with another limit, and the same networks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from logging import getLogger
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,11 @@ from .arrays.levels import Intensity, Levels, measure_levels
 from .arrays.passes import described
 from .arrays.piece import Enlarge
 from .arrays.shared import share_means
+from .arrays.sizes import choose_target
 from .arrays.stack import Stack, make_output
 from .arrays.surveyed import PlaneSurvey
+from .catalog.by_default import Choice, default_model
+from .catalog.kinds import Kind
 from .device import instruction_set
 from .engine import ProcessGroup
 from .enlarge import Enlarger
@@ -33,6 +37,8 @@ from .runner import Runner, check_batch
 from .sampling import Estimator, Sampler, checked_pixels
 from .survey import Environment, Sampling, Survey, image_digest
 from .weights.model import Model
+
+logger = getLogger(__name__)
 
 __all__ = ["RegionSpans", "Upscaler", "bits_of", "check_batch", "checked_region", "upscale"]
 
@@ -408,10 +414,43 @@ class Upscaler(Runner):
         return measure_levels(image, layout_of(image, axes), intensity, nan, cancel)
 
 
-def upscale(image: Any, model: Model | str = "esc-nano-x2", **options: Any) -> Any:
+def upscale(image: Any, model: Model | str | None = None, *, purpose: str = "", **options: Any) -> Any:
     """Upscale an image: ``Upscaler(model)(image)`` in one call.
 
     Keyword arguments go to where they are known: device, precision and memory_limit to `Upscaler`, the others to its call.
+
+    Parameters
+    ----------
+    image : array
+        See `Upscaler.__call__`.
+    model : Model or str, optional
+        What `load_model` returns or takes. By default the one that a survey was made with, else the bundled one for the kind
+        of image, see `esc_plugin.catalog.by_default.default_model`: for photographs, or for fluorescence if it has more than
+        8 bits and no colours. The log says which, and why.
+    purpose : str
+        Take the bundled model for this kind of images instead: ``"clean"``, ``"photo"``, ``"fluorescence"``.
+
+    Raises
+    ------
+    EscError
+        See `Upscaler`; also if both a model and a purpose are named.
     """
     set_up = {name: options.pop(name) for name in ("device", "precision", "memory_limit") if name in options}
+    survey = options.get("survey")
+    model = survey.model if model is None and isinstance(survey, Survey) else model
+    if model is not None and purpose:
+        raise EscError(f"name a model or a purpose, not both; purpose is {purpose!r}.")
+    if model is None:
+        entry, reason, _ = _default_for(image, purpose, **options)
+        logger.info("%s is taken: %s.", entry.name, reason)
+        model = entry.name
     return Upscaler(model, **set_up)(image, **options)
+
+
+def _default_for(
+    image: Any, purpose: str, *, axes: str | None = None, scale: float | None = None, size: Any = None, **_: Any
+) -> Choice:
+    layout = layout_of(image, axes)
+    target = choose_target(layout, 1 if scale is None and size is None else scale, size)
+    factor = max(target[0] / layout.height, target[1] / layout.width)
+    return default_model(Kind.of(image.dtype, layout.samples), factor, purpose)

@@ -51,6 +51,8 @@ def record_of_result(
         "precision": _precision(upscaler, image, survey),
         "levels": [list(pair.pair) for pair in levels],
     }
+    if reason := next(filter(None, (part.reason for part in upscaler.parts)), ""):
+        facts["model_choice"] = reason
     if windows := [part.config.window_size for part in models if part.config.position == "rib"]:
         # No parameter tells it, and another one gives another picture.
         facts["window_size"] = windows[0] if len(windows) == 1 else windows

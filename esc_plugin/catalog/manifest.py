@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from math import isfinite, nan
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import EscError
@@ -17,6 +17,7 @@ from ..typed_yaml import FieldError, Line, Rule, build, one_of
 from ..weights.card import GAINS_KEY
 from ..weights.limits import MAX_BYTES, MAX_WINDOW
 from .gains import Gain
+from .kinds import DefaultRule
 from .purposes import KEYS
 
 #: Of files that may hold a network, the preferred first.
@@ -133,8 +134,15 @@ class CatalogEntry:
         return known | ({GAINS_KEY: [asdict(gain) for gain in self.gains]} if self.gains else {})
 
 
-def read_manifest(path: Path) -> list[CatalogEntry]:
-    """Return the entries of a manifest.
+class Manifest(NamedTuple):
+    """What a manifest holds: models, and which of them are taken where none is named, the first rule that fits first."""
+
+    models: list[CatalogEntry]
+    defaults: list[DefaultRule]
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return what a manifest holds; one of the user's may have defaults only.
 
     Raises
     ------
@@ -145,16 +153,30 @@ def read_manifest(path: Path) -> list[CatalogEntry]:
 
 
 @lru_cache(maxsize=8)
-def _parse(path: Path, changed: int) -> list[CatalogEntry]:
+def _parse(path: Path, changed: int) -> Manifest:
     """Read a manifest; `changed` is there to read it again when it changes."""
     content = read_yaml(path)
-    if not isinstance(content, dict) or not isinstance(content.get("models"), list):
+    if not isinstance(content, dict) or not isinstance(content.get("models", [] if "defaults" in content else None), list):
         raise EscError(f"{path}: there must be a list `models`, each entry with name, scale, purpose and a source.")
-    entries = [_entry(values, path, position) for position, values in enumerate(content["models"], 1)]
+    entries = [_entry(values, path, position) for position, values in enumerate(content.get("models", []), 1)]
     names = [entry.name for entry in entries]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise EscError(f"{path}: entry {quoted(twice[0])}, field 'name': there are two entries of that name.")
-    return entries
+    return Manifest(entries, _defaults(content.get("defaults", []), path))
+
+
+def _defaults(values: Any, path: Path) -> list[DefaultRule]:
+    if not isinstance(values, list):
+        raise EscError(f"{path}: `defaults` must be a list, each rule with a purpose and conditions, not {quoted(values)}.")
+    return [_default(rule, path, position) for position, rule in enumerate(values, 1)]
+
+
+def _default(values: Any, path: Path, position: int) -> DefaultRule:
+    try:
+        return build(DefaultRule, values)
+    except FieldError as error:
+        field = f", field {quoted(error.field)}" if error.field else ""
+        raise EscError(f"{path}: default {position}{field}: {error.problem}.") from None
 
 
 def _entry(values: Any, path: Path, position: int) -> CatalogEntry:

@@ -11,7 +11,8 @@ from platformdirs import user_data_path
 
 from ..weights.card import from_metadata, read_metadata, stated_config
 from .gains import stated_gains
-from .manifest import MANIFEST, SCALES, CatalogEntry, read_manifest
+from .kinds import DefaultRule
+from .manifest import MANIFEST, SCALES, CatalogEntry, Manifest, read_manifest
 from .model_files import models_in
 from .purposes import KEYS
 
@@ -28,12 +29,23 @@ def list_models() -> list[CatalogEntry]:
         If a manifest is damaged; the text names the file, the entry and the field.
     """
     folder = models_folder()
-    entries = {entry.name: entry for entry in read_manifest(_our_manifest())}
-    if (own := folder / MANIFEST).is_file():
-        entries |= {entry.name: entry for entry in read_manifest(own)}
+    ours, own = _manifests()
+    entries = {entry.name: entry for entry in (*ours.models, *own.models)}
     known = {Path(name).stem.lower() for entry in entries.values() for name in (entry.file, entry.path, entry.name) if name}
     entries |= {name: describe_file(name, path) for name, path in models_in(folder).items() if name.lower() not in known}
     return list(entries.values())
+
+
+def default_rules() -> list[DefaultRule]:
+    """Return which models are taken where none is named; the user's rules, in the models folder, come before ours.
+
+    Raises
+    ------
+    EscError
+        See `list_models`.
+    """
+    ours, own = _manifests()
+    return [*own.defaults, *ours.defaults]
 
 
 def find_model(name: str) -> CatalogEntry | None:
@@ -91,6 +103,12 @@ def _stated(name: str, path: Path, changed: int, size: int) -> CatalogEntry:
         gains=tuple(stated_gains(card)),
         **texts,
     )
+
+
+def _manifests() -> tuple[Manifest, Manifest]:
+    """Return our manifest, and the user's, which may be empty."""
+    own = models_folder() / MANIFEST
+    return read_manifest(_our_manifest()), read_manifest(own) if own.is_file() else Manifest([], [])
 
 
 def _our_manifest() -> Path:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..errors import EscError
+from ..texts import quoted
+
 #: What a model may say that is for any microscope, as ours did before there were kinds of them.
 MICROSCOPY = "microscopy"
 
@@ -24,6 +27,8 @@ class Purpose(NamedTuple):
     kind : str
         How a fine-tuning makes small images of them, see `esc_plugin.train.wish.KINDS`. Empty where no reduction does: none
         makes a bad photo of a good one.
+    short : str
+        What people may say instead; the beginning of a key will do, too.
     """
 
     key: str
@@ -31,11 +36,12 @@ class Purpose(NamedTuple):
     images: str
     broader: str = ""
     kind: str = ""
+    short: str = ""
 
 
 PURPOSES = (
     Purpose("clean photo", "Photo: clean", "clean photos", kind="photo"),
-    Purpose("real photo", "Photo: noisy, compressed, blurred", "noisy, compressed or blurred photos"),
+    Purpose("real photo", "Photo: noisy, compressed, blurred", "noisy, compressed or blurred photos", short="photo"),
     Purpose("drawing", "Drawing, anime", "drawings", kind="photo"),
     Purpose("fluorescence", "Fluorescence", "fluorescence images", MICROSCOPY, "microscopy"),
     Purpose("brightfield", "Brightfield, stained tissue", "brightfield images", MICROSCOPY, "microscopy"),
@@ -48,6 +54,21 @@ KEYS = (*(purpose.key for purpose in PURPOSES), MICROSCOPY)
 def find_purpose(key: str) -> Purpose:
     """Return the kind of images of a key; of a broader or a foreign key one under its own name, which no menu has."""
     return next((p for p in PURPOSES if p.key == key), Purpose(key, key.capitalize(), f"{key} images".strip()))
+
+
+def purpose_named(text: str) -> str:
+    """Return the key of a kind of images that people may name in short: ``"clean"``, ``"photo"``, ``"fluo"``.
+
+    Raises
+    ------
+    EscError
+        If there is none, or several.
+    """
+    exact = [key for key in KEYS if text in (key, find_purpose(key).short)]
+    found = exact or [key for key in KEYS if text and key.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    raise EscError(f"a kind of images must be one of {', '.join(KEYS)}, or the beginning of one, not {quoted(text)}.")
 
 
 def akin(one: str, other: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 OPTIONS = (
     *("images", "output", "model", "blend", "blend_share", "window_size", "form", "quality", "lossless", "overwrite"),
     *("skip_existing", "include_results", "shared", "megapixels", "device", "precision", "memory", "plan", "verbose"),
+    "purpose",
 )
 #: Those that say how large the result shall be.
 SIZES = ("scale", "width", "height", "fit", "fill", "stretch", "longest", "shortest", "result_megapixels")
@@ -30,7 +32,7 @@ SIZES = ("scale", "width", "height", "fit", "fill", "stretch", "longest", "short
 PASSED_ON = ("linear_light", "consistency", "passes", "strength")
 
 
-def upscale_films(context: typer.Context, framing: Framing, source: str, load: Callable[[], Upscaler]) -> int:
+def upscale_films(context: typer.Context, framing: Framing, load: Callable[..., Upscaler]) -> int:
     """Upscale the films that a command names, and return its exit code.
 
     Parameters
@@ -39,10 +41,8 @@ def upscale_films(context: typer.Context, framing: Framing, source: str, load: C
         Of the command, with all of its options.
     framing : Framing
         How large the results shall be.
-    source : str
-        What model.
     load : callable
-        Loads it.
+        ``load(source, reason=...)`` loads a model, and notes why it was taken if nobody has named it.
 
     Raises
     ------
@@ -50,6 +50,8 @@ def upscale_films(context: typer.Context, framing: Framing, source: str, load: C
         If the command contradicts itself, or the model can't be had.
     """
     from ..batch.refused import refusals
+    from ..catalog.by_default import default_model
+    from ..catalog.kinds import PHOTO
     from ..catalog.lookup import look_up
     from ..video.names import is_film
 
@@ -59,11 +61,15 @@ def upscale_films(context: typer.Context, framing: Framing, source: str, load: C
         raise EscError(f"{others[0]!r} is no film; name films and images in two calls.")
     needs("video")
     sources = [Path(name) for name in dict.fromkeys(given["images"])]
+    source, reason = given["model"], ""
+    if source is None:
+        entry, reason, _ = default_model(PHOTO, growth_of(sources, framing, given), given["purpose"] or "")
+        source = entry.name
     known, second = look_up(source), look_up(given["blend"]) if given["blend"] else None
     report = Report(given["verbose"])
     # The name of two models is known once they are loaded.
     plan_films(sources, given, framing, (second is None and known.name) or "model", known.scale or 1)
-    upscaler = load()
+    upscaler = load(source, reason=reason)
     jobs = plan_films(sources, given, framing, upscaler.model.name, upscaler.model.scale)
     refused = {} if given["plan"] else refusals(jobs, given["overwrite"])
     for job in jobs:
@@ -75,6 +81,18 @@ def upscale_films(context: typer.Context, framing: Framing, source: str, load: C
                 raise ImageError(refused[job])
             upscale_film(job, upscaler, framing, given, report)
     return report.finish()
+
+
+def growth_of(sources: list[Path], framing: Framing, given: dict[str, Any]) -> float | None:
+    """Return by how much the film grows that grows most; None if no size is asked for."""
+    from ..batch.choice import growth
+    from ..video.film import open_film
+
+    sizes = []
+    for source in sources:
+        with suppress(EscError):  # which is told when it is the film's turn
+            sizes.append(open_film(str(source), round(given["megapixels"] * 1e6)).size)
+    return max((factor for size in sizes if (factor := growth(framing, size)) is not None), default=None)
 
 
 def check_options(context: typer.Context) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from . import options as opt
 from .models import open_model
 from .terminal import console, plain, say
+from .upscale import check_choice
 
 
 def check(
@@ -59,29 +60,36 @@ def compare(
     detail: Annotated[str | None, typer.Option(help="Show left,top,width,height of the output only.")] = None,
     zoom: Annotated[int, typer.Option(callback=opt.within(1, 64), help="Screen pixels per output pixel, 1 to 64.")] = 1,
     overwrite: opt.Overwrite = False,
+    purpose: opt.Purpose = None,
 ) -> None:
     """Draw bicubic and model side by side."""
+    from ..arrays.framing import Framing
     from ..batch.checks import check_source
-    from ..catalog.lookup import look_up
+    from ..batch.choice import named_model, only_group
+    from ..batch.find import FoundImage
     from ..files import made_by
     from ..files.formats import writable_suffixes
 
     opt.check_output(output, writable_suffixes(), image, overwrite=overwrite, ours=made_by("compare"))
     check_source(image)
-    source = f"esc-nano-x{scale}" if model is None else model
-    look_up(source)
+    check_choice(model, purpose)
+    if model is None:  # what is reduced here is reduced by bicubic interpolation, without noise
+        chosen = only_group(image, Framing(scale), purpose or ("clean photo" if reduce else ""))
+    else:
+        chosen = named_model(model, [FoundImage(image)])
 
     from ..measure.compare import Detail, comparison, write_comparison
     from ..measure.photo import read_photo
     from ..upscaler import Upscaler
 
-    upscaler = Upscaler(open_model(source, window_size=window_size))
+    upscaler = Upscaler(open_model(chosen.source, window_size=window_size)).chosen_because(chosen.reason)
     sheet = comparison(
         read_photo(image),
         upscaler,
         detail=None if detail is None else Detail.parse(detail),
         reduce=reduce,
         zoom=zoom,
+        scale=scale if model is None else None,
     )
     write_comparison(output, sheet, upscaler)
     say(f"{plain(image)} -> {plain(output)}")

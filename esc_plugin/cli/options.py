@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..catalog.purposes import KEYS
+from ..catalog.purposes import KEYS, purpose_named
 from ..device import PRECISIONS
 from ..errors import EscError, ImageError
 from ..texts import check_path, parse_bytes, quoted
@@ -126,7 +126,13 @@ WindowSize = Annotated[
     int | None, typer.Option(callback=within(1, 1024), help="Of an ESC-RIB, whose file doesn't always tell it.")
 ]
 Purpose = Annotated[
-    str | None, typer.Option("--for", callback=one_of(*KEYS), help=f"Kind of images: {', '.join(KEYS)}.", metavar="KIND")
+    str | None,
+    typer.Option(
+        "--for",
+        callback=lambda text: text and purpose_named(text),
+        help=f"Kind of images, or how that begins: {', '.join(KEYS)}.",
+        metavar="KIND",
+    ),
 ]
 Device = Annotated[str, typer.Option(callback=known_device, help="auto, cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[str, typer.Option(callback=one_of("auto", *PRECISIONS), help=f"{', '.join(('auto', *PRECISIONS))}.")]

@@ -11,8 +11,8 @@ from ..errors import EscError
 from ..texts import counted
 from . import options as opt
 from .parse import parse_framing, parse_intensity
-from .terminal import plain, progress_bar, say
-from .upscale import default_model, load_mixture, own_device
+from .terminal import complain, plain, progress_bar, say
+from .upscale import check_choice, load_mixture, own_device
 
 
 def survey(
@@ -45,10 +45,12 @@ def survey(
     shortest: opt.Shortest = None,
     result_megapixels: opt.ResultMegapixels = None,
     passes: opt.Passes = None,
+    purpose: opt.Purpose = None,
 ) -> None:
     """Look at a whole image once, so that any region of its result can be made on its own, anywhere."""
     from ..batch.checks import check_intensity, check_source
 
+    check_choice(model, purpose)
     framing = parse_framing(scale, width, height, fit, fill, stretch, longest, shortest, result_megapixels)
     levels = parse_intensity(intensity)
     check_intensity(levels)
@@ -56,13 +58,18 @@ def survey(
     opt.check_output(output, (".json",), image, overwrite=overwrite)
 
     from ..batch.batch import Batch
+    from ..batch.choice import named_model, only_group
+    from ..batch.find import FoundImage
     from ..batch.jobs import Job
     from ..cluster.exact import run_exact
     from ..cluster.group import joined
     from ..cluster.launch import launched
 
     where = own_device(device, launched()), precision, memory
-    upscaler = load_mixture(model or default_model(framing), blend, 0.5, window_size, *where)  # it serves any share
+    chosen = named_model(model, [FoundImage(image)]) if model else only_group(image, framing, purpose or "")
+    if chosen.note:
+        complain("note", chosen.note)
+    upscaler = load_mixture(chosen.source, blend, 0.5, window_size, where, chosen.reason)  # it serves any share
     wished = {
         "axes": axes,
         "intensity": levels,

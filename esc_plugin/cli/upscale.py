@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,8 +20,8 @@ from .report import Report
 from .terminal import complain, progress_bar
 
 if TYPE_CHECKING:  # torch takes a second to import; commands that need it import what they use
-    from ..arrays.framing import Framing
     from ..batch.batch import Batch
+    from ..batch.choice import Group
     from ..batch.jobs import Job
     from ..cluster.launch import Launch
     from ..survey import Survey
@@ -119,23 +118,31 @@ def upscale(
     shortest: opt.Shortest = None,
     result_megapixels: opt.ResultMegapixels = None,
     passes: opt.Passes = None,
+    purpose: opt.Purpose = None,
 ) -> None:
     """Upscale images and films: files, folders, patterns. Everything that a file carries is kept."""
     from ..video.names import is_film
 
     if blend is None and blend_share != BLEND_SHARE:
         raise EscError("--blend-share says how much there is of a second model; name it with --blend.")
+    check_choice(model, purpose)
     framing = parse_framing(scale, width, height, fit, fill, stretch, longest, shortest, result_megapixels)
     if any(map(is_film, images)):
         from .film import upscale_films
 
-        source = model or default_model(framing)
-        load = partial(load_mixture, source, blend, blend_share, window_size, device, precision, memory)
-        sys.exit(upscale_films(context, framing, source, load))
+        load = partial(
+            load_mixture,
+            blend=blend,
+            share=blend_share,
+            window_size=window_size,
+            where=(device, precision, memory),
+        )
+        sys.exit(upscale_films(context, framing, load))
     if lossless:
         raise EscError("--lossless is for films; of images, PNG, TIFF and Zarr always are.")
     from ..arrays.framing import Framing
     from ..batch.checks import check_exact, check_intensity
+    from ..batch.choice import by_kind, named_model
     from ..batch.find import find_images
     from ..batch.jobs import label_of, plan_jobs
     from ..batch.mask import read_mask
@@ -149,26 +156,32 @@ def upscale(
     check_intensity(levels)
     part, known_survey = parse_region(region) if region else None, read_survey(survey, sampled, precision)
     work = Work(workers, scheduler, parse_part(share) if share else None, finish, sampled)
-    source = model or surveyed_model(known_survey, blend) or default_model(framing)
-    found, known = find_images(images, recursive), look_up(source)
-    second = look_up(blend) if blend else None
-    name = None if second else known.name  # that of a mixture is known when both are loaded
+    source, pixels = model or surveyed_model(known_survey, blend), round(megapixels * 1e6)
+    found = find_images(images, recursive)
+    groups = [named_model(source, found)] if source else by_kind(found, framing, purpose or "", pixels)
+    if blend:
+        look_up(blend)
     if known_survey and len(found) > 1:
         raise ImageError(f"a survey serves one image; {len(found)} are named.")
-    where = read_mask(mask, round(megapixels * 1e6)) if mask else None
+    where = read_mask(mask, pixels) if mask else None
     suffix = f".{form.lower().lstrip('.')}" if form else None
 
-    def jobs_for(name: str, factor: int) -> list[Job]:
-        return plan_jobs(found, output, name, label_of(framing, factor, isotropic), suffix)
+    def jobs_for(group: Group, name: str, factor: int) -> list[Job]:
+        return plan_jobs(group.images, output, name, label_of(framing, factor, isotropic), suffix)
 
-    jobs, report = jobs_for(name or "model", known.scale or 1), Report(verbose)
+    # The name of a mixture is known when both are loaded.
+    names = ["" if blend else group.name for group in groups]
+    planned = zip(groups, names, strict=True)
+    jobs = [job for group, name in planned for job in jobs_for(group, name or "model", group.scale or 1)]
+    report = Report(verbose)
     work.check(jobs)
     if (part or framing.mode == "fill") and any(is_store(job.target) for job in jobs):
         raise EscError("a part of a result goes to a file, such as part.tif; a store holds the whole result.")
     if consistency:
         check_exact(jobs)
     # Of a file, the scale is known only once it has been loaded, and so is the result's name if nothing else is asked for.
-    named = (known.scale or framing != Framing() or isotropic) and (name or "{model}" not in str(output))
+    sized = all(group.scale for group in groups) or framing != Framing() or isotropic
+    named = sized and (all(names) or "{model}" not in str(output))
     if not include_results:
         jobs = leave_out_results(*split_results(jobs))
     ready = sift(jobs, report, targets=bool(named) and not plan, overwrite=overwrite, skip_existing=skip_existing)
@@ -180,7 +193,6 @@ def upscale(
 
     from ..batch.batch import Batch
 
-    loaded = load_mixture(source, blend, blend_share, window_size, own_device(device, launch), precision, memory)
     options = {
         "intensity": levels,
         "nan": nan,
@@ -192,23 +204,34 @@ def upscale(
         "strength": strength,
         "passes": passes,
     }
-    pixels = round(megapixels * 1e6)
-    batch = Batch(
-        loaded, framing, options, quality, pixels, overwrite, skip_existing, part, known_survey, sampled, isotropic, where
-    )
-    targets = {job.source: job for job in jobs_for(loaded.model.name, loaded.model.scale)}
-    ready = [targets[job.source] for job in ready]
-    stores, files = [job for job in ready if is_store(job.target)], [job for job in ready if not is_store(job.target)]
-    if plan:
-        show_plans(batch, ready)
-        sys.exit(report.finish())
-    if launch:  # of many files, each process takes its share; of one store, all do
-        files = files[launch.rank :: launch.size]
-    if files:
-        run_batch(batch, files, report)
-    if stores:
-        upscale_stores(stores, report, batch, work)
+    how = quality, pixels, overwrite, skip_existing, part, known_survey, sampled, isotropic, where
+    sources, on = {job.source for job in ready}, (own_device(device, launch), precision, memory)
+    for group in groups:
+        group.images = [image for image in group.images if image.path in sources]
+        if not group.images:
+            continue
+        if group.note:
+            complain("note", group.note)
+        loaded = load_mixture(group.source, blend, blend_share, window_size, on, group.reason)
+        batch = Batch(loaded, framing, options, *how)
+        own = jobs_for(group, loaded.model.name, loaded.model.scale)
+        stores, files = [job for job in own if is_store(job.target)], [job for job in own if not is_store(job.target)]
+        if plan:
+            show_plans(batch, own)
+            continue
+        if launch:  # of many files, each process takes its share; of one store, all do
+            files = files[launch.rank :: launch.size]
+        if files:
+            run_batch(batch, files, report)
+        if stores:
+            upscale_stores(stores, report, batch, work)
     sys.exit(report.finish())
+
+
+def check_choice(model: str | None, purpose: str | None) -> None:
+    """Raise an `EscError` if both a model and a kind of images are named: either says which model is taken."""
+    if model and purpose:
+        raise EscError("--for chooses a model, and --model names one; leave one of them out.")
 
 
 def read_survey(path: Path | None, sampled: int | None, precision: str) -> Survey | None:
@@ -224,14 +247,6 @@ def read_survey(path: Path | None, sampled: int | None, precision: str) -> Surve
         made = " and ".join(sorted(found.precisions))
         raise EscError(f"the survey was made with {made}, not {precision}; leave --precision out.")
     return found
-
-
-def default_model(framing: Framing) -> str:
-    """Return the name of the bundled model that fits a size."""
-    from ..arrays.framing import Framing
-
-    small = replace(framing, scale=None) == Framing() and (framing.scale is None or framing.scale <= 2)
-    return "esc-nano-x2" if small else "esc-nano-x4"
 
 
 def leave_out_results(jobs: list[Job], results: list[Job]) -> list[Job]:
@@ -268,9 +283,17 @@ def load_upscaler(model: str, window_size: int | None, device: str, precision: s
     return Upscaler(loaded, device=device, precision=precision, memory_limit=memory)
 
 
-def load_mixture(model: str, blend: str | None, share: float, window_size: int | None, *where: Any) -> Upscaler:
-    """Load a model, and one that is mixed into it if that is asked for; see `load_upscaler`."""
-    loaded = load_upscaler(model, window_size, *where)
+def load_mixture(
+    model: str, blend: str | None, share: float, window_size: int | None, where: tuple[Any, ...], reason: str = ""
+) -> Upscaler:
+    """Load a model, and one that is mixed into it if that is asked for; see `load_upscaler`.
+
+    Parameters
+    ----------
+    reason : str
+        Why it was taken, if nobody has named it.
+    """
+    loaded = load_upscaler(model, window_size, *where).chosen_because(reason)
     if blend is None:
         return loaded
     from ..mixture import Mixture

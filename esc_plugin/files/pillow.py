@@ -91,6 +91,17 @@ def picture_of(image: Image.Image, name: str, max_pixels: int, pixels: np.ndarra
     )
 
 
+def is_gray(image: Image.Image) -> bool:
+    """Whether an image that isn't decoded yet has no colours."""
+    return image.mode.startswith(("1", "L", "I", "F"))
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return height and width of an image that isn't decoded yet, as one sees it."""
+    turned = exif.orientation_of(_exif_of(image)[0], _packet(image)) >= 5
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def _pixels(image: Image.Image) -> np.ndarray:
     """Return (H, W) or (H, W, S) in the type and the colours that the image means."""
     mode, transparent = image.mode, "transparency" in image.info

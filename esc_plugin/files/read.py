@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,23 @@ def read_picture(path: str | Path | Url, max_pixels: int = MAX_PIXELS, lazy: boo
         If there is no such file, or no image in it that can be upscaled.
     """
     path = place_of(path)
+    with reading(path):
+        if (form := recognised(path)) is None:
+            raise UnidentifiedImageError
+        read = form.read_lazily if lazy and form.read_lazily else form.read
+        picture = read(path, max_pixels)
+    if picture.xmp:
+        picture.provenance, picture.xmp = xmp.split_record(picture.xmp)
+    return picture
+
+
+@contextmanager
+def reading(path: Path | Url) -> Iterator[None]:
+    """Make an `ImageError`, a line with the file's name, of whatever goes wrong while a file is read."""
     if isinstance(path, Path) and not (path.is_file() or path.is_dir()):
         raise ImageError(f"there is no file {str(path)!r}.")
     try:
-        if (form := recognised(path)) is None:
-            raise UnidentifiedImageError  # noqa: TRY301
-        read = form.read_lazily if lazy and form.read_lazily else form.read
-        picture = read(path, max_pixels)
+        yield
     except ImageError as error:
         raise ImageError(f"can't upscale {str(path)!r}: {error}") from None
     except UnidentifiedImageError:
@@ -51,9 +62,6 @@ def read_picture(path: str | Path | Url, max_pixels: int = MAX_PIXELS, lazy: boo
     except Exception as error:  # decoders raise almost anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{str(path)!r} is no image that can be read: {reason.rstrip('.')}.") from None
-    if picture.xmp:
-        picture.provenance, picture.xmp = xmp.split_record(picture.xmp)
-    return picture
 
 
 def read_provenance(path: Path | Url) -> dict[str, Any]:

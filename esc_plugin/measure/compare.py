@@ -51,7 +51,13 @@ def write_comparison(path: Path, sheet: Image.Image, upscaler: Upscaler) -> None
 
 
 def comparison(
-    image: np.ndarray, upscaler: Upscaler, *, detail: Detail | None = None, reduce: bool = False, zoom: int = 1
+    image: np.ndarray,
+    upscaler: Upscaler,
+    *,
+    detail: Detail | None = None,
+    reduce: bool = False,
+    zoom: int = 1,
+    scale: int | None = None,
 ) -> Image.Image:
     """Draw bicubic and model side by side.
 
@@ -62,10 +68,12 @@ def comparison(
     detail : Detail, optional
         What of the output to show; by default all of it.
     reduce : bool
-        Reduce the image first by the model's scale, and show it as a third panel: what the others should look like. The
+        Reduce the image first by the scale, and show it as a third panel: what the others should look like. The
         captions then state the PSNR over the whole image, in dB on RGB, borders included.
     zoom : int
         Screen pixels per output pixel.
+    scale : int, optional
+        Output pixels per input pixel; by default the model's.
 
     Raises
     ------
@@ -75,13 +83,13 @@ def comparison(
     if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))):
         raise ImageError(f"a comparison needs an 8-bit gray or colour picture, not {image.dtype} of shape {image.shape}.")
     truth = Image.fromarray(image).convert("RGB")
-    scale = upscaler.model.scale
+    scale = scale or upscaler.model.scale
     if reduce:
         truth = truth.crop((0, 0, truth.width // scale * scale, truth.height // scale * scale))
         small = truth.resize((truth.width // scale, truth.height // scale), Image.Resampling.BICUBIC)
     else:
         small = truth
-    result = Image.fromarray(upscaler(np.asarray(small)))
+    result = Image.fromarray(upscaler(np.asarray(small), scale=scale))
     panels = [("bicubic", small.resize(result.size, Image.Resampling.BICUBIC)), (upscaler.model.name, result)]
     if reduce:
         expected = np.asarray(truth)

@@ -1,0 +1,117 @@
+"""Which model upscales which images of a batch: the one that is named, or for each image the one for its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..arrays.framing import Framing
+from ..arrays.sizes import Size
+from ..catalog.by_default import default_model
+from ..catalog.kinds import PHOTO
+from ..catalog.lookup import look_up
+from ..errors import ImageError
+from ..files.address import Url
+from ..files.kind import kind_of_file
+from ..files.picture import MAX_PIXELS
+from .find import FoundImage
+
+
+@dataclass
+class Group:
+    """Images with the same model.
+
+    Attributes
+    ----------
+    source : str
+        The model, as `load_model` takes it.
+    name, scale
+        What is known of it before it is loaded, see `look_up`.
+    images : list of FoundImage
+        In the order in which they were found.
+    reason : str
+        Why it was taken, where nobody has named it.
+    note : str
+        The same as a line for the user, where it was something about the images.
+    """
+
+    source: str
+    name: str
+    scale: int
+    images: list[FoundImage] = field(default_factory=list)
+    reason: str = ""
+    note: str = ""
+
+
+def named_model(source: str, images: Sequence[FoundImage]) -> Group:
+    """Return all images as the group of a model that is named.
+
+    Raises
+    ------
+    CheckpointError, HubError
+        If there is no such model.
+    """
+    known = look_up(source)
+    return Group(source, known.name, known.scale, list(images))
+
+
+def by_kind(
+    images: Sequence[FoundImage],
+    framing: Framing,
+    purpose: str = "",
+    max_pixels: int = MAX_PIXELS,
+    how: str = "--for photo or --model NAME",
+) -> list[Group]:
+    """Return images in groups, each with the model that is taken where none is named, see `default_model`.
+
+    No pixel is looked at. What can't be read counts as a photograph; that it can't is said when it is its turn.
+
+    Parameters
+    ----------
+    framing : Framing
+        How large the results shall be.
+    purpose : str
+        What the images are, if that is known.
+    max_pixels : int
+        See `read_picture`.
+    how : str
+        What the user does to have another model, for the note.
+
+    Raises
+    ------
+    EscError
+        See `default_model`.
+    """
+    groups: dict[tuple[str, str], Group] = {}
+    for image in images:
+        try:
+            kind, size = kind_of_file(image.path, max_pixels)
+        except ImageError:
+            kind, size = PHOTO, (1, 1)
+        entry, reason, telling = default_model(kind, growth(framing, size), purpose)
+        group = groups.setdefault((entry.name, reason), Group(entry.name, entry.name, entry.scale, reason=reason))
+        group.images.append(image)
+        if telling:
+            group.note = f"{_told(group.images)}: {entry.name} is taken, since {reason}; {how} takes another."
+    return list(groups.values())
+
+
+def growth(framing: Framing, size: Size) -> float | None:
+    """Return by how much an image of a height and a width grows; None if nothing is asked for, or it can't be."""
+    if framing == Framing(mode=framing.mode):
+        return None
+    try:
+        enlarged = framing.frame(*size, 1).enlarged
+    except ImageError:  # which is said when it is upscaled
+        return None
+    return max(enlarged[0] / size[0], enlarged[1] / size[1])
+
+
+def _told(images: Sequence[FoundImage]) -> str:
+    return str(images[0].path) + (f" and {len(images) - 1:,} more" if len(images) > 1 else "")
+
+
+def only_group(place: Path | Url, framing: Framing, purpose: str = "") -> Group:
+    """Return the group of a single image, see `by_kind`."""
+    return by_kind([FoundImage(place)], framing, purpose)[0]

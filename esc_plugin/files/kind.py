@@ -1,0 +1,70 @@
+"""What kind of picture a file holds, told by what it says of itself; see `esc_plugin.catalog.kinds.Kind`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..arrays.layout import layout_of
+from ..catalog.kinds import Kind
+from .address import Url, place_of
+from .formats import recognised
+from .picture import MAX_PIXELS, Picture
+from .pillow import is_gray, opened, upright_size
+from .png import is_deep_colour
+from .read import read_picture, reading
+
+#: Lengths that only a microscope's pixels are measured in.
+MICROSCOPIC = ("micrometer", "nanometer", "picometer", "angstrom")
+#: Pixels per inch above which they are smaller than 2 micrometres, beyond any scanner of film.
+MICROSCOPIC_DPI = 12_700
+#: How the description of a scanned slide begins.
+SLIDES = ("Aperio",)
+#: As OME has the channels of what was a colour image.
+RED_GREEN_BLUE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+
+def kind_of_file(path: str | Path | Url, max_pixels: int = MAX_PIXELS) -> tuple[Kind, tuple[int, int]]:
+    """Return the kind of the picture in a file, and its height and width, where that can be without decoding it.
+
+    Raises
+    ------
+    ImageError
+        See `read_picture`.
+    """
+    path = place_of(path)
+    with reading(path):
+        form = recognised(path)
+    if isinstance(path, Url) or form is None or form.store or form.read_lazily:
+        picture = read_picture(path, max_pixels, lazy=True)
+        return kind_of(picture), picture.size
+    with reading(path), opened(path, form.name, max_pixels) as image:
+        deep = image.mode.startswith(("I", "F")) or is_deep_colour(path)
+        return Kind(deep, not is_gray(image)), upright_size(image)
+
+
+def kind_of(picture: Picture, axes: str | None = None) -> Kind:
+    """Return the kind of a picture, whose axes may be others than its file says."""
+    layout = layout_of(picture.pixels, axes or picture.axes)
+    kind = Kind.of(picture.pixels.dtype, layout.samples, from_microscope(picture))
+    return Kind(kind.deep, kind.colour or (not kind.deep and _was_colour(picture)), kind.microscope)
+
+
+def from_microscope(picture: Picture) -> bool:
+    """Tell whether what a picture carries is what microscopes write.
+
+    That is OME's metadata; a stack of ImageJ; a scanned slide; or a pixel size that no camera or scanner of photographs has.
+    """
+    tiff = picture.tiff
+    if picture.ome is not None and tiff is None:
+        return True
+    if tiff and (tiff.kind == "ome" or str(tiff.metadata).startswith(SLIDES)):
+        return True
+    if tiff and tiff.kind == "imagej" and set(picture.axes) - set("YXS"):
+        return True
+    measured = picture.ome is not None and bool({*picture.ome.axes.units} & {*MICROSCOPIC})
+    return measured or bool(picture.dpi and max(picture.dpi) > MICROSCOPIC_DPI)
+
+
+def _was_colour(picture: Picture) -> bool:
+    """Whether channels are the samples of what was a colour image, which OME-Zarr has no other way to hold."""
+    return picture.ome is not None and tuple(channel.color for channel in picture.ome.channels[:3]) == RED_GREEN_BLUE
