@@ -6,15 +6,17 @@ import napari.viewer
 from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
 
-from esc_plugin import EscError, list_models
+from esc_plugin import EscError
+from esc_plugin.catalog.by_default import default_model
 from esc_plugin.session.task import Settings
 
+from .facts import kind_of
 from .geometry import whole_region
 from .preferences import limits
 
 
 def upscale_x2(viewer: napari.viewer.Viewer) -> None:
-    """Upscale the active image layer by two, all planes, with the first model on offer that needs no download."""
+    """Upscale the active image layer by two, all planes, with the bundled model for its kind of images."""
     from .errors import show_error
     from .jobs import Job, queue
     from .layers import add_results
@@ -24,9 +26,10 @@ def upscale_x2(viewer: napari.viewer.Viewer) -> None:
     if not isinstance(layer, Image):
         show_warning("Select an image layer to upscale.")
         return
-    model = next(entry.name for entry in list_models() if entry.scale == 2 and entry.bundled)
     try:
-        order = Order.of([(layer, whole_region(layer))], lambda layer: Settings(model, (2.0, 2.0), **limits()))
+        entry, reason, _ = default_model(kind_of(layer), 2.0)
+        settings = Settings(entry.name, (2.0, 2.0), **limits(), reason=reason)
+        order = Order.of([(layer, whole_region(layer))], lambda layer: settings)
         if order.too_large:
             show_warning("The result would not fit into memory. The panel 'Upscale with ESC...' can write it to a file.")
             return

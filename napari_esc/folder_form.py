@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from glob import has_magic
+from typing import Any
 
 from magicgui.widgets import CheckBox, LineEdit
 from qtpy.QtWidgets import QFileDialog
@@ -26,6 +27,8 @@ HELP = {
     "format": "The format of the results. A TIFF stays the kind of TIFF that its image is, with everything that it carries.",
     "existing": "What to do where a result is there already. The images themselves are never replaced.",
 }
+#: Stands for the bundled model that each image's kind asks for.
+EACH = "each"
 #: What is taken over from another form.
 SHARED = ("purpose", "model", "source", "factor", "intensity", "strength", "consistency")
 
@@ -54,10 +57,18 @@ class FolderForm(ModelForm):
 
     def take_over(self, other: ModelForm) -> None:
         """Start with the settings of another form, as far as they mean something here."""
-        for name in SHARED:
+        for name in SHARED if other.by_hand else set(SHARED) - {"model", "source"}:
             ours, value = getattr(self, name), getattr(other, name).value
             if value in getattr(ours, "choices", [value]):
                 ours.value = value
+
+    def _models(self, box: Any) -> list[tuple[str, Any]]:
+        return [("The one for each image", EACH), *super()._models(box)]
+
+    def _proposed(self, factor: float | None) -> str:
+        """Return what stands for the model of each image."""
+        self.reason = "the bundled model for it upscales each image"
+        return EACH
 
     def order(self) -> FolderOrder:
         """Return what is to be done as it is set up now.
@@ -72,7 +83,8 @@ class FolderForm(ModelForm):
             raise EscError("Choose a folder, or image files.")
         self.check_model()
         values = {name: getattr(self, name).value for name in ("intensity", "strength", "consistency")}
-        settings = Settings(self.model_name, self.factors, **values, **limits())
+        model = "" if self.model_name == EACH else self.model_name
+        settings = Settings(model, self.factors, **values, **limits())
         existing = self.existing.value
         return FolderOrder(
             tuple(map(os.path.expanduser, _separated(names))),
@@ -83,6 +95,7 @@ class FolderForm(ModelForm):
             replace=existing == "replace",
             recursive=self.recursive.value,
             how=f"'Existing: {EXISTING['replace']}'",
+            purpose=self.purpose.value,
         )
 
 

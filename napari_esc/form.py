@@ -10,12 +10,13 @@ from napari.layers import Image, Shapes
 from qtpy.QtWidgets import QFileDialog
 
 from esc_plugin.arrays.sizes import LARGEST_SCALE
+from esc_plugin.catalog.kinds import PHOTO
 from esc_plugin.device import cores
 from esc_plugin.session.saved import named
 from esc_plugin.session.task import Settings
 
 from .controls import choice, refill, small_label
-from .facts import is_source, unit_names
+from .facts import is_source, kind_of, unit_names
 from .model_form import LEVELS, ModelForm
 from .preferences import preference
 from .texts import image_text
@@ -106,6 +107,7 @@ class Form(ModelForm):
         self.scale.changed.connect(self._scale_chosen)
         self.more.changed.connect(self._show_more)
         self.pixel_size.changed.connect(self.show_consistency)
+        self.pixel_size.changed.connect(self.follow)
 
     # What it means
 
@@ -142,6 +144,7 @@ class Form(ModelForm):
             sampled=self.sampled.value,
             isotropic=self.scale.value == "isotropic",
             strength=self.strength.value,
+            reason=self.reason,
         )
 
     @property
@@ -183,6 +186,8 @@ class Form(ModelForm):
         if chosen:
             self._pixel = abs(float(chosen[0].scale[-2])), abs(float(chosen[0].scale[-1]))
             self.pixel_size.native.setSuffix(f" {unit_names(chosen[0])[-1]}")
+        self.kind = kind_of(chosen[0]) if chosen else PHOTO
+        self.follow()
         self.about_image.setText(image_text(chosen[0]) if len(chosen) == 1 else ", ".join(it.name for it in chosen))
         self.show_consistency()
         self.changed.emit()
@@ -198,6 +203,7 @@ class Form(ModelForm):
         elif kind == "factor":
             self.factor.value = min(max(self._pixel[1] / (self.pixel_size.value or 1), 1), LARGEST_SCALE)
         self._show_scale()
+        self.follow()
         self.show_consistency()
 
     def _show_scale(self) -> None:

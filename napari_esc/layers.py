@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from esc_plugin import EscError
+from esc_plugin.catalog.by_default import default_model
 from esc_plugin.progress import Cancel, Progress
 from esc_plugin.provenance import is_record
 from esc_plugin.session.saved import named
 from esc_plugin.session.task import Settings, Task
 
+from .facts import kind_of
 from .geometry import Region, whole_region
 from .order import Order
 from .source import Source
@@ -24,13 +28,13 @@ if TYPE_CHECKING:
 
 #: Blendings by which a layer doesn't hide what is under it.
 ADDED_UP = ("additive", "minimum", "multiplicative")
-DEFAULT_MODEL = "esc-nano-x2"
 
 
 def upscale_layers(
     layers: Sequence[Image],
-    model: str = DEFAULT_MODEL,
+    model: str | None = None,
     *,
+    purpose: str = "",
     factor: float | tuple[float, float] | None = None,
     region: Region | None = None,
     progress: Progress | None = None,
@@ -44,8 +48,11 @@ def upscale_layers(
     ----------
     layers : sequence of napari.layers.Image
         They aren't changed.
-    model : str
-        A name on offer, a path or a repository of the Hub, see `esc_plugin.load_model`.
+    model : str, optional
+        A name on offer, a path or a repository of the Hub, see `esc_plugin.load_model`. By default each layer has the
+        bundled one for its kind, see `esc_plugin.catalog.by_default.default_model`.
+    purpose : str
+        Take the bundled model for this kind of images instead: ``"clean"``, ``"photo"``, ``"fluorescence"``.
     factor : float or tuple of float, optional
         New pixels per pixel, or those down and those across; by default the model's own scale. At 1 the
         model runs once, and what it made is shrunk to the size of the layer: it is cleaned.
@@ -73,19 +80,32 @@ def upscale_layers(
     """
     if options.get("isotropic"):
         factor = 1.0
+    path = None if store is None else named(store)
+    wishes = partial(_settings, model=model, purpose=purpose, factor=factor, store=path, **options)
+    order = Order.of([(layer, region or whole_region(layer)) for layer in layers], wishes)
+    results = order.run(progress, cancel)
+    return [source.layer_data(result) for (source, _), result in zip(order.parts, results, strict=True)]
+
+
+def _settings(
+    layer: Image, *, model: str | None, purpose: str, factor: float | tuple[float, float] | None, **options: Any
+) -> Settings:
+    """Return what is wanted of a layer, with the model's own factor if none is asked for."""
+    if model and purpose:
+        raise EscError(f"name a model or a purpose, not both; purpose is {purpose!r}.")
+    if not model:
+        largest = max(factor) if isinstance(factor, tuple) else factor
+        entry, options["reason"], _ = default_model(kind_of(layer), largest, purpose)
+        model = entry.name
     if factor is None:
         from esc_plugin.session.loaded import load_on_device
 
         factor = float(load_on_device(Settings(model, (1, 1), **options)).upscaler.model.scale)
     down, across = factor if isinstance(factor, tuple) else (factor, factor)
-    path = None if store is None else named(store)
-    settings = Settings(model, (float(down), float(across)), store=path, **options)
-    order = Order.of([(layer, region or whole_region(layer)) for layer in layers], lambda layer: settings)
-    results = order.run(progress, cancel)
-    return [source.layer_data(result) for (source, _), result in zip(order.parts, results, strict=True)]
+    return Settings(model, (float(down), float(across)), **options)
 
 
-def upscale_layer(layer: Image, model: str = DEFAULT_MODEL, **options: Any) -> LayerData:
+def upscale_layer(layer: Image, model: str | None = None, **options: Any) -> LayerData:
     """Upscale an image layer, see `upscale_layers` for all parameters."""
     return upscale_layers([layer], model, **options)[0]
 

@@ -10,8 +10,10 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 from esc_plugin import CatalogEntry, EscError
 from esc_plugin.arrays.sizes import LARGEST_SCALE
+from esc_plugin.catalog.by_default import default_model
 from esc_plugin.catalog.by_purpose import is_here, models_for, none_text
 from esc_plugin.catalog.cards import card_lines
+from esc_plugin.catalog.kinds import PHOTO
 from esc_plugin.catalog.purposes import PURPOSES
 
 from .controls import Rows, button, choice, refill, small_label
@@ -26,6 +28,7 @@ LEVELS = {
     "minmax": "Lowest to highest value",
     "percentile": "0.1 to 99.9 percent",
 }
+WHY = "Taken since {}, until you choose another."
 KEEP, CANNOT_KEEP = "Keep local averages", "Averages not kept: {}"
 HELP = {
     "purpose": "What is in the image: models learn from one kind, and are of little use for another.",
@@ -74,6 +77,8 @@ class ModelForm(Rows):
         super().__init__(HELP | tooltips)
         self.entries: dict[str, CatalogEntry] = {}
         self._kept = False
+        #: What the image is, and whether a person has named the model; as long as nobody has, it follows the image.
+        self.kind, self.by_hand, self.reason = PHOTO, False, ""
         self.factor = FloatSpinBox(name="factor", value=2, min=1, max=LARGEST_SCALE)
         self.factor.native.setPrefix("x ")
         self.factor.native.setSingleStep(0.5)
@@ -84,21 +89,25 @@ class ModelForm(Rows):
         self.consistency.native.setMinimumWidth(1)  # what it says mustn't widen the panel
         self.consistency.changed.connect(self._consistency_chosen)
         self.factor.changed.connect(self.show_consistency)
+        self.factor.changed.connect(self.follow)
 
     def add_model(self) -> None:
         """Add the rows that say what upscales."""
         purposes = {"": "Anything"} | {purpose.key: purpose.title for purpose in PURPOSES}
         self.purpose = self.add("For", choice("purpose", purposes))
-        self.none, self.card, self.source = small_label(), small_label(), LineEdit(name="source")
+        self.none, self.why, self.card = small_label(), small_label(), small_label()
+        self.source = LineEdit(name="source")
         self.finetune = button("Fine-tune...", HELP["finetune"], self._finetune)
         self.add_native("", self.none, self.finetune.native)
         self.model = self.add("Model", choice("model", self._models))
         folder = preference("models_folder")
         self.find_source = self.browse(self.source, "Choose a weights file", filters=WEIGHTS_FILTER, folder=folder)
         self.add("From", self.source, self.find_source)
+        self.add_native("", self.why)
         self.add_native("", self.card)
         self.purpose.changed.connect(self.fill_models)
-        self.model.changed.connect(self._model_chosen)
+        self.model.changed.connect(self._named)
+        self.model.native.activated.connect(self._kept_by_hand)  # also if it is the one that was shown
         news.model_made.connect(self.show_model)
 
     @property
@@ -122,16 +131,33 @@ class ModelForm(Rows):
         return self.factor.value, self.factor.value
 
     def fill_models(self) -> None:
-        """List the models for the chosen purpose; what was chosen stays so if it is among them."""
-        before, made = self.model.value, models_for(self.purpose.value)
+        """List the models for the chosen purpose; what a person has chosen stays so if it is among them."""
+        before, made = self.model.value if self.by_hand else None, models_for(self.purpose.value)
         self.entries = {entry.name: entry for entry in made or filter(is_here, models_for())}
         self.none.setText("" if made else none_text(self.purpose.value))
         self.none.setVisible(not made)
         self.finetune.visible = not made
-        refill(self.model, [before, *self.entries, FILE])
+        refill(self.model, [before, self._proposed(None), *self.entries, FILE])
         for i, entry in enumerate(self.entries.values()):
             self.model.native.setItemData(i, entry.summary, Qt.ItemDataRole.ToolTipRole)
         self._model_chosen()
+
+    def follow(self) -> None:
+        """Take the model for the image and the size, unless a person has named one; the size stays."""
+        if self.by_hand or (name := self._proposed(max(self.factors))) not in self.model.choices:
+            return
+        with self.model.changed.blocked():
+            self.model.value = name
+        self._show_chosen()
+
+    def _proposed(self, factor: float | None) -> str:
+        """Return the name of the model that is taken where nobody names one; empty if there is none that is here."""
+        try:
+            entry, self.reason, _ = default_model(self.kind, factor, self.purpose.value or "")
+        except EscError:  # the list is for other images, and what there is to do is said
+            self.reason = ""
+            return ""
+        return entry.name
 
     def show_model(self, name: str) -> None:
         """List the models anew, and choose one of them, also if it is for other images."""
@@ -156,15 +182,28 @@ class ModelForm(Rows):
     def _finetune(self) -> None:
         self.finetuning_wanted.emit(self.purpose.value)
 
+    def _named(self) -> None:
+        self._kept_by_hand()
+        self._model_chosen()
+
+    def _kept_by_hand(self) -> None:
+        self.by_hand, self.reason = True, ""
+        self.why.hide()
+
     def _model_chosen(self) -> None:
+        self._show_chosen()
+        if self.entry and self.entry.scale:
+            self.propose_scale(self.entry.scale)
+
+    def _show_chosen(self) -> None:
         other, entry = self.model.value, self.entry
+        self.why.setText(WHY.format(self.reason))
+        self.why.setVisible(bool(self.reason))
         self.show_row(self.source, other in (FILE, HUB))
         self.find_source.visible = other == FILE
         self.source.native.setPlaceholderText("organisation/repository" if other == HUB else "path of a weights file")
         self.source.value = ""
         self.show_card(entry)
-        if entry and entry.scale:
-            self.propose_scale(entry.scale)
 
     def _consistency_chosen(self, kept: bool) -> None:
         self._kept = kept

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 from ..esc_plugin.catalog import hub
+from ..esc_plugin.catalog.by_default import default_model
 from ..esc_plugin.catalog.by_purpose import is_here
 from ..esc_plugin.catalog.cards import card_lines, menu_label
 from ..esc_plugin.catalog.downloads import converted, find_local, known_sha256
 from ..esc_plugin.catalog.fetch import fetch
 from ..esc_plugin.catalog.hub_errors import UnreachableError
 from ..esc_plugin.catalog.hub_names import parse_source
+from ..esc_plugin.catalog.kinds import PHOTO
 from ..esc_plugin.catalog.load import load_entry, load_model
 from ..esc_plugin.catalog.manifest import SUFFIXES, CatalogEntry
 from ..esc_plugin.catalog.menu import describe_file, list_models
@@ -43,22 +45,25 @@ class ModelFolders(Protocol):
 def model_menu(folders: ModelFolders) -> dict[str, str]:
     """Return the menu: for each model its value, which workflows keep and which never changes, and what is shown of it.
 
-    Those whose file was seen come first, by what they are for, the bundled ones before others; then those that may not be
-    there. Files are listed if they may be ESC networks, and once, also if they are a download of a model on offer.
+    Those whose file was seen come first, by what they are for: for photos as they are, which images here are taken for, and
+    then for others, the bundled ones before others; then those that may not be there. Files are listed if they may be ESC
+    networks, and once, also if they are a download of a model on offer.
     """
+    first = ""
     try:
+        first = default_model(PHOTO).entry.purpose
         labelled, local = _offered(folders)
     except EscError as error:
         # The user's own list, or the record of downloads, is damaged, which is no reason to go without nodes.
         logger.warning("the models on offer can't be listed: %s", error)
         labelled, local = [], set()
     labelled += [(entry, menu_label(entry, here=True)) for entry in _own_files(folders, local)]
-    labelled.sort(key=lambda pair: _place(pair[0]))
+    labelled.sort(key=lambda pair: _place(pair[0], first))
     return {entry.name: label for entry, label in labelled}
 
 
-def _place(entry: CatalogEntry) -> tuple[bool, int, bool]:
-    return not entry.confirmed, (*KEYS, "").index(entry.purpose), not entry.bundled
+def _place(entry: CatalogEntry, first: str) -> tuple[bool, bool, int, bool]:
+    return not entry.confirmed, entry.purpose != first, (*KEYS, "").index(entry.purpose), not entry.bundled
 
 
 def _offered(folders: ModelFolders) -> tuple[list[tuple[CatalogEntry, str]], set[Path]]:

@@ -290,7 +290,7 @@ def test_the_command_shows_models_for_a_kind_and_one_whole(folder, monkeypatch, 
     assert "565 iterations" in esc("models", "cells-x2")
     (row,) = json.loads(esc("models", "--for", "electron microscopy", "--json"))
     assert (row["name"], row["file"], row["gains"]) == ("cells-x2", "here", [GAIN])
-    assert "--for must be one of clean photo," in esc("models", "--for", "cats", code=1)
+    assert "must be one of clean photo," in esc("models", "--for", "cats", code=1)
     assert "there is no model 'none'" in esc("models", "none", code=1)
 
 

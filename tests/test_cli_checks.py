@@ -13,9 +13,8 @@ import pytest
 from PIL import Image
 
 from esc_plugin import cli
-from esc_plugin.arrays.framing import Framing
 from esc_plugin.batch.checks import check_source
-from esc_plugin.cli import study, train, upscale
+from esc_plugin.cli import study, train
 from esc_plugin.export.onnx import OPSETS
 from esc_plugin.inspection.report import SUFFIXES
 
@@ -65,7 +64,9 @@ def test_what_is_known_without_torch_is_said_without_it(picture: Path, tmp_path:
         ("compare", "{image}", "-o", "x.xyz"): "must end in .png",
         ("compare", "{image}", "-o", "{image}"): "reads that file itself",
         ("compare", "{image}", "-o", "{made}"): "is there already",
-        ("compare", "{image}", "-s", "3"): "did you mean",
+        ("compare", "{image}", "-m", "esc-nano-x3"): "did you mean",
+        ("upscale", "{image}", "--for", "cats"): "must be one of clean photo",
+        ("upscale", "{image}", "--for", "clean", "-m", "esc-nano-x2"): "leave one of them out",
         ("evaluate", "esc-nano-x2", "{none}"): "there is no folder",
         ("evaluate", "esc-nano-x2", "{folder}"): "there are no images",
         ("evaluate", "nothing", "{images}"): "did you mean",
@@ -115,8 +116,6 @@ def test_what_is_checked_early_is_what_holds_later(picture: Path, tmp_path: Path
     assert study.REPORTS == SUFFIXES
     if finetuning := pytest.importorskip("esc_plugin.train.finetune"):
         assert tuple(finetuning.KINDS) == train.KINDS
-    for framing in (Framing(), Framing(scale=1.5), Framing(scale=3), Framing(width=9)):
-        assert upscale.default_model(framing) in ("esc-nano-x2", "esc-nano-x4")
     for form in ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "PPM", "TIFF"):
         path = tmp_path / f"as.{form}"
         Image.open(picture).save(path, form)
@@ -178,7 +177,7 @@ def test_a_model_in_a_file_names_its_results_by_its_own_scale(esc: Callable[...,
 
 
 def test_verbose_says_how_it_was_made(esc: Callable[..., str], picture: Path) -> None:
-    said = esc("upscale", picture, "-v", "--precision", "float32", "--device", "cpu")
+    said = esc("upscale", picture, "-m", "esc-nano-x2", "-v", "--precision", "float32", "--device", "cpu")
     assert "model esc-nano-x2" in said
     assert "precision float32" in said
     assert "float32" not in esc("upscale", picture, "--overwrite")

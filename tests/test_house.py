@@ -141,7 +141,7 @@ def test_the_door_of_the_guide_opens(service: dict[str, Any]) -> None:
     image = np.random.default_rng(0).integers(0, 4000, (24, 30)).astype(np.uint16)
     status, headers, body = post(service, as_npy(image))
     assert status == 200
-    np.testing.assert_array_equal(np.load(io.BytesIO(body)), upscale(image))
+    np.testing.assert_array_equal(np.load(io.BytesIO(body)), upscale(image, "esc-nano-x2"))
     record = json.loads(headers["Provenance"])
     assert (record["model"], record["size"]) == ("esc-nano-x2", [48, 60])
 

@@ -16,6 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save, save_file
 
+from esc_plugin.catalog.by_default import default_model
+from esc_plugin.catalog.by_purpose import models_for
 from esc_plugin.catalog.menu import bundled_path, find_model
 from esc_plugin.network import ESC
 
@@ -78,12 +80,14 @@ def offer(host: Comfy, tmp_path: Path, **fields: Any) -> None:
 
 def test_the_menu_says_what_each_model_is_and_takes(host: Comfy) -> None:
     labels = menu(host)
-    assert list(labels)[:2] == ["esc-nano-x2", "esc-nano-x4"]  # which work at once, on any computer
+    real = [entry.name for entry in models_for("real photo") if entry.bundled]
+    assert list(labels)[: len(real)] == real  # images here are photographs, and these work at once, on any computer
+    assert real[0] == default_model().entry.name
     assert labels["esc-nano-x2"] == "esc-nano-x2 (2x; clean photos; here)"
     assert labels["esc-x4"] == "esc-x4 (4x; clean photos; download 8 MB)"
     assert labels["esc-xl-x2"].endswith("(2x; clean photos; download 100 MB, unconfirmed)")
     places = [name for name in labels if name in ("esc-x2", "esc-real-x4-gan", "esc-fp-x2", "esc-real-fb-x4-gan")]
-    assert places == ["esc-x2", "esc-real-x4-gan", "esc-fp-x2", "esc-real-fb-x4-gan"]  # by purpose, unconfirmed ones last
+    assert places == ["esc-real-x4-gan", "esc-x2", "esc-real-fb-x4-gan", "esc-fp-x2"]  # by purpose, unconfirmed ones last
 
 
 def test_every_download_says_how_large_it_is(host: Comfy) -> None:

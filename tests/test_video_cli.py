@@ -52,7 +52,19 @@ def test_names_say_what_was_asked_for(run: Callable[..., str], film: Path) -> No
     assert "film_longest60.mkv  60 x 40" in run("upscale", film, "--longest", 60, "--format", "mkv", "--quality", 30)
     assert "film_fill_32x32.mov  32 x 32" in run("upscale", film, "--fill", "32x32", "--format", "mov")
     blended = run(
-        "upscale", film, "--blend", "esc-nano-x4", "--strength", 0.5, "--format", "mkv", "-v", "-o", film.parent / "b.mkv"
+        "upscale",
+        film,
+        "-m",
+        "esc-nano-x2",
+        "--blend",
+        "esc-nano-x4",
+        "--strength",
+        0.5,
+        "--format",
+        "mkv",
+        "-v",
+        "-o",
+        film.parent / "b.mkv",
     )
     assert "esc-nano-x2 + " in blended
     assert "strength 0.5" in blended

@@ -11,7 +11,7 @@ from ..arrays.sizes import Size
 from ..catalog.by_default import default_model
 from ..catalog.kinds import PHOTO
 from ..catalog.lookup import look_up
-from ..errors import ImageError
+from ..errors import EscError, ImageError
 from ..files.address import Url
 from ..files.kind import kind_of_file
 from ..files.picture import MAX_PIXELS
@@ -87,7 +87,7 @@ def by_kind(
     for image in images:
         try:
             kind, size = kind_of_file(image.path, max_pixels)
-        except ImageError:
+        except EscError:
             kind, size = PHOTO, (1, 1)
         entry, reason, telling = default_model(kind, growth(framing, size), purpose)
         group = groups.setdefault((entry.name, reason), Group(entry.name, entry.name, entry.scale, reason=reason))

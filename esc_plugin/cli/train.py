@@ -109,7 +109,7 @@ def finetune(
         list[Path],
         typer.Argument(callback=opt.usable, help="Image files or folders; twenty are enough.", metavar="IMAGE..."),
     ],
-    init: Annotated[str, typer.Option(help="Model to start from.")] = "esc-nano-x2",
+    init: Annotated[str | None, typer.Option(help="Model to start from; by default a bundled one for such images.")] = None,
     kind: Annotated[
         str,
         typer.Option(
@@ -142,6 +142,7 @@ def finetune(
     from ..train.recipe import parse_change
 
     changes = dict(map(parse_change, options or []))
+    init = init or first_model(kind, purpose)
     folder = output or Path(f"{Path(init).stem}-{kind}")
     opt.check_inputs(*images)
     opt.check_folder(folder)
@@ -164,6 +165,14 @@ def finetune(
     if outcome.problem:
         complain("note", f"{outcome.problem}. {HELPS}.")
     say(plain(outcome.weights))
+
+
+def first_model(kind: str, purpose: str | None) -> str:
+    """Return the name of the model that a fine-tuning starts from if none is named: the first that menus offer for it."""
+    from ..catalog.by_purpose import starts_for
+    from ..catalog.purposes import MICROSCOPY
+
+    return starts_for(purpose or (MICROSCOPY if kind == MICROSCOPY else "clean photo"))[0].name
 
 
 class Bar:

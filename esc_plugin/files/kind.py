@@ -8,13 +8,12 @@ from ..arrays.layout import layout_of
 from ..catalog.kinds import Kind
 from .address import Url, place_of
 from .formats import recognised
+from .ome_axes import MICROSCOPIC
 from .picture import MAX_PIXELS, Picture
 from .pillow import is_gray, opened, upright_size
 from .png import is_deep_colour
 from .read import read_picture, reading
 
-#: Lengths that only a microscope's pixels are measured in.
-MICROSCOPIC = ("micrometer", "nanometer", "picometer", "angstrom")
 #: Pixels per inch above which they are smaller than 2 micrometres, beyond any scanner of film.
 MICROSCOPIC_DPI = 12_700
 #: How the description of a scanned slide begins.
@@ -61,7 +60,7 @@ def from_microscope(picture: Picture) -> bool:
         return True
     if tiff and tiff.kind == "imagej" and set(picture.axes) - set("YXS"):
         return True
-    measured = picture.ome is not None and bool({*picture.ome.axes.units} & {*MICROSCOPIC})
+    measured = picture.ome is not None and not MICROSCOPIC.isdisjoint(picture.ome.axes.units)
     return measured or bool(picture.dpi and max(picture.dpi) > MICROSCOPIC_DPI)
 
 

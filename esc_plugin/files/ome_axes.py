@@ -24,6 +24,8 @@ LENGTHS = {
     "angstrom": "Å",
     "inch": "in",
 }
+#: Those in which only a microscope's pixels are measured.
+MICROSCOPIC = frozenset({"micrometer", "nanometer", "picometer", "angstrom"})
 TIMES = {"hour": "h", "minute": "min", "second": "s", "millisecond": "ms", "microsecond": "µs", "nanosecond": "ns"}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import UnidentifiedImageError
 
 from ..errors import ImageError
+from ..texts import check_path
 from . import xmp
 from .address import Url, place_of
 from .formats import recognised, unlike_any
@@ -34,6 +35,8 @@ def read_picture(path: str | Path | Url, max_pixels: int = MAX_PIXELS, lazy: boo
     ------
     ImageError
         If there is no such file, or no image in it that can be upscaled.
+    EscError
+        If it can be no file.
     """
     path = place_of(path)
     with reading(path):
@@ -49,8 +52,10 @@ def read_picture(path: str | Path | Url, max_pixels: int = MAX_PIXELS, lazy: boo
 @contextmanager
 def reading(path: Path | Url) -> Iterator[None]:
     """Make an `ImageError`, a line with the file's name, of whatever goes wrong while a file is read."""
-    if isinstance(path, Path) and not (path.is_file() or path.is_dir()):
-        raise ImageError(f"there is no file {str(path)!r}.")
+    if isinstance(path, Path):
+        check_path(path)
+        if not (path.is_file() or path.is_dir()):
+            raise ImageError(f"there is no file {str(path)!r}.")
     try:
         yield
     except ImageError as error:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..arrays.framing import Framing
 from ..arrays.passes import cleaning_passes
 from ..batch.batch import USUAL, Batch, Summary
 from ..batch.checks import check_exact
+from ..batch.choice import Group, by_kind, named_model
 from ..batch.find import find_images
 from ..batch.jobs import Job, plan_jobs
 from ..batch.refused import sift, split_results
-from ..catalog.lookup import look_up
 from ..errors import ImageError
 from ..files import Picture
 from ..files.formats import is_store
-from ..progress import Cancel, Progress, stop_if_asked
+from ..progress import Cancel, Progress, share_of, stop_if_asked
 from .task import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class FolderOrder:
     images : tuple of str
         Files, folders and patterns, see `find_images`.
     settings : Settings
-        Of all of them; the same factor down and across, and levels of intensity that each image has of its own.
+        Of all of them; the same factor down and across, and levels of intensity that each image has of its own. Without a
+        model, each image has the one for its kind, see `esc_plugin.batch.choice.by_kind`.
     output, suffix : str, optional
         Where results go, and in which format, see `plan_jobs`.
     skip, replace : bool
@@ -41,6 +42,8 @@ class FolderOrder:
         Whether to look into folders inside folders.
     how : str
         What the user must do to replace what is there, for the error.
+    purpose : str
+        What the images are, where no model is named.
     """
 
     images: tuple[str, ...]
@@ -51,6 +54,7 @@ class FolderOrder:
     replace: bool = False
     recursive: bool = False
     how: str = "replace=True"
+    purpose: str = ""
 
     @property
     def framing(self) -> Framing:
@@ -58,21 +62,31 @@ class FolderOrder:
         return Framing(self.settings.factor[0])
 
     def jobs(self) -> list[Job]:
-        """Return all images, and where their results go.
+        """Return all images, and where their results go, see `groups`."""
+        return [job for _, jobs in self.groups() for job in jobs]
+
+    def groups(self) -> list[tuple[Group, list[Job]]]:
+        """Return the images of each model, and where their results go.
 
         Raises
         ------
         EscError
             If there are no images, or something that is asked for can't be.
         """
-        known = look_up(self.settings.model)
-        if not known.name and "{model}" in (self.output or ""):
-            raise ImageError(f"the name of {self.settings.model!r} isn't known yet; leave {{model}} out of the output.")
+        model = self.settings.model
+        named = named_model(model, ()) if model else None  # an error of it comes before a search
+        if named and not named.name and "{model}" in (self.output or ""):
+            raise ImageError(f"the name of {model!r} isn't known yet; leave {{model}} out of the output.")
         found = find_images(self.images, self.recursive)
-        jobs = plan_jobs(found, self.output, known.name or "model", self.framing.label(known.scale or 1), self.suffix)
+        groups = [replace(named, images=found)] if named else by_kind(found, self.framing, self.purpose)
+        planned = [(group, self._planned(group)) for group in groups]
         if self.settings.consistency:
-            check_exact(jobs)
-        return jobs
+            check_exact([job for _, jobs in planned for job in jobs])
+        return planned
+
+    def _planned(self, group: Group) -> list[Job]:
+        label = self.framing.label(group.scale or 1)
+        return plan_jobs(group.images, self.output, group.name or "model", label, self.suffix)
 
 
 @dataclass
@@ -89,6 +103,8 @@ class FolderWork:
         What became of the files so far.
     worked : int
         How many of those that were ready are over.
+    groups : list of (Group, list of Job)
+        The images of each model.
     """
 
     order: FolderOrder
@@ -96,6 +112,7 @@ class FolderWork:
     results: list[Job] = field(default_factory=list)
     summary: Summary = field(default_factory=Summary)
     worked: int = 0
+    groups: list[tuple[Group, list[Job]]] = field(default_factory=list)
 
     def look(self, progress: Progress | None = None, cancel: Cancel | None = None) -> FolderWork:
         """Find the images, and sort out what can't or needn't be done. No image is decoded, and nothing is written.
@@ -105,7 +122,8 @@ class FolderWork:
         EscError
             See `FolderOrder.jobs`.
         """
-        jobs, self.results = split_results(self.order.jobs())
+        self.groups = self.order.groups()
+        jobs, self.results = split_results([job for _, own in self.groups for job in own])
         stop_if_asked(cancel)
         order = self.order
         ready = sift(jobs, self.summary.add, overwrite=order.replace, skip_existing=order.skip, how=order.how)
@@ -130,12 +148,19 @@ class FolderWork:
             If nothing can be done, as without the model.
         """
         self.look(cancel=cancel)
-        if self.ready:
-            from .loaded import ready  # torch comes with it
-
-            with ready(self.order.settings, progress=progress, cancel=cancel) as model:
-                self._batch(model.upscaler).run(self.ready, progress, cancel, self._add)
+        done, count, ready = 0, len(self.ready), set(self.ready)
+        for group, jobs in self.groups:
+            own = [job for job in jobs if job in ready]
+            if own:
+                self._run(group, own, share_of(progress, done / count, (done + len(own)) / count), cancel)
+            done += len(own)
         return self
+
+    def _run(self, group: Group, jobs: list[Job], progress: Progress | None, cancel: Cancel | None) -> None:
+        from .loaded import ready  # torch comes with it
+
+        with ready(replace(self.order.settings, model=group.source), progress=progress, cancel=cancel) as model:
+            self._batch(model.upscaler.chosen_because(group.reason)).run(jobs, progress, cancel, self._add)
 
     def _add(self, job: Job, result: Picture | str | None) -> None:
         self.summary.add(job, result)

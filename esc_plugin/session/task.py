@@ -51,6 +51,8 @@ class Settings:
         Whether to put planes between those of a stack instead, see `StackTask`; then the factor is 1.
     strength : float
         How much of the result is the network's, see `esc_plugin.Upscaler`.
+    reason : str
+        Why the model was taken, if the user hasn't named it.
     """
 
     model: str
@@ -65,6 +67,7 @@ class Settings:
     sampled: bool = False
     isotropic: bool = False
     strength: float = 1.0
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -241,6 +241,7 @@ def _facts(task: Task, model: LoadedModel) -> dict[str, Any]:
         "consistency": task.settings.consistency,
         "strength": task.settings.strength,
         "device": str(model.upscaler.device),
+        "model_choice": task.settings.reason or None,
     }
 
 
