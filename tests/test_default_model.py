@@ -23,7 +23,7 @@ from esc_plugin.files import read_picture, read_provenance
 from esc_plugin.files.kind import kind_of, kind_of_file
 from esc_plugin.files.ome_axes import Axes
 from esc_plugin.files.ome_image import save_image
-from esc_plugin.files.ome_notes import SAMPLES
+from esc_plugin.files.ome_notes import Channel
 from esc_plugin.session.folder import FolderOrder, FolderWork
 from esc_plugin.session.task import Settings, Task
 from esc_plugin.session.work import run
@@ -292,7 +292,7 @@ def test_ome_zarr(pixels, axes, purpose, tmp_path):
     pytest.importorskip("zarr", minversion="3")
     letters = axes.removesuffix("S").lower()
     about = Axes(letters, (1.0,) * len(letters), (0.0,) * len(letters), ("pixel",) * len(letters))
-    channels = SAMPLES[:3] if "S" in axes else ()
+    channels = (Channel(limits=(0, 255)),) if "S" in axes else ()
     save_image(tmp_path / "a.ome.zarr", pixels, about, rgb="S" in axes, channels=channels)
     assert default_model(kind_of_file(tmp_path / "a.ome.zarr")[0]).entry == bundled(purpose)
 
