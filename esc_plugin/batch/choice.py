@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..arrays.framing import Framing
 from ..arrays.sizes import Size
-from ..catalog.by_default import default_model
+from ..catalog.by_default import Choice, default_model
 from ..catalog.kinds import PHOTO
 from ..catalog.lookup import look_up
 from ..errors import EscError, ImageError
@@ -16,6 +16,9 @@ from ..files.address import Url
 from ..files.kind import kind_of_file
 from ..files.picture import MAX_PIXELS
 from .find import FoundImage
+
+#: What a user of the command line gives to have another model.
+HOW = "--for photo or --model NAME"
 
 
 @dataclass
@@ -30,18 +33,28 @@ class Group:
         What is known of it before it is loaded, see `look_up`.
     images : list of FoundImage
         In the order in which they were found.
-    reason : str
-        Why it was taken, where nobody has named it.
-    note : str
-        The same as a line for the user, where it was something about the images.
+    choice : Choice, optional
+        Why it is taken, where nobody has named it.
     """
 
     source: str
     name: str
     scale: int
     images: list[FoundImage] = field(default_factory=list)
-    reason: str = ""
-    note: str = ""
+    choice: Choice | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why it is taken; empty where it is named."""
+        return self.choice.reason if self.choice else ""
+
+    @property
+    def note(self) -> str:
+        """The same as a line for the user, where it is something about the images; else empty."""
+        if not (self.choice and self.choice.telling):
+            return ""
+        told = str(self.images[0].path) + (f" and {len(self.images) - 1:,} more" if len(self.images) > 1 else "")
+        return f"{told}: {self.name} is taken, since {self.reason}; {HOW} takes another."
 
 
 def named_model(source: str, images: Sequence[FoundImage]) -> Group:
@@ -61,7 +74,6 @@ def by_kind(
     framing: Framing,
     purpose: str = "",
     max_pixels: int = MAX_PIXELS,
-    how: str = "--for photo or --model NAME",
 ) -> list[Group]:
     """Return images in groups, each with the model that is taken where none is named, see `default_model`.
 
@@ -75,8 +87,6 @@ def by_kind(
         What the images are, if that is known.
     max_pixels : int
         See `read_picture`.
-    how : str
-        What the user does to have another model, for the note.
 
     Raises
     ------
@@ -89,11 +99,10 @@ def by_kind(
             kind, size = kind_of_file(image.path, max_pixels)
         except EscError:
             kind, size = PHOTO, (1, 1)
-        entry, reason, telling = default_model(kind, growth(framing, size), purpose)
-        group = groups.setdefault((entry.name, reason), Group(entry.name, entry.name, entry.scale, reason=reason))
+        choice = default_model(kind, growth(framing, size), purpose)
+        entry = choice.entry
+        group = groups.setdefault((entry.name, choice.reason), Group(entry.name, entry.name, entry.scale, choice=choice))
         group.images.append(image)
-        if telling:
-            group.note = f"{_told(group.images)}: {entry.name} is taken, since {reason}; {how} takes another."
     return list(groups.values())
 
 
@@ -106,10 +115,6 @@ def growth(framing: Framing, size: Size) -> float | None:
     except ImageError:  # which is said when it is upscaled
         return None
     return max(enlarged[0] / size[0], enlarged[1] / size[1])
-
-
-def _told(images: Sequence[FoundImage]) -> str:
-    return str(images[0].path) + (f" and {len(images) - 1:,} more" if len(images) > 1 else "")
 
 
 def only_group(place: Path | Url, framing: Framing, purpose: str = "") -> Group:

@@ -210,7 +210,7 @@ def upscale(
         group.images = [image for image in group.images if image.path in sources]
         if not group.images:
             continue
-        if group.note:
+        if group.note and not (launch and launch.rank):  # once, however many processes there are
             complain("note", group.note)
         loaded = load_mixture(group.source, blend, blend_share, window_size, on, group.reason)
         batch = Batch(loaded, framing, options, *how)
