@@ -232,7 +232,7 @@ def test_kinds_of_images_have_short_names():
     short = {"clean": "clean photo", "photo": REAL, "real": REAL, "fluo": FLUORESCENCE, "electron": "electron microscopy"}
     assert {text: purpose_named(text) for text in short} == short
     assert [purpose_named(key) for key in KEYS] == list(KEYS)
-    for text in ("", "cats", "photos", "Clean\n"):
+    for text in ("", "cats", "photos", "Clean\n", None, 5):
         with pytest.raises(EscError, match="must be one of clean photo"):
             purpose_named(text)
 

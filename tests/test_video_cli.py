@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("av", reason="needs PyAV: pip install av")
 
+from esc_plugin.catalog.by_default import default_model
 from esc_plugin.video import encoding
 from esc_plugin.video.enlarging import FrameEnlarger
 from esc_plugin.video.film import open_film
@@ -48,7 +49,10 @@ def test_a_film_just_works(run: Callable[..., str], film: Path) -> None:
 
 
 def test_names_say_what_was_asked_for(run: Callable[..., str], film: Path) -> None:
-    assert "film_x2.mkv" in run("upscale", film, "--lossless")
+    made = run("upscale", film, "--lossless", "-v")
+    assert "film_x2.mkv" in made
+    assert f"model {default_model().entry.name}, " in made  # a film is one of photographs
+    assert "model_choice" in made
     assert "film_longest60.mkv  60 x 40" in run("upscale", film, "--longest", 60, "--format", "mkv", "--quality", 30)
     assert "film_fill_32x32.mov  32 x 32" in run("upscale", film, "--fill", "32x32", "--format", "mov")
     blended = run(

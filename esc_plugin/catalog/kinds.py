@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
-
 from ..typed_yaml import Line, one_of
 from .purposes import KEYS, find_purpose
 
@@ -38,8 +36,8 @@ class Kind:
 
     @classmethod
     def of(cls, dtype: Any, samples: int = 1, microscope: bool = False) -> Kind:
-        """Return the kind of an array of values of a type, with so many samples of a pixel."""
-        return cls(np.dtype(dtype).itemsize > 1, samples >= 3, microscope)
+        """Return the kind of an array of a NumPy type, with so many samples of a pixel."""
+        return cls(dtype.itemsize > 1, samples >= 3, microscope)
 
 
 #: What most pictures are.
@@ -78,4 +76,4 @@ class DefaultRule:
     def __str__(self) -> str:
         told = " and ".join(WORDS[name][not wanted] for name, wanted in self.conditions.items())
         images = find_purpose(self.purpose).images
-        return f"images with {told} are taken for {images}" if told else f"images of no other kind are taken for {images}"
+        return f"images with {told} count as {images}" if told else f"images of no other kind count as {images}"

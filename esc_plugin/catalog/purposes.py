@@ -64,8 +64,8 @@ def purpose_named(text: str) -> str:
     EscError
         If there is none, or several.
     """
-    exact = [key for key in KEYS if text in (key, find_purpose(key).short)]
-    found = exact or [key for key in KEYS if text and key.startswith(text)]
+    exact = [key for key in KEYS if text in (key, find_purpose(key).short)] if text else []
+    found = exact or [key for key in KEYS if text and key.startswith(str(text))]
     if len(found) == 1:
         return found[0]
     raise EscError(f"a kind of images must be one of {', '.join(KEYS)}, or the beginning of one, not {quoted(text)}.")
