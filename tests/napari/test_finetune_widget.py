@@ -19,6 +19,7 @@ from qtpy.compat import isalive
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit
 
 from esc_plugin import Cancelled, EscError
+from esc_plugin.catalog.by_purpose import is_here, models_for, starts_for
 from esc_plugin.catalog.menu import models_folder
 from esc_plugin.catalog.new_model import proposed_name
 from esc_plugin.errors import EXTRAS
@@ -148,7 +149,7 @@ def test_what_is_chosen_is_what_is_learned_from(viewer: Any, qtbot: Any, open_pa
     ((image,), wish, output, thread) = stub.calls[0]
     assert (image.name, image.axes, output) == ("my cells", "CTYX", models / "my-cells-x2")
     np.testing.assert_array_equal(image.pixels, data)
-    assert wish.args == ("esc-nano-x2", "microscopy", 3)
+    assert wish.args == (panel.model.value, "microscopy", 3)
     assert (wish.purpose, wish.device) == ("electron microscopy", "auto")
     assert thread is not threading.main_thread()
     stub.end.set()
@@ -262,7 +263,7 @@ def test_all_panels_list_the_new_model_at_once(viewer: Any, qtbot: Any, open_pan
     assert upscaling.form.model.value == "cells-x2"
     for each in (panel, other):
         assert "cells-x2" in each.model.choices
-        assert each.model.value == "esc-nano-x2"
+        assert each.model.value == starts_for("fluorescence")[0].name
 
 
 def test_the_upscale_panel_offers_it_where_it_has_no_model(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,15 +303,14 @@ def test_the_menu_and_the_button_open_the_same_panel(make_napari_viewer: Callabl
 
 
 def test_the_start_is_one_for_these_images_or_one_that_is_here(viewer: Any, open_panel: Any) -> None:
-    from esc_plugin.catalog.by_purpose import is_here, models_for
-
     panel = open_panel()
-    here = [entry.name for entry in models_for() if is_here(entry)]
-    assert list(panel.entries) == here  # for fluorescence there is none
-    panel.purpose.value = "clean photo"
-    listed = list(panel.entries)
-    assert listed[: len(here)] == here
-    assert set(listed) == {*here, *(entry.name for entry in models_for("clean photo"))}
+    here = {entry.name for entry in models_for() if is_here(entry)}
+    for purpose in ("fluorescence", "electron microscopy", "clean photo"):
+        panel.purpose.value = purpose
+        listed, made = list(panel.entries), [entry.name for entry in models_for(purpose)]
+        assert set(listed) == {*here, *made}
+        assert set(listed[: len(here)]) == here
+        assert listed[: len(here.intersection(made))] == [name for name in made if name in here]
 
 
 def test_selected_sources_are_followed(viewer: Any, open_panel: Any, stub: Stub) -> None:
