@@ -316,7 +316,7 @@ def test_a_file_holds_what_python_makes(esc: Any, tmp_path: Path) -> None:
     image = noise((2, 4, 7, 8), np.uint16)
     image[1] *= 50
     path = write_ome(tmp_path / "a.ome.tif", image, "CZYX")
-    esc("upscale", path, "--isotropic", "--consistency", "-o", tmp_path / "b.tif")
+    esc("upscale", path, "-m", "esc-nano-x2", "--isotropic", "--consistency", "-o", tmp_path / "b.tif")
     wanted = upscale_volume(Upscaler("esc-nano-x2"), image, axes="CZYX", spacing=(0.6, 0.2, 0.2), consistency=True)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), wanted)
 
