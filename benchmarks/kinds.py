@@ -129,7 +129,7 @@ def with_tables(page: str, entries: Sequence[CatalogEntry]) -> str:
 
 
 def models_in(path: Path) -> list[CatalogEntry]:
-    return read_manifest(path)
+    return read_manifest(path).models
 
 
 def bundled() -> list[CatalogEntry]:
