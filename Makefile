@@ -6,11 +6,12 @@ PIP = pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-napari test-comfyui clean
 
-demo: .venv-demo/done  ## a photo, upscaled, next to bicubic: demo/comparison.png
+demo: .venv-demo/done  ## a photo as phones give it, upscaled, next to bicubic and the original: demo/comparison.png
 	mkdir -p demo
 	.venv-demo/bin/python -c "from skimage import data, io; io.imsave('demo/photo.png', data.astronaut(), check_contrast=False)"
-	.venv-demo/bin/esc-sr upscale demo/photo.png --scale 4 -o demo/photo_x4.png
-	.venv-demo/bin/esc-sr compare demo/photo.png --scale 4 --reduce --detail 330,60,160,150 --zoom 3 -o demo/comparison.png
+	.venv-demo/bin/esc-sr upscale demo/photo.png -o demo/photo_x2.png --overwrite
+	.venv-demo/bin/esc-sr compare demo/photo.png --degrade noise=10,jpeg=80 \
+		--detail 175,72,110,100 --zoom 2 -o demo/comparison.png
 
 test: .venv-test/done  ## everything that runs without a display
 	.venv-test/bin/ruff format --check .

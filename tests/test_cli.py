@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -148,12 +149,21 @@ def test_a_plan_is_shown_and_nothing_done(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
 
 
-def test_compare_draws_three_panels(tmp_path: Path) -> None:
+def test_compare_draws_four_panels(tmp_path: Path) -> None:
     image = tmp_path / "in.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(image)
-    options = ["--reduce", "--detail", "0,0,32,32", "--zoom", "2", "-o", tmp_path / "sheet.png"]
-    good, bad = run_commands(["compare", image, *options], ["compare", image, "--detail", "0,0,999,9"])
+    options = ["--degrade", "noise=10,jpeg=80", "--detail", "0,0,32,32", "--zoom", "2", "-o", tmp_path / "sheet.png"]
+    good, bad, unfit = run_commands(
+        ["compare", image, *options],
+        ["compare", image, "--detail", "0,0,999,9"],
+        ["compare", image, "--degrade", "bin=4", "-m", "esc-nano-x2"],
+    )
     assert good[0] == 0, good
-    assert size_of(tmp_path / "sheet.png")[0] == 3 * 64 + 4 * 12
+    width, height = size_of(tmp_path / "sheet.png")
+    assert width >= 4 * 64 + 5 * 12  # captions may need more
+    assert height == 34 + 64 + 34
+    assert re.search(r"bicubic \d+\.\d\d dB, esc-nano\S* \d+\.\d\d dB", good[1]), good
+    assert unfit[0] == 1
+    assert "bin=4" in unfit[1]
     assert bad[0] == 1
     assert "outside" in bad[1]

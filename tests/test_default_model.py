@@ -381,7 +381,7 @@ def test_a_survey_and_a_store_have_the_model_of_the_whole_image(tmp_path, esc):
 
 def test_a_comparison_of_a_reduced_picture_is_one_of_clean_photos(tmp_path, esc):
     path = still(tmp_path / "a.png", RGB)
-    for options, model in ((["--reduce", "-s", "4"], "esc-nano-x4"), (["-s", "2"], bundled(REAL).name)):
+    for options, model in ((["--degrade", "bicubic", "-s", "4"], "esc-nano-x4"), (["-s", "2"], bundled(REAL).name)):
         esc("compare", path, "-o", tmp_path / f"{model}.png", *options)
         assert read_provenance(tmp_path / f"{model}.png")["model"] == model
     with Image.open(tmp_path / "esc-nano-x4.png") as clean, Image.open(tmp_path / f"{bundled(REAL).name}.png") as real:

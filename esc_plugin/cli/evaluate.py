@@ -36,12 +36,6 @@ class Run:
     scores: list[Score]
 
 
-def _degradation(text: str) -> Any:
-    from ..measure.degradation import Degradation
-
-    return Degradation.parse(text)
-
-
 def evaluate(
     named: Annotated[
         list[str],
@@ -53,7 +47,7 @@ def evaluate(
     degrade: Annotated[
         list[Any] | None,
         typer.Option(
-            parser=_degradation,
+            parser=opt.degradation,
             metavar="STEPS",
             help="How the reductions are made, such as jpeg=40, noise=15, bin=2,photons=200 or bicubic; repeatable.",
         ),

@@ -56,40 +56,47 @@ def compare(
         int,
         typer.Option("-s", "--scale", callback=opt.within(1, 16), help="Factor; chooses a model where none is named."),
     ] = 2,
-    reduce: Annotated[bool, typer.Option("--reduce", help="Reduce the image first, and show the original too.")] = False,
+    degrade: Annotated[
+        Any,
+        typer.Option(
+            parser=opt.degradation,
+            metavar="STEPS",
+            help="Make the image small and worse first, by jpeg=40, noise=15, bin,photons=200 or bicubic; show it too.",
+        ),
+    ] = None,
     detail: Annotated[str | None, typer.Option(help="Show left,top,width,height of the output only.")] = None,
     zoom: Annotated[int, typer.Option(callback=opt.within(1, 64), help="Screen pixels per output pixel, 1 to 64.")] = 1,
     overwrite: opt.Overwrite = False,
     purpose: opt.Purpose = None,
 ) -> None:
-    """Draw bicubic and model side by side."""
+    """Draw bicubic and model side by side, with an original beside what was made of it."""
     from ..arrays.framing import Framing
     from ..batch.checks import check_source
     from ..batch.choice import named_model, only_group
     from ..batch.find import FoundImage
     from ..files import made_by
     from ..files.formats import writable_suffixes
+    from ..measure.degradation import CLEAN
 
     opt.check_output(output, writable_suffixes(), image, overwrite=overwrite, ours=made_by("compare"))
     check_source(image)
     check_choice(model, purpose)
-    if model is None:  # what is reduced here is reduced by bicubic interpolation, without noise
-        chosen = only_group(image, Framing(scale), purpose or ("clean photo" if reduce else ""))
+    if model is None:  # what is reduced and nothing else has no noise
+        purpose = purpose or ("clean photo" if degrade == CLEAN else "")
+        chosen, factor = only_group(image, Framing(scale), purpose), scale
     else:
-        chosen = named_model(model, [FoundImage(image)])
+        chosen, factor = named_model(model, [FoundImage(image)]), None
+    if degrade:
+        degrade.check_scale(factor or chosen.scale, chosen.name)
 
-    from ..measure.compare import Detail, comparison, write_comparison
-    from ..measure.photo import read_photo
+    from ..measure.compare import Detail, write_comparison
+    from ..measure.compare import compare as drawn
+    from ..measure.photo import DEPTHS, read_photo
     from ..upscaler import Upscaler
 
+    part = None if detail is None else Detail.parse(detail)
     upscaler = Upscaler(open_model(chosen.source, window_size=window_size)).chosen_because(chosen.reason)
-    sheet = comparison(
-        read_photo(image),
-        upscaler,
-        detail=None if detail is None else Detail.parse(detail),
-        reduce=reduce,
-        zoom=zoom,
-        scale=scale if model is None else None,
-    )
-    write_comparison(output, sheet, upscaler)
-    say(f"{plain(image)} -> {plain(output)}")
+    found = drawn(read_photo(image, DEPTHS), upscaler, degradation=degrade, detail=part, scale=factor)
+    write_comparison(output, found.draw(zoom), upscaler)
+    figures = f": bicubic {found.bicubic:.2f} dB, {plain(upscaler.model.name)} {found.model:.2f} dB" if degrade else ""
+    say(f"{plain(image)} -> {plain(output)}{figures}")

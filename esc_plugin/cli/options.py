@@ -59,6 +59,13 @@ def place(value: str) -> Any:
     return usable(found) if isinstance(found, Path) else found
 
 
+def degradation(value: str) -> Any:
+    """Return how an image is made worse."""
+    from ..measure.degradation import Degradation
+
+    return Degradation.parse(value)
+
+
 def known_device(value: str) -> str:
     """Check the name of a device; whether it is there only torch can tell."""
     if not DEVICE.fullmatch(value):
