@@ -27,7 +27,7 @@ from esc_plugin.measure.scores import mean
 
 ROOT = Path(__file__).parents[1]
 MANIFEST, PAGE = ROOT / "manifest.yaml", ROOT / "docs" / "models.md"
-BEGIN, END = "<!-- Made by benchmarks/kinds.py -->", "<!-- Until here -->"
+END = "<!-- Until here -->"
 #: How small images are made of those of a purpose: what people read, where {0} is the scale, and `Degradation`.
 MICROSCOPE = {
     "binned {0} x {0}, 100 photons": "bin,photons=100",
@@ -120,12 +120,18 @@ def _rows(models: Sequence[CatalogEntry]) -> Iterable[str]:
 
 
 def with_tables(page: str, entries: Sequence[CatalogEntry]) -> str:
-    """Return a page whose part between the markers is made anew."""
-    before, _, rest = page.partition(BEGIN)
+    """Return a page whose tables of gains are made anew."""
+    return filled(page, "kinds.py", tables(entries))
+
+
+def filled(page: str, script: str, part: str) -> str:
+    """Return a page whose part between the markers of a script is another one."""
+    begin = f"<!-- Made by benchmarks/{script} -->"
+    before, _, rest = page.partition(begin)
     _, found, after = rest.partition(END)
     if not found:
-        raise EscError(f"{PAGE} lacks the lines {BEGIN!r} and {END!r}.")
-    return f"{before}{BEGIN}\n\n{tables(entries)}\n{END}{after}"
+        raise EscError(f"{PAGE} lacks the lines {begin!r} and {END!r}.")
+    return f"{before}{begin}\n\n{part}\n{END}{after}"
 
 
 def models_in(path: Path) -> list[CatalogEntry]:
