@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def spots(seed: int, size: int = 80) -> np.ndarray:
     image[rng.integers(0, size, 40), rng.integers(0, size, 40)] = rng.random(40)
     image = ndimage.gaussian_filter(image, 1.5)
     return (10 + 200 * image / image.max()).astype(np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Crops are measured one after the other: what happens between them is watched."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -361,7 +361,7 @@ def test_it_leaves_the_program_as_it_was(place: Callable, start: str, tmp_path: 
     assert {name for name in before if after[name] != before[name]} == set()
     assert not [str(warning.message) for warning in caught if "lightning" in warning.filename]
     assert capfd.readouterr() == ("", "")
-    for name in ("threads", "dtype", "deterministic", "benchmark", "children", "environment"):
+    for name in ("dtype", "deterministic", "benchmark", "children", "environment"):
         assert all(found[name] == before[name] for found in during)
     if place is in_a_thread:
         assert all(found["signals"] == before["signals"] for found in during)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 #: Scores that are worked on at once.
-CHUNK = 2**20
+CHUNK = 2**18
 
 
 class BiasedAttention(torch.autograd.Function):
@@ -36,13 +36,19 @@ class BiasedAttention(torch.autograd.Function):
         grads = [torch.empty_like(t) for t in tensors[:3]]
         bias_grad, scale = torch.zeros_like(bias), tensors[0].shape[-1] ** -0.5
         windows = max(CHUNK // bias.numel(), 1)
+        # Made once, so that they stay in the cache.
+        weights, scores = torch.empty(2, min(windows, len(grad)), *bias.shape, dtype=bias.dtype)
         for start in range(0, len(grad), windows):
             part = slice(start, start + windows)
             q, k, v, out, dout = (t[part].to(bias.dtype) for t in tensors)
-            weights = (torch.matmul(q * scale, k.mT) + bias).softmax(-1)
+            weights, scores = weights[: len(q)], scores[: len(q)]
+            q = q * scale
+            torch.matmul(q, k.mT, out=weights)
+            torch.softmax(weights.add_(bias), -1, out=weights)
             grads[2][part] = torch.matmul(weights.mT, dout)
-            scores = torch.matmul(dout, v.mT).sub_((dout * out).sum(-1, keepdim=True)).mul_(weights)
+            torch.matmul(dout, v.mT, out=scores)
+            scores.sub_((dout * out).sum(-1, keepdim=True)).mul_(weights)
             bias_grad += scores.sum(0)
             grads[0][part] = torch.matmul(scores, k) * scale
-            grads[1][part] = torch.matmul(scores.mT, q) * scale
+            grads[1][part] = torch.matmul(scores.mT, q)
         return (*grads, bias_grad)

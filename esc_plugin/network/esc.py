@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from fractions import Fraction
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -122,8 +123,10 @@ class ESC(nn.Module):
         """
         steps = [self._first_step()]
         x = "feat"
+        # Evaluation keeps it; training makes it once for all blocks of this run.
+        large_kernel = cache(self.large_kernel) if self.training else self.large_kernel
         for i, block in enumerate(self._blocks()):
-            steps += block.steps(self.large_kernel, f"block {i + 1}/{len(self.blocks)}", x, "a")
+            steps += block.steps(large_kernel, f"block {i + 1}/{len(self.blocks)}", x, "a")
             x = "a"
         steps += [self._last_step(x), self._head_step(geometry)]
         return Program(steps, dict.fromkeys(("feat", "a", "b", "c"), self.config.dim))

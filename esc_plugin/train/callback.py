@@ -87,7 +87,7 @@ class TrainingCallback(lightning.Callback):
             self.log = Log(self.folder, module.iteration)
             if self.recipe.minutes and self.recipe.validation.folder and not trainer.should_stop:
                 begun = time.monotonic()
-                self._measure(self._model(module), module.device)
+                self._measure(self._model(module), module)
                 module.measuring = time.monotonic() - begun
 
     def _stop(self, number: int, frame: Any) -> None:
@@ -159,7 +159,7 @@ class TrainingCallback(lightning.Callback):
         (self.folder / "samples").mkdir(exist_ok=True)
         with replacing(self.folder / "samples" / f"{module.iteration:08}.png") as beside:
             sample_picture(model.network, self.pairs, module.device).save(beside, format="png")
-        found = self._measure(model, module.device)
+        found = self._measure(model, module)
         model.card["training"] = self.card["training"] or training_text(self.recipe, module.iteration, module.seconds)
         if found and found.figures:
             model.card.update(figures=found.figures, ssim=found.ssim)
@@ -173,10 +173,11 @@ class TrainingCallback(lightning.Callback):
         network = network.to(module.device).eval().requires_grad_(False)
         return Model(network, network.config, self.folder.name, "esc-sr train", "", dict(self.card))
 
-    def _measure(self, model: Model, device: torch.device) -> Figures | None:
+    def _measure(self, model: Model, module: Training) -> Figures | None:
         if self.benchmark:
-            return measure_folder(model, self.benchmark, str(device))
-        return measure_pairs(model.network, self.pairs, device) if self.recipe.validation.folder else None
+            with module.crew.resting():
+                return measure_folder(model, self.benchmark, str(module.device))
+        return measure_pairs(model.network, self.pairs, module.device) if self.recipe.validation.folder else None
 
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Draw the curve."""

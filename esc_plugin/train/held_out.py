@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from ..arrays.bicubic import enlarge
+from ..device import limited_threads
 from ..disk import replacing
 from ..measure.scores import NEGLIGIBLE, decibels, mean, mean_square, psnr
 from ..network import ESC
 from ..progress import Cancel, stop_if_asked
 from .batches import patch_of
+from .crew import Crew, crew_size
 from .images import Images
 from .pairs.maker import PairMaker
 
@@ -49,7 +51,7 @@ class HeldOut:
     """
 
     def __init__(self, images: Images, maker: PairMaker, device: torch.device) -> None:
-        self.device = device
+        self.device, self.threads = device, crew_size(device)
         self.names: list[str] = []
         self.pairs: list[tuple[Tensor, Tensor]] = []
         numbers = np.linspace(0, len(images) - 1, min(len(images), MOST_CROPS)).round().astype(int).tolist()
@@ -77,9 +79,9 @@ class HeldOut:
         crops : int
             At most.
         seconds : float
-            At most, but one crop is always measured.
+            At most, but one crop is always measured, or one by each thread.
         tell : callable
-            ``tell(done, total)`` after each.
+            ``tell(done, total)`` now and then.
         cancel : callable, optional
             ``cancel() -> bool`` is asked before each.
 
@@ -90,13 +92,19 @@ class HeldOut:
         """
         begun, errors = time.monotonic(), list[float]()
         pairs = self.pairs[:crops]
-        for done, (low, high) in enumerate(pairs, 1):
-            stop_if_asked(cancel)
-            errors.append(mean_square(self._upscaled(network, low, high), high))
-            tell(done, len(pairs))
-            if (time.monotonic() - begun) / done * (done + 1) > seconds:  # another one would take too long
-                break
+        network = network.to(self.device).eval()
+        with Crew(self.threads) as crew:
+            for first in range(0, len(pairs), crew.parts):
+                stop_if_asked(cancel)
+                errors += crew.map(lambda pair: self._error(network, *pair), pairs[first : first + crew.parts])
+                done = len(errors)
+                tell(done, len(pairs))
+                if (time.monotonic() - begun) / done * (done + crew.parts) > seconds:  # more would take too long
+                    break
         return errors
+
+    def _error(self, network: ESC, low: Tensor, high: Tensor) -> float:
+        return mean_square(self._upscaled(network, low, high), high)
 
     def scores(self, before: list[float], after: list[float]) -> list[HeldOutScore]:
         """Put what `measure` found of two networks beside bicubic interpolation, on the crops that both have seen."""
@@ -109,7 +117,6 @@ class HeldOut:
 
     @torch.no_grad()
     def _upscaled(self, network: ESC, low: Tensor, high: Tensor) -> Tensor:
-        network = network.to(self.device).eval()
         found: Tensor = network(low.expand(3, -1, -1)[None].to(self.device), (high.shape[1], high.shape[2]))[0].cpu()
         found = found.mean(0, keepdim=True) if high.shape[0] == 1 else found  # as `Upscaler` does with gray
         return found.clamp(0, 1)
@@ -121,8 +128,9 @@ class HeldOut:
         number = max(range(len(self.pairs)), key=lambda i: float(self.pairs[i][1].std()))
         low, high = self.pairs[number]
         panels = {"as recorded": low, "bicubic": enlarge(low, (high.shape[1], high.shape[2]))}
-        for name, network in networks.items():
-            panels[name] = self._upscaled(network, low, high)
+        with limited_threads(1):
+            for name, network in networks.items():
+                panels[name] = self._upscaled(network.to(self.device).eval(), low, high)
         panels["original"] = high
         values = np.quantile(high.numpy(), (0.01, 0.995))  # the same for all
         figure = Figure(figsize=(3.2 * len(panels), 3.6), layout="constrained")

@@ -26,6 +26,7 @@ from ..weights.write import file_name
 from .batches import Batches, From
 from .callback import After, Report, TrainingCallback
 from .clock import check_minutes
+from .crew import Crew, crew_size
 from .first_network import start_network
 from .folder import CACHE, CHECKPOINT, TRAINED, check_folder, is_ours, named
 from .framework import MisconfigurationException, TensorBoardLogger, lightning, rank_zero_only
@@ -118,7 +119,8 @@ def train(
         trainer.callbacks.append(callback)  # type: ignore[attr-defined]
         write_recipe(recipe, output)
         batches = Batches(images, maker, recipe.data.batch, recipe.seed, trainer.global_rank, trainer.world_size, shares)
-        _fit(trainer, module, _loader(batches, recipe.data.workers, module), checkpoint)
+        with _crew(trainer, module) as module.crew:
+            _fit(trainer, module, _loader(batches, recipe.data.workers, module), checkpoint)
     if callback.stopped_by is not None:
         raise KeyboardInterrupt  # the command line says so, and ends with its exit code
     return output / file_name(output.name)
@@ -127,6 +129,11 @@ def train(
 def make_training(network: ESC, recipe: Recipe) -> Training:
     """Return the training that a recipe's loss asks for."""
     return (GanTraining if recipe.loss.gan or recipe.loss.perceptual else Training)(network, recipe)
+
+
+def _crew(trainer: lightning.Trainer, module: Training) -> Crew:
+    # A step of the discriminator wants all of the network's output.
+    return Crew(1 if isinstance(module, GanTraining) else crew_size(trainer.strategy.root_device))
 
 
 def _fit(trainer: lightning.Trainer, module: Training, loader: DataLoader[Any], checkpoint: Path | None) -> None:

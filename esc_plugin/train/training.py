@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..arrays.filters import sharpen
 from ..network import ESC
+from .crew import Crew, mean_loss
 from .framework import lightning
 from .recipe import Recipe
 
@@ -46,6 +47,8 @@ class Training(lightning.LightningModule):
         When this part of it was begun, as of `time.monotonic`: reading images belongs to it.
     measuring : float
         Seconds that measuring and writing take at the end. The minutes of the recipe include them.
+    crew : Crew
+        Among which batches are divided.
     losses : dict of str to Tensor
         Of the last iteration, by name, detached; what the log shows. "loss" is their weighted sum.
     """
@@ -58,6 +61,7 @@ class Training(lightning.LightningModule):
         self.average = average.requires_grad_(False)
         self.iteration = 0
         self.losses: dict[str, Tensor] = {}
+        self.crew = Crew()
         self.started = time.monotonic()
         self.measuring = 0.0
         self._seconds_before = self._seconds = self._reserve = 0.0
@@ -69,10 +73,12 @@ class Training(lightning.LightningModule):
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """Return the loss of a batch."""
-        low, high = batch
-        loss = self.recipe.loss.l1 * F.l1_loss(self(low, cast("tuple[int, int]", tuple(high.shape[-2:]))), self.target(high))
+        loss = self.recipe.loss.l1 * mean_loss(self.crew, self._l1, batch, self.network.parameters())
         self.losses = {"loss": loss.detach()}
         return loss
+
+    def _l1(self, low: Tensor, high: Tensor) -> Tensor:
+        return F.l1_loss(self(low, cast("tuple[int, int]", tuple(high.shape[-2:]))), self.target(high))
 
     def target(self, high: Tensor) -> Tensor:
         """Return what is to be learned: high-resolution patches (B, 3, H, W), sharpened if the recipe says so."""
