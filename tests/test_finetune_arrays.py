@@ -446,7 +446,7 @@ def quick(run: Callable, images: list[ImageArray], wish: Wish, output: Path, **o
         ([(12,)], "ZYX", "the middle fifth of the planes of a stack"),
         ([(12,)], "TYX", "a quarter of each plane"),
         ([(12,), (3,)], "ZYX", "the middle fifth of the planes of a stack and a quarter of each plane"),
-        ([(1,)] * 10, "ZYX", "2 of 10 images"),
+        ([(1,)] * 10, "ZYX", "one in 5 of 10 images"),
     ],
 )
 def test_what_will_be_held_out_is_said(shapes: list[tuple[int, ...]], axes: str, told: str) -> None:

@@ -2,7 +2,8 @@
 
 Nothing that is measured may be known from what is trained on. Neighbouring planes of a stack are nearly equal, and so are
 the frames of a time series and the channels of a sample: of a stack a block of planes is held out, with a gap to those that
-are trained on, and of anything else a part of the picture, the same of all frames and channels.
+are trained on, and of anything else a part of the picture, the same of all frames and channels. Files may be neighbours too: those
+that are alike stay together, see `likeness`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 
 from ..arrays.layout import Index, Layout, layout_of
 from ..progress import Cancel, Progress, stop_if_asked
-from .images import Images, ImageWriter
+from .images import Entry, Images, ImageWriter
+from .likeness import alike, following
 from .sources import EVERYTHING, ImageArray, Source, name_of, naming, open_planes
 
 #: Of so many images or planes or more, one in `ONE_IN` is held out whole; of fewer, this share of each.
@@ -42,8 +44,10 @@ def split(
 ) -> tuple[Images, Images]:
     """Return planes, or parts of them, to train on and to measure with, which are written into a folder.
 
-    Of five files or more, and of five arrays or more with one plane each, one in five is held out whole. Of all others: of a
-    stack of five planes or more the middle fifth, and what lies next to it isn't trained on; otherwise a quarter of each.
+    Of five files or more, and of five arrays or more with one plane each, one in five is held out whole, together with those
+    that are like it; if most are like others, as the frames of a film are, those in the middle, and what is like them isn't
+    trained on. Of all others: of a stack of five planes or more the middle fifth, and what lies next to it isn't trained on;
+    otherwise a quarter of each.
 
     Parameters
     ----------
@@ -61,19 +65,65 @@ def split(
     Cancelled
         If `cancel` returned ``True``.
     """
-    held_out, most = _chosen(sources), MOST_PIXELS // len(sources)
+    most = MOST_PIXELS // len(sources)
     with ImageWriter(folder / "seen.images") as seen, ImageWriter(folder / "held-out.images") as unseen:
+        whole, entries = _are_whole(sources), list[list[Entry]]()
         for number, source in enumerate(sources):
             name = source.name if isinstance(source, Path) else name_of(source)
+            first = len(seen.entries)
             with naming(source):
                 planes = open_planes(source, cancel)
-                for parts, writer in zip(_divided(planes.layout, held_out, number), (seen, unseen), strict=True):
+                divided = ([Part(index) for index in planes.layout.planes()], []) if whole else _divided(planes.layout)
+                for parts, writer in zip(divided, (seen, unseen), strict=True):
                     for part in _fewer(parts, planes.layout, most):
                         stop_if_asked(cancel)
                         writer.add(name, planes.read(*part))
+            entries.append(seen.entries[first:])
             if progress:
                 progress(number + 1, len(sources))
-    return seen.images, unseen.images
+    return _chosen(seen.images, entries) if whole else (seen.images, unseen.images)
+
+
+def _chosen(images: Images, entries: list[list[Entry]]) -> tuple[Images, Images]:
+    """Divide the images of a file, given by the entries of their planes, into those that are seen and held out."""
+    middle = Images(images.file, [planes[len(planes) // 2] for planes in entries])
+    held_out, unused = choose(len(entries), alike([middle[i] for i in range(len(middle))], following(len(middle))))
+    seen = set(range(len(entries))) - held_out - unused
+    first, last = (Images(images.file, [e for number in sorted(part) for e in entries[number]]) for part in (seen, held_out))
+    return first, last
+
+
+def choose(count: int, pairs: Sequence[tuple[int, int]]) -> tuple[set[int], set[int]]:
+    """Return the numbers of images that are held out, one in five, and of those that nobody sees.
+
+    Parameters
+    ----------
+    count : int
+        Of images.
+    pairs : sequence of pair of int
+        Images that are alike.
+    """
+    wanted, held_out, groups = count // ONE_IN, set[int](), _groups(count, pairs)
+    for number in np.random.default_rng(0).permutation(count).tolist():
+        if len(held_out | groups[number]) <= wanted:
+            held_out |= groups[number]
+    if held_out:
+        return held_out, set()
+    block = set(range((count - wanted) // 2, (count + wanted) // 2))
+    like_them = {number for pair in pairs if block & set(pair) for number in pair} - block
+    # Where everything is like everything, nothing would be left to train on; then the gain is told with a warning.
+    return block, like_them if 2 * len(block | like_them) <= count else set()
+
+
+def _groups(count: int, pairs: Sequence[tuple[int, int]]) -> list[set[int]]:
+    """Return for each image those that it is alike with, directly or by way of others, and itself."""
+    groups = [{number} for number in range(count)]
+    for one, other in pairs:
+        if groups[one] is not groups[other]:
+            groups[one] |= groups[other]
+            for number in groups[other]:
+                groups[number] = groups[one]
+    return groups
 
 
 def held_out_text(arrays: Sequence[ImageArray]) -> str:
@@ -84,8 +134,8 @@ def held_out_text(arrays: Sequence[ImageArray]) -> str:
     ImageError
         If one is no image.
     """
-    if chosen := _chosen(arrays):
-        return f"{len(chosen)} of {len(arrays)} images"
+    if _are_whole(arrays):
+        return f"one in {ONE_IN} of {len(arrays)} images"
     stacked = set()
     for array in arrays:
         with naming(array):
@@ -93,12 +143,9 @@ def held_out_text(arrays: Sequence[ImageArray]) -> str:
     return " and ".join(text for stack, text in PARTS.items() if stack in stacked)
 
 
-def _chosen(sources: Sequence[Source]) -> set[int] | None:
-    """Return the numbers of images that are held out whole; None if each is to be divided."""
-    independent = all(isinstance(source, Path) or _is_flat(source) for source in sources)
-    if len(sources) < WHOLE or not independent:
-        return None
-    return set(np.random.default_rng(0).permutation(len(sources))[: len(sources) // ONE_IN].tolist())
+def _are_whole(sources: Sequence[Source]) -> bool:
+    """Tell whether images are held out whole; otherwise each is to be divided."""
+    return len(sources) >= WHOLE and all(isinstance(source, Path) or _is_flat(source) for source in sources)
 
 
 def _is_flat(array: ImageArray) -> bool:
@@ -106,11 +153,9 @@ def _is_flat(array: ImageArray) -> bool:
         return layout_of(array.pixels, array.axes).count == 1
 
 
-def _divided(layout: Layout, held_out: set[int] | None, number: int) -> tuple[list[Part], list[Part]]:
+def _divided(layout: Layout) -> tuple[list[Part], list[Part]]:
     """Return what is trained on, and what is held out."""
     everything = [Part(index) for index in layout.planes()]
-    if held_out is not None:
-        return ([], everything) if number in held_out else (everything, [])
     if (axis := _stacked(layout)) is not None:
         return _block(everything, axis, layout.shape[axis])
     pairs = [_halves(layout, index) for index in layout.planes()]
