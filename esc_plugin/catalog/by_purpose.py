@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..errors import EscError
 from .downloads import find_local
 from .hub import cached
 from .manifest import CatalogEntry
 from .menu import list_models
-from .purposes import akin, find_purpose
+from .purposes import MICROSCOPY, akin, find_purpose
 
 
 def is_here(entry: CatalogEntry, folder: Path | None = None) -> bool:
@@ -38,6 +39,24 @@ def starts_for(purpose: str) -> list[CatalogEntry]:
     """Return the models that a fine-tuning for a kind of images may start from: all that are here, and those made for it."""
     listed = {entry.name: entry for entry in [*models_for(purpose), *filter(is_here, models_for())]}
     return sorted(listed.values(), key=lambda entry: not is_here(entry))
+
+
+def start_for(purpose: str, scale: int = 2) -> CatalogEntry:
+    """Return the model that a fine-tuning for a kind of images starts from unless one is named.
+
+    It is the first that was made for them. Where none was, micrographs are better off with one for real photos than with one
+    that has never seen noise.
+
+    Raises
+    ------
+    EscError
+        If there is none of that scale, or see `list_models`.
+    """
+    made = [entry for kind in (purpose, "real photo") if akin(purpose, MICROSCOPY) for entry in models_for(kind)]
+    found = next((e for e in [*filter(is_here, made), *starts_for(purpose)] if e.scale == scale), None)
+    if found is None:
+        raise EscError(f"there is no model for {scale} times to start from; name one.")
+    return found
 
 
 def none_text(purpose: str) -> str:

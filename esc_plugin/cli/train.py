@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..catalog.purposes import MICROSCOPY
 from ..errors import EscError
 from . import options as opt
 from .terminal import complain, console, errors, plain, say
@@ -17,8 +18,8 @@ from .terminal import complain, console, errors, plain, say
 if TYPE_CHECKING:
     from ..train.wish import HeldOutGain
 
-#: How small images are made of large ones, see `esc_plugin.train.finetune`.
-KINDS = ("microscopy", "photo")
+#: How small images are made of large ones, see `esc_plugin.train.finetune`, and of what it makes them.
+KINDS = {"microscopy": MICROSCOPY, "photo": "clean photo"}
 #: Iterations of a training, and machines or devices of one, beyond which a slip of the hand is likelier.
 MOST_ITERATIONS, MOST_MACHINES = 10**9, 10**4
 #: Seconds between two lines where nobody sees a bar.
@@ -137,12 +138,13 @@ def finetune(
 
     Nothing is written if the result is no better than the start, or than bicubic interpolation.
     """
+    from ..catalog.by_purpose import start_for
     from ..catalog.lookup import look_up
     from ..train.folder import FINETUNED, check_folder, named
     from ..train.recipe import parse_change
 
     changes = dict(map(parse_change, options or []))
-    init = init or first_model(kind, purpose)
+    init = init or start_for(purpose or KINDS[kind]).name
     folder = output or Path(f"{Path(init).stem}-{kind}")
     opt.check_inputs(*images)
     opt.check_folder(folder)
@@ -154,7 +156,7 @@ def finetune(
 
     wish = Wish(init, kind, minutes, options=changes, device=device, keep=keep, purpose=purpose or "")
     with Bar(folder.name) as bar:
-        outcome = run(images, wish, folder, bar.move, gain=bar.learned)
+        outcome = run(images, wish, folder, bar.move, gain=bar.learned, note=lambda text: complain("note", text))
     table = Table("held-out image", "bicubic", "before", "after", box=None)
     for score in outcome.rows():
         table.add_row(plain(score.image), *(f"{value:.2f}" for value in (score.bicubic, score.before, score.after)))
@@ -165,14 +167,6 @@ def finetune(
     if outcome.problem:
         complain("note", f"{outcome.problem}. {HELPS}.")
     say(plain(outcome.weights))
-
-
-def first_model(kind: str, purpose: str | None) -> str:
-    """Return the name of the model that a fine-tuning starts from if none is named: the first that menus offer for it."""
-    from ..catalog.by_purpose import starts_for
-    from ..catalog.purposes import MICROSCOPY
-
-    return starts_for(purpose or (MICROSCOPY if kind == MICROSCOPY else "clean photo"))[0].name
 
 
 class Bar:

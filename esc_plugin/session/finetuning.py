@@ -37,6 +37,8 @@ class Finetuning:
         See `esc_plugin.session.task.Settings`.
     gain : HeldOutGain, optional
         What was measured last.
+    notes : list of str
+        What the gain doesn't show, see `esc_plugin.train.finetune.finetune`.
     ending : Event
         Set it to end the training, and keep what was learned.
     """
@@ -49,6 +51,7 @@ class Finetuning:
     device: str = "auto"
     threads: int = 0
     gain: HeldOutGain | None = None
+    notes: list[str] = field(default_factory=list)
     ending: Event = field(default_factory=Event)
 
     def run(self, progress: Progress, cancel: Cancel) -> Outcome:
@@ -56,10 +59,12 @@ class Finetuning:
         from ..train.finetune import Wish, finetune  # torch comes with it
 
         wish = Wish(self.model, find_purpose(self.purpose).kind, self.minutes, device=self.device, purpose=self.purpose)
-        stop = self.ending.is_set
+        asked = {"stop": self.ending.is_set, "cancel": cancel}
         try:
             with limited_threads(self.threads):
-                return finetune(self.images, wish, self.folder, progress, gain=self._measured, stop=stop, cancel=cancel)
+                return finetune(
+                    self.images, wish, self.folder, progress, gain=self._measured, note=self.notes.append, **asked
+                )
         except KeyboardInterrupt:  # which no thread may end with
             raise Cancelled("it was stopped before anything was learned.") from None
 
@@ -88,14 +93,17 @@ class Finetuning:
         """What was measured last."""
         found = self.gain
         text = f"{found.now:.1f} dB; start {found.start:.1f}; bicubic {found.bicubic:.1f}" if found else "not measured yet"
-        return f"On held-out parts: {text}."
+        return self._with_notes(f"On held-out parts: {text}.")
 
     def outcome_text(self, outcome: Outcome) -> str:
         """Return what came of it."""
         if outcome.weights is None:
             return f"Not kept: {outcome.problem}. More minutes or more images may help."
         found = outcome.rows()[-1]
-        return (
+        return self._with_notes(
             f"{self.folder.name} is in the menus: on held-out parts {found.after - found.bicubic:+.2f} dB over bicubic "
             f"({found.bicubic:.2f}) and {found.after - found.before:+.2f} dB over its start ({found.before:.2f})."
         )
+
+    def _with_notes(self, text: str) -> str:
+        return " ".join([text, *(f"{note[0].upper()}{note[1:]}" for note in self.notes)])

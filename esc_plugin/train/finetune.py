@@ -27,6 +27,7 @@ from .finetuned import listed, make_card
 from .folder import CHECKPOINT, FINETUNED, check_folder, named
 from .held_out import HeldOut, HeldOutScore, draw_scores
 from .images import Images
+from .notes import notes
 from .pairs.registry import make_maker
 from .recipe import Data, Optimizer, Recipe, Schedule
 from .run import Machines, train
@@ -54,6 +55,7 @@ def finetune(
     progress: Progress | None = None,
     *,
     gain: Callable[[HeldOutGain], None] | None = None,
+    note: Callable[[str], None] | None = None,
     stop: Cancel | None = None,
     cancel: Cancel | None = None,
 ) -> Outcome:
@@ -76,6 +78,8 @@ def finetune(
         ``progress(done, total)``, of reading, measuring and training together.
     gain : callable, optional
         ``gain(found)`` with a `HeldOutGain`: of the start, then now and then, and of the result.
+    note : callable, optional
+        ``note(text)`` before training begins: what the gain will not show, such as that held-out images look like others.
     stop : callable, optional
         ``stop() -> bool``, asked after each iteration: end now, and go on with what was learned, as Ctrl-C does.
     cancel : callable, optional
@@ -98,6 +102,10 @@ def finetune(
     make_maker(KINDS[wish.kind].pairs, model.scale, LEAST, wish.options or {})  # its options, before images are read
     with _beside(output) as folder:
         seen, unseen = split(sources, folder.parent / "images", clock.part(0, 0.05), cancel)
+        told = list(notes(seen, unseen))
+        if note:
+            for text in told:
+                note(text)
         held_out, recipe = _held_out(unseen, model, wish), _recipe(seen, model, wish)
         before, seconds = _measure_first(held_out, model.network, clock, cancel)
         reserve = SLOWER * seconds * (len(before) + DRAWN) + WRITING
@@ -112,7 +120,7 @@ def finetune(
         if not found.problem or (wish.keep and found.gained):
             planes = f"{len(seen):,} planes of {listed(entry.name for entry in seen.entries)}"
             work = f"{iterations:,} iterations of {recipe.data.batch} patches of {planes}"
-            card = make_card(model, wish, found.scores, work)
+            card = make_card(model, wish, found.scores, work, told)
             made = Model(network, model.config, output.name, model.source, model.sha256, card)
             found = replace(found, weights=_write(found.scores, held_out, model, made, folder.parent / "written", output))
     clock.finish()

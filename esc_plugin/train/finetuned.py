@@ -28,8 +28,8 @@ def _gain(purpose: str, scores: list[HeldOutScore], reduction: str) -> Gain:
     return Gain(purpose, len(scores), images, reduction, round(found.after - found.bicubic, 2))
 
 
-def make_card(model: Model, wish: Wish, scores: list[HeldOutScore], work: str) -> dict[str, Any]:
-    """Return the card of a model made from another by some work, told in words; see `Model.card`."""
+def make_card(model: Model, wish: Wish, scores: list[HeldOutScore], work: str, notes: Iterable[str]) -> dict[str, Any]:
+    """Return the card of a model made from another by some work, told in words, with notes on it; see `Model.card`."""
     found, kind = mean(scores), KINDS[wish.kind]
     purpose = wish.purpose or kind.purpose
     figures = f"mean PSNR {found.after:.2f} dB; before {found.before:.2f}, bicubic {found.bicubic:.2f}"
@@ -42,6 +42,7 @@ def make_card(model: Model, wish: Wish, scores: list[HeldOutScore], work: str) -
         "license": model.card.get("license") or "unknown",
         "license_note": "As the model it was trained from; the images may ask for more.",
         "training": f"Fine-tuned from {model.name}: {work} (pairs: {kind.pairs}). "
-        f"On crops held out of {listed(score.image for score in scores)}, {figures}.",
+        f"On crops held out of {listed(score.image for score in scores)}, {figures}."
+        + "".join(f" {note[0].upper()}{note[1:]}" for note in notes),
         "gains": [asdict(gain)],
     }

@@ -2,8 +2,8 @@
 
 Nothing that is measured may be known from what is trained on. Neighbouring planes of a stack are nearly equal, and so are
 the frames of a time series and the channels of a sample: of a stack a block of planes is held out, with a gap to those that
-are trained on, and of anything else a part of the picture, the same of all frames and channels. Files may be neighbours too: those
-that are alike stay together, see `likeness`.
+are trained on, and of anything else a part of the picture, the same of all frames and channels. Files may be neighbours
+too: those that are alike stay together, see `likeness`.
 """
 
 from __future__ import annotations
