@@ -8,7 +8,7 @@ from magicgui.widgets import FloatSpinBox, LineEdit
 from napari.layers import Image
 
 from esc_plugin import CatalogEntry, EscError
-from esc_plugin.catalog.by_purpose import starts_for
+from esc_plugin.catalog.by_purpose import start_for, starts_for
 from esc_plugin.catalog.new_model import new_model_folder, proposed_name
 from esc_plugin.catalog.purposes import PURPOSES
 from esc_plugin.errors import needs
@@ -49,7 +49,7 @@ class FinetuneWidget(Panel):
         self._proposed = ""
         self._build()
         self._connect()
-        self._fill_models()
+        self._take_start()
         self._layers_changed()
 
     def _build(self) -> None:
@@ -65,7 +65,7 @@ class FinetuneWidget(Panel):
 
     def _connect(self) -> None:
         self._listen_to_layers(self._layers_changed)
-        self.purpose.changed.connect(self._fill_models)
+        self.purpose.changed.connect(self._take_start)
         self.model.changed.connect(self._propose_name)
         self.form.changed.connect(self._show_plan)
         self.run_bar.clicked.connect(self._clicked)
@@ -82,6 +82,11 @@ class FinetuneWidget(Panel):
         one = len(self.images) == 1
         self.about_images.setText("\n".join(f"{it.name}{f': {image_text(it)}' if one else ''}" for it in self.images))
         self._propose_name()
+
+    def _take_start(self) -> None:
+        """Start from the model for the kind of images, until a person takes another."""
+        self._fill_models()
+        self.model.value = start_for(self.purpose.value).name
 
     def _fill_models(self) -> None:
         self.entries = {entry.name: entry for entry in starts_for(self.purpose.value)}

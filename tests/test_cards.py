@@ -12,7 +12,7 @@ import yaml
 
 import esc_plugin
 from esc_plugin import EscError, Model, list_models, load_model
-from esc_plugin.catalog.by_purpose import models_for, none_text
+from esc_plugin.catalog.by_purpose import is_here, models_for, none_text, start_for
 from esc_plugin.catalog.cards import LONGEST, card_lines
 from esc_plugin.catalog.menu import find_model
 from esc_plugin.catalog.purposes import KEYS, MICROSCOPY, PURPOSES, akin, find_purpose
@@ -274,6 +274,20 @@ assert any("+6.61 dB" in gain for _, _, gain in lines)
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("purpose", KEYS)
+def test_a_fine_tuning_starts_from_a_model_that_is_here_and_made_for_the_images(purpose: str) -> None:
+    start = start_for(purpose)
+    assert is_here(start)
+    assert start.scale == 2
+    made = [entry for entry in models_for(purpose) if is_here(entry) and entry.scale == 2]
+    if made:
+        assert start == made[0]
+    elif akin(purpose, MICROSCOPY):
+        assert start.purpose == "real photo"  # which has seen noise
+    with pytest.raises(EscError, match="there is no model for 7 times"):
+        start_for(purpose, 7)
 
 
 # ------------------------------------------------------------------ commands

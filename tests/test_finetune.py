@@ -315,6 +315,32 @@ def test_what_can_not_be_is_refused_before_work_starts(samples: Path, start: str
     assert {path.name for path in tmp_path.iterdir()} == {"samples", "start", "tiny.png", "file"}
 
 
+def test_what_the_gain_does_not_show_is_told_before_the_training(start: str, tmp_path: Path, capsys, monkeypatch) -> None:
+    """Six pictures of the same place: by the command, and on the card."""
+    folder, told = tmp_path / "same", []
+    folder.mkdir()
+    for i in range(6):
+        noise = np.random.default_rng(i).integers(0, 5, (96, 96), np.uint8)
+        Image.fromarray(spots(0, 96) + noise).save(folder / f"{i}.png")
+
+    def begun(*_, **__) -> None:
+        told.append(capsys.readouterr().err)
+        raise KeyboardInterrupt
+
+    arguments = ["esc-sr", "finetune", str(folder), "--init", start, "--minutes", "1", "-o", str(tmp_path / "out")]
+    with monkeypatch.context() as changed:
+        changed.setattr(module, "train", begun)
+        changed.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit):
+            main()
+    assert "note: held out, '" in told[0]
+    assert "which is trained on: the gain told may be too good" in told[0]
+    noted: list[str] = []
+    outcome = finetune([folder], Wish(start, iterations=10, keep=True, options=DARK), tmp_path / "kept", note=noted.append)
+    assert outcome.weights is not None
+    assert noted[0].removeprefix("held out") in load_model(tmp_path / "kept").card["training"]
+
+
 def test_the_command_shows_what_it_found(samples: Path, start: str, tmp_path: Path, capsys, monkeypatch) -> None:
     def run(name: str, *options: str) -> int:
         monkeypatch.setattr(sys, "argv", [*arguments, "-o", str(tmp_path / name), *options])

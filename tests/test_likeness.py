@@ -147,13 +147,17 @@ def test_where_all_are_alike_it_is_said(tmp_path: Path) -> None:
 
 def test_a_stack_of_thick_things_is_told(tmp_path: Path) -> None:
     # Everything goes through all planes.
-    (told,) = notes(*split([ImageArray("thick", np.repeat(volume(0, 1), 12, 0), "ZYX")], tmp_path / "parts"))
+    parts, told = notes(*split([ImageArray("thick", np.repeat(volume(0, 1), 12, 0), "ZYX")], tmp_path / "parts"))
+    assert parts.startswith("what is held out belongs to images that are trained on: ")
     assert told.startswith("held out, planes of 'thick' look like others of it that are trained on")
 
 
 def test_parts_of_one_plane_are_not_alike(tmp_path: Path) -> None:
     film = ImageArray("film", np.repeat(volume(0, 1), 4, 0), "TYX")
-    assert list(notes(*split([film], tmp_path / "parts"))) == []
+    seen, unseen = split([film], tmp_path / "parts")
+    assert neighbours(seen, unseen) is None
+    (told,) = notes(seen, unseen)
+    assert "on others of their kind the gain may be smaller. Of 5 images or more, whole ones are held out." in told
 
 
 def test_real_images_of_one_kind_are_not_alike(shared: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from qtpy.compat import isalive
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit
 
 from esc_plugin import Cancelled, EscError
-from esc_plugin.catalog.by_purpose import is_here, models_for, starts_for
+from esc_plugin.catalog.by_purpose import is_here, models_for, start_for
 from esc_plugin.catalog.menu import models_folder
 from esc_plugin.catalog.new_model import proposed_name
 from esc_plugin.errors import EXTRAS
@@ -64,13 +64,18 @@ class Stub:
     end: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
     calls: list[Any] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     @staticmethod
     def Wish(*args: Any, **options: Any) -> Any:  # noqa: N802
         return SimpleNamespace(args=args, **options)
 
-    def finetune(self, images: Any, wish: Any, output: Path, progress: Any, *, gain: Any, stop: Any, cancel: Any) -> Any:
+    def finetune(
+        self, images: Any, wish: Any, output: Path, progress: Any, *, gain: Any, note: Any, stop: Any, cancel: Any
+    ) -> Any:
         self.calls.append((images, wish, output, threading.current_thread()))
+        for text in self.notes:
+            note(text)
         self.began.set()
         try:
             for step in range(1000):
@@ -171,6 +176,24 @@ def test_the_gain_is_told_while_it_learns_and_at_the_end(viewer: Any, qtbot: Any
     assert panel.name.value == "cells-2-x2"  # for another one
     assert can_start(panel)
     assert not panel.escape.isEnabled()
+
+
+def test_what_the_gain_does_not_show_is_told_beside_it(viewer: Any, qtbot: Any, open_panel: Any, stub: Stub) -> None:
+    viewer.add_image(pixels(20, 24), name="cells")
+    panel, stub.notes = open_panel(), ("held out, 'b' looks like 'a'.",)
+    click(panel, "Start")
+    wait_for_gain(panel, qtbot)
+    assert panel.run_bar.result.text().endswith(" Held out, 'b' looks like 'a'.")
+    stub.end.set()
+    finish(panel, qtbot)
+    assert panel.run_bar.result.text().endswith(" Held out, 'b' looks like 'a'.")
+
+
+def test_it_starts_from_the_model_for_the_kind_of_images(viewer: Any, open_panel: Any) -> None:
+    panel = open_panel()
+    for purpose in ("fluorescence", "brightfield", "clean photo", "fluorescence"):
+        panel.purpose.value = purpose
+        assert panel.model.value == start_for(purpose).name
 
 
 def test_a_model_that_is_no_better_is_not_kept_and_that_is_said(
