@@ -286,7 +286,7 @@ def test_all_panels_list_the_new_model_at_once(viewer: Any, qtbot: Any, open_pan
     assert upscaling.form.model.value == "cells-x2"
     for each in (panel, other):
         assert "cells-x2" in each.model.choices
-        assert each.model.value == starts_for("fluorescence")[0].name
+        assert each.model.value == start_for("fluorescence").name
 
 
 def test_the_upscale_panel_offers_it_where_it_has_no_model(viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
