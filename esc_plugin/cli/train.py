@@ -108,7 +108,7 @@ def train(
 def finetune(
     images: Annotated[
         list[Path],
-        typer.Argument(callback=opt.usable, help="Image files or folders; twenty are enough.", metavar="IMAGE..."),
+        typer.Argument(callback=opt.usable, help="Image files or folders; five to twenty are enough.", metavar="IMAGE..."),
     ],
     init: Annotated[str | None, typer.Option(help="Model to start from; by default a bundled one for such images.")] = None,
     kind: Annotated[
