@@ -13,8 +13,8 @@ from esc_plugin.arrays.sizes import LARGEST_SCALE
 from esc_plugin.catalog.by_default import default_model
 from esc_plugin.catalog.by_purpose import is_here, models_for, none_text
 from esc_plugin.catalog.cards import card_lines
-from esc_plugin.catalog.kinds import PHOTO
 from esc_plugin.catalog.purposes import PURPOSES
+from esc_plugin.catalog.traits import PHOTO
 
 from .controls import Rows, button, choice, refill, small_label
 from .preferences import preference
@@ -78,7 +78,7 @@ class ModelForm(Rows):
         self.entries: dict[str, CatalogEntry] = {}
         self._kept = False
         #: What the image is, and whether a person has named the model; as long as nobody has, it follows the image.
-        self.kind, self.by_hand, self.reason = PHOTO, False, ""
+        self.traits, self.by_hand, self.reason = PHOTO, False, ""
         self.factor = FloatSpinBox(name="factor", value=2, min=1, max=LARGEST_SCALE)
         self.factor.native.setPrefix("x ")
         self.factor.native.setSingleStep(0.5)
@@ -137,27 +137,31 @@ class ModelForm(Rows):
         self.none.setText("" if made else none_text(self.purpose.value))
         self.none.setVisible(not made)
         self.finetune.visible = not made
-        refill(self.model, [before, self._proposed(None), *self.entries, FILE])
+        proposed, reason = self._proposed(None)
+        refill(self.model, [before, proposed, *self.entries, FILE])
+        self.by_hand = self.by_hand and self.model.value == before
+        self.reason = reason if not self.by_hand and self.model.value == proposed else ""
         for i, entry in enumerate(self.entries.values()):
             self.model.native.setItemData(i, entry.summary, Qt.ItemDataRole.ToolTipRole)
         self._model_chosen()
 
     def follow(self) -> None:
         """Take the model for the image and the size, unless a person has named one; the size stays."""
-        if self.by_hand or (name := self._proposed(max(self.factors))) not in self.model.choices:
+        name, reason = self._proposed(max(self.factors))
+        if self.by_hand or name not in self.model.choices:
             return
+        self.reason = reason
         with self.model.changed.blocked():
             self.model.value = name
         self._show_chosen()
 
-    def _proposed(self, factor: float | None) -> str:
-        """Return the name of the model that is taken where nobody names one; empty if there is none that is here."""
+    def _proposed(self, factor: float | None) -> tuple[str, str]:
+        """Return the name of the model that is taken where nobody names one, and why; empty if none is here."""
         try:
-            entry, self.reason, _ = default_model(self.kind, factor, self.purpose.value or "")
+            entry, reason, _ = default_model(self.traits, factor, self.purpose.value or "")
         except EscError:  # the list is for other images, and what there is to do is said
-            self.reason = ""
-            return ""
-        return entry.name
+            return "", ""
+        return entry.name, reason
 
     def show_model(self, name: str) -> None:
         """List the models anew, and choose one of them, also if it is for other images."""
