@@ -188,13 +188,15 @@ def test_a_training_with_folders_and_drawings_goes_on_to_the_bit(folders: list[s
     assert all(torch.equal(tensor, once[name]) for name, tensor in load_file(parts).items())
 
 
-def test_a_checkpoint_from_before_there_were_shares_goes_on(folders: list[str], tmp_path: Path) -> None:
-    recipe = small(["data.folders", folders], ["data.synthetic.images", 0], ["data.synthetic.share", 0.5])
+def test_a_checkpoint_from_before_there_were_shares_and_l2_goes_on(folders: list[str], tmp_path: Path) -> None:
+    plain = ["data.synthetic.images", 0], ["loss", {"l1": 1}]
+    recipe = small(["data.folders", folders], *plain, ["data.synthetic.share", 0.5])
     train(recipe, tmp_path / "old")
     path = tmp_path / "old" / "last.ckpt"
     stored = torch.load(path, weights_only=True)
     for name in ("shares", "synthetic"):
         del stored["esc"]["recipe"]["data"][name]
+    del stored["esc"]["recipe"]["loss"]["l2"]
     torch.save(stored, path)
     train(recipe, tmp_path / "old", resume=True)
 

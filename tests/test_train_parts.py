@@ -94,6 +94,8 @@ def test_recipes_name_what_exists(name: str) -> None:
         ("optimizer.betas=0.9", r"optimizer\.betas: \[0\.9\] must be two numbers"),
         ("data=photos", "data: 'photos' is no mapping"),
         ("model=", "model: None is not"),
+        ("loss={l1: 0}", r"loss: all of its terms are 0; give one a weight"),
+        ("loss={l2: 1, gan: 0.1}", r"loss\.l2: 1 goes with loss\.l1 only"),
     ],
 )
 def test_a_wrong_entry_is_named(change: str, message: str) -> None:
@@ -336,6 +338,17 @@ def test_pair_options_are_checked() -> None:
         make_maker("lanczos", 2, 8, {})
     with pytest.raises(RecipeError, match=r"data\.options\.sigma: unknown; bicubic knows none"):
         make_maker("bicubic", 2, 8, {"sigma": 1})
+
+
+@pytest.mark.parametrize("weights", [{"l1": 1}, {"l1": 0, "l2": 1}, {"l1": 0.5, "l2": 2}])
+def test_the_loss_is_the_sum_of_its_terms(weights: dict[str, float]) -> None:
+    from esc_plugin.train.training import Training
+
+    training = Training(ESC(small_config()), read_recipe("nano", {"loss": weights}))
+    low, high = torch.rand(2, 3, 12, 12), torch.rand(2, 3, 24, 24)
+    error = training(low, (24, 24)) - high
+    expected = weights["l1"] * error.abs().mean() + weights.get("l2", 0) * (error**2).mean()
+    assert training.training_step((low, high), 0).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_average_is_the_exponential_one() -> None:

@@ -206,7 +206,7 @@ def write_model(model: Model, folder: Path) -> Path:
 def training_text(recipe: Recipe, iterations: int, seconds: float) -> str:
     """Say in a sentence how a model was trained."""
     data, optimizer, loss = recipe.data, recipe.optimizer, recipe.loss
-    weights = {"L1": loss.l1, "perceptual": loss.perceptual, "GAN": loss.gan}
+    weights = {"L1": loss.l1, "L2": loss.l2, "perceptual": loss.perceptual, "GAN": loss.gan}
     terms = " + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in weights.items() if weight)
     begin = f"From the weights of {Path(recipe.init).stem}" if recipe.init else "From nothing"
     folders = ", ".join(Path(folder).name for folder in data.folders)

@@ -85,10 +85,13 @@ class Data:
 class Loss:
     """Weights of the terms of the loss; 0 leaves one out. With `gan` or `perceptual` the training is `gan.GanTraining`.
 
-    With `sharpen`, `l1` and `perceptual` compare with the sharpened original, as Real-ESRGAN does; `gan` never.
+    What can't be known, such as the noise of an original, L1 sets to its median and L2 to its mean: where intensities count,
+    L2 keeps them. With `sharpen`, `l1`, `l2` and `perceptual` compare with the sharpened original, as Real-ESRGAN does, and
+    `gan` never.
     """
 
     l1: float = 1.0
+    l2: float = 0.0
     perceptual: float = 0.0
     gan: float = 0.0
     sharpen: bool = False
@@ -208,6 +211,13 @@ class Recipe:
             raise RecipeError(str(error)) from None
         if not self.model and not self.init:
             raise RecipeError("model: missing; name one such as ESC-lt, or give `init` to go on from a model.")
+        loss = self.loss
+        if loss.l2 and (loss.gan or loss.perceptual):
+            raise RecipeError(
+                f"loss.l2: {loss.l2:g} goes with loss.l1 only; leave it at 0 beside loss.gan and loss.perceptual."
+            )
+        if not (loss.l1 or loss.l2 or loss.gan or loss.perceptual):
+            raise RecipeError("loss: all of its terms are 0; give one a weight, such as l1: 1.")
 
 
 def recipe_names() -> list[str]:

@@ -26,7 +26,7 @@ AGREE_EVERY = 10
 
 
 class Training(lightning.LightningModule):
-    """Fit a network to pairs by L1.
+    """Fit a network to pairs by L1, L2 or both.
 
     A training with other terms overrides `training_step`, and `configure_optimizers` if it has another optimizer. The
     counting, the learning rate (of all optimizers), the average and the checkpoint are here.
@@ -73,12 +73,14 @@ class Training(lightning.LightningModule):
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """Return the loss of a batch."""
-        loss = self.recipe.loss.l1 * mean_loss(self.crew, self._l1, batch, self.network.parameters())
+        loss = mean_loss(self.crew, self._loss, batch, self.network.parameters())
         self.losses = {"loss": loss.detach()}
         return loss
 
-    def _l1(self, low: Tensor, high: Tensor) -> Tensor:
-        return F.l1_loss(self(low, cast("tuple[int, int]", tuple(high.shape[-2:]))), self.target(high))
+    def _loss(self, low: Tensor, high: Tensor) -> Tensor:
+        weights, found = self.recipe.loss, self(low, cast("tuple[int, int]", tuple(high.shape[-2:])))
+        terms = ((weights.l1, F.l1_loss), (weights.l2, F.mse_loss))
+        return torch.stack([weight * term(found, self.target(high)) for weight, term in terms if weight]).sum()
 
     def target(self, high: Tensor) -> Tensor:
         """Return what is to be learned: high-resolution patches (B, 3, H, W), sharpened if the recipe says so."""
