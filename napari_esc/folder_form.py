@@ -65,10 +65,9 @@ class FolderForm(ModelForm):
     def _models(self, box: Any) -> list[tuple[str, Any]]:
         return [("The one for each image", EACH), *super()._models(box)]
 
-    def _proposed(self, factor: float | None) -> str:
+    def _proposed(self, factor: float | None) -> tuple[str, str]:
         """Return what stands for the model of each image."""
-        self.reason = "the bundled model for it upscales each image"
-        return EACH
+        return EACH, "the bundled model for it upscales each image"
 
     def order(self) -> FolderOrder:
         """Return what is to be done as it is set up now.

@@ -137,27 +137,31 @@ class ModelForm(Rows):
         self.none.setText("" if made else none_text(self.purpose.value))
         self.none.setVisible(not made)
         self.finetune.visible = not made
-        refill(self.model, [before, self._proposed(None), *self.entries, FILE])
+        proposed, reason = self._proposed(None)
+        refill(self.model, [before, proposed, *self.entries, FILE])
+        self.by_hand = self.by_hand and self.model.value == before
+        self.reason = reason if not self.by_hand and self.model.value == proposed else ""
         for i, entry in enumerate(self.entries.values()):
             self.model.native.setItemData(i, entry.summary, Qt.ItemDataRole.ToolTipRole)
         self._model_chosen()
 
     def follow(self) -> None:
         """Take the model for the image and the size, unless a person has named one; the size stays."""
-        if self.by_hand or (name := self._proposed(max(self.factors))) not in self.model.choices:
+        name, reason = self._proposed(max(self.factors))
+        if self.by_hand or name not in self.model.choices:
             return
+        self.reason = reason
         with self.model.changed.blocked():
             self.model.value = name
         self._show_chosen()
 
-    def _proposed(self, factor: float | None) -> str:
-        """Return the name of the model that is taken where nobody names one; empty if there is none that is here."""
+    def _proposed(self, factor: float | None) -> tuple[str, str]:
+        """Return the name of the model that is taken where nobody names one, and why; empty if none is here."""
         try:
-            entry, self.reason, _ = default_model(self.kind, factor, self.purpose.value or "")
+            entry, reason, _ = default_model(self.kind, factor, self.purpose.value or "")
         except EscError:  # the list is for other images, and what there is to do is said
-            self.reason = ""
-            return ""
-        return entry.name
+            return "", ""
+        return entry.name, reason
 
     def show_model(self, name: str) -> None:
         """List the models anew, and choose one of them, also if it is for other images."""

@@ -102,6 +102,17 @@ def test_choosing_what_is_shown_keeps_it(viewer: Any, form: Any) -> None:
     assert not form.why.isVisibleTo(form)
 
 
+def test_what_a_person_has_chosen_needs_no_reason_for_another_purpose(viewer: Any, form: Any) -> None:
+    photo = viewer.add_image(RGB, rgb=True)
+    form.model.value = "esc-nano-x4"
+    form.purpose.value = "clean photo"
+    assert (form.model_name, form.settings(photo).reason) == ("esc-nano-x4", "")
+    assert not form.why.isVisibleTo(form)
+    form.purpose.value = "real photo"  # for which that model isn't, so that nobody has chosen this one
+    assert (form.model_name, bool(form.reason)) == (bundled("real photo")[0], True)
+    assert form.why.isVisibleTo(form)
+
+
 def test_the_factor_stays_and_may_ask_for_another_scale(viewer: Any, form: Any) -> None:
     viewer.layers.selection = {viewer.add_image(DEEP)}
     for factor in (3.0, 1.5, 7.5):
