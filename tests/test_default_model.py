@@ -42,8 +42,8 @@ def tiff(path, pixels, **options):
     return path
 
 
-def still(path, pixels):
-    Image.fromarray(pixels).save(path)
+def still(path, pixels, **options):
+    Image.fromarray(pixels).save(path, **options)
     return path
 
 
@@ -51,6 +51,7 @@ def still(path, pixels):
 FILES = {
     "photo.png": (lambda path: still(path, RGB), REAL),
     "photo.jpg": (lambda path: still(path, RGB), REAL),
+    "scan.png": (lambda path: still(path, RGB, dpi=(4800, 4800)), REAL),
     "gray.png": (lambda path: still(path, GRAY), REAL),
     "gray.tif": (lambda path: tiff(path, GRAY), REAL),
     "palette.gif": (lambda path: still(path, GRAY), REAL),
@@ -66,6 +67,7 @@ FILES = {
     "gray.ome.tif": (lambda path: tiff(path, GRAY), FLUORESCENCE),
     "stack.tif": (lambda path: tiff(path, np.stack([GRAY] * 3), imagej=True, metadata={"axes": "ZYX"}), FLUORESCENCE),
     "imagej_um.tif": (lambda path: tiff(path, GRAY, imagej=True, metadata={"unit": "um"}, **UM), FLUORESCENCE),
+    "fine.png": (lambda path: still(path, GRAY, dpi=(40_000, 40_000)), FLUORESCENCE),
     "fine.tif": (lambda path: tiff(path, GRAY, resolutionunit=3, **UM), FLUORESCENCE),
     "stained.ome.tif": (lambda path: tiff(path, RGB, photometric="rgb"), BRIGHTFIELD),
     "stained16.ome.tif": (lambda path: tiff(path, DEEP_RGB, photometric="rgb"), BRIGHTFIELD),

@@ -38,17 +38,17 @@ def kind_of_file(path: str | Path | Url, max_pixels: int = MAX_PIXELS) -> tuple[
         return kind_of(picture), picture.size
     with reading(path), opened(path, form.name, max_pixels) as image:
         deep = image.mode.startswith(("I", "F")) or is_deep_colour(path)
-        return Kind(deep, not is_gray(image)), upright_size(image)
+        return Kind(deep, not is_gray(image), _is_fine(image.info.get("dpi"))), upright_size(image)
 
 
-def kind_of(picture: Picture, axes: str | None = None) -> Kind:
-    """Return the kind of a picture, whose axes may be others than its file says."""
-    layout = layout_of(picture.pixels, axes or picture.axes)
-    kind = Kind.of(picture.pixels.dtype, layout.samples, from_microscope(picture))
+def kind_of(picture: Picture) -> Kind:
+    """Return the kind of a picture."""
+    layout = layout_of(picture.pixels, picture.axes)
+    kind = Kind.of(picture.pixels.dtype, layout.samples, _from_microscope(picture))
     return Kind(kind.deep, kind.colour or (not kind.deep and _was_colour(picture)), kind.microscope)
 
 
-def from_microscope(picture: Picture) -> bool:
+def _from_microscope(picture: Picture) -> bool:
     """Tell whether what a picture carries is what microscopes write.
 
     That is OME's metadata; a stack of ImageJ; a scanned slide; or a pixel size that no camera or scanner of photographs has.
@@ -61,7 +61,11 @@ def from_microscope(picture: Picture) -> bool:
     if tiff and tiff.kind == "imagej" and set(picture.axes) - set("YXS"):
         return True
     measured = picture.ome is not None and not MICROSCOPIC.isdisjoint(picture.ome.axes.units)
-    return measured or bool(picture.dpi and max(picture.dpi) > MICROSCOPIC_DPI)
+    return measured or _is_fine(picture.dpi)
+
+
+def _is_fine(dpi: tuple[float, float] | None) -> bool:
+    return bool(dpi) and max(dpi) > MICROSCOPIC_DPI
 
 
 def _was_colour(picture: Picture) -> bool:
