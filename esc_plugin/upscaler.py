@@ -23,7 +23,7 @@ from .arrays.shared import share_means
 from .arrays.sizes import choose_target
 from .arrays.stack import Stack, make_output
 from .arrays.surveyed import PlaneSurvey
-from .catalog.by_default import Choice, default_model
+from .catalog.by_default import Choice, check_choice, default_model
 from .catalog.kinds import Kind
 from .device import instruction_set
 from .engine import ProcessGroup
@@ -438,8 +438,7 @@ def upscale(image: Any, model: Model | str | None = None, *, purpose: str = "", 
     set_up = {name: options.pop(name) for name in ("device", "precision", "memory_limit") if name in options}
     survey = options.get("survey")
     model = survey.model if model is None and isinstance(survey, Survey) else model
-    if model is not None and purpose:
-        raise EscError(f"name a model or a purpose, not both; purpose is {purpose!r}.")
+    check_choice(model, purpose)
     if model is None:
         entry, reason, _ = _default_for(image, purpose, **options)
         logger.info("%s is taken: %s.", entry.name, reason)

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esc_plugin import EscError
-from esc_plugin.catalog.by_default import default_model
+from esc_plugin.catalog.by_default import check_choice, default_model
 from esc_plugin.progress import Cancel, Progress
 from esc_plugin.provenance import is_record
 from esc_plugin.session.saved import named
@@ -91,8 +90,7 @@ def _settings(
     layer: Image, *, model: str | None, purpose: str, factor: float | tuple[float, float] | None, **options: Any
 ) -> Settings:
     """Return what is wanted of a layer, with the model's own factor if none is asked for."""
-    if model and purpose:
-        raise EscError(f"name a model or a purpose, not both; purpose is {purpose!r}.")
+    check_choice(model, purpose)
     if not model:
         largest = max(factor) if isinstance(factor, tuple) else factor
         entry, options["reason"], _ = default_model(kind_of(layer), largest, purpose)

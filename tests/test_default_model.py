@@ -12,7 +12,7 @@ from PIL import Image
 
 from esc_plugin import EscError, HubError, Upscaler, upscale
 from esc_plugin.arrays.framing import Framing
-from esc_plugin.batch.choice import by_kind, growth
+from esc_plugin.batch.choice import groups_of, growth
 from esc_plugin.batch.find import find_images
 from esc_plugin.catalog import menu
 from esc_plugin.catalog.by_default import default_model
@@ -255,7 +255,7 @@ def test_a_purpose_in_python():
     np.testing.assert_array_equal(
         upscale(DEEP, purpose="clean", size=(40, 40)), Upscaler("esc-nano-x4")(DEEP, size=(40, 40))
     )
-    with pytest.raises(EscError, match="not both; purpose is 'clean'"):
+    with pytest.raises(EscError, match="'clean', would choose one; leave one of them out"):
         upscale(GRAY, "esc-nano-x2", purpose="clean")
     with pytest.raises(EscError, match="must be one of clean photo"):
         upscale(GRAY, purpose="cats")
@@ -311,7 +311,7 @@ def test_a_turned_photo_grows_as_one_sees_it(tmp_path):
 def test_images_are_put_together_by_their_model_and_what_is_damaged_is_a_photo(tmp_path):
     still(tmp_path / "a.png", RGB), still(tmp_path / "b.png", DEEP), still(tmp_path / "d.png", DEEP)
     (tmp_path / "c.png").write_bytes(b"\x89PNG\r\n\x1a\nand no more")
-    groups = by_kind(find_images([tmp_path]), Framing())
+    groups = groups_of(find_images([tmp_path]), None, Framing())
     assert {group.name: [image.path.name for image in group.images] for group in groups} == {
         bundled(REAL).name: ["a.png", "c.png"],
         bundled(FLUORESCENCE).name: ["b.png", "d.png"],

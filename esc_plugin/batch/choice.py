@@ -57,42 +57,38 @@ class Group:
         return f"{told}: {self.name} is taken, since {self.reason}; {HOW} takes another."
 
 
-def named_model(source: str, images: Sequence[FoundImage]) -> Group:
-    """Return all images as the group of a model that is named.
-
-    Raises
-    ------
-    CheckpointError, HubError
-        If there is no such model.
-    """
-    known = look_up(source)
-    return Group(source, known.name, known.scale, list(images))
-
-
-def by_kind(
+def groups_of(
     images: Sequence[FoundImage],
+    model: str | None,
     framing: Framing,
     purpose: str = "",
     max_pixels: int = MAX_PIXELS,
 ) -> list[Group]:
-    """Return images in groups, each with the model that is taken where none is named, see `default_model`.
+    """Return images in groups: all of them with the model that is named, else each with that for its kind.
 
     No pixel is looked at. What can't be read counts as a photograph; that it can't is said when it is its turn.
 
     Parameters
     ----------
+    model : str, optional
+        See `load_model`; by default that of `default_model`.
     framing : Framing
         How large the results shall be.
     purpose : str
-        What the images are, if that is known.
+        What the images are, if that is known; it doesn't matter where a model is named.
     max_pixels : int
         See `read_picture`.
 
     Raises
     ------
+    CheckpointError, HubError
+        If there is no such model.
     EscError
         See `default_model`.
     """
+    if model:
+        known = look_up(model)
+        return [Group(model, known.name, known.scale, list(images))]
     groups: dict[tuple[str, str], Group] = {}
     for image in images:
         try:
@@ -117,6 +113,6 @@ def growth(framing: Framing, size: Size) -> float | None:
     return max(enlarged[0] / size[0], enlarged[1] / size[1])
 
 
-def only_group(place: Path | Url, framing: Framing, purpose: str = "") -> Group:
-    """Return the group of a single image, see `by_kind`."""
-    return by_kind([FoundImage(place)], framing, purpose)[0]
+def group_of(place: Path | Url, model: str | None, framing: Framing, purpose: str = "") -> Group:
+    """Return the group of a single image, see `groups_of`."""
+    return groups_of([FoundImage(place)], model, framing, purpose)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import EscError, HubError
 from .by_purpose import is_here, models_for, none_text
@@ -28,6 +28,12 @@ class Choice(NamedTuple):
     entry: CatalogEntry
     reason: str
     telling: bool = False
+
+
+def check_choice(model: Any, purpose: str | None) -> None:
+    """Raise an `EscError` if both a model and a kind of images are named: either says which model is taken."""
+    if model and purpose:
+        raise EscError(f"a model is named, and the kind of images, {purpose!r}, would choose one; leave one of them out.")
 
 
 def default_model(kind: Kind = PHOTO, factor: float | None = None, purpose: str = "") -> Choice:

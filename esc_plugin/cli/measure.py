@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from ..catalog.by_default import check_choice
 from . import options as opt
 from .models import open_model
 from .terminal import console, plain, say
-from .upscale import check_choice
 
 
 def check(
@@ -72,8 +72,7 @@ def compare(
     """Draw bicubic and model side by side, with an original beside what was made of it."""
     from ..arrays.framing import Framing
     from ..batch.checks import check_source
-    from ..batch.choice import named_model, only_group
-    from ..batch.find import FoundImage
+    from ..batch.choice import group_of
     from ..files import made_by
     from ..files.formats import writable_suffixes
     from ..measure.degradation import CLEAN
@@ -81,11 +80,9 @@ def compare(
     opt.check_output(output, writable_suffixes(), image, overwrite=overwrite, ours=made_by("compare"))
     check_source(image)
     check_choice(model, purpose)
-    if model is None:  # what is reduced and nothing else has no noise
-        purpose = purpose or ("clean photo" if degrade == CLEAN else "")
-        chosen, factor = only_group(image, Framing(scale), purpose), scale
-    else:
-        chosen, factor = named_model(model, [FoundImage(image)]), None
+    # What is reduced and nothing else has no noise.
+    chosen = group_of(image, model, Framing(scale), purpose or ("clean photo" if degrade == CLEAN else ""))
+    factor = None if model else scale
     if degrade:
         degrade.check_scale(factor or chosen.scale, chosen.name)
 

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from ..catalog.by_default import check_choice
 from ..errors import EscError
 from ..texts import counted
 from . import options as opt
 from .parse import parse_framing, parse_intensity
 from .terminal import complain, plain, progress_bar, say
-from .upscale import check_choice, load_mixture, own_device
+from .upscale import load_mixture, own_device
 
 
 def survey(
@@ -58,15 +59,14 @@ def survey(
     opt.check_output(output, (".json",), image, overwrite=overwrite)
 
     from ..batch.batch import Batch
-    from ..batch.choice import named_model, only_group
-    from ..batch.find import FoundImage
+    from ..batch.choice import group_of
     from ..batch.jobs import Job
     from ..cluster.exact import run_exact
     from ..cluster.group import joined
     from ..cluster.launch import launched
 
     where = own_device(device, launched()), precision, memory
-    chosen = named_model(model, [FoundImage(image)]) if model else only_group(image, framing, purpose or "")
+    chosen = group_of(image, model, framing, purpose or "")
     if chosen.note:
         complain("note", chosen.note)
     upscaler = load_mixture(chosen.source, blend, 0.5, window_size, where, chosen.reason)  # it serves any share

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..catalog.by_default import check_choice
 from ..errors import EscError, ImageError
 from . import options as opt
 from .large import Work, upscale_stores
@@ -142,7 +143,7 @@ def upscale(
         raise EscError("--lossless is for films; of images, PNG, TIFF and Zarr always are.")
     from ..arrays.framing import Framing
     from ..batch.checks import check_exact, check_intensity
-    from ..batch.choice import by_kind, named_model
+    from ..batch.choice import groups_of
     from ..batch.find import find_images
     from ..batch.jobs import label_of, plan_jobs
     from ..batch.mask import read_mask
@@ -158,7 +159,7 @@ def upscale(
     work = Work(workers, scheduler, parse_part(share) if share else None, finish, sampled)
     source, pixels = model or surveyed_model(known_survey, blend), round(megapixels * 1e6)
     found = find_images(images, recursive)
-    groups = [named_model(source, found)] if source else by_kind(found, framing, purpose or "", pixels)
+    groups = groups_of(found, source, framing, purpose or "", pixels)
     if blend:
         look_up(blend)
     if known_survey and len(found) > 1:
@@ -226,12 +227,6 @@ def upscale(
         if stores:
             upscale_stores(stores, report, batch, work)
     sys.exit(report.finish())
-
-
-def check_choice(model: str | None, purpose: str | None) -> None:
-    """Raise an `EscError` if both a model and a kind of images are named: either says which model is taken."""
-    if model and purpose:
-        raise EscError("--for chooses a model, and --model names one; leave one of them out.")
 
 
 def read_survey(path: Path | None, sampled: int | None, precision: str) -> Survey | None:

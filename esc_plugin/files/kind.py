@@ -65,7 +65,7 @@ def _from_microscope(picture: Picture) -> bool:
 
 
 def _is_fine(dpi: tuple[float, float] | None) -> bool:
-    return bool(dpi) and max(dpi) > MICROSCOPIC_DPI
+    return dpi is not None and max(dpi) > MICROSCOPIC_DPI
 
 
 def _was_colour(picture: Picture) -> bool:

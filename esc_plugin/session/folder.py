@@ -9,10 +9,11 @@ from ..arrays.framing import Framing
 from ..arrays.passes import cleaning_passes
 from ..batch.batch import USUAL, Batch, Summary
 from ..batch.checks import check_exact
-from ..batch.choice import Group, by_kind, named_model
+from ..batch.choice import Group, groups_of
 from ..batch.find import find_images
 from ..batch.jobs import Job, plan_jobs
 from ..batch.refused import sift, split_results
+from ..catalog.lookup import look_up
 from ..errors import ImageError
 from ..files import Picture
 from ..files.formats import is_store
@@ -33,7 +34,7 @@ class FolderOrder:
         Files, folders and patterns, see `find_images`.
     settings : Settings
         Of all of them; the same factor down and across, and levels of intensity that each image has of its own. Without a
-        model, each image has the one for its kind, see `esc_plugin.batch.choice.by_kind`.
+        model, each image has the one for its kind, see `esc_plugin.batch.choice.groups_of`.
     output, suffix : str, optional
         Where results go, and in which format, see `plan_jobs`.
     skip, replace : bool
@@ -74,12 +75,11 @@ class FolderOrder:
             If there are no images, or something that is asked for can't be.
         """
         model = self.settings.model
-        named = named_model(model, ()) if model else None  # an error of it comes before a search
-        if named and not named.name and "{model}" in (self.output or ""):
+        named = not model or look_up(model).name  # an error of it comes before a search
+        if not named and "{model}" in (self.output or ""):
             raise ImageError(f"the name of {model!r} isn't known yet; leave {{model}} out of the output.")
         found = find_images(self.images, self.recursive)
-        groups = [replace(named, images=found)] if named else by_kind(found, self.framing, self.purpose)
-        planned = [(group, self._planned(group)) for group in groups]
+        planned = [(group, self._planned(group)) for group in groups_of(found, model, self.framing, self.purpose)]
         if self.settings.consistency:
             check_exact([job for _, jobs in planned for job in jobs])
         return planned
