@@ -19,7 +19,7 @@ from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.jobs import Job
 from esc_plugin.errors import EscError, ImageError
 from esc_plugin.measure.evaluate import evaluate, load_lpips, score
-from esc_plugin.measure.scores import decibels, luma, mean, psnr, ssim, write_scores
+from esc_plugin.measure.scores import decibels, luma, mean, psnr, ssim, write_rows, write_scores
 
 from .small import nearest_upscaler
 
@@ -158,7 +158,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"is \(10, 9\), not \(10, 10\)"):
         evaluate(nearest_upscaler(), high, low)
     with pytest.raises(ImageError, match=r"\.csv or \.json"):
-        write_scores(tmp_path / "figures.txt", [])
+        write_rows(tmp_path / "figures.txt", [])
 
 
 def stub_lpips(monkeypatch: pytest.MonkeyPatch, problem: Exception | None = None) -> None:

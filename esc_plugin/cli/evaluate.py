@@ -21,8 +21,6 @@ from .terminal import complain, console, plain, progress_bar
 if TYPE_CHECKING:
     from ..measure.evaluate import Distance, Score
 
-#: What figures are written as, see `esc_plugin.measure.scores`.
-FIGURES = (".csv", ".json")
 #: Stands for every model that comes with this package.
 BUNDLED = "bundled"
 
@@ -65,6 +63,7 @@ def evaluate(
     needs("evaluate")
     from ..catalog.lookup import look_up
     from ..measure.degradation import CLEAN, check_degradations
+    from ..measure.scores import SUFFIXES, rows_of, write_rows
 
     models, folder = _models_and_folder(named)
     if low and degrade:
@@ -73,11 +72,10 @@ def evaluate(
         if place:
             opt.check_images(place)
     if output:
-        opt.check_output(output, FIGURES, *models, overwrite=overwrite)
+        opt.check_output(output, SUFFIXES, *models, overwrite=overwrite)
     degradations = list(dict.fromkeys(degrade or [CLEAN]))
     check_degradations(folder, degradations, {model: look_up(model).scale for model in models})
     from ..measure import evaluate as figures
-    from ..measure.scores import rows_of, write_rows
     from ..progress import part_of
     from ..upscaler import Upscaler
 

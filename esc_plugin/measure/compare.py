@@ -17,7 +17,7 @@ from ..provenance import record_of_command
 from ..upscaler import Upscaler
 from .degradation import Degradation
 from .degrade import degrade
-from .scores import luma, psnr
+from .scores import luma, peak_of, psnr
 
 MARGIN, CAPTION, FONT = 12, 34, 18
 #: Percentiles of an image of 16 bits that are shown as black and as white.
@@ -168,8 +168,7 @@ def _upscaled(small: np.ndarray, upscaler: Upscaler, scale: int, detail: Detail 
 
 def _score(found: np.ndarray, truth: np.ndarray, shave: int) -> float:
     inner = np.s_[shave:-shave, shave:-shave] if min(truth.shape[:2]) > 2 * shave else np.s_[:]
-    peak = 255 if truth.dtype == np.uint8 else max(int(np.ptp(truth)), 1)
-    return psnr(luma(found[inner]), luma(truth[inner]), peak)
+    return psnr(luma(found[inner]), luma(truth[inner]), peak_of(truth))
 
 
 def _panels(shown: Sequence[tuple[str, np.ndarray, str]], reference: np.ndarray, detail: Detail | None) -> tuple[Panel, ...]:

@@ -22,7 +22,7 @@ from ..upscaler import Upscaler
 from .degradation import CLEAN, Degradation, check_degradations
 from .degrade import degrade
 from .photo import DEPTHS, read_photo
-from .scores import SSIM_WINDOW, luma, psnr, ssim
+from .scores import SSIM_WINDOW, luma, peak_of, psnr, ssim
 
 #: A perceptual distance between two images, (H, W, 3) or (H, W), uint8.
 Distance = Callable[[np.ndarray, np.ndarray], float]
@@ -102,7 +102,7 @@ def score(
         See `load_lpips`.
     """
     extent = float(np.ptp(truth)) or 1.0
-    peak = 255 if truth.dtype == np.uint8 else extent
+    peak = peak_of(truth)
     found, bicubic, truth = (a[shave : a.shape[0] - shave, shave : a.shape[1] - shave] for a in (found, bicubic, truth))
     y_found, y_bicubic, y_truth = luma(found), luma(bicubic), luma(truth)
     known = Score(

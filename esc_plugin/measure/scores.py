@@ -19,6 +19,8 @@ from ..errors import ImageError
 
 #: A mean squared error, for a peak of 1, that counts as none where figures are averaged: 120 dB are as good as equal.
 NEGLIGIBLE = 1e-12
+#: What figures are written as.
+SUFFIXES = (".csv", ".json")
 #: Edge of the windows of `ssim`, in pixels.
 SSIM_WINDOW = 11
 #: A dataclass of figures: its field ``image`` says of which, all others are numbers, or ``None`` where one wasn't measured.
@@ -48,6 +50,11 @@ def decibels(error: float, peak: float = 1) -> float:
     return inf if error == 0 else -10 * log10(error / peak**2)
 
 
+def peak_of(truth: np.ndarray) -> float:
+    """Return the peak of `psnr` and `ssim` for an image: 255 of 8 bits, of others its own range, as microscopy has it."""
+    return 255.0 if truth.dtype == np.uint8 else float(np.ptp(truth)) or 1.0
+
+
 def ssim(found: np.ndarray, expected: np.ndarray, peak: float = 255) -> float:
     """Return the structural similarity, over windows that lie inside; of colours the mean of the channels."""
     from skimage.metrics import structural_similarity
@@ -67,15 +74,8 @@ def mean(scores: Sequence[ScoreT]) -> ScoreT:
     return replace(scores[0], **values)
 
 
-def check_scores(path: Path) -> None:
-    """Raise an `ImageError` unless figures can be written under such a name."""
-    if path.suffix not in (".csv", ".json"):
-        raise ImageError(f"figures are written as .csv or .json, not {path.name!r}.")
-
-
 def write_scores(path: Path, scores: Sequence[ScoreT], digits: int | None = None) -> None:
     """Write images and mean as CSV or JSON, see `rows_of` and `write_rows`."""
-    check_scores(path)
     write_rows(path, rows_of(scores, digits))
 
 
@@ -102,7 +102,8 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     ImageError
         If the suffix is another.
     """
-    check_scores(path)
+    if path.suffix not in SUFFIXES:
+        raise ImageError(f"figures are written as {' or '.join(SUFFIXES)}, not {path.name!r}.")
     names = list(dict.fromkeys(name for row in rows for name in row))
     with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         if path.suffix == ".json":
