@@ -45,6 +45,11 @@ def gaussian_noise(x: Tensor, sigma: float, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(rng.standard_normal(tuple(x.shape), np.float32)) * sigma
 
 
+def rounded(x: Tensor) -> Tensor:
+    """Return the nearest of 256 levels."""
+    return (x.clamp(0, 1) * 255).round() / 255
+
+
 def jpeg(x: Tensor, quality: int, subsampling: str = "4:2:0") -> Tensor:
     """Return x, gray (1, H, W) or RGB (3, H, W), as it comes back from a real JPEG file, written by Pillow.
 

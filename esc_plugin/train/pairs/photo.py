@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from ...arrays.bicubic import imresize
-from ...arrays.degrade import gaussian_noise, jpeg, reduce_area
+from ...arrays.degrade import gaussian_noise, jpeg, reduce_area, rounded
 from ...arrays.filters import gaussian_blur
 from .maker import PairMaker, Range, crop, to_tensor
 
@@ -99,8 +99,3 @@ class Photo(PairMaker):
         low = low.clone()
         low[:, top:, left:] = jpeg(low[:, top:, left:], int(rng.integers(self.quality[0], self.quality[1] + 1)), sampling)
         return low
-
-
-def rounded(x: Tensor) -> Tensor:
-    """Return the nearest of 256 levels."""
-    return (x.clamp(0, 1) * 255).round() / 255

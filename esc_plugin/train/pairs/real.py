@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...arrays.degrade import gaussian_noise, jpeg
+from ...arrays.degrade import gaussian_noise, jpeg, rounded
 from ...arrays.filters import blur_kernel, convolve, sharpen, sinc_kernel
 from .maker import PairMaker, Range, crop, to_tensor
 
@@ -131,7 +131,7 @@ class RealDegradation:
             x = jpeg(self._finish(x, size, rng), quality(self.second, rng))
         else:
             x = self._finish(jpeg(x, quality(self.second, rng)), size, rng)
-        return (x.clamp(0, 1) * 255).round() / 255
+        return rounded(x)
 
     def _blur(self, x: Tensor, stage: Round, rng: np.random.Generator) -> Tensor:
         if rng.random() >= stage.blur_prob:
@@ -219,7 +219,7 @@ def add_noise(x: Tensor, stage: Round, rng: np.random.Generator) -> Tensor:
 
 def poisson_noise(x: Tensor, rng: np.random.Generator) -> Tensor:
     """Return what photons add to x in 0..1, with as many at white as x has levels, rounded up to a power of two."""
-    x = (x.clamp(0, 1) * 255).round() / 255
+    x = rounded(x)
     photons: int = 2 ** int(np.ceil(np.log2(len(torch.unique(x)))))
     counted = torch.from_numpy(rng.poisson(x.numpy() * photons).astype(np.float32))
     return counted / photons - x
