@@ -74,7 +74,7 @@ def _reduced(truth: np.ndarray, levels: Levels, steps: Degradation, scale: int) 
 
 def _to_unit(image: np.ndarray, levels: Levels) -> Tensor:
     """(H, W, C) -> (C, H, W) float32; what lies beyond the levels is kept."""
-    unit = (image.astype(np.float64) - levels.low) / ((levels.high - levels.low) or 1)
+    unit = (image.astype(np.float64) - levels.low) / (levels.high - levels.low)
     return torch.from_numpy(np.ascontiguousarray(unit.transpose(2, 0, 1), np.float32))
 
 
