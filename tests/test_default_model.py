@@ -243,11 +243,12 @@ def test_kinds_of_images_have_short_names():
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_arrays(name, caplog):
+def test_arrays(name, caplog, monkeypatch):
     pixels, axes, purpose = ARRAYS[name]
     caplog.set_level(logging.INFO, "esc_plugin.upscaler")
+    monkeypatch.setattr("esc_plugin.upscaler.Upscaler", lambda model: lambda image, axes: model)
     entry = bundled(purpose)
-    np.testing.assert_array_equal(upscale(pixels, axes=axes), Upscaler(entry.name)(pixels, axes=axes))
+    assert upscale(pixels, axes=axes) == entry.name
     assert f"{entry.name} is taken: " in caplog.text
 
 
