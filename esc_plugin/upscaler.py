@@ -24,7 +24,7 @@ from .arrays.sizes import choose_target
 from .arrays.stack import Stack, make_output
 from .arrays.surveyed import PlaneSurvey
 from .catalog.by_default import Choice, check_choice, default_model
-from .catalog.kinds import Kind
+from .catalog.traits import Traits
 from .device import instruction_set
 from .engine import ProcessGroup
 from .enlarge import Enlarger
@@ -452,4 +452,4 @@ def _default_for(
     layout = layout_of(image, axes)
     target = choose_target(layout, 1 if scale is None and size is None else scale, size)
     factor = max(target[0] / layout.height, target[1] / layout.width)
-    return default_model(Kind.of(image.dtype, layout.samples), factor, purpose)
+    return default_model(Traits.of(image.dtype, layout.samples), factor, purpose)

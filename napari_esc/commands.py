@@ -10,7 +10,7 @@ from esc_plugin import EscError
 from esc_plugin.catalog.by_default import default_model
 from esc_plugin.session.task import Settings
 
-from .facts import kind_of
+from .facts import traits_of
 from .geometry import whole_region
 from .preferences import limits
 
@@ -27,7 +27,7 @@ def upscale_x2(viewer: napari.viewer.Viewer) -> None:
         show_warning("Select an image layer to upscale.")
         return
     try:
-        entry, reason, _ = default_model(kind_of(layer), 2.0)
+        entry, reason, _ = default_model(traits_of(layer), 2.0)
         settings = Settings(entry.name, (2.0, 2.0), **limits(), reason=reason)
         order = Order.of([(layer, whole_region(layer))], lambda layer: settings)
         if order.too_large:

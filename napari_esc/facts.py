@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from esc_plugin.arrays.lazy import sliceable
-from esc_plugin.catalog.kinds import Kind
+from esc_plugin.catalog.traits import Traits
 from esc_plugin.files.ome_axes import MICROSCOPIC
 from esc_plugin.session.task import letters_of
 
@@ -54,9 +54,9 @@ def unit_names(layer: Image) -> list[str]:
     return [str(unit) for unit in layer.units]
 
 
-def kind_of(layer: Image) -> Kind:
-    """Return what is known of the picture in a layer."""
-    return Kind.of(finest(layer).dtype, 3 if layer.rgb else 1, not MICROSCOPIC.isdisjoint(unit_names(layer)))
+def traits_of(layer: Image) -> Traits:
+    """Return the traits of the picture in a layer."""
+    return Traits.of(finest(layer).dtype, 3 if layer.rgb else 1, not MICROSCOPIC.isdisjoint(unit_names(layer)))
 
 
 def maybe_channels(layer: Image) -> int:

@@ -10,13 +10,13 @@ from napari.layers import Image, Shapes
 from qtpy.QtWidgets import QFileDialog
 
 from esc_plugin.arrays.sizes import LARGEST_SCALE
-from esc_plugin.catalog.kinds import PHOTO
+from esc_plugin.catalog.traits import PHOTO
 from esc_plugin.device import cores
 from esc_plugin.session.saved import named
 from esc_plugin.session.task import Settings
 
 from .controls import choice, refill, small_label
-from .facts import is_source, kind_of, unit_names
+from .facts import is_source, traits_of, unit_names
 from .model_form import LEVELS, ModelForm
 from .preferences import preference
 from .texts import image_text
@@ -186,7 +186,7 @@ class Form(ModelForm):
         if chosen:
             self._pixel = abs(float(chosen[0].scale[-2])), abs(float(chosen[0].scale[-1]))
             self.pixel_size.native.setSuffix(f" {unit_names(chosen[0])[-1]}")
-        self.kind = kind_of(chosen[0]) if chosen else PHOTO
+        self.traits = traits_of(chosen[0]) if chosen else PHOTO
         self.follow()
         self.about_image.setText(image_text(chosen[0]) if len(chosen) == 1 else ", ".join(it.name for it in chosen))
         self.show_consistency()

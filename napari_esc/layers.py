@@ -14,7 +14,7 @@ from esc_plugin.provenance import is_record
 from esc_plugin.session.saved import named
 from esc_plugin.session.task import Settings, Task
 
-from .facts import kind_of
+from .facts import traits_of
 from .geometry import Region, whole_region
 from .order import Order
 from .source import Source
@@ -93,7 +93,7 @@ def _settings(
     check_choice(model, purpose)
     if not model:
         largest = max(factor) if isinstance(factor, tuple) else factor
-        entry, options["reason"], _ = default_model(kind_of(layer), largest, purpose)
+        entry, options["reason"], _ = default_model(traits_of(layer), largest, purpose)
         model = entry.name
     if factor is None:
         from esc_plugin.session.loaded import load_on_device

@@ -13,8 +13,8 @@ from esc_plugin.arrays.sizes import LARGEST_SCALE
 from esc_plugin.catalog.by_default import default_model
 from esc_plugin.catalog.by_purpose import is_here, models_for, none_text
 from esc_plugin.catalog.cards import card_lines
-from esc_plugin.catalog.kinds import PHOTO
 from esc_plugin.catalog.purposes import PURPOSES
+from esc_plugin.catalog.traits import PHOTO
 
 from .controls import Rows, button, choice, refill, small_label
 from .preferences import preference
@@ -78,7 +78,7 @@ class ModelForm(Rows):
         self.entries: dict[str, CatalogEntry] = {}
         self._kept = False
         #: What the image is, and whether a person has named the model; as long as nobody has, it follows the image.
-        self.kind, self.by_hand, self.reason = PHOTO, False, ""
+        self.traits, self.by_hand, self.reason = PHOTO, False, ""
         self.factor = FloatSpinBox(name="factor", value=2, min=1, max=LARGEST_SCALE)
         self.factor.native.setPrefix("x ")
         self.factor.native.setSingleStep(0.5)
@@ -158,7 +158,7 @@ class ModelForm(Rows):
     def _proposed(self, factor: float | None) -> tuple[str, str]:
         """Return the name of the model that is taken where nobody names one, and why; empty if none is here."""
         try:
-            entry, reason, _ = default_model(self.kind, factor, self.purpose.value or "")
+            entry, reason, _ = default_model(self.traits, factor, self.purpose.value or "")
         except EscError:  # the list is for other images, and what there is to do is said
             return "", ""
         return entry.name, reason

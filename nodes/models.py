@@ -15,11 +15,11 @@ from ..esc_plugin.catalog.downloads import converted, find_local, known_sha256
 from ..esc_plugin.catalog.fetch import fetch
 from ..esc_plugin.catalog.hub_errors import UnreachableError
 from ..esc_plugin.catalog.hub_names import parse_source
-from ..esc_plugin.catalog.kinds import PHOTO
 from ..esc_plugin.catalog.load import load_entry, load_model
 from ..esc_plugin.catalog.manifest import SUFFIXES, CatalogEntry
 from ..esc_plugin.catalog.menu import describe_file, list_models
 from ..esc_plugin.catalog.purposes import KEYS
+from ..esc_plugin.catalog.traits import PHOTO
 from ..esc_plugin.disk import file_sha256
 from ..esc_plugin.errors import EscError, HubError, OtherNetworkError
 from ..esc_plugin.progress import Cancel, Progress

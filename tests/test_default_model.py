@@ -17,13 +17,13 @@ from esc_plugin.batch.find import find_images
 from esc_plugin.catalog import menu
 from esc_plugin.catalog.by_default import default_model
 from esc_plugin.catalog.by_purpose import models_for
-from esc_plugin.catalog.kinds import PHOTO, Kind
 from esc_plugin.catalog.purposes import KEYS, purpose_named
+from esc_plugin.catalog.traits import PHOTO, Traits
 from esc_plugin.files import read_picture, read_provenance
-from esc_plugin.files.kind import kind_of, kind_of_file
 from esc_plugin.files.ome_axes import Axes
 from esc_plugin.files.ome_image import save_image
 from esc_plugin.files.ome_notes import Channel
+from esc_plugin.files.traits import traits_of, traits_of_file
 from esc_plugin.session.folder import FolderOrder, FolderWork
 from esc_plugin.session.task import Settings, Task
 from esc_plugin.session.work import run
@@ -138,21 +138,21 @@ def own_rules(folder, *rules):
 
 
 @pytest.mark.parametrize(
-    ("kind", "wanted"),
+    ("traits", "wanted"),
     [
         (PHOTO, "real-x2"),
-        (Kind(), "real-x2"),
-        (Kind(deep=True, colour=True), "real-x2"),
-        (Kind(deep=True), "fluorescence-x2"),
-        (Kind(microscope=True), "fluorescence-x2"),
-        (Kind(deep=True, microscope=True), "fluorescence-x2"),
-        (Kind(colour=True, microscope=True), "brightfield-x2"),
-        (Kind(deep=True, colour=True, microscope=True), "brightfield-x2"),
+        (Traits(), "real-x2"),
+        (Traits(deep=True, colour=True), "real-x2"),
+        (Traits(deep=True), "fluorescence-x2"),
+        (Traits(microscope=True), "fluorescence-x2"),
+        (Traits(deep=True, microscope=True), "fluorescence-x2"),
+        (Traits(colour=True, microscope=True), "brightfield-x2"),
+        (Traits(deep=True, colour=True, microscope=True), "brightfield-x2"),
     ],
 )
-def test_the_kind_of_picture_decides(offer, kind, wanted):
+def test_the_kind_of_picture_decides(offer, traits, wanted):
     offer({"clean photo": [2, 4], REAL: [2], FLUORESCENCE: [2], BRIGHTFIELD: [2]})
-    entry, reason, telling = default_model(kind)
+    entry, reason, telling = default_model(traits)
     assert entry.name == wanted
     assert "\n" not in reason
     assert telling == (wanted != "real-x2")
@@ -160,9 +160,9 @@ def test_the_kind_of_picture_decides(offer, kind, wanted):
 
 def test_where_a_purpose_has_no_model_the_next_rule_decides(offer):
     offer({"clean photo": [2], REAL: [2], FLUORESCENCE: [2]})
-    assert default_model(Kind(colour=True, microscope=True)).entry.name == "real-x2"
+    assert default_model(Traits(colour=True, microscope=True)).entry.name == "real-x2"
     offer({REAL: [2]})
-    assert default_model(Kind(deep=True)).entry.name == "real-x2"
+    assert default_model(Traits(deep=True)).entry.name == "real-x2"
     offer({"drawing": [2]})
     with pytest.raises(HubError, match="name one"):
         default_model()
@@ -189,7 +189,7 @@ def test_the_smallest_scale_that_is_enough_is_taken_and_the_purpose_counts_more(
 
 def test_a_purpose_that_is_asked_for_counts(offer, folder):
     offer({"clean photo": [2, 4], REAL: [2]})
-    assert default_model(Kind(deep=True), 3, "clean").entry.name == "clean-x4"
+    assert default_model(Traits(deep=True), 3, "clean").entry.name == "clean-x4"
     with pytest.raises(HubError, match="No model here has learned from drawings"):
         default_model(purpose="drawing")
     mine = {"name": "mine", "scale": 2, "purpose": "drawing", "path": "mine.pth"}
@@ -202,10 +202,10 @@ def test_a_purpose_that_is_asked_for_counts(offer, folder):
 
 
 def test_the_users_rules_come_before_ours(folder):
-    usual = default_model(Kind(deep=True)).entry
+    usual = default_model(Traits(deep=True)).entry
     own_rules(folder, {"purpose": "clean photo", "deep": True, "microscope": False})
-    assert default_model(Kind(deep=True)).entry == bundled("clean photo")
-    assert default_model(Kind(deep=True, microscope=True)).entry == usual
+    assert default_model(Traits(deep=True)).entry == bundled("clean photo")
+    assert default_model(Traits(deep=True, microscope=True)).entry == usual
     own_rules(folder, {"purpose": "drawing", "model": "esc-nano-x4", "colour": True})
     assert default_model(PHOTO, 2).entry.name == "esc-nano-x4"
     own_rules(folder, {"purpose": "drawing", "model": "gone"})
@@ -281,10 +281,10 @@ def test_a_region_has_the_model_of_the_whole(pixels, purpose):
 def test_a_file_is_told_without_being_decoded_as_when_it_is_read(name, tmp_path):
     write, purpose = FILES[name]
     path = write(tmp_path / name)
-    kind, size = kind_of_file(path)
+    traits, size = traits_of_file(path)
     picture = read_picture(path)
-    assert (kind, size) == (kind_of(picture), picture.size)
-    assert default_model(kind).entry == bundled(purpose)
+    assert (traits, size) == (traits_of(picture), picture.size)
+    assert default_model(traits).entry == bundled(purpose)
 
 
 @pytest.mark.parametrize(
@@ -297,14 +297,14 @@ def test_ome_zarr(pixels, axes, purpose, tmp_path):
     about = Axes(letters, (1.0,) * len(letters), (0.0,) * len(letters), ("pixel",) * len(letters))
     channels = (Channel(limits=(0, 255)),) if "S" in axes else ()
     save_image(tmp_path / "a.ome.zarr", pixels, about, rgb="S" in axes, channels=channels)
-    assert default_model(kind_of_file(tmp_path / "a.ome.zarr")[0]).entry == bundled(purpose)
+    assert default_model(traits_of_file(tmp_path / "a.ome.zarr")[0]).entry == bundled(purpose)
 
 
 def test_a_turned_photo_grows_as_one_sees_it(tmp_path):
     exif = Image.Exif()
     exif[274] = 6
     Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif)
-    assert kind_of_file(tmp_path / "a.jpg")[1] == (14, 12)
+    assert traits_of_file(tmp_path / "a.jpg")[1] == (14, 12)
     assert growth(Framing(width=24), (14, 12)) == 2
     assert growth(Framing(), (14, 12)) is None
 
@@ -412,7 +412,7 @@ def test_a_folder_in_a_session(tmp_path):
 
 
 def test_the_reason_of_a_task_is_in_its_record():
-    entry, reason, _ = default_model(Kind(deep=True))
+    entry, reason, _ = default_model(Traits(deep=True))
     for told in ("", reason):
         task = Task([DEEP], "YX", (slice(0, 12), slice(0, 14)), Settings(entry.name, (2, 2), device="cpu", reason=told))
         assert run(task).record.get("model_choice", "") == told

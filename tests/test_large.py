@@ -21,7 +21,7 @@ from PIL import Image
 import esc_plugin
 from esc_plugin import Upscaler
 from esc_plugin.catalog.by_default import default_model
-from esc_plugin.catalog.kinds import Kind
+from esc_plugin.catalog.traits import Traits
 from esc_plugin.files import read_picture, zarr_store
 from esc_plugin.files.ome_axes import Axes
 from esc_plugin.files.ome_image import save_image
@@ -50,7 +50,7 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def upscaler() -> Upscaler:
-    return Upscaler(default_model(Kind(deep=True)).entry.name, device="cpu")  # which commands take where none is named
+    return Upscaler(default_model(Traits(deep=True)).entry.name, device="cpu")  # which commands take where none is named
 
 
 @pytest.fixture

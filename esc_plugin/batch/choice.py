@@ -9,12 +9,12 @@ from pathlib import Path
 from ..arrays.framing import Framing
 from ..arrays.sizes import Size
 from ..catalog.by_default import Choice, default_model
-from ..catalog.kinds import PHOTO
 from ..catalog.lookup import look_up
+from ..catalog.traits import PHOTO
 from ..errors import EscError, ImageError
 from ..files.address import Url
-from ..files.kind import kind_of_file
 from ..files.picture import MAX_PIXELS
+from ..files.traits import traits_of_file
 from .find import FoundImage
 
 #: What a user of the command line gives to have another model.
@@ -92,10 +92,10 @@ def groups_of(
     groups: dict[tuple[str, str], Group] = {}
     for image in images:
         try:
-            kind, size = kind_of_file(image.path, max_pixels)
+            traits, size = traits_of_file(image.path, max_pixels)
         except EscError:
-            kind, size = PHOTO, (1, 1)
-        choice = default_model(kind, growth(framing, size), purpose)
+            traits, size = PHOTO, (1, 1)
+        choice = default_model(traits, growth(framing, size), purpose)
         entry = choice.entry
         group = groups.setdefault((entry.name, choice.reason), Group(entry.name, entry.name, entry.scale, choice=choice))
         group.images.append(image)

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from ..errors import EscError, HubError
 from .by_purpose import is_here, models_for, none_text
-from .kinds import PHOTO, DefaultRule, Kind
 from .manifest import CatalogEntry
 from .menu import default_rules, find_model
 from .purposes import find_purpose, purpose_named
+from .traits import PHOTO, DefaultRule, Traits
 
 
 class Choice(NamedTuple):
@@ -36,7 +36,7 @@ def check_choice(model: Any, purpose: str | None) -> None:
         raise EscError(f"a model is named, and the kind of images, {purpose!r}, would choose one; leave one of them out.")
 
 
-def default_model(kind: Kind = PHOTO, factor: float | None = None, purpose: str = "") -> Choice:
+def default_model(traits: Traits = PHOTO, factor: float | None = None, purpose: str = "") -> Choice:
     """Return the model for a picture, and why it is that one.
 
     The first rule of the manifests decides that a picture fits and for which there is a bundled model. Of several models of
@@ -45,7 +45,7 @@ def default_model(kind: Kind = PHOTO, factor: float | None = None, purpose: str 
 
     Parameters
     ----------
-    kind : Kind
+    traits : Traits
         What is known of the picture.
     factor : float, optional
         By how much it shall grow; by default by the model's own scale, which is the smallest there is then.
@@ -67,7 +67,7 @@ def default_model(kind: Kind = PHOTO, factor: float | None = None, purpose: str 
             raise HubError(none_text(key) or f"no model for {images} is on this machine; `esc-sr models` lists downloads.")
         return Choice(_large_enough(made, factor), f"a model for {find_purpose(key).images} was asked for")
     for rule in default_rules():
-        if rule.fits(kind) and (made := _models(rule)):
+        if rule.fits(traits) and (made := _models(rule)):
             return Choice(_large_enough(made, factor), str(rule), bool(rule.conditions))
     raise HubError("no bundled model is for such an image; name one, `esc-sr models` lists them.")
 

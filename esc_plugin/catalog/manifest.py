@@ -17,8 +17,8 @@ from ..typed_yaml import FieldError, Line, Rule, build, one_of
 from ..weights.card import GAINS_KEY
 from ..weights.limits import MAX_BYTES, MAX_WINDOW
 from .gains import Gain
-from .kinds import DefaultRule
 from .purposes import KEYS
+from .traits import DefaultRule
 
 #: Of files that may hold a network, the preferred first.
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")

@@ -11,10 +11,10 @@ from platformdirs import user_data_path
 
 from ..weights.card import from_metadata, read_metadata, stated_config
 from .gains import stated_gains
-from .kinds import DefaultRule
 from .manifest import MANIFEST, SCALES, CatalogEntry, Manifest, read_manifest
 from .model_files import models_in
 from .purposes import KEYS
+from .traits import DefaultRule
 
 
 def list_models() -> list[CatalogEntry]:

@@ -51,8 +51,8 @@ def upscale_films(context: typer.Context, framing: Framing, load: Callable[..., 
     """
     from ..batch.refused import refusals
     from ..catalog.by_default import default_model
-    from ..catalog.kinds import PHOTO
     from ..catalog.lookup import look_up
+    from ..catalog.traits import PHOTO
     from ..video.names import is_film
 
     given = context.params

@@ -12,11 +12,11 @@ from PIL import Image as Still
 
 from esc_plugin.catalog.by_default import default_model
 from esc_plugin.catalog.by_purpose import models_for
-from esc_plugin.catalog.kinds import PHOTO, Kind
+from esc_plugin.catalog.traits import PHOTO, Traits
 from esc_plugin.files import read_provenance
 from napari_esc import upscale_layer
 from napari_esc.commands import upscale_x2
-from napari_esc.facts import kind_of
+from napari_esc.facts import traits_of
 from napari_esc.folder_form import EACH
 from napari_esc.folder_widget import FolderWidget
 from napari_esc.layers import upscale_layers
@@ -28,13 +28,13 @@ DEEP = GRAY.astype(np.uint16) * 200
 UM = ("micrometer", "micrometer")
 LAYERS = {
     "photo": (lambda: Image(RGB, rgb=True), PHOTO),
-    "gray": (lambda: Image(GRAY), Kind()),
-    "deep photo": (lambda: Image(RGB.astype(np.uint16) * 200, rgb=True), Kind(deep=True, colour=True)),
-    "channel": (lambda: Image(DEEP), Kind(deep=True)),
-    "stack": (lambda: Image(np.stack([DEEP, DEEP])), Kind(deep=True)),
-    "pyramid": (lambda: Image([DEEP, DEEP[::2, ::2]], multiscale=True), Kind(deep=True)),
-    "calibrated": (lambda: Image(GRAY, units=UM), Kind(microscope=True)),
-    "stained": (lambda: Image(RGB, rgb=True, units=UM), Kind(colour=True, microscope=True)),
+    "gray": (lambda: Image(GRAY), Traits()),
+    "deep photo": (lambda: Image(RGB.astype(np.uint16) * 200, rgb=True), Traits(deep=True, colour=True)),
+    "channel": (lambda: Image(DEEP), Traits(deep=True)),
+    "stack": (lambda: Image(np.stack([DEEP, DEEP])), Traits(deep=True)),
+    "pyramid": (lambda: Image([DEEP, DEEP[::2, ::2]], multiscale=True), Traits(deep=True)),
+    "calibrated": (lambda: Image(GRAY, units=UM), Traits(microscope=True)),
+    "stained": (lambda: Image(RGB, rgb=True, units=UM), Traits(colour=True, microscope=True)),
 }
 
 
@@ -56,14 +56,14 @@ def bundled(purpose: str) -> list[str]:
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_kind_of_a_layer(name: str) -> None:
-    make, kind = LAYERS[name]
-    assert kind_of(make()) == kind
+    make, traits = LAYERS[name]
+    assert traits_of(make()) == traits
 
 
 @pytest.mark.parametrize("name", ["photo", "channel", "calibrated"])
 def test_layers_have_the_model_of_their_kind_and_say_so(name: str) -> None:
-    make, kind = LAYERS[name]
-    entry, reason, _ = default_model(kind)
+    make, traits = LAYERS[name]
+    entry, reason, _ = default_model(traits)
     record = upscale_layer(make())[1]["metadata"]["esc"]
     assert (record["model"], record["model_choice"]) == (entry.name, reason)
     named = upscale_layer(make(), "esc-nano-x2")[1]["metadata"]["esc"]
@@ -83,8 +83,8 @@ def test_the_panel_follows_the_selected_layer_until_a_person_chooses(viewer: Any
         viewer.layers.selection = {layer}
         assert form.model_name == bundled(purpose)[0]
         assert form.why.isVisibleTo(form)
-        assert default_model(kind_of(layer)).reason in form.why.text()
-        assert form.settings(layer).reason == default_model(kind_of(layer)).reason
+        assert default_model(traits_of(layer)).reason in form.why.text()
+        assert form.settings(layer).reason == default_model(traits_of(layer)).reason
         assert form.factors == (2, 2)
     form.model.value = "esc-nano-x4"
     for layer in (photo, channel):
@@ -118,7 +118,7 @@ def test_the_factor_stays_and_may_ask_for_another_scale(viewer: Any, form: Any) 
     for factor in (3.0, 1.5, 7.5):
         form.factor.value = factor
         assert form.factors == (factor, factor)
-        assert form.model_name == default_model(Kind(deep=True), factor).entry.name
+        assert form.model_name == default_model(Traits(deep=True), factor).entry.name
     form.purpose.value = "clean photo"
     form.factor.value = 3
     assert (form.model_name, form.factors) == ("esc-nano-x4", (3, 3))
@@ -130,7 +130,7 @@ def test_the_command_without_a_panel(viewer: Any, qtbot: Any) -> None:
     viewer.add_image(DEEP, name="cells")
     upscale_x2(viewer)
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=30_000)
-    assert viewer.layers[-1].metadata["esc"]["model"] == default_model(Kind(deep=True), 2).entry.name
+    assert viewer.layers[-1].metadata["esc"]["model"] == default_model(Traits(deep=True), 2).entry.name
 
 
 def test_a_folder_of_several_kinds(viewer: Any, qtbot: Any, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Kind:
+class Traits:
     """What is known of a picture.
 
     Attributes
@@ -35,18 +35,18 @@ class Kind:
     microscope: bool = False
 
     @classmethod
-    def of(cls, dtype: Any, samples: int = 1, microscope: bool = False) -> Kind:
-        """Return the kind of an array of a NumPy type, with so many samples of a pixel."""
+    def of(cls, dtype: Any, samples: int = 1, microscope: bool = False) -> Traits:
+        """Return the traits of an array of a NumPy type, with so many samples of a pixel."""
         return cls(dtype.itemsize > 1, samples >= 3, microscope)
 
 
 #: What most pictures are.
-PHOTO = Kind(colour=True)
+PHOTO = Traits(colour=True)
 
 
 @dataclass(frozen=True)
 class DefaultRule:
-    """Which model is taken for pictures of a kind where none is named. What isn't stated doesn't matter.
+    """Which model is taken for pictures of some traits where none is named. What isn't stated doesn't matter.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class DefaultRule:
     model : str
         Name of the model; by default the bundled one of that purpose.
     deep, colour, microscope : bool, optional
-        What must be so, see `Kind`.
+        What must be so, see `Traits`.
     """
 
     purpose: Annotated[str, one_of(*KEYS)]
@@ -69,9 +69,9 @@ class DefaultRule:
         """What must be so."""
         return {name: value for name in WORDS if (value := getattr(self, name)) is not None}
 
-    def fits(self, kind: Kind) -> bool:
-        """Tell whether it is for pictures of a kind."""
-        return all(getattr(kind, name) == wanted for name, wanted in self.conditions.items())
+    def fits(self, traits: Traits) -> bool:
+        """Tell whether it is for pictures of such traits."""
+        return all(getattr(traits, name) == wanted for name, wanted in self.conditions.items())
 
     def __str__(self) -> str:
         told = " and ".join(WORDS[name][not wanted] for name, wanted in self.conditions.items())

@@ -1,11 +1,12 @@
-"""What kind of picture a file holds, told by what it says of itself; see `esc_plugin.catalog.kinds.Kind`."""
+"""The traits of the picture in a file, told by what the file says of itself."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..arrays.layout import layout_of
-from ..catalog.kinds import Kind
+from ..catalog.traits import Traits
 from .address import Url, place_of
 from .formats import recognised
 from .ome_axes import MICROSCOPIC
@@ -22,8 +23,8 @@ SLIDES = ("Aperio",)
 RED_GREEN_BLUE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
-def kind_of_file(path: str | Path | Url, max_pixels: int = MAX_PIXELS) -> tuple[Kind, tuple[int, int]]:
-    """Return the kind of the picture in a file, and its height and width, where that can be without decoding it.
+def traits_of_file(path: str | Path | Url, max_pixels: int = MAX_PIXELS) -> tuple[Traits, tuple[int, int]]:
+    """Return the traits of the picture in a file, and its height and width, where that can be without decoding it.
 
     Raises
     ------
@@ -35,17 +36,17 @@ def kind_of_file(path: str | Path | Url, max_pixels: int = MAX_PIXELS) -> tuple[
         form = recognised(path)
     if isinstance(path, Url) or form is None or form.store or form.read_lazily:
         picture = read_picture(path, max_pixels, lazy=True)
-        return kind_of(picture), picture.size
+        return traits_of(picture), picture.size
     with reading(path), opened(path, form.name, max_pixels) as image:
         deep = image.mode.startswith(("I", "F")) or is_deep_colour(path)
-        return Kind(deep, not is_gray(image), _is_fine(image.info.get("dpi"))), upright_size(image)
+        return Traits(deep, not is_gray(image), _is_fine(image.info.get("dpi"))), upright_size(image)
 
 
-def kind_of(picture: Picture) -> Kind:
-    """Return the kind of a picture."""
+def traits_of(picture: Picture) -> Traits:
+    """Return the traits of a picture."""
     layout = layout_of(picture.pixels, picture.axes)
-    kind = Kind.of(picture.pixels.dtype, layout.samples, _from_microscope(picture))
-    return Kind(kind.deep, kind.colour or (not kind.deep and _was_colour(picture)), kind.microscope)
+    traits = Traits.of(picture.pixels.dtype, layout.samples, _from_microscope(picture))
+    return replace(traits, colour=True) if not traits.deep and _was_colour(picture) else traits
 
 
 def _from_microscope(picture: Picture) -> bool:
