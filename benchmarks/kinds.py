@@ -75,12 +75,9 @@ def with_gains(text: str, gains: Mapping[str, Sequence[Gain]]) -> str:
 
 
 def _line(gain: Gain) -> str:
-    fields = {name: json.dumps(text) if re.search(r"[^\w .-]", text) else text for name, text in _texts(gain).items()}
+    texts = {name: str(value) for name, value in vars(gain).items()}
+    fields = {name: json.dumps(text) if re.search(r"[^\w .-]", text) else text for name, text in texts.items()}
     return "      - {" + ", ".join(f"{name}: {text}" for name, text in fields.items()) + "}"
-
-
-def _texts(gain: Gain) -> dict[str, str]:
-    return {name: str(value) for name, value in vars(gain).items()}
 
 
 def checked(text: str, expected: Sequence[CatalogEntry]) -> str:

@@ -76,4 +76,4 @@ class DefaultRule:
     def __str__(self) -> str:
         told = " and ".join(WORDS[name][not wanted] for name, wanted in self.conditions.items())
         images = find_purpose(self.purpose).images
-        return f"images with {told} count as {images}" if told else f"images of no other kind count as {images}"
+        return f"images with {told} count as {images}" if told else f"all other images count as {images}"

@@ -205,7 +205,20 @@ def upscale(
         "strength": strength,
         "passes": passes,
     }
-    how = quality, pixels, overwrite, skip_existing, part, known_survey, sampled, isotropic, where
+    batch_of = partial(
+        Batch,
+        framing=framing,
+        options=options,
+        quality=quality,
+        max_pixels=pixels,
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        region=part,
+        survey=known_survey,
+        sampled=sampled,
+        isotropic=isotropic,
+        mask=where,
+    )
     sources, on = {job.source for job in ready}, (own_device(device, launch), precision, memory)
     for group in groups:
         group.images = [image for image in group.images if image.path in sources]
@@ -214,7 +227,7 @@ def upscale(
         if group.note and not (launch and launch.rank):  # once, however many processes there are
             complain("note", group.note)
         loaded = load_mixture(group.source, blend, blend_share, window_size, on, group.reason)
-        batch = Batch(loaded, framing, options, *how)
+        batch = batch_of(loaded)
         own = jobs_for(group, loaded.model.name, loaded.model.scale)
         stores, files = [job for job in own if is_store(job.target)], [job for job in own if not is_store(job.target)]
         if plan:
