@@ -57,7 +57,7 @@ def test_micrographs_are_in_focus_no_sharper_than_a_microscope(kind: str) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_in_twenty_is_a_flat_field(kind: str) -> None:
+def test_one_in_eight_is_a_flat_field(kind: str) -> None:
     images = {number: draw(kind, 0, number, 32) for number in (*range(FLAT), 2 * FLAT - 1)}
     levels = {number: image.flat[0] for number, image in images.items() if np.ptp(image) == 0}
     assert list(levels) == [FLAT - 1, 2 * FLAT - 1]

@@ -19,7 +19,7 @@ EDGE = 256
 #: Standard deviation of the focus, in pixels.
 FOCUS = (0.8, 2.5)
 #: One in so many images is a flat field: nothing but an even light. A model must not find structure there.
-FLAT = 20
+FLAT = 8
 #: Drawn around an image and cut off, so that nothing meets the opposite border.
 MARGIN = 16
 #: Optical densities of stains in red, green, blue (Ruifrok and Johnston, Anal. Quant. Cytol. Histol. 23, 2001).
@@ -73,7 +73,7 @@ def draw(kind: str, seed: int, number: int, edge: int = EDGE) -> np.ndarray:
     """
     rng = np.random.default_rng([seed, number])
     if number % FLAT == FLAT - 1:
-        image = np.full((edge, edge, 1), rng.uniform(0, 1))
+        image = np.full((edge, edge, 1), rng.uniform(0, 1) ** 0.5)  # a gain makes it darker
     else:
         image = KINDS[kind](rng, edge + 2 * MARGIN)[MARGIN:-MARGIN, MARGIN:-MARGIN]
     return np.ascontiguousarray(np.rint(image.clip(0, 1) * 65535).astype(np.uint16))
