@@ -27,7 +27,9 @@ def test_models_for_microscopy_invent_nothing(entry) -> None:  # type: ignore[no
     upscaler = Upscaler(entry.name, device="cpu", precision="float32")
     colours = () if entry.purpose == "fluorescence" else (Field(0.5, 100, samples=3), Field(0.9, 1000, samples=3))
     found = [measure(upscaler, field, 128) for field in (*FIELDS, *colours)]
-    assert [str(one) for one in found if not one.holds] == []
+    assert [str(one) for one in found if one.invents] == []
+    # The mean is kept to 0.1 % of white in most fields; docs/models.md tells the worst of many more than these.
+    assert [str(one) for one in found if abs(one.bias) >= 1.5 * BIAS] == []
 
 
 def found_in(change: float | np.ndarray = 0, contrast: float = 1, field: Field = NOISY) -> Findings:
