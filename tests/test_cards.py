@@ -171,11 +171,20 @@ def test_gains_that_are_none_are_not_shown(gains):
 
 
 def test_of_many_gains_those_are_shown_that_fit():
-    gains = [GAIN | {"reduction": f"binned, {n} photons", "db": n / 100} for n in (100, 200, 300)]
+    gains = [
+        GAIN | {"images": f"cells of the {day}", "reduction": "binned, 100 photons"} for day in ("first day", "next", "last")
+    ]
     assert card_lines({"gains": gains})[2] == (
-        "Measured against bicubic: +1.00 dB on 7 held-out images (binned, 100 photons)."
+        "Measured against bicubic: +6.61 dB on 7 cells of the first day (binned, 100 photons)."
     )
     assert card_lines({"gains": [gains[0] | {"images": "x" * 200}]})[2].endswith("x…")
+
+
+def test_of_gains_on_the_same_images_the_best_and_the_worst_are_told():
+    gains = [GAIN, GAIN | {"reduction": "binned, 9 photons", "db": -0.5}, GAIN | {"reduction": "blurred", "db": 1.0}]
+    assert card_lines({"gains": gains})[2] == (
+        "Measured against bicubic: +6.61 (binned) to -0.50 dB (binned, 9 photons) on 7 held-out images."
+    )
 
 
 def test_long_and_unprintable_texts_stay_lines():

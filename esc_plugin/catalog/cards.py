@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from .manifest import CatalogEntry
 from .purposes import akin, find_purpose
 
 #: Characters of a line, so that a narrow panel shows it in three rows at most.
-LONGEST = 110
+LONGEST = 125
 #: Where an entry's file comes from, by `CatalogEntry.source`.
 ORIGINS: dict[str, Callable[[CatalogEntry], str]] = {
     "bundled": lambda entry: "comes with this package",
@@ -71,12 +71,26 @@ def _gain(card: Mapping[str, Any]) -> str:
     figures = card.get("figures") or {}
     pairs = [(name, psnr, figures.get(f"{name} bicubic")) for name, psnr in figures.items()]
     found = [f"{psnr - bicubic:+.2f} dB on {name}" for name, psnr, bicubic in pairs if bicubic is not None]
-    if found := [*found, *map(str, _of_its_kind(card))]:
+    if found := [*found, *_spans(_of_its_kind(card))]:
         # As many as fit: a figure that is cut off says nothing.
         lines = [f"Measured against bicubic: {', '.join(found[:count])}." for count in range(len(found), 0, -1)]
         return next((line for line in lines if len(line) <= LONGEST), lines[-1])
     stated = next((f"; stated: {psnr:.2f} dB on {name}" for name, psnr in figures.items()), "")
     return f"Gain over bicubic not measured here{stated}."
+
+
+def _spans(gains: Iterable[Gain]) -> Iterator[str]:
+    """Say the best and the worst of the gains on the same images: the best alone would promise too much."""
+    by_images: dict[str, list[Gain]] = {}
+    for gain in gains:
+        by_images.setdefault(gain.on, []).append(gain)
+    for on, found in by_images.items():
+        best, worst = max(found, key=lambda gain: gain.db), min(found, key=lambda gain: gain.db)
+        yield (
+            str(best)
+            if best == worst
+            else f"{best.db:+.2f} ({best.reduction}) to {worst.db:+.2f} dB ({worst.reduction}) on {on}"
+        )
 
 
 def _of_its_kind(card: Mapping[str, Any]) -> Iterator[Gain]:
