@@ -296,10 +296,10 @@ def test_the_upscale_panel_offers_it_where_it_has_no_model(viewer: Any, monkeypa
     viewer.window.add_dock_widget(panel)
     panel.form.purpose.value = "clean photo"
     assert not panel.form.finetune.native.isVisibleTo(panel)
-    panel.form.purpose.value = "brightfield"
+    panel.form.purpose.value = "electron microscopy"
     assert panel.form.finetune.native.isVisibleTo(panel)
     panel.form.finetune.native.click()
-    assert opened == ["brightfield"]
+    assert opened == ["electron microscopy"]
 
 
 def test_it_is_opened_once_for_a_kind_of_images(viewer: Any, npe2pm: Any) -> None:
