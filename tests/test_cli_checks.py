@@ -115,7 +115,7 @@ def test_what_is_checked_early_is_what_holds_later(picture: Path, tmp_path: Path
     assert (OPSETS[0], OPSETS[-1]) == study.OPSETS
     assert study.REPORTS == SUFFIXES
     if finetuning := pytest.importorskip("esc_plugin.train.finetune"):
-        assert tuple(finetuning.KINDS) == train.KINDS
+        assert tuple(finetuning.KINDS) == tuple(train.KINDS)
     for form in ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "GIF", "PPM", "TIFF"):
         path = tmp_path / f"as.{form}"
         Image.open(picture).save(path, form)

@@ -65,7 +65,7 @@ def test_a_loss_and_its_gradients_are_those_of_the_whole_batch(samples: int, pre
 
 
 def test_who_is_done_first_changes_no_bit(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, random_source = Training._l1, random.Random(0)
+    step, random_source = Training._loss, random.Random(0)
     seen: set[tuple[str, int]] = set()
 
     def late(*arguments: object) -> torch.Tensor:
@@ -73,7 +73,7 @@ def test_who_is_done_first_changes_no_bit(photos: Path, tmp_path: Path, monkeypa
         time.sleep(0.02 * random_source.random())
         return step(*arguments)
 
-    monkeypatch.setattr(Training, "_l1", late)
+    monkeypatch.setattr(Training, "_loss", late)
     first, second = (weights_of(train(tiny(photos, iterations=4), tmp_path / name).parent) for name in ("one", "two"))
     assert all(torch.equal(second[name], value) for name, value in first.items())
     # Several threads at work, none of which shares an operation with others.

@@ -71,7 +71,7 @@ FILES = {
     "fine.tif": (lambda path: tiff(path, GRAY, resolutionunit=3, **UM), FLUORESCENCE),
     "stained.ome.tif": (lambda path: tiff(path, RGB, photometric="rgb"), BRIGHTFIELD),
     "stained16.ome.tif": (lambda path: tiff(path, DEEP_RGB, photometric="rgb"), BRIGHTFIELD),
-    "slide.tif": (lambda path: tiff(path, RGB, photometric="rgb", description="Aperio Image Library"), BRIGHTFIELD),
+    "slide.tif": (lambda path: tiff(path, RGB, photometric="rgb", description="Aperio Image", metadata=None), BRIGHTFIELD),
 }
 #: What an array is, its axes, and what it is taken for.
 ARRAYS = {
