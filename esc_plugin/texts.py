@@ -87,6 +87,11 @@ def seconds_text(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{seconds / 3600:.1f} h"
 
 
+def sentence(text: str) -> str:
+    """Return a text that begins with a capital letter, and is otherwise as it was."""
+    return text[:1].upper() + text[1:]
+
+
 def counted(count: int, what: str) -> str:
     """Return a number of things as people write it: "1 block", "1,200 blocks"."""
     return f"{count:,} {what}" + ("" if count == 1 else "s")

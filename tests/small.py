@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from esc_plugin import Model, Upscaler
 from esc_plugin.network import ESC, EscConfig
@@ -59,6 +62,15 @@ def stop_at(iteration: int, monkeypatch: pytest.MonkeyPatch) -> None:
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Training, "count", counted)
+
+
+def noise_photos(folder: Path, shape: tuple[int, int]) -> Path:
+    """Make a folder with two photos (H, W) of nothing but noise, and return it."""
+    folder.mkdir()
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (*shape, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
 
 
 class FakeClock:

@@ -8,10 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from esc_plugin.network import ESC
 from esc_plugin.train.crew import Crew, mean_loss
@@ -21,17 +19,13 @@ from esc_plugin.train.pairs.registry import make_maker
 from esc_plugin.train.run import train
 from esc_plugin.train.training import Training
 
-from .small import nearest_upscaler
+from .small import nearest_upscaler, noise_photos
 from .test_train import tiny, weights_of
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    (tmp_path / "photos").mkdir()
-    for number in range(2):
-        pixels = np.random.default_rng(number).integers(0, 255, (64, 64, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
-    return tmp_path / "photos"
+    return noise_photos(tmp_path / "photos", (64, 64))
 
 
 @pytest.fixture(autouse=True)

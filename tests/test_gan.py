@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from esc_plugin.arrays.filters import sharpen
 from esc_plugin.catalog.load import load_model
@@ -20,7 +18,7 @@ from esc_plugin.train.gan import VGG_LAYERS, Discriminator, GanTraining, Percept
 from esc_plugin.train.recipe import Recipe, RecipeError, read_recipe
 from esc_plugin.train.run import train
 
-from .small import small_config, stop_at
+from .small import noise_photos, small_config, stop_at
 
 
 @pytest.mark.parametrize("size", [(8, 8), (32, 48), (37, 21)])
@@ -126,11 +124,7 @@ def gan_recipe(**changes) -> Recipe:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    (tmp_path / "photos").mkdir()
-    for i in range(2):
-        pixels = np.random.default_rng(i).integers(0, 256, (64, 80, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
-    return tmp_path / "photos"
+    return noise_photos(tmp_path / "photos", (64, 80))
 
 
 def test_the_network_is_trained_against_the_discriminator_and_not_it_for_the_network() -> None:

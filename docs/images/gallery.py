@@ -17,7 +17,7 @@ from esc_plugin import Upscaler
 from esc_plugin.arrays.synthetic import light
 from esc_plugin.catalog.by_default import default_model
 from esc_plugin.catalog.manifest import CatalogEntry
-from esc_plugin.catalog.menu import list_models
+from esc_plugin.catalog.menu import bundled_models
 from esc_plugin.catalog.purposes import akin, find_purpose
 from esc_plugin.measure.compare import Comparison, Detail, compare, write_comparison
 from esc_plugin.measure.degradation import Degradation
@@ -134,7 +134,7 @@ def main() -> None:
     """Make everything, and remove pictures of models that are gone."""
     FOLDER.mkdir(exist_ok=True)
     sections, made = [], []
-    for entry in (entry for entry in list_models() if entry.bundled):
+    for entry in bundled_models():
         found = list(pictures(entry))
         made += [path for _, path, _ in found]
         sections.append(section(entry, found))

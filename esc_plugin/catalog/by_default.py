@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ..errors import EscError, HubError
 from .by_purpose import is_here, models_for, none_text
 from .manifest import CatalogEntry
-from .menu import default_rules, find_model
+from .menu import bundled_models, default_rules, find_model
 from .purposes import find_purpose, purpose_named
 from .traits import PHOTO, DefaultRule, Traits
 
@@ -61,7 +61,7 @@ def default_model(traits: Traits = PHOTO, factor: float | None = None, purpose: 
     """
     if purpose:
         key = purpose_named(purpose)
-        made = _bundled(key) or [entry for entry in models_for(key) if is_here(entry)]
+        made = bundled_models(key) or [entry for entry in models_for(key) if is_here(entry)]
         if not made:
             images = find_purpose(key).images
             raise HubError(none_text(key) or f"no model for {images} is on this machine; `esc-sr models` lists downloads.")
@@ -74,14 +74,10 @@ def default_model(traits: Traits = PHOTO, factor: float | None = None, purpose: 
 
 def _models(rule: DefaultRule) -> list[CatalogEntry]:
     if not rule.model:
-        return _bundled(rule.purpose)
+        return bundled_models(rule.purpose)
     if entry := find_model(rule.model):
         return [entry]
     raise EscError(f"a manifest names {rule.model!r} among its defaults, and there is no such model on offer.")
-
-
-def _bundled(purpose: str) -> list[CatalogEntry]:
-    return [entry for entry in models_for(purpose) if entry.bundled]
 
 
 def _large_enough(entries: list[CatalogEntry], factor: float | None) -> CatalogEntry:

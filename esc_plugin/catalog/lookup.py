@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import CheckpointError, HubError
 from .hub_names import HubFile, parse_source
 from .manifest import SUFFIXES, CatalogEntry
-from .menu import find_model, list_models
+from .menu import bundled_models, find_model, list_models
 
 
 @dataclass(frozen=True)
@@ -85,5 +85,5 @@ def _unknown(text: str) -> str:
     if text.startswith(("http://", "https://")):
         return f"{text!r} is an address; download the file and give its path, or name a Hub model as 'org/repo'."
     names = [entry.name for entry in list_models()]
-    close = get_close_matches(text.lower(), names) or [entry.name for entry in list_models() if entry.bundled]
+    close = get_close_matches(text.lower(), names) or [entry.name for entry in bundled_models()]
     return f"there is no model {text!r}; did you mean {' or '.join(close[:3])}? `esc-sr models` lists them all."

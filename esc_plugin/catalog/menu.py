@@ -13,7 +13,7 @@ from ..weights.card import from_metadata, read_metadata, stated_config
 from .gains import stated_gains
 from .manifest import MANIFEST, SCALES, CatalogEntry, Manifest, read_manifest
 from .model_files import models_in
-from .purposes import KEYS
+from .purposes import KEYS, akin
 from .traits import DefaultRule
 
 
@@ -34,6 +34,11 @@ def list_models() -> list[CatalogEntry]:
     known = {Path(name).stem.lower() for entry in entries.values() for name in (entry.file, entry.path, entry.name) if name}
     entries |= {name: describe_file(name, path) for name, path in models_in(folder).items() if name.lower() not in known}
     return list(entries.values())
+
+
+def bundled_models(purpose: str = "") -> list[CatalogEntry]:
+    """Return the models that come with the package, all or those made for a kind of images, see `purposes.akin`."""
+    return [entry for entry in list_models() if entry.bundled and (not purpose or akin(entry.purpose, purpose))]
 
 
 def default_rules() -> list[DefaultRule]:

@@ -101,13 +101,13 @@ def evaluate(
 
 
 def _models_and_folder(named: Sequence[str]) -> tuple[list[str], Path]:
-    from ..catalog.by_purpose import models_for
+    from ..catalog.menu import bundled_models
 
     *models, folder = named
     if not models:
         raise EscError(f"name a model and a folder of true images; there is only {folder!r}.")
     check_path(Path(folder))
-    bundled = [entry.name for entry in models_for() if entry.bundled] if BUNDLED in models else []
+    bundled = [entry.name for entry in bundled_models()] if BUNDLED in models else []
     meant = [name for model in models for name in (bundled if model == BUNDLED else [model])]
     return list(dict.fromkeys(meant)), Path(folder)
 

@@ -11,6 +11,7 @@ from ..catalog.purposes import find_purpose
 from ..device import limited_threads
 from ..errors import Cancelled
 from ..progress import Cancel, Progress
+from ..texts import sentence
 
 if TYPE_CHECKING:  # importing it needs the extra "train"
     from ..train.sources import ImageArray
@@ -106,4 +107,4 @@ class Finetuning:
         )
 
     def _with_notes(self, text: str) -> str:
-        return " ".join([text, *(f"{note[0].upper()}{note[1:]}" for note in self.notes)])
+        return " ".join([text, *map(sentence, self.notes)])

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..catalog.gains import Gain
 from ..measure.scores import mean
+from ..texts import sentence
 from ..weights.model import Model
 from .held_out import HeldOutScore
 from .wish import KINDS, Wish
@@ -43,6 +44,6 @@ def make_card(model: Model, wish: Wish, scores: list[HeldOutScore], work: str, n
         "license_note": "As the model it was trained from; the images may ask for more.",
         "training": f"Fine-tuned from {model.name}: {work} (pairs: {kind.pairs}). "
         f"On crops held out of {listed(score.image for score in scores)}, {figures}."
-        + "".join(f" {note[0].upper()}{note[1:]}" for note in notes),
+        + "".join(f" {sentence(note)}" for note in notes),
         "gains": [asdict(gain)],
     }

@@ -35,7 +35,7 @@ from .images import Images, open_images
 from .micrographs import EDGE, Drawing
 from .pairs.maker import PairMaker
 from .pairs.registry import make_maker
-from .recipe import Data, Loss, Recipe, RecipeError
+from .recipe import Recipe, RecipeError
 from .shares import chances, check_shares
 from .training import Training
 
@@ -169,8 +169,8 @@ def _checkpoint(recipe: Recipe, output: Path, resume: bool) -> Path | None:
 
 def _same(name: str, value: Any, stored: dict[str, Any]) -> bool:
     before = stored["recipe"].get(name)
-    if name in ("data", "loss"):  # older checkpoints know fewer entries
-        before = asdict(Data() if name == "data" else Loss()) | before
+    if isinstance(usual := asdict(Recipe(init="any"))[name], dict):  # older checkpoints know fewer entries
+        before = usual | before
     if name == "data":  # who makes the pairs doesn't change them
         value, before = ({k: v for k, v in d.items() if k != "workers"} for d in (value, before))
     return bool(value == before)

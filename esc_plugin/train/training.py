@@ -78,9 +78,10 @@ class Training(lightning.LightningModule):
         return loss
 
     def _loss(self, low: Tensor, high: Tensor) -> Tensor:
-        weights, found = self.recipe.loss, self(low, cast("tuple[int, int]", tuple(high.shape[-2:])))
+        weights, wanted = self.recipe.loss, self.target(high)
+        found = self(low, cast("tuple[int, int]", tuple(high.shape[-2:])))
         terms = ((weights.l1, F.l1_loss), (weights.l2, F.mse_loss))
-        return torch.stack([weight * term(found, self.target(high)) for weight, term in terms if weight]).sum()
+        return torch.stack([weight * term(found, wanted) for weight, term in terms if weight]).sum()
 
     def target(self, high: Tensor) -> Tensor:
         """Return what is to be learned: high-resolution patches (B, 3, H, W), sharpened if the recipe says so."""
