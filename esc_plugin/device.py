@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,7 +124,10 @@ def instruction_set(device: torch.device) -> str:
 
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return str(torch.backends.cpu.get_cpu_capability()) if device.type == "cpu" else device.type
+    if device.type != "cpu":
+        return device.type
+    compiler = f", llvmlite {version('llvmlite')}" if find_spec("llvmlite") else ""  # see `native_attention`
+    return f"{torch.backends.cpu.get_cpu_capability()}{compiler}"
 
 
 def cores() -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +14,8 @@ from hypothesis import strategies as st
 
 from esc_plugin import Model, Upscaler, list_models, load_model
 from esc_plugin.network import ESC
-from esc_plugin.network.attention import Bias, attend, kernel_dtype
+from esc_plugin.network.attention import Bias, attend
 from esc_plugin.network.layers import Conv2d
-from esc_plugin.network.openvino_attention import LEAST_LENGTH
 from esc_plugin.tensors import bits_of, upscale_images
 
 from .small import small_config
@@ -97,34 +94,12 @@ def test_an_overflow_goes_on_in_float32_with_one_warning(caplog: pytest.LogCaptu
     assert seen[-1]
 
 
-@native
-@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO isn't installed")
-def test_openvino_attends_like_torch_in_any_thread() -> None:
+def test_attention_in_bfloat16_has_the_accuracy_of_float32() -> None:
     torch.manual_seed(0)
-    qkv = torch.randn(3, 3, 2, LEAST_LENGTH, 16)
-    matrix = torch.randn(2, LEAST_LENGTH, LEAST_LENGTH)
-    expected = F.scaled_dot_product_attention(*qkv, attn_mask=matrix[None])
-
-    def work(windows: int) -> float:
-        with torch.inference_mode():
-            short = matrix.bfloat16()
-            assert kernel_dtype(short, 16) == torch.bfloat16
-            found = attend(qkv[:, :windows].bfloat16(), Bias(short))
-        return float((found.float() - expected[:windows]).std() / expected.std())
-
-    with ThreadPoolExecutor(3) as pool:
-        errors = list(pool.map(work, [1, 2, 3, 3, 2, 1]))
-    assert max(errors) < 0.02  # scores of up to 6 are rounded to 8 bits
-    assert min(errors) > 0
-
-
-def test_attention_in_bfloat16_has_the_accuracy_of_float32_without_openvino() -> None:
-    torch.manual_seed(0)
-    qkv, matrix = torch.randn(3, 2, 2, 64, 8).bfloat16(), torch.randn(2, 64, 64).bfloat16()
-    assert kernel_dtype(matrix, 8) == torch.float32  # a small window
-    expected = F.scaled_dot_product_attention(*qkv.double(), attn_mask=matrix[None].double())
-    found = attend(qkv, Bias(matrix.float()))
-    assert torch.equal(found, expected.bfloat16())
+    qkv, matrix = torch.randn(2, 64, 3, 2, 8).bfloat16(), torch.randn(2, 64, 64).bfloat16()
+    q, k, v = qkv.double().permute(2, 0, 3, 1, 4)
+    expected = F.scaled_dot_product_attention(q, k, v, attn_mask=matrix[None].double())
+    assert torch.equal(attend(qkv, Bias(matrix)).transpose(1, 2), expected.bfloat16())
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.booleans(), st.booleans())

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import openvino_attention
+from . import native_attention
 from .biased_attention import BiasedAttention
 
 
 class Bias(NamedTuple):
-    """What is added to the attention scores: a matrix (n, w w, w w), or two factors (n, w w, r) of it."""
+    """What is added to the attention scores, in one of three forms.
+
+    Attributes
+    ----------
+    matrix : Tensor
+        (n, w w, w w), for each query and key.
+    table : Tensor
+        (n, 2 w - 1, 2 w - 1), for each relative position; for `native_attention` only.
+    query, key : Tensor
+        (n, w w, r), factors of the matrix.
+    """
 
     matrix: Tensor | None = None
+    table: Tensor | None = None
     query: Tensor | None = None
     key: Tensor | None = None
-
-
-def kernel_dtype(matrix: Tensor, depth: int) -> torch.dtype:
-    """Return the dtype that a bias matrix (n, L, L) should have for `attend`, with `depth` channels a head.
-
-    On a CPU, torch's kernel is faster in float32 than in anything shorter; OpenVINO's isn't.
-    """
-    if matrix.device.type != "cpu" or openvino_attention.can_attend(matrix, depth):
-        return matrix.dtype
-    return torch.float32
 
 
 def makes_scores(device: torch.device, depth: int) -> bool:
@@ -44,29 +46,40 @@ def attend(qkv: Tensor, bias: Bias) -> Tensor:
     Parameters
     ----------
     qkv : Tensor
-        (3, windows, n, w w, d): queries, keys, values.
+        (windows, w w, 3, n, d): queries, keys, values.
     bias : Bias
-        Added to the scores. On a CPU, a matrix's dtype is the one to compute in, see `kernel_dtype`.
+        Added to the scores.
 
     Returns
     -------
     Tensor
-        (windows, n, w w, d), of the dtype of `qkv`.
+        (windows, w w, n, d), of the dtype of `qkv`.
     """
-    matrix = bias.matrix
-    if matrix is None:
-        return _attend_factors(qkv, bias)
+    if bias.table is not None:
+        return native_attention.attend(qkv, bias.table)
+    if bias.query is not None and native_attention.is_wanted() and _has_kernel(qkv, bias.query):
+        return native_attention.attend(qkv, bias.query, bias.key)
+    heads_first = qkv.permute(2, 0, 3, 1, 4)  # (3, windows, n, w w, d)
+    out = _attend_factors(heads_first, bias) if bias.matrix is None else _attend_matrix(heads_first, bias.matrix)
+    return out.transpose(1, 2)
+
+
+def _has_kernel(qkv: Tensor, factor: Tensor) -> bool:
+    _, length, _, heads, depth = qkv.shape
+    return native_attention.has_kernel(qkv, heads, isqrt(length), depth, factor.shape[-1])
+
+
+def _attend_matrix(qkv: Tensor, matrix: Tensor) -> Tensor:
     on_cpu = qkv.device.type == "cpu"
-    dtype = matrix.dtype if on_cpu else qkv.dtype
+    dtype = torch.float32 if on_cpu else qkv.dtype  # torch's kernel for processors is faster in it than in anything shorter
     q, k, v = qkv.to(dtype).unbind(0)
-    if on_cpu and dtype == torch.bfloat16:
-        out = openvino_attention.attend(q, k, v, matrix)
-    elif on_cpu and matrix.requires_grad and torch.is_grad_enabled():
+    if on_cpu and matrix.requires_grad and torch.is_grad_enabled():
         apply: Any = BiasedAttention.apply  # torch declares no types here
         out = apply(q, k, v, matrix)
     else:
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=matrix[None].to(dtype))
-    return out.to(qkv.dtype)
+    found: Tensor = out.to(qkv.dtype)
+    return found
 
 
 def _attend_factors(qkv: Tensor, bias: Bias) -> Tensor:

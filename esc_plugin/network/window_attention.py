@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Bias, attend, kernel_dtype, makes_scores
+from .attention import Bias, attend, makes_scores
 from .config import EscConfig
 from .layers import Conv2d, random_parameter, reflect_pad
+from .native_attention import has_kernel, is_wanted
 
 #: A bias matrix is kept between calls up to this size; a larger one is made again for each image.
 KEEP_BIAS_BYTES = 64 * 2**20
@@ -54,20 +55,28 @@ class WindowAttention(nn.Module):
     @property
     def kept_bytes(self) -> int:
         """What `bias` keeps from its first call on."""
-        size = 0 if self.position == "flash" else self._bias_values * self.to_qkv.weight.element_size()
+        if self.position == "flash" or self._takes_table:
+            return 0
+        size = self._bias_values * self.to_qkv.weight.element_size()
         return size if self._keep and size <= KEEP_BIAS_BYTES else 0
 
     @property
     def passing_bytes(self) -> int:
         """What the bias takes beside that while it is made and used."""
-        if self.position == "flash":
+        if self.position == "flash" or self._takes_table:
             return 0
         weight = self.to_qkv.weight
-        item = weight.element_size() if weight.device.type != "cpu" else max(weight.element_size(), 4)  # see `kernel_dtype`
+        item = weight.element_size() if weight.device.type != "cpu" else max(weight.element_size(), 4)  # see `attend`
         made = self._bias_values
         if self.position == "rib":
             made += self.window_size**2 * (self.to_hidden.shape[0] + 3 * self.to_hidden.shape[1])
         return 2 * made * item - self.kept_bytes
+
+    @property
+    def _takes_table(self) -> bool:
+        """Whether the bias needs no matrix."""
+        weight, heads = self.to_qkv.weight, self.num_heads
+        return self.position == "table" and has_kernel(weight, heads, self.window_size, self.to_out.in_channels // heads, 0)
 
     @property
     def _bias_values(self) -> int:
@@ -76,10 +85,10 @@ class WindowAttention(nn.Module):
 
     def bias(self) -> Bias:
         """Return the positional bias as `attend` likes it."""
-        bias = self._kept or self._new_bias()
-        if bias.matrix is None:
-            return bias
-        return Bias(bias.matrix.to(kernel_dtype(bias.matrix, self.to_out.in_channels // self.num_heads)))
+        if self._takes_table and is_wanted():
+            side = 2 * self.window_size - 1
+            return Bias(table=self.relative_position_bias.view(-1, side, side))
+        return self._kept or self._new_bias()
 
     def keep_bias(self, keep: bool) -> None:
         """Make the bias at the next call once and for all (``True``), or at each call again, as training needs it.
@@ -155,8 +164,7 @@ class WindowAttention(nn.Module):
         windows = x.permute(0, 2, 3, 1).reshape(batch, rows, w, columns, w, dim)
         windows = windows.transpose(2, 3).reshape(-1, w, w, dim).permute(0, 3, 1, 2)  # (windows, C, w, w)
         qkv = self.to_qkv(norm(windows)).permute(0, 2, 3, 1)
-        qkv = qkv.reshape(-1, w * w, 3, n, dim // n).permute(2, 0, 3, 1, 4)
-        out = attend(qkv, bias)  # (windows, n, w w, C / n)
-        out = out.reshape(batch, rows, columns, n, w, w, dim // n).permute(0, 1, 4, 2, 5, 3, 6)
+        out = attend(qkv.reshape(-1, w * w, 3, n, dim // n), bias)  # (windows, w w, n, C / n)
+        out = out.reshape(batch, rows, columns, w, w, dim).transpose(2, 3)
         out = out.reshape(batch, rows * w, columns * w, dim)[:, :height, :width]
         return out.permute(0, 3, 1, 2)

@@ -58,7 +58,6 @@ def test_the_extra_napari_is_enough_for_every_menu_entry() -> None:
         "onnx",
         "onnxscript",
         "onnxruntime",
-        "openvino",
         "imagecodecs",
         "distributed",
     ]

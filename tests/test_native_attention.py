@@ -1,0 +1,164 @@
+"""The kernel that llvmlite compiles, against a slow reading of the formula."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from esc_plugin.device import limited_threads
+from esc_plugin.network import ESC, native_attention
+from esc_plugin.network.attention import Bias, attend
+from esc_plugin.network.native_attention import has_kernel
+
+from .small import small_config
+
+CAPABILITY = torch.backends.cpu.get_cpu_capability()
+pytestmark = pytest.mark.skipif(
+    not has_kernel(torch.zeros(1), 1, 16, 16, 0), reason=f"no kernel for {CAPABILITY}, or llvmlite isn't installed"
+)
+CAPABILITIES = ["AVX512", "AVX2"] if CAPABILITY == "AVX512" else ["AVX2"]
+
+
+@pytest.fixture(params=CAPABILITIES)
+def capability(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Let the kernels be those of a processor that can less."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: request.param)
+    native_attention._compiled.cache_clear()
+    yield request.param
+    native_attention._compiled.cache_clear()
+
+
+def slowly(qkv: Tensor, matrix: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(d) + bias) v in float64, from (windows, L, 3, n, d) and (n, L, L): (windows, L, n, d)."""
+    q, k, v = qkv.double().permute(2, 0, 3, 1, 4)
+    return ((q @ k.mT * q.shape[-1] ** -0.5 + matrix.double()).softmax(-1) @ v).transpose(1, 2)
+
+
+def matrix_of(table: Tensor) -> Tensor:
+    """(n, 2 w - 1, 2 w - 1) -> (n, w w, w w), pair by pair."""
+    w = (table.shape[-1] + 1) // 2
+    rows, columns = (axis.flatten() for axis in torch.meshgrid(torch.arange(w), torch.arange(w), indexing="ij"))
+    return table[:, rows - rows[:, None] + w - 1, columns - columns[:, None] + w - 1]
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.usefixtures("capability")
+@pytest.mark.parametrize(("window_size", "heads", "depth"), [(8, 1, 8), (16, 2, 16), (24, 3, 16), (32, 4, 16), (16, 1, 32)])
+@torch.inference_mode()
+def test_it_is_the_formula(window_size: int, heads: int, depth: int) -> None:
+    side = 2 * window_size - 1
+    table = random(heads, side, side)
+    for windows, spread in [(1, 0.1), (3, 1), (2, 6)]:  # with 6, a few keys have all the weight
+        qkv = random(windows, window_size**2, 3, heads, depth, seed=windows) * spread
+        expected = slowly(qkv, matrix_of(table))
+        assert torch.allclose(
+            attend(qkv, Bias(table=table)).double(), expected, atol=4e-7 * spread * (4 + spread**2), rtol=0
+        )
+        short = qkv.bfloat16()
+        found = attend(short, Bias(table=table))
+        assert found.dtype == torch.bfloat16
+        # As near as bfloat16 can say it.
+        assert torch.allclose(found.double(), slowly(short, matrix_of(table)), rtol=2**-8, atol=1e-4 * spread)
+
+
+@pytest.mark.usefixtures("capability")
+@torch.inference_mode()
+def test_a_bias_of_two_factors() -> None:
+    query, key = random(2, 256, 5, seed=1), random(2, 256, 5, seed=2)
+    qkv = random(2, 256, 3, 2, 16)
+    assert has_kernel(qkv, 2, 16, 16, 5)
+    found = attend(qkv, Bias(query=query, key=key))
+    assert torch.allclose(found.double(), slowly(qkv, query @ key.mT), atol=1e-5)
+
+
+@given(st.integers(1, 9), st.integers(1, 4), st.data())
+@torch.inference_mode()
+def test_the_same_bits_for_any_windows_at_once_and_any_threads(windows: int, threads: int, data: st.DataObject) -> None:
+    qkv, table = random(windows, 64, 3, 2, 8), random(2, 15, 15)
+    together = attend(qkv, Bias(table=table))
+    first = data.draw(st.integers(0, windows - 1))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert torch.equal(attend(qkv[first:], Bias(table=table)), together[first:])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_many_threads_compile_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    engine = native_attention._engine
+    monkeypatch.setattr(native_attention, "_engine", lambda *args: made.append(1) or engine(*args))
+    native_attention._compiled.cache_clear()
+    with ThreadPoolExecutor(4) as pool, limited_threads(1):
+        found = list(pool.map(lambda n: has_kernel(torch.zeros(1), 1, 8, 8, 0), range(8)))
+    assert all(found)
+    assert len(made) == 1
+
+
+@torch.inference_mode()
+def test_what_is_not_a_number_stays_so() -> None:
+    qkv, table = random(1, 64, 3, 1, 8), random(1, 15, 15)
+    qkv[0, 5, 0] = torch.nan  # a query
+    found = attend(qkv, Bias(table=table))[0, :, 0]
+    assert found[5].isnan().all()
+    assert found[[*range(5), *range(6, 64)]].isfinite().all()
+    qkv[0, 7, 1] = torch.inf  # a key, for all queries
+    assert attend(qkv, Bias(table=table)).isnan().any(-1).all()
+
+
+def test_gradients_come_from_torch() -> None:
+    network = ESC(replace(small_config(), window_size=16, num_heads=1))
+    image = torch.rand(1, 3, 20, 24)
+    network(image).mean().backward()
+    assert all(p.grad is not None for p in network.parameters())
+    network.eval().requires_grad_(False)
+    with torch.inference_mode():
+        found = network(image)
+    assert torch.allclose(found, network(image), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weight", "window_size", "depth"),
+    [
+        (torch.zeros(1), 12, 16),
+        (torch.zeros(1), 16, 12),
+        (torch.zeros(1).half(), 16, 16),
+        (torch.zeros(1, device="meta"), 16, 16),
+    ],
+)
+def test_what_it_is_not_for(weight: Tensor, window_size: int, depth: int) -> None:
+    assert not has_kernel(weight, 1, window_size, depth, 0)
+
+
+def test_a_broken_llvmlite_leaves_it_to_torch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setitem(sys.modules, "llvmlite.binding", SimpleNamespace())
+    native_attention._compiled.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        assert not has_kernel(torch.zeros(1), 1, 16, 16, 0)
+        assert not has_kernel(torch.zeros(1), 1, 16, 16, 0)
+    native_attention._compiled.cache_clear()
+    assert [record.message.partition(" (")[0] for record in caplog.records] == ["llvmlite can't compile the attention"]
+
+
+def test_without_llvmlite_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = ESC(replace(small_config(), window_size=16, num_heads=1)).eval().requires_grad_(False)
+    image = torch.rand(1, 3, 37, 50)
+    with torch.inference_mode():
+        fast = network(image)
+        monkeypatch.setattr(native_attention, "_is_installed", lambda: False)
+        assert torch.allclose(network(image), fast, atol=1e-5)
+        assert not torch.equal(network(image), fast)  # it was another kernel
