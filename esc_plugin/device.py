@@ -16,8 +16,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from .errors import EscError
 
 if TYPE_CHECKING:
@@ -140,8 +138,9 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         import torch
 
-        torch.cuda.empty_cache()
-        return torch.cuda.mem_get_info(device)[0]
+        # What torch keeps for later is free too. To give it back first, torch would have to wait for the device.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     return free_host_bytes()  # of Apple's and other shared memories too
 
 
@@ -174,16 +173,22 @@ def free_host_bytes(root: Path = ROOT) -> int:
     root : Path
         Where ``/proc`` and the control groups are looked for.
     """
+    import psutil
+
     return max(min([psutil.virtual_memory().available, *(limit - used for limit, used in _limits(root))]), 0)
 
 
 def total_host_bytes(root: Path = ROOT) -> int:
     """Return the host memory that this process could have if nothing were used, in bytes."""
+    import psutil
+
     return min([psutil.virtual_memory().total, *(limit for limit, _ in _limits(root))])
 
 
 def _limits(root: Path) -> Iterator[tuple[int, int]]:
     """Yield each limit and what is used of it."""
+    import psutil
+
     with suppress(OSError, ValueError):  # a system without control groups, or with files of another kind
         yield from _group_limits(root)
     own = psutil.Process().memory_info()

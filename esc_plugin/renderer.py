@@ -11,7 +11,6 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 import torch
 
 from .arrays.layout import Index
@@ -132,6 +131,7 @@ def _worker_bytes() -> int | None:
     """Return the bytes that a part may take where this is run by a worker of dask that has a limit."""
     if "distributed" not in sys.modules:
         return None
+    import psutil
     from distributed import get_worker
 
     try:

@@ -7,8 +7,6 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from platformdirs import user_data_path
-
 from ..weights.card import from_metadata, read_metadata, stated_config
 from .gains import stated_gains
 from .manifest import MANIFEST, SCALES, CatalogEntry, Manifest, read_manifest
@@ -73,6 +71,8 @@ def models_folder() -> Path:
     """Return the folder of downloaded and user-supplied models: ``ESC_MODELS_DIR``, or one in the user's data folder."""
     if chosen := os.environ.get("ESC_MODELS_DIR"):
         return Path(chosen).expanduser()
+    from platformdirs import user_data_path
+
     return user_data_path("esc-plugin", appauthor=False) / "models"
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..network.program import mean_of
-from .run import NotFiniteError, Run
+from .run import Run
 
 
 def walk_together(runs: Sequence[Run], pixels: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -40,8 +40,6 @@ def walk_together(runs: Sequence[Run], pixels: int) -> tuple[list[Tensor], list[
         totals = [next(walk, None) for walk in walks]
         while found := [total for total in totals if total is not None]:
             mean = mean_of(torch.stack(found).sum(0), pixels)
-            if runs[0].dtype != torch.float32 and not mean.isfinite().all():
-                raise NotFiniteError
             means.append(mean)
             sums.append(torch.stack([total.cpu().double().sum(0)[0] for total in found]))
             totals = [_sent(walk, mean) for walk in walks]

@@ -65,6 +65,6 @@ class Means:
         They are asked once: who walks again, because its data says so, does that alone.
         """
         if self.group is None or self.agreed:
-            return bool(flag > 0)
+            return bool(flag)
         self.agreed = True
-        return bool(self.group.reduce(flag.double()) > 0)
+        return bool(self.group.reduce(flag.cpu().double()) > 0)

@@ -148,13 +148,12 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
     """
     on_host = device.type == "cpu"
     budget = memory_limit if memory_limit is not None else int(free_bytes(device) * SHARE_OF_FREE)
-    host_budget = budget if on_host else int(free_bytes(torch.device("cpu")) * SHARE_OF_FREE)
     fixed = RESERVE_BYTES + need.network_bytes + (need.caller_bytes if on_host else 0)
     best_bytes = CPU_CHUNK_BYTES * (4 // need.itemsize) if on_host else DEVICE_CHUNK_BYTES
     names = [name for name in OUT_FIRST if name in need.program.channels]
     plan = Plan({}, 0)
     # Smaller chunks cost less time than a map further away, so they are tried first at every distance.
-    for storage in _storages(names, need, on_host, host_budget - (0 if on_host else need.caller_bytes)):
+    for storage in _storages(names, need, on_host):
         resident = sum(need.map_bytes(name) for name in names if storage[name] == "device")
         host = 0 if on_host else need.caller_bytes + sum(need.map_bytes(n) for n in names if storage[n] == "host")
         disk = sum(need.map_bytes(name) for name in names if storage[name] == "disk")
@@ -184,11 +183,14 @@ def _chunks(chunk_bytes: int, workers: int) -> Iterator[tuple[int, int]]:
         chunk_bytes //= 2
 
 
-def _storages(names: list[str], need: Need, on_host: bool, host_budget: int) -> Iterator[dict[str, Storage]]:
+def _storages(names: list[str], need: Need, on_host: bool) -> Iterator[dict[str, Storage]]:
     """Yield homes for the maps, nearest first."""
-    for moved in range(len(names) + 1):
+    yield dict.fromkeys(names, "device")
+    # What the host has is asked only where a map has to move.
+    host_room = 0 if on_host else int(free_bytes(torch.device("cpu")) * SHARE_OF_FREE) - need.caller_bytes
+    for moved in range(1, len(names) + 1):
         storage: dict[str, Storage] = dict.fromkeys(names, "device")
-        room = 0 if on_host else host_budget
+        room = host_room
         for name in names[:moved]:
             fits = need.map_bytes(name) <= room
             storage[name] = "host" if fits else "disk"

@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 #: Progress counts in units of this many multiplications, so that totals are numbers a person can read.
 COST_UNIT = 1e6
+#: Devices that may be left to read host memory after all that they were told to do before. On CUDA, memory that isn't pinned
+#: has been copied when the call returns, and of pinned memory torch knows until when it is read.
+STREAMED = ("cuda",)
 
 
 class NotFiniteError(ArithmeticError):
@@ -53,12 +56,15 @@ class FartherError(LookupError):
 
 
 class Made(NamedTuple):
-    """A chunk: its region, its values (B, C, h, w) if no map has them, its sum for a mean, and whether all are finite."""
+    """A chunk: its region, its values (B, C, h, w) if no map has them, its sum for a mean, and whether all are finite.
+
+    That is a tensor on the device, where it was looked at, and not known here before the device has come so far.
+    """
 
     region: Region
     out: Tensor | None
     one: Tensor | None
-    finite: bool
+    finite: Tensor | None
 
 
 @dataclass
@@ -129,8 +135,6 @@ class Run:
         try:
             while True:
                 mean = self.means.settle(walk.send(mean), prod(self.geometry.grid))
-                if self.dtype != torch.float32 and not mean.isfinite().all():
-                    raise NotFiniteError
         except StopIteration:
             return True
         except FartherError as error:
@@ -173,21 +177,24 @@ class Run:
     def _step(self, step: Step, area: Region, mean: Tensor | None, counted: Region | None) -> Tensor:
         value = self._set_up(step, mean)
         self._make_room(step, area)
-        total, overflow = torch.zeros(0), torch.zeros(())
+        total, all_finite = torch.zeros(0), list[Tensor]()
         with closing(self._made(step, area, value, counted)) as made:
             for part, out, one, finite in made:
-                overflow += not finite
+                all_finite += [] if finite is None else [finite]
                 if one is not None:
                     total = total + one if total.numel() else one
                 if self.sink and out is not None:
                     self.sink.write(self.geometry.output_region(part), out)
                 self._advance(step.cost * part.height * part.width)
-        if self._is_last(step) and self.means.any(overflow):
+        if all_finite and self.means.any(~torch.stack(all_finite).all()):
             raise NotFiniteError
         return total
 
     def _is_last(self, step: Step) -> bool:
-        """Whether a step writes features that may have overflowed in all steps until then."""
+        """Whether a step writes features that may have overflowed in all steps until then.
+
+        Means are not looked at: of one that isn't finite comes a kernel, and so features, that are NaN throughout.
+        """
         return self.dtype != torch.float32 and step.writes == "feat" and "feat" in step.reads
 
     def _made(self, step: Step, area: Region, value: object, counted: Region | None) -> Generator[Made, None, None]:
@@ -256,7 +263,7 @@ class Run:
         chunk = Chunk(region, self.geometry, lambda name, halo: self._read_farther(name, region, halo))
         with torch.inference_mode(), without_autocast(self.device):  # of this thread, which may be a worker's
             out, one = step.apply(chunk, value, *reads), None
-            finite = not self._is_last(step) or bool(out.isfinite().all())
+            finite = out.isfinite().all() if self._is_last(step) else None
             if step.mean and counted:
                 own = region.meet(counted).within(region).slices
                 one = pixel_sum(out[:, : step.mean, own[0], own[1]], prod(self.geometry.grid))
@@ -277,9 +284,12 @@ class Run:
     def _read(self, name: str, region: Region, halo: int) -> Tensor:
         grown = region.grow(halo, self.geometry.grid)
         if name == "image":
-            return self.source.read(self.geometry.image_region(grown)).to(self.device)
+            return self._to_device(self.source.read(self.geometry.image_region(grown)))
         place, stored = self._maps[name]
-        return stored.read(grown.within(place)).to(self.device)
+        return self._to_device(stored.read(grown.within(place)))
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=self.device.type in STREAMED)
 
     def _read_farther(self, name: str, region: Region, halo: int) -> Tensor:
         if not self._computed[name].holds(region.grow(halo, self.geometry.grid)):
