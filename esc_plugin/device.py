@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Names of torch's data types that a network can run in.
 PRECISIONS = ("float32", "bfloat16", "float16")
+#: Devices that may be left to read host memory after all that they were told to do before. On CUDA, memory that isn't pinned
+#: has been copied when the call returns, and of pinned memory torch knows until when it is read.
+STREAMED = ("cuda",)
 #: Where ``/proc`` and the control groups are.
 ROOT = Path("/")
 #: Names of files: of limits, of what is used, and of a line of ``memory.stat``.
@@ -151,6 +154,11 @@ def total_bytes(device: torch.device) -> int:
 
         return torch.cuda.get_device_properties(device).total_memory
     return total_host_bytes()
+
+
+def put_on(device: torch.device, tensor: torch.Tensor) -> torch.Tensor:
+    """Copy a tensor of the host to a device, if it isn't there, and wait only where that is needed."""
+    return tensor.to(device, non_blocking=device.type in STREAMED)
 
 
 @contextmanager

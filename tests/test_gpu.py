@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from esc_plugin import device
 from esc_plugin.arrays.planes import TensorImage
 from esc_plugin.device import free_bytes
-from esc_plugin.engine import Plan, Run, make_plan, plan, run
+from esc_plugin.engine import Plan, Run, make_plan, plan
 from esc_plugin.engine.maps import Storage
 from esc_plugin.engine.plan import RESERVE_BYTES
-from esc_plugin.network import ESC
+from esc_plugin.network import ESC, EscConfig
 
 from .small import random_upscaler, small_config
+from .test_heads import every_config
 
 DEVICE, SIDE = torch.device("meta"), 96
 PLACED = ("feat", "a", "b", "c")
@@ -51,10 +53,10 @@ class Waits(TorchDispatchMode):
         self.downloads += source == DEVICE and target == torch.device("cpu")
 
 
-def waits_of(dtype: torch.dtype, homes: dict[str, Storage], chunk_bytes: int) -> Waits:
+def waits_of(dtype: torch.dtype, homes: dict[str, Storage], chunk_bytes: int, config: EscConfig | None = None) -> Waits:
     """Run an image, which is on the host like the output."""
     with DEVICE:
-        network = ESC(small_config()).eval().requires_grad_(False).to(dtype)
+        network = ESC(config or small_config()).eval().requires_grad_(False).to(dtype)
     geometry = network.geometry(SIDE, SIDE)
     source, sink = (TensorImage(torch.zeros(1, 3, *size)) for size in (geometry.image, geometry.output))
     with Waits() as waits:
@@ -65,7 +67,7 @@ def waits_of(dtype: torch.dtype, homes: dict[str, Storage], chunk_bytes: int) ->
 @pytest.fixture
 def streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the device for one whose copies are not waited for."""
-    monkeypatch.setattr(run, "STREAMED", ("meta",))
+    monkeypatch.setattr(device, "STREAMED", ("meta",))
 
 
 @pytest.mark.usefixtures("streamed")
@@ -81,6 +83,13 @@ def test_chunks_are_not_waited_for_either() -> None:
     waits = waits_of(torch.float16, dict.fromkeys(PLACED, "device"), 2**18)
     assert (waits.asked, waits.uploads) == (1, 0)
     assert waits.downloads > 4
+
+
+@pytest.mark.usefixtures("streamed")
+@pytest.mark.parametrize("config", every_config(), ids=lambda config: f"{config.head} {config.uni_method}")
+def test_no_head_is_waited_for(config: EscConfig) -> None:
+    waits = waits_of(torch.float16, dict.fromkeys(PLACED, "device"), 2**30, config)
+    assert (waits.asked, waits.uploads) == (1, 0)
 
 
 @pytest.mark.usefixtures("streamed")

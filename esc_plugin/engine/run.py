@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..device import limited_threads, without_autocast
+from ..device import limited_threads, put_on, without_autocast
 from ..errors import EscError
 from ..network.grid import Geometry, Region
 from ..network.program import Chunk, Program, Step, pixel_sum
@@ -30,9 +30,6 @@ logger = logging.getLogger(__name__)
 
 #: Progress counts in units of this many multiplications, so that totals are numbers a person can read.
 COST_UNIT = 1e6
-#: Devices that may be left to read host memory after all that they were told to do before. On CUDA, memory that isn't pinned
-#: has been copied when the call returns, and of pinned memory torch knows until when it is read.
-STREAMED = ("cuda",)
 
 
 class NotFiniteError(ArithmeticError):
@@ -284,12 +281,9 @@ class Run:
     def _read(self, name: str, region: Region, halo: int) -> Tensor:
         grown = region.grow(halo, self.geometry.grid)
         if name == "image":
-            return self._to_device(self.source.read(self.geometry.image_region(grown)))
+            return put_on(self.device, self.source.read(self.geometry.image_region(grown)))
         place, stored = self._maps[name]
-        return self._to_device(stored.read(grown.within(place)))
-
-    def _to_device(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.device, non_blocking=self.device.type in STREAMED)
+        return put_on(self.device, stored.read(grown.within(place)))
 
     def _read_farther(self, name: str, region: Region, halo: int) -> Tensor:
         if not self._computed[name].holds(region.grow(halo, self.geometry.grid)):

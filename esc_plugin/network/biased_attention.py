@@ -37,7 +37,7 @@ class BiasedAttention(torch.autograd.Function):
         bias_grad, scale = torch.zeros_like(bias), tensors[0].shape[-1] ** -0.5
         windows = max(CHUNK // bias.numel(), 1)
         # Made once, so that they stay in the cache.
-        weights, scores = torch.empty(2, min(windows, len(grad)), *bias.shape, dtype=bias.dtype)
+        weights, scores = bias.new_empty(2, min(windows, len(grad)), *bias.shape)
         for start in range(0, len(grad), windows):
             part = slice(start, start + windows)
             q, k, v, out, dout = (t[part].to(bias.dtype) for t in tensors)

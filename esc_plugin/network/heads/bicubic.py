@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...device import put_on
 from ..config import EscConfig
 from ..layers import convolve
 from ..program import Chunk
@@ -39,7 +40,7 @@ def bicubic(image: Tensor, scale: int) -> Tensor:
     each of the sub-pixels of a pixel has its own filter, wherever the pixel lies.
     """
     channels = image.shape[1]
-    taps = _cubic_taps(scale).to(image)
+    taps = put_on(image.device, _cubic_taps(scale).to(image.dtype))
     filters = (taps[:, None, :, None] * taps[None, :, None, :]).view(-1, 1, 5, 5)  # (s s, 1, 5, 5)
     padded = F.pad(image, (2, 2, 2, 2), mode="replicate")
     return F.pixel_shuffle(convolve(padded, filters.repeat(channels, 1, 1, 1), groups=channels), scale)

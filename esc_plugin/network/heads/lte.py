@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...device import put_on
 from ..config import EscConfig
 from ..grid import Geometry
 from ..layers import Conv2d, convolve
@@ -103,10 +104,10 @@ class _Axis:
         fraction = (numerator - below * denominator).double() / denominator
         centre = below.double() + fraction
         clamped = [below.clamp(0, size - 1), (below + 1).clamp(0, size - 1)]
-        self.index = [(i - origin).to(device) for i in clamped]
-        self.distance = [(2 * (centre - i)).float().to(device) for i in clamped]
-        self.fraction = (centre.clamp(0, size - 1) - clamped[0]).float().to(device)
-        self.cell = torch.tensor(2 / float(ratio) * max(float(ratio) / TRAINED_SCALE, 1), device=device)
+        self.index = [put_on(device, i - origin) for i in clamped]
+        self.distance = [put_on(device, (2 * (centre - i)).float()) for i in clamped]
+        self.fraction = put_on(device, (centre.clamp(0, size - 1) - clamped[0]).float())
+        self.cell = torch.full((), 2 / float(ratio) * max(float(ratio) / TRAINED_SCALE, 1), device=device)
 
     def share(self, corner: int) -> Tensor:
         """Weight of a corner along this axis: the distance to the other one, over both."""
