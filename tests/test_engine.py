@@ -436,6 +436,15 @@ def test_the_mean_does_not_depend_on_how_the_pixels_are_summed(height: int, widt
     torch.testing.assert_close(mean_of(parts, pixels), x.double().mean((2, 3)).float(), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("pixels", [35, 2**20, 2**40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_sum_split_in_float32_is_the_one_split_in_float64(dtype: torch.dtype, pixels: int) -> None:
+    """For values of any size, also so small that the finer part is rounded."""
+    torch.manual_seed(0)
+    x = (torch.randn(1, 30, 5, 7) * 10.0 ** torch.arange(-27.0, 3)[:, None, None]).to(dtype)
+    assert torch.equal(pixel_sum(x, pixels), pixel_sum(x.double(), pixels))
+
+
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="which convolution is taken is the processor's")
 @pytest.mark.parametrize(("name", "precision"), [("esc-nano-x2", "float32"), ("esc-nano-x4", "bfloat16")])
 def test_chunks_and_threads_change_no_bit(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
