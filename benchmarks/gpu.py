@@ -59,7 +59,10 @@ def main() -> None:
     logging.getLogger("esc_plugin").setLevel(logging.ERROR)
     args.out.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + 60 * args.minutes
-    bench = Bench(torch.device(args.device), args.tiny, args.out, until, args.shared)
+    device = torch.device(args.device)
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)  # whose streams, events and memory are asked for
+    bench = Bench(device, args.tiny, args.out, until, args.shared)
     bench.run(_chosen(args.only))
     text = summary(bench)
     (args.out / "gpu.md").write_text(text, encoding="utf-8")

@@ -51,6 +51,7 @@ def answers() -> dict[str, Any]:
         **dict.fromkeys(
             ("synchronize", "empty_cache", "reset_peak_memory_stats", "set_per_process_memory_fraction"), nothing
         ),
+        "current_device": lambda: 0,
         "mem_get_info": lambda *device: (2**33, 2**34),
         "memory_stats": lambda *device: {"num_ooms": 0},
         "get_device_properties": lambda *device: SimpleNamespace(**PROPERTIES),

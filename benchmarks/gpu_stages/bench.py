@@ -130,10 +130,11 @@ class Bench:
         for n in range(1 if self.tiny else most):
             if n >= 3 and time.monotonic() > until:
                 break
-            for label, kept in times.items():
-                kept.append(self.once(runs[label]))
+            for label in [label for label in times if "error" not in rows[label]]:
+                with self.noting(rows[label]):
+                    times[label].append(self.once(runs[label]))
         for label, kept in times.items():
-            rows[label] |= spread(kept)
+            rows[label] |= spread(kept) if kept else {}
         return rows
 
     def once(self, run: Callable[[], object]) -> float:

@@ -30,7 +30,7 @@ def machine(bench: Bench) -> None:
 
 
 def _card() -> Row:
-    card: Any = torch.cuda.get_device_properties(0)
+    card: Any = torch.cuda.get_device_properties(torch.cuda.current_device())
     free, total = torch.cuda.mem_get_info()
     return {
         "name": card.name,
@@ -198,7 +198,10 @@ def out_of_memory(bench: Bench) -> None:
     image = noise(bench, *((96, 96) if bench.tiny else (1024, 1024)))
     with torch.inference_mode():
         whole = _run(bench, network, image, torch.empty(1, 3, *(4 * n for n in image.shape[-2:]), device=bench.device), 64)
-    total, maps = torch.cuda.get_device_properties(0).total_memory, 4 * 64 * 4 * image[0, 0].numel()
+    total, maps = (
+        torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory,
+        4 * 64 * 4 * image[0, 0].numel(),
+    )
     for spare in (2048, 1024, 512, 256, 64):
         bench.clean()
         cap = torch.cuda.memory_reserved() + maps + (spare + 192) * MIB  # with the output

@@ -193,7 +193,7 @@ def copies(bench: Bench) -> None:
     pinned, pinned_back = (torch.empty(size, dtype=torch.uint8, pin_memory=True) for _ in range(2))
     pageable = torch.empty(size, dtype=torch.uint8)
     up, down = torch.cuda.Stream(), torch.cuda.Stream()
-    work = torch.rand(4096, 4096, device=bench.device)
+    work = torch.rand(*(256, 256) if bench.tiny else (4096, 4096), device=bench.device)
 
     def both(busy: bool) -> None:
         now = torch.cuda.current_stream()
