@@ -20,7 +20,7 @@ from .small import random_upscaler, small_config
 from .test_heads import every_config
 
 DEVICE, SIDE = torch.device("meta"), 96
-PLACED = ("feat", "a", "b", "c")
+PLACED = ("feat", "a", "b", "c")  # of which a network may have fewer
 #: What needs a value on the host to go on, and what needs several.
 ASKS_ONE = {f"aten::{name}" for name in ("_local_scalar_dense", "item", "is_nonzero", "equal")}
 ASKS = ASKS_ONE | {f"aten::{name}" for name in ("nonzero", "masked_select", "_unique2", "repeat_interleave.Tensor")}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .bench import MIB, Bench, Row, stage
-from .networks import DTYPES, bundled_models, engine, noise, random_model, upscaler
+from .networks import DTYPES, MAPS, bundled_models, engine, noise, random_model, upscaler
 
 
 @stage("the machine", 20)
@@ -142,7 +142,7 @@ def equality(bench: Bench) -> None:
 
 def _run(bench: Bench, network: Any, image: Tensor, like: Tensor, chunk_mib: int, home: Any = "device") -> Tensor:
     out = torch.full_like(like, float("nan"))  # what nobody writes shows
-    engine(bench, network, image, out, chunk_mib * MIB, dict.fromkeys(("feat", "a", "b", "c"), home)).execute()
+    engine(bench, network, image, out, chunk_mib * MIB, dict.fromkeys(MAPS, home)).execute()
     return out
 
 

@@ -21,6 +21,8 @@ from .bench import Bench
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "esc_plugin" / "catalog" / "bundled"
 DTYPES = {name: getattr(torch, name) for name in PRECISIONS}
+#: Feature maps, of which a network may have fewer.
+MAPS = ("feat", "a", "b", "c")
 #: On a CPU, where free memory may not be known.
 LIMIT_BYTES = 4 * 2**30
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .authors import Attention, Authors, ByFlex, by_sdpa
 from .bench import MIB, Bench, Row, ratio, stage
-from .networks import DTYPES, engine, noise, random_model, upscaler
+from .networks import DTYPES, MAPS, engine, noise, random_model, upscaler
 
 #: Height and width of the output in the paper.
 OUTPUT = (720, 1280)
@@ -162,17 +162,15 @@ def maps(bench: Bench) -> None:
         out = torch.empty(1, 3, 4 * side, 4 * side, device=bench.device)
         homes: dict[str, list[str]] = {
             "all on the device": [],
-            "feat on the host": ["feat"],
-            "all on the host": ["feat", "a", "b", "c"],
+            "one on the host": ["a"],
+            "all on the host": list(MAPS),
         }
         chunk = 2048 if precision == "float32" else 1024
         runs = {
             label: _engine(bench, network, image, out, chunk, dict.fromkeys(names, "host")) for label, names in homes.items()
         }
-        runs["all on the host, chunks of 256 MiB"] = _engine(
-            bench, network, image, out, 256, dict.fromkeys(("feat", "a", "b", "c"), "host")
-        )
-        runs["feat on disk"] = _engine(bench, network, image, out, chunk, {"feat": "disk"})
+        runs["all on the host, chunks of 256 MiB"] = _engine(bench, network, image, out, 256, dict.fromkeys(MAPS, "host"))
+        runs["one on disk"] = _engine(bench, network, image, out, chunk, {"a": "disk"})
         runs["image and output on the host"] = _engine(bench, network, image.cpu(), out.cpu(), chunk)
         if bench.cuda:
             pinned = image.cpu().pin_memory(), torch.empty(out.shape, pin_memory=True)
