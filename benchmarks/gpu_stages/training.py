@@ -16,6 +16,7 @@ from .bench import MIB, Bench, Row, stage
 from .networks import bundled_models
 
 Attend = Callable[..., Tensor]
+KERNEL = torch.ops.aten._scaled_dot_product_efficient_attention
 
 
 def _recomputed(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor) -> Tensor:
@@ -26,7 +27,7 @@ def _recomputed(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor) -> Tensor:
 def _efficient(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor) -> Tensor:
     """Torch's kernel has a gradient for the bias, though `scaled_dot_product_attention` doesn't take it then."""
     bias = attn_mask.expand(len(q), -1, -1, -1)
-    out: Tensor = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, bias, True)[0]
+    out: Tensor = KERNEL(q, k, v, bias, True)[0]
     return out
 
 
