@@ -3,8 +3,8 @@
     PYTHONPATH=. python benchmarks/memory.py --model ESC-lt --scale 4 --sides 512 1024 --limits 1 2 4
 
 For each case a fresh process builds the network with random weights, reports that it is idle, and upscales a square RGB
-image into a file. The parent polls its resident memory; the peak is what it took beyond the idle state. Prints a table and,
-with --json, writes the rows.
+image into a file. The parent polls its resident memory; the peak is what it took beyond the idle state. Prints a table
+(without seconds where other programs computed) and, with --json, writes the rows.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import argparse
 import json
 import subprocess
 import sys
-import time
+import threading
+from typing import Any
 
 import psutil
+from quiet import Others, allowed
+from timing import watched_peak
 
 GIB = 2**30
 CHILD = """
@@ -54,38 +57,50 @@ start = time.perf_counter()
 output = Output((1, side * network.config.scale, side * network.config.scale, 3), torch.uint8)
 upscaler.stream(Image(), output, side, side)
 print("done", time.perf_counter() - start, flush=True)
+sys.stdin.readline()
 """
 
 
-def measure(model: str, scale: int, side: int, limit: float, precision: str) -> dict[str, object]:
+def measure(model: str, scale: int, side: int, limit: float, precision: str) -> dict[str, Any]:
     command = [sys.executable, "-c", CHILD, model, str(scale), str(side), str(limit), precision]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as child:
         assert child.stdin
         assert child.stdout
         word, *values = child.stdout.readline().split()
-        row: dict[str, object] = {"model": model, "scale": scale, "side": side, "limit_gib": limit, "precision": precision}
+        row: dict[str, Any] = {"model": model, "scale": scale, "side": side, "limit_gib": limit, "precision": precision}
         if word != "idle":
             return row | {"error": " ".join([word, *values])}
         predicted, disk = (int(v) for v in values)
-        process = psutil.Process(child.pid)
-        idle = peak = process.memory_info().rss
+        idle, others, told = psutil.Process(child.pid).memory_info().rss, Others(), []
         child.stdin.write("\n")
         child.stdin.flush()
-        while child.poll() is None:
-            try:
-                peak = max(peak, process.memory_info().rss)
-            except psutil.NoSuchProcess:
-                break
-            time.sleep(0.01)
-        seconds = float(child.stdout.readline().split()[1])
+        answers = child.stdout
+        reader = threading.Thread(target=lambda: told.append(answers.readline()))
+        reader.start()
+        peak = watched_peak(child.pid, reader.is_alive)
+        load = others.cores()
+        child.communicate("\n")
+    if not told[0]:
+        return row | {"error": "it ended before it was done"}
+    seconds = float(told[0].split()[1])
     return row | {
+        "others": load,
         "predicted_gib": predicted / GIB,
         "disk_gib": disk / GIB,
         "peak_gib": (peak - idle) / GIB,
         "seconds": seconds,
         "microseconds_per_pixel": seconds / side**2 * 1e6,
     }
+
+
+def cells(row: dict[str, Any]) -> str:
+    """Return a row's part of the table. Seconds of a busy machine are left out: peaks don't depend on it, they do."""
+    if "error" in row:
+        return str(row["error"])
+    found = [f"{row[name]:.2f}" for name in ("predicted_gib", "peak_gib", "disk_gib")]
+    quiet = row["others"] <= allowed()
+    return " | ".join(found + [f"{row[name]:.2f}" if quiet else "busy" for name in ("seconds", "microseconds_per_pixel")])
 
 
 def main() -> None:
@@ -103,9 +118,7 @@ def main() -> None:
         for limit in args.limits:
             row = measure(args.model, args.scale, side, limit, args.precision)
             rows.append(row)
-            cells = ("predicted_gib", "peak_gib", "disk_gib", "seconds", "microseconds_per_pixel")
-            text = " | ".join(f"{row[c]:.2f}" for c in cells) if "peak_gib" in row else row["error"]
-            print(f"| {side}x{side} | {limit:g} | {text} |", flush=True)
+            print(f"| {side}x{side} | {limit:g} | {cells(row)} |", flush=True)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(rows, file, indent=1)
