@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,9 +103,12 @@ class Candidate:
         command = [sys.executable, str(Path(__file__).resolve()), json.dumps(asdict(work))]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
         self.child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(root)}, **pipes)
-        self.told = self._hear()
-        if root not in Path(self.told["package"]).parents:
-            raise SystemExit(f"{work.label} ran {self.told['package']}, not what is in {root}.")
+        with ExitStack() as refused:
+            refused.callback(self.end)
+            self.told = self._hear()
+            if root not in Path(self.told["package"]).parents:
+                raise SystemExit(f"{work.label} ran {self.told['package']}, not what is in {root}.")
+            refused.pop_all()
 
     def _hear(self) -> dict[str, Any]:
         assert self.child.stdout

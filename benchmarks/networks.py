@@ -52,7 +52,7 @@ PEERS: dict[str, tuple[str, str, dict[str, Any]]] = {
 SCALE_NAMES = {"OmniSR": "up_scale", "RealPLKSR": "upscaling_factor"}
 
 #: Keeps the schemas alive that a torchvision built for CUDA wants before it can be imported beside a torch for CPUs.
-LIBRARY = torch.library.Library("torchvision", "DEF")
+LIBRARIES: list[torch.library.Library] = []
 
 Run = Callable[[Tensor], Tensor]
 
@@ -64,8 +64,9 @@ def declare_torchvision() -> None:
     except RuntimeError:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        LIBRARY.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        LIBRARIES.append(torch.library.Library("torchvision", "DEF"))
+        for name in ("nms", "qnms"):
+            LIBRARIES[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def named(name: str) -> tuple[str, int]:

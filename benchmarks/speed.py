@@ -25,6 +25,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -97,7 +98,7 @@ def groups(args: argparse.Namespace) -> list[list[Work]]:
 
 def compare(asked: Sequence[Work], busy: Sequence[int], repeat: int, others: Others, company: Company) -> Group:
     """Run candidates in turn, in each round beside as many processes as are asked for, one number after the other."""
-    candidates = [Candidate(work) for work in asked]
+    candidates: list[Candidate] = []
 
     def run(number: int) -> dict[tuple[Work, int], Taken]:
         found: dict[tuple[Work, int], Taken] = {}
@@ -107,11 +108,11 @@ def compare(asked: Sequence[Work], busy: Sequence[int], repeat: int, others: Oth
         company.compute(0)
         return found
 
-    try:
+    with ExitStack() as running:
+        for work in asked:
+            candidates.append(Candidate(work))
+            running.callback(candidates[-1].end)
         rounds, loads, thrown = quiet_rounds(run, repeat, others)
-    finally:
-        for candidate in candidates:
-            candidate.end()
     timings = [
         Timing(each.work, count, [found[each.work, count] for found in rounds], each.told)
         for count in busy
