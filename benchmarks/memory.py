@@ -1,10 +1,10 @@
 """Peak memory of one upscale, measured from outside the process, against its limit.
 
-    PYTHONPATH=. python benchmarks/memory.py --model ESC-lt --scale 4 --sides 512 1024 --limits 1 2 4
+    PYTHONPATH=. python benchmarks/memory.py --model ESC-lt-x4 --sides 512 1024 --limits 1 2 4
 
-For each case a fresh process builds the network with random weights, reports that it is idle, and upscales a square RGB
-image into a file. The parent polls its resident memory; the peak is what it took beyond the idle state. Prints a table
-(without seconds where other programs computed) and, with --json, writes the rows.
+For each case a fresh process loads the network (with random weights unless it is bundled), reports that it is idle, and
+upscales a square RGB image into a file. The parent polls its resident memory; the peak is what it took beyond the idle
+state. Prints a table (without seconds where other programs computed) and, with --json, writes the rows.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 from quiet import Others, allowed
-from timing import watched_peak
+from timing import machine, watched_peak
 
 GIB = 2**30
 CHILD = """
@@ -26,14 +28,13 @@ import sys, time
 import numpy as np
 import torch
 from esc_plugin.engine.maps import FileMap
-from esc_plugin.network import ESC, released
 from esc_plugin.upscaler import Upscaler
-from esc_plugin.weights.model import Model
 
-name, scale, side, limit, precision = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]
-torch.manual_seed(0)
-network = ESC(released(name, scale)).eval().requires_grad_(False)
-model = Model(network, network.config, name, "random", "")
+folder, name, side, limit, precision = *sys.argv[1:3], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]
+sys.path.append(folder)
+from networks import model_of
+
+model = model_of(name)
 upscaler = Upscaler(model, device="cpu", precision=precision, memory_limit=int(limit * 2**30))
 pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, side, side), np.uint8))
 
@@ -54,21 +55,21 @@ plan = upscaler.plan(side, side)
 print("idle", plan.device_bytes, plan.disk_bytes, flush=True)
 sys.stdin.readline()
 start = time.perf_counter()
-output = Output((1, side * network.config.scale, side * network.config.scale, 3), torch.uint8)
+output = Output((1, side * model.scale, side * model.scale, 3), torch.uint8)
 upscaler.stream(Image(), output, side, side)
 print("done", time.perf_counter() - start, flush=True)
 sys.stdin.readline()
 """
 
 
-def measure(model: str, scale: int, side: int, limit: float, precision: str) -> dict[str, Any]:
-    command = [sys.executable, "-c", CHILD, model, str(scale), str(side), str(limit), precision]
+def measure(model: str, side: int, limit: float, precision: str) -> dict[str, Any]:
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), model, str(side), str(limit), precision]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as child:
         assert child.stdin
         assert child.stdout
         word, *values = child.stdout.readline().split()
-        row: dict[str, Any] = {"model": model, "scale": scale, "side": side, "limit_gib": limit, "precision": precision}
+        row: dict[str, Any] = {"model": model, "side": side, "limit_gib": limit, "precision": precision}
         if word != "idle":
             return row | {"error": " ".join([word, *values])}
         predicted, disk = (int(v) for v in values)
@@ -105,18 +106,18 @@ def cells(row: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--model", default="ESC-lt")
-    parser.add_argument("--scale", type=int, default=4)
+    parser.add_argument("--model", default="ESC-lt-x4")
     parser.add_argument("--sides", type=int, nargs="+", default=[512, 1024, 2048, 4096])
     parser.add_argument("--limits", type=float, nargs="+", default=[1, 2, 4])
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--json")
     args = parser.parse_args()
+    print(f"{args.model}, {args.precision}. {machine(torch.get_num_threads())}.\n")
     print("| image | limit GiB | predicted | peak | files GiB | seconds | µs/pixel |\n|---|---|---|---|---|---|---|")
     rows = []
     for side in args.sides:
         for limit in args.limits:
-            row = measure(args.model, args.scale, side, limit, args.precision)
+            row = measure(args.model, side, limit, args.precision)
             rows.append(row)
             print(f"| {side}x{side} | {limit:g} | {cells(row)} |", flush=True)
     if args.json:

@@ -25,6 +25,8 @@ MOST_BUSY = 0.05
 WATCHED = 1.0
 #: How often a busy machine is looked at before it is given up.
 PATIENCE = 10
+#: Rounds that may be spoilt, if not more are asked for.
+LEAST_TRIES = 3
 
 
 class BusyError(Exception):
@@ -88,7 +90,7 @@ def quiet_rounds(
     Raises
     ------
     BusyError
-        If the machine was busy in as many rounds as were asked for.
+        If the machine was busy in as many rounds as were asked for, in three at least.
     """
     found: list[T] = []
     loads: list[float] = []
@@ -98,7 +100,7 @@ def quiet_rounds(
         result, load = run(len(found) + len(busy)), others.cores()
         if load > allowed(cores):
             busy.append(load)
-            if len(busy) == repeat:
+            if len(busy) == max(repeat, LEAST_TRIES):
                 raise BusyError(too_busy(statistics.median(busy), cores))
         else:
             found.append(result)

@@ -155,6 +155,22 @@ def pair(group: Group, after: Timing, threads: int) -> Row:
     return found | {"peak MiB, before / after": " / ".join(each.peak() for each in both)}
 
 
+def brief(found: Sequence[Group]) -> list[Row]:
+    """Return a row of seconds for each network."""
+    rows: dict[str, Row] = {}
+    for timing in (each for group in found for each in group.timings):
+        own = rows.setdefault(timing.work.name, {"network": timing.work.name})
+        beside = f", beside {timing.busy}" if timing.busy else ""
+        kind = timing.work.label.removeprefix(timing.work.name).strip()
+        own[f"{timing.work.side}x{timing.work.side} {kind}".rstrip() + beside] = seconds_of(timing)
+    return list(rows.values())
+
+
+def seconds_of(timing: Timing) -> str:
+    seconds = timing.median("seconds")
+    return f"{seconds:.2f}" if seconds < 10 else f"{seconds:.0f}"
+
+
 def _about(group: Group, timing: Timing, label: str) -> Row:
     beside = {"beside": str(timing.busy)} if any(each.busy for each in group.timings) else {}
     return {"network": label, "image": f"{timing.work.side}x{timing.work.side}"} | beside
@@ -212,6 +228,7 @@ def main() -> None:
         "--without", nargs="*", default=[], help="libraries that bfloat16 does without, in rows of their own"
     )
     parser.add_argument("--together", action="store_true", help="compare all models with the first")
+    parser.add_argument("--brief", action="store_true", help="a row of seconds for each network, without ratios")
     parser.add_argument(
         "--authors", nargs="*", default=[], type=Path, metavar="FILE", help="the authors' own esc_arch.py, ..."
     )
@@ -239,6 +256,7 @@ def main() -> None:
         sys.exit(str(error))
     make = pair if args.before else row
     rows = [make(group, t, args.threads) for group in found for t in group.timings if not t.work.checkout]
+    rows = brief(found) if args.brief else rows
     print(head(found, rates, args), table(rows), sep="\n\n")
     if args.json:
         args.json.write_text(

@@ -175,6 +175,16 @@ def test_the_fair_share_of_a_busy_machine(modules: SimpleNamespace, monkeypatch:
     assert {line.count("|") for line in lines} == {lines[0].count("|")}
 
 
+def test_a_brief_table_has_a_row_for_each_network(modules: SimpleNamespace) -> None:
+    speed = modules.speed
+    works = [speed.Work(name, kind, 64) for name in ("ESC-x2", "SPAN-x4") for kind in ("peer", "float32")][:3]
+    timings = [timing(speed, work, busy, [1.26 + busy, 9], 2) for work in works for busy in (0, 2)]
+    found = speed.brief([speed.Group(timings, [0.0], 0)])
+    assert [row["network"] for row in found] == ["ESC-x2", "SPAN-x4"]
+    assert found[1] == {"network": "SPAN-x4", "64x64": "5.13", "64x64, beside 2": "6.13"}
+    assert found[0]["64x64 float32"] == "5.13"
+
+
 def test_seconds_of_a_busy_machine_are_left_out(modules: SimpleNamespace) -> None:
     row = dict.fromkeys(("predicted_gib", "peak_gib", "disk_gib", "seconds", "microseconds_per_pixel"), 1.0)
     assert modules.memory.cells(row | {"others": 0.0}).endswith("1.00 | 1.00 | 1.00")
