@@ -53,7 +53,7 @@ class Work:
 
 
 def prepare(work: Work) -> tuple[Run, dict[str, Any]]:
-    """Return what to run, and what there is to say about it: its FLOP and, of the authors', how far ours is from it."""
+    """Return what to run, and what there is to say about it: its FLOP, where they are known."""
     if work.kind == "peer":
         return peer(work.name), {}
     from esc_plugin.measure.duration import work as multiplications
@@ -63,22 +63,25 @@ def prepare(work: Work) -> tuple[Run, dict[str, Any]]:
     size, target = (work.side, work.side), (work.side * model.scale, work.side * model.scale)
     told: dict[str, Any] = {"flop": 2 * multiplications(Upscaler(model, device="cpu"), size, target)}
     if work.kind.startswith("authors"):
-        run = authors(model, list(map(Path, work.authors)), work.kind.split()[1])
-        told["difference"] = difference(run, ours(model, "float32"), min(work.side, COMPARED))
-        return run, told
+        return theirs(work, model), told
     if work.kind in ("plain", "fused"):
         return plain(model, fused=work.kind == "fused"), told
     return ours(model, work.kind), told
 
 
-def difference(one: Run, other: Run, side: int) -> float:
-    """Return the largest difference of two networks' results."""
+def theirs(work: Work, model: Any) -> Run:
+    return authors(model, list(map(Path, work.authors)), work.kind.split()[1])
+
+
+def difference(work: Work) -> float:
+    """Return the largest difference of the authors' result and ours."""
+    model, side = model_of(work.name), min(work.side, COMPARED)
     image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    return (one(image.clone()) - other(image)).abs().max().item()
+    return (theirs(work, model)(image.clone()) - ours(model, "float32")(image)).abs().max().item()
 
 
 def serve(work: Work, tell: Callable[[dict[str, Any]], None]) -> None:
-    """Tell what was loaded, then run once for each line of input and tell what it took."""
+    """Tell what was loaded, then run or compare for each line of input, and tell what came of it."""
     if work.without:
         sys.modules[work.without] = None  # type: ignore[assignment]  # as good as not installed
     with torch.inference_mode():
@@ -90,8 +93,9 @@ def serve(work: Work, tell: Callable[[dict[str, Any]], None]) -> None:
         idle = psutil.Process().memory_info().rss
         run(image[..., :WARM, :WARM].clone())
         tell(told | {"package": esc_plugin.__file__})
-        for _ in sys.stdin:
-            tell(asdict(measured(lambda: run(image), idle)))
+        for line in sys.stdin:
+            found = {"difference": difference(work)} if line == "compare\n" else asdict(measured(lambda: run(image), idle))
+            tell(found)
 
 
 class Candidate:
@@ -119,9 +123,17 @@ class Candidate:
         return found
 
     def run(self) -> Taken:
+        return Taken(**self._ask("run"))
+
+    def compare(self) -> None:
+        """Learn how far the authors' result is from ours; last of all, since it leaves memory behind."""
+        if self.work.authors:
+            self.told |= self._ask("compare")
+
+    def _ask(self, what: str) -> dict[str, Any]:
         assert self.child.stdin
-        self.child.stdin.write("\n")
-        return Taken(**self._hear())
+        self.child.stdin.write(f"{what}\n")
+        return self._hear()
 
     def end(self) -> None:
         self.child.kill()
@@ -132,9 +144,8 @@ def main() -> None:
     told = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever libraries print isn't for the process that listens
     values = json.loads(sys.argv[1])
-    serve(
-        Work(**values | {"authors": tuple(values["authors"])}), lambda found: print(json.dumps(found), file=told, flush=True)
-    )
+    work = Work(**values | {"authors": tuple(values["authors"])})
+    serve(work, lambda found: print(json.dumps(found), file=told, flush=True))
 
 
 if __name__ == "__main__":

@@ -70,6 +70,9 @@ class Group:
     loads: list[float]
     thrown: int
 
+    def first(self, busy: int) -> Timing:
+        return next(timing for timing in self.timings if timing.busy == busy)
+
     def of(self, work: Work, busy: int) -> Timing | None:
         return next((timing for timing in self.timings if (timing.work, timing.busy) == (work, busy)), None)
 
@@ -113,6 +116,8 @@ def compare(asked: Sequence[Work], busy: Sequence[int], repeat: int, others: Oth
             candidates.append(Candidate(work))
             running.callback(candidates[-1].end)
         rounds, loads, thrown = quiet_rounds(run, repeat, others)
+        for candidate in candidates:
+            candidate.compare()
     timings = [
         Timing(each.work, count, [found[each.work, count] for found in rounds], each.told)
         for count in busy
@@ -131,10 +136,9 @@ def fair_seconds(idle: Timing, busy: int, threads: int, cores: int) -> float:
 
 def row(group: Group, timing: Timing, threads: int) -> Row:
     """Return a candidate's row of the table, beside the first of its group."""
-    first = next(each for each in group.timings if each.busy == timing.busy)
     found = _about(group, timing, timing.work.label)
     found["seconds"] = spread(timing.column("seconds"))
-    found["times as long as the first"] = _ratio(timing, first)
+    found["times as long as the first"] = _ratio(timing, group.first(timing.busy))
     found |= _fair(group, timing, threads)
     flop, seconds = timing.told.get("flop"), timing.median("seconds")
     found |= {"CPU s": f"{timing.median('cpu'):.2f}", "peak MiB": timing.peak()}
@@ -155,14 +159,15 @@ def pair(group: Group, after: Timing, threads: int) -> Row:
     return found | {"peak MiB, before / after": " / ".join(each.peak() for each in both)}
 
 
-def brief(found: Sequence[Group]) -> list[Row]:
-    """Return a row of seconds for each network."""
+def brief(found: Sequence[Group], together: bool) -> list[Row]:
+    """Return a row of seconds for each network or, where all are compared with the first, of ratios for each candidate."""
     rows: dict[str, Row] = {}
-    for timing in (each for group in found for each in group.timings):
-        own = rows.setdefault(timing.work.name, {"network": timing.work.name})
-        beside = f", beside {timing.busy}" if timing.busy else ""
-        kind = timing.work.label.removeprefix(timing.work.name).strip()
-        own[f"{timing.work.side}x{timing.work.side} {kind}".rstrip() + beside] = seconds_of(timing)
+    for group, timing in [(each, timing) for each in found for timing in each.timings if not timing.work.checkout]:
+        work, beside = timing.work, f", beside {timing.busy}" if timing.busy else ""
+        kind = "" if together else work.label.removeprefix(work.name).strip()
+        name = work.label if together else work.name
+        cell = _ratio(timing, group.first(timing.busy)) if together else seconds_of(timing)
+        rows.setdefault(name, {"network": name})[f"{work.side}x{work.side} {kind}".rstrip() + beside] = cell
     return list(rows.values())
 
 
@@ -228,7 +233,9 @@ def main() -> None:
         "--without", nargs="*", default=[], help="libraries that bfloat16 does without, in rows of their own"
     )
     parser.add_argument("--together", action="store_true", help="compare all models with the first")
-    parser.add_argument("--brief", action="store_true", help="a row of seconds for each network, without ratios")
+    parser.add_argument(
+        "--brief", action="store_true", help="a row of seconds for each network, or of ratios with --together"
+    )
     parser.add_argument(
         "--authors", nargs="*", default=[], type=Path, metavar="FILE", help="the authors' own esc_arch.py, ..."
     )
@@ -256,7 +263,7 @@ def main() -> None:
         sys.exit(str(error))
     make = pair if args.before else row
     rows = [make(group, t, args.threads) for group in found for t in group.timings if not t.work.checkout]
-    rows = brief(found) if args.brief else rows
+    rows = brief(found, args.together) if args.brief else rows
     print(head(found, rates, args), table(rows), sep="\n\n")
     if args.json:
         args.json.write_text(

@@ -179,10 +179,14 @@ def test_a_brief_table_has_a_row_for_each_network(modules: SimpleNamespace) -> N
     speed = modules.speed
     works = [speed.Work(name, kind, 64) for name in ("ESC-x2", "SPAN-x4") for kind in ("peer", "float32")][:3]
     timings = [timing(speed, work, busy, [1.26 + busy, 9], 2) for work in works for busy in (0, 2)]
-    found = speed.brief([speed.Group(timings, [0.0], 0)])
+    group = speed.Group(timings, [0.0], 0)
+    found = speed.brief([group], together=False)
     assert [row["network"] for row in found] == ["ESC-x2", "SPAN-x4"]
     assert found[1] == {"network": "SPAN-x4", "64x64": "5.13", "64x64, beside 2": "6.13"}
     assert found[0]["64x64 float32"] == "5.13"
+    beside = speed.brief([group], together=True)
+    assert beside[0] == {"network": "ESC-x2", "64x64": "1", "64x64, beside 2": "1"}
+    assert beside[1]["64x64, beside 2"] == "1.00 (1.00 to 1.00)"
 
 
 def test_seconds_of_a_busy_machine_are_left_out(modules: SimpleNamespace) -> None:
@@ -203,7 +207,7 @@ def test_how_far_the_authors_network_is_from_ours_is_told(modules: SimpleNamespa
     for offset in (0, 0.25):
         files = (str(tmp_path / "another.py"), str(stand_in(tmp_path, offset)))
         work = modules.candidate.Work("esc-nano-x2", "authors SDPA", 32, authors=files)
-        told[offset] = modules.candidate.prepare(work)[1]["difference"]
+        told[offset] = modules.candidate.difference(work)
     assert told[0] < 1e-4
     assert told[0.25] == pytest.approx(0.25, abs=1e-4)
 
