@@ -48,7 +48,7 @@ class ESC(nn.Module):
 def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """The benchmarks' modules, which find each other as scripts do."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    names = ("timing", "quiet", "networks", "candidate", "speed", "memory")
+    names = ("timing", "quiet", "networks", "candidate", "speed", "speed_tables", "memory")
     before = set(sys.modules)
     yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     for name in set(sys.modules) - before:
@@ -149,7 +149,7 @@ def timing(speed: ModuleType, work: Any, busy: int, seconds: list[float], cpu: f
 
 def test_ratios_are_of_runs_of_one_round(modules: SimpleNamespace) -> None:
     """The machine was three times as slow in the second round: the ratio of the medians would be 1.5."""
-    speed, after = modules.speed, modules.speed.Work("ESC-x2", "float32", 64)
+    speed, after = modules.speed_tables, modules.speed.Work("ESC-x2", "float32", 64)
     before = speed.replace(after, checkout="there")
     group = speed.Group([timing(speed, before, 0, [1, 3], 2), timing(speed, after, 0, [0.5, 4.5], 2)], [0.0], 0)
     found = speed.pair(group, group.timings[1], threads=2)
@@ -162,7 +162,7 @@ def test_ratios_are_of_runs_of_one_round(modules: SimpleNamespace) -> None:
 
 def test_the_fair_share_of_a_busy_machine(modules: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads beside two processes get one of two cores, so that 2 s of all cores are 2 s."""
-    speed, work = modules.speed, modules.speed.Work("ESC-x2", "float32", 64)
+    speed, work = modules.speed_tables, modules.speed.Work("ESC-x2", "float32", 64)
     idle, busy = timing(speed, work, 0, [1.1], 2), timing(speed, work, 2, [3], 2)
     assert speed.fair_seconds(idle, busy=2, threads=2, cores=2) == 2
     assert speed.fair_seconds(idle, busy=2, threads=2, cores=4) == 1
@@ -176,7 +176,7 @@ def test_the_fair_share_of_a_busy_machine(modules: SimpleNamespace, monkeypatch:
 
 
 def test_a_brief_table_has_a_row_for_each_network(modules: SimpleNamespace) -> None:
-    speed = modules.speed
+    speed = modules.speed_tables
     works = [speed.Work(name, kind, 64) for name in ("ESC-x2", "SPAN-x4") for kind in ("peer", "float32")][:3]
     timings = [timing(speed, work, busy, [1.26 + busy, 9], 2) for work in works for busy in (0, 2)]
     group = speed.Group(timings, [0.0], 0)
@@ -229,7 +229,20 @@ def run_speed(modules: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, load: f
     monkeypatch.setattr(modules.speed, "ceilings", lambda precisions: dict.fromkeys(precisions, 100.0))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(modules.speed.torch, "set_num_threads", lambda count: None)
-    common = ["--models", "esc-nano-x2", "--sizes", 16, "--repeat", 1, "--kinds", "float32", "--threads", 1]
+    common = [
+        "--models",
+        "esc-nano-x2",
+        "--sizes",
+        16,
+        "--repeat",
+        1,
+        "--processes",
+        1,
+        "--kinds",
+        "float32",
+        "--threads",
+        1,
+    ]
     monkeypatch.setattr(sys, "argv", ["speed.py", *map(str, [*common, *arguments])])
     modules.speed.main()
 
@@ -247,7 +260,7 @@ def test_a_table_beside_the_authors(
     modules: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     file, written = stand_in(tmp_path, 0.25), tmp_path / "speed.json"
-    run_speed(modules, monkeypatch, 0.0, "--authors", file, "--json", written, "--busy", 0, 1)
+    run_speed(modules, monkeypatch, 0.0, "--authors", file, "--json", written, "--busy", 0, 1, "--processes", 2)
     text = capsys.readouterr().out
     assert "esc-nano-x2 authors SDPA: its result differs from ours by 2.5e-01" in text
     assert "Beside on purpose: 0 and 1 processes" in text
@@ -255,7 +268,8 @@ def test_a_table_beside_the_authors(
     assert [row[0][2:] for row in rows] == ["esc-nano-x2 authors SDPA", "esc-nano-x2 float32"] * 2
     assert [row[2] for row in rows] == ["0", "0", "1", "1"]
     assert [row[4] == "1" for row in rows] == [True, False, True, False]
-    assert len(json.loads(written.read_text(encoding="utf-8"))["groups"][0]["timings"]) == 4
+    timings = json.loads(written.read_text(encoding="utf-8"))["groups"][0]["timings"]
+    assert [len(each["taken"]) for each in timings] == [2] * 4
 
 
 def test_a_table_beside_another_checkout(
