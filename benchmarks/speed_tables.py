@@ -129,7 +129,8 @@ def head(found: Sequence[Group], rates: Sequence[dict[str, float]], args: argpar
     """Return what must be known to read the table."""
     loads, thrown = [load for group in found for load in group.loads], sum(group.thrown for group in found)
     lines = [
-        f"{machine(args.threads)}. Medians (least to largest) of {args.repeat} rounds in turn, processes begun {args.processes} times.",
+        f"{machine(args.threads)}.",
+        f"Medians (least to largest) of {args.repeat} rounds in turn in each of {args.processes} sets of processes.",
         f"Other programs took {min(loads):.2f} to {max(loads):.2f} cores; rounds thrown away: {thrown}.",
     ]
     if any(args.busy):
