@@ -48,7 +48,7 @@ def works(name: str, side: int, args: argparse.Namespace) -> list[Work]:
     kinds = [kind for kind in args.kinds if kind in PRECISIONS or is_classic(model_of(name).config)]
     for kind in kinds:
         found.append(Work(name, kind, side))
-        found += [replace(found[-1], without=library) for library in args.without if kind == "bfloat16"]
+        found += [replace(found[-1], without=library) for library in args.without if kind in PRECISIONS]
     if args.before:
         return [each for work in found for each in (replace(work, checkout=str(args.before)), work)]
     return found
@@ -101,9 +101,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["ESC-lt-x4", "ESC-x2", "ESC-FP-x2", "esc-nano-x2", "esc-nano-x4"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[256], help="edges of the image")
     parser.add_argument("--kinds", nargs="+", choices=["plain", "fused", *PRECISIONS])
-    parser.add_argument(
-        "--without", nargs="*", default=[], help="libraries that bfloat16 does without, in rows of their own"
-    )
+    parser.add_argument("--without", nargs="*", default=[], help="libraries that ours does without, in rows of their own")
     parser.add_argument("--together", action="store_true", help="compare all models with the first")
     parser.add_argument(
         "--brief", action="store_true", help="a row of seconds for each network, or of ratios with --together"

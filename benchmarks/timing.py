@@ -122,7 +122,7 @@ def machine(threads: int) -> str:
     """Return what it is that runs here, for the head of a table."""
     parts = [processor(), f"{psutil.cpu_count()} cores, {threads} threads", f"torch {torch.__version__}"]
     with suppress(PackageNotFoundError):
-        parts.append(f"OpenVINO {version('openvino')}")
+        parts.append(f"llvmlite {version('llvmlite')}")
     return ", ".join([*parts, platform.system()])
 
 
