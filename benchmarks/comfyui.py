@@ -3,19 +3,16 @@
     PYTHONPATH=. python benchmarks/comfyui.py --comfyui path/to/ComfyUI --json comfyui.json
 
 Each model is a file that both load: the pack's loader and node against the core's loader and node, called as ComfyUI calls
-them. What is no ESC network ("Compact") opens with the core's loader for both. They take turns, round after round, so that a
-machine whose speed drifts slows them alike; a ratio is of two runs of one round, below 1 where the pack takes less. Beside
-the time that passes, the time of all processors is compared, which other work on the machine stretches less. The core's
-node computes in float32; of the pack "auto" is what people get (bfloat16 for models that it was measured to be harmless
-for, where the processor has it), "float32" the same arithmetic. The peak is what a run took beyond what the process had
-before it.
+them. What is no ESC network ("Compact") opens with the core's loader for both. They take turns, round after round; a ratio
+is of two runs of one round, below 1 where the pack takes less. Rounds in which other programs computed are thrown away;
+`--busy 2` lets two processes compute beside on purpose. The core's node computes in float32; of the pack "auto" is what
+people get (bfloat16 for models that it was measured to be harmless for, where the processor has it), "float32" the same
+arithmetic. The peak is what a run took beyond what the process had before it.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
 import importlib.util
 import json
 import logging
@@ -23,16 +20,18 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 import torch.nn.functional as F
-from speed import PEERS, declare_torchvision, ours, peak_bytes, peer
+from networks import declare_torchvision, is_peer, model_of, named, peer
+from quiet import BusyError, Company, Others, check_quiet, quiet_rounds
+from timing import Taken, in_turn, machine, measured, ratios, spread, trim
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,9 +67,8 @@ def write_model(name: str, folder: Path) -> str:
     """Put a model's file into a folder and return its name: one on offer, or a network of the paper with random weights."""
     from safetensors.torch import save_file
 
-    own, _, scale = name.rpartition("-x")
     file = f"{name}.safetensors"
-    network = peer(own, int(scale)) if own in PEERS else ours(own, int(scale))[1].network
+    network = peer(name) if is_peer(name) else model_of(name).network
     save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / file)
     return file
 
@@ -83,7 +81,7 @@ def candidates(name: str, folder: Path, precisions: list[str]) -> Candidates:
 
     file = write_model(name, folder)
     theirs = UpscaleModelLoader.execute(file)[0]
-    mine = theirs if name.rpartition("-x")[0] in PEERS else LoadModel.execute(file)[0]
+    mine = theirs if is_peer(name) else LoadModel.execute(file)[0]
     found: Candidates = {"core": lambda image: ImageUpscaleWithModel.execute(theirs, image)[0]}
     node = UpscaleImage.PREPARE_CLASS_CLONE(None)
     for precision in precisions:
@@ -104,44 +102,55 @@ def picture(side: int) -> Tensor:
     return (0.7 * coarse + 0.3 * fine).clamp(0, 1).mul(255).round().div(255).movedim(1, -1).contiguous()
 
 
-def measured(run: Callable[[], object]) -> tuple[float, float, float]:
-    """Return seconds, seconds of all processors, and peak MiB of a run."""
-    gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
-    idle, wall, cpu = psutil.Process().memory_info().rss, time.perf_counter(), time.process_time()
-    run()
-    seconds = time.perf_counter() - wall, time.process_time() - cpu
-    return *seconds, (peak_bytes() - idle) / 2**20
-
-
-def compare(name: str, side: int, threads: int, found: Candidates, repeat: int) -> dict[str, Any]:
+def compare(name: str, side: int, threads: int, found: Candidates, repeat: int, others: Others) -> dict[str, Any]:
     """Run all candidates in turn, and return what each took in each round."""
     torch.set_num_threads(threads)
     image, small = picture(side), picture(64)
     for run in found.values():
         run(small)
-    rounds: dict[str, list[tuple[float, float, float]]] = {label: [] for label in found}
-    for i in range(repeat):
-        for label in list(found)[:: 1 if i % 2 else -1]:
-            rounds[label].append(measured(partial(found[label], image)))
-    return {"model": name, "side": side, "threads": threads, "rounds": rounds}
+
+    def one_round(number: int) -> dict[str, Taken]:
+        return {label: measured_alone(partial(found[label], image)) for label in in_turn(list(found), number)}
+
+    rounds, loads, _ = quiet_rounds(one_round, repeat, others)
+    taken = {label: [each[label] for each in rounds] for label in found}
+    return {"model": name, "side": side, "threads": threads, "loads": loads, "taken": taken}
+
+
+def measured_alone(run: Callable[[], object]) -> Taken:
+    trim()
+    return measured(run)
 
 
 def rows(result: dict[str, Any]) -> list[str]:
     """Return a row of the table for each candidate of the pack."""
-    rounds = result["rounds"]
-    core, found = list(zip(*rounds["core"], strict=True)), []
-    for label in list(rounds)[1:]:
-        own = list(zip(*rounds[label], strict=True))
-        ratios = [[a / b for a, b in zip(own[i], core[i], strict=True)] for i in (0, 1)]
-        cells = [f"{statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})" for r in ratios]
-        times = [f"{statistics.median(core[i]):.2f} / {statistics.median(own[i]):.2f}" for i in (0, 1)]
-        peaks = f"{max(core[2]):.0f} / {max(own[2]):.0f}"
-        about = f"{result['model']}, {label} | {result['side']} | {result['threads']}"
-        found.append(f"| {about} | {times[0]} | {cells[0]} | {times[1]} | {cells[1]} | {peaks} |")
+    core, *_ = result["taken"].values()
+    found = []
+    for label, own in list(result["taken"].items())[1:]:
+        cells = [f"{result['model']}, {label}", result["side"], result["threads"]]
+        for name in ("seconds", "cpu"):
+            theirs, mine = ([getattr(taken, name) for taken in each] for each in (core, own))
+            cells += [f"{statistics.median(theirs):.2f} / {statistics.median(mine):.2f}", spread(ratios(mine, theirs))]
+        cells.append(" / ".join(f"{max(taken.peak for taken in each) / 2**20:.0f}" for each in (core, own)))
+        found.append(f"| {' | '.join(map(str, cells))} |")
     return found
+
+
+def compare_all(args: argparse.Namespace, folder: Path, company: Company) -> list[dict[str, Any]]:
+    """Compare all models at all sizes and numbers of threads, and print a row as soon as it is known."""
+    results, others = [], Others()
+    check_quiet(others)
+    company.compute(args.busy)
+    print(f"{machine(max(args.threads))}; beside on purpose: {args.busy} processes that compute.\n")
+    print("| model, precision | side | threads | s, core / pack | ratio | CPU s, core / pack | ratio | MiB, core / pack |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for name in args.models:
+        found = candidates(name, folder, args.precisions)
+        sides = [side for side in args.sizes if (side * named(name)[1]) ** 2 <= args.most * 1e6]
+        for side, threads in product(sides, args.threads):
+            results.append(compare(name, side, threads, found, args.repeat, others))
+            print("\n".join(rows(results[-1])), flush=True)
+    return results
 
 
 def main() -> None:
@@ -152,6 +161,7 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--precisions", nargs="+", default=["auto", "float32"])
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="processes that compute beside")
     parser.add_argument("--most", type=float, default=60, help="megapixels of a result; larger ones are skipped")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -163,24 +173,16 @@ def main() -> None:
     import folder_paths
 
     logging.disable(logging.WARNING)
-    results = []
-    print(f"load before: {os.getloadavg()[0]:.1f}, of {os.cpu_count()} cores")
-    print("| model, precision | side | threads | s, core / pack | ratio | CPU s, core / pack | ratio | MiB, core / pack |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode(), Company(args.busy) as company:
         folder_paths.add_model_folder_path("upscale_models", folder, is_default=True)
-        for name in args.models:
-            found = candidates(name, Path(folder), args.precisions)
-            for side in args.sizes:
-                if (side * int(name.rpartition("-x")[2])) ** 2 > args.most * 1e6:
-                    continue
-                for threads in args.threads:
-                    result = compare(name, side, threads, found, args.repeat)
-                    results.append(result)
-                    print("\n".join(rows(result)), flush=True)
-    print(f"load after: {os.getloadavg()[0]:.1f}")
+        try:
+            results = compare_all(args, Path(folder), company)
+        except BusyError as error:
+            sys.exit(str(error))
+    loads = [load for result in results for load in result["loads"]]
+    print(f"\nOther programs took {min(loads):.2f} to {max(loads):.2f} cores.")
     if json_file:
-        json_file.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        json_file.write_text(json.dumps(results, indent=1, default=asdict), encoding="utf-8")
 
 
 if __name__ == "__main__":

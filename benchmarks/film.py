@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
-import psutil
+from timing import timed, watched_peak
 
 
 def make(path: Path, frames: int, height: int, width: int) -> None:
@@ -38,6 +38,10 @@ def make(path: Path, frames: int, height: int, width: int) -> None:
         container.mux(sound.encode(None))
 
 
+def is_running(child: subprocess.Popen[bytes]) -> bool:
+    return child.poll() is None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, nargs="*", default=[10, 500])
@@ -50,16 +54,8 @@ def main() -> None:
             source = Path(folder) / "film.mp4"
             make(source, frames, *given.size)
             command = [sys.executable, "-m", "esc_plugin.cli", "upscale", str(source), "--shared", given.shared]
-            began, peak = time.monotonic(), 0
             with subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL) as child:
-                process = psutil.Process(child.pid)
-                while child.poll() is None:
-                    try:
-                        peak = max(peak, process.memory_info().rss)
-                    except psutil.Error:
-                        break
-                    time.sleep(0.02)
-            seconds = time.monotonic() - began
+                peak, seconds = timed(partial(watched_peak, child.pid, partial(is_running, child), 0.02))
             with av.open(str(source.with_name("film_x2.mp4"))) as result:
                 made = sum(1 for _ in result.decode(video=0))
             assert (child.returncode, made) == (0, frames)

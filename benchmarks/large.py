@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from multiprocessing import get_context
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from timing import peak_bytes, timed
 
 from esc_plugin import Upscaler
 from esc_plugin.files.ome_axes import Axes
@@ -40,9 +40,7 @@ def texture(side: int, seed: int = 0) -> np.ndarray:
 
 
 def seconds(work: Any) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return timed(work)[1]
 
 
 def regions(side: int) -> None:
@@ -110,10 +108,9 @@ def giant(side: int, samples: int = 200_000) -> None:
             array[top : top + 2048, left : left + 2048] = piece[: side - top, : side - left]
         image = read_picture(folder / "giant.zarr" / "0", lazy=True).pixels
         upscaler = Upscaler(MODEL, device="cpu")
-        start = time.perf_counter()
-        survey = upscaler.survey(image, intensity=(0, 4500), pixels=samples)
-        print(f"| survey of {samples:,} pixels, {survey.sampling} | {time.perf_counter() - start:.1f} s |")
-        print(f"| peak memory of that | {peak():.2f} GiB |")
+        survey, took = timed(lambda: upscaler.survey(image, intensity=(0, 4500), pixels=samples))
+        print(f"| survey of {samples:,} pixels, {survey.sampling} | {took:.1f} s |")
+        print(f"| peak memory of that | {peak_bytes() / 2**30:.2f} GiB |")
         tops = [int(rng.integers(0, 2 * side - 1000)) for _ in range(8)]
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # whoever renders needs no more than this
             pool.submit(render_regions, folder / "giant.zarr" / "0", survey.to_json(), tops).result()
@@ -131,13 +128,7 @@ def render_regions(path: Path, text: str, places: list[int]) -> None:
         place = (top, top + 1000), (left, left + 1000)
         took = seconds(lambda place=place: upscaler(image, intensity=(0, 4500), region=place, survey=survey))
         print(f"| region {number + 1} of 1000 x 1000 | {took:.1f} s |")
-    print(f"| peak memory of rendering | {peak():.2f} GiB |", flush=True)
-
-
-def peak() -> float:
-    """Return the peak of this process's resident memory in GiB, on Linux; what getrusage says begins with the parent's."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
+    print(f"| peak memory of rendering | {peak_bytes() / 2**30:.2f} GiB |", flush=True)
 
 
 def slide(microseconds: float) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from timing import timed
 
 from esc_plugin import Upscaler, load_model
 from esc_plugin.arrays.bicubic import imresize
@@ -29,9 +29,7 @@ def run(upscaler: Upscaler, image: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the result in levels, not rounded, and the seconds."""
     batch = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     upscaler.run(batch)
-    start = time.perf_counter()
-    out = upscaler.run(batch)
-    seconds = time.perf_counter() - start
+    out, seconds = timed(lambda: upscaler.run(batch))
     return out[0].permute(1, 2, 0).clamp(0, 1).numpy() * 255, seconds
 
 

@@ -1,237 +1,145 @@
-"""Time and memory of one upscale on this machine, beside plain versions and what else a user would pick.
+"""Time and memory of one upscale on this machine, beside other ways to compute it and what else a user would pick.
 
-    PYTHONPATH=. python benchmarks/speed.py --size 256 --repeat 5 --json speed.json
+    PYTHONPATH=. python benchmarks/speed.py --models ESC-lt-x4 ESC-x2 --kinds fused float32 bfloat16
+    PYTHONPATH=. python benchmarks/speed.py --models ESC-lt-x4 SwinIR-light-x4 SPAN-x4 --kinds float32 --together
+    PYTHONPATH=. python benchmarks/speed.py --authors path/to/esc_arch.py path/to/esc_fp_arch.py
+    PYTHONPATH=. python benchmarks/speed.py --before path/to/another/checkout --busy 0 2
 
-Each candidate lives in a process of its own, as for a user: what one leaves in the allocator doesn't help or hinder another.
-They run in turn, round after round, so that a machine whose speed drifts slows them alike; medians are compared. "plain" is
-a plain reading of the paper (tests/oracle.py) with the attention written out, "fused" the same with torch's
-scaled_dot_product_attention; "ours" is what `Upscaler.run` does in the precision named. The peers come from spandrel, with
-random weights. The peak is what the process took beyond what it had with the network loaded. Ceilings are a large matrix
-product and a large convolution.
+Each candidate lives in a process of its own, as for a user; where its memory lies is luck, so that it gets several, one
+after the other. They run in turn, round after round, and a ratio is of two runs of one round. A round in which other
+programs computed is thrown away, and no table is written if that happens too often; with `--busy 2` two processes compute
+beside on purpose, and the table says so ("0 2": both in one run).
+
+Kinds: "fused" is a plain reading of the paper (tests/oracle.py) with torch's scaled_dot_product_attention, "plain" the same
+with the attention written out; the precisions are what `Upscaler.run` does. The authors' own file is run as it is, with the
+same weights, and how far its result is from ours is told. Peers come from spandrel. Weights are random but for the bundled
+models. The ratio is to the first candidate of the same network and image; with `--together`, to the first of all; with
+`--before`, to the same candidate there. The peak is what the process took beyond what it had with the network loaded.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import re
-import statistics
-import subprocess
+import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 
-import psutil
 import torch
-import torch.nn.functional as F
-from torch import nn
+from candidate import Candidate, Work
+from networks import is_classic, is_peer, model_of
+from quiet import BusyError, Company, Others, check_quiet, quiet_rounds
+from speed_tables import Group, Timing, brief, head, pair, row, table
+from timing import Taken, ceilings, in_turn
 
-from esc_plugin.catalog.load import load_model
 from esc_plugin.device import PRECISIONS
-from esc_plugin.measure.duration import work
-from esc_plugin.network import ESC, EscConfig, released
-from esc_plugin.upscaler import Upscaler
-from esc_plugin.weights.model import Model
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.oracle import esc_forward
-
-PEERS: dict[str, tuple[str, str, dict]] = {
-    "SwinIR-light": (
-        "SwinIR.__arch.SwinIR",
-        "SwinIR",
-        {
-            "window_size": 8,
-            "embed_dim": 60,
-            "depths": [6] * 4,
-            "num_heads": [6] * 4,
-            "mlp_ratio": 2,
-            "upsampler": "pixelshuffledirect",
-        },
-    ),
-    "ATD-light": (
-        "ATD.__arch.atd_arch",
-        "ATD",
-        {
-            "embed_dim": 48,
-            "depths": (6,) * 4,
-            "num_heads": (4,) * 4,
-            "window_size": 16,
-            "category_size": 128,
-            "num_tokens": 64,
-            "reducted_dim": 8,
-            "convffn_kernel_size": 7,
-            "mlp_ratio": 1.0,
-            "upsampler": "pixelshuffledirect",
-        },
-    ),
-    "OmniSR": ("OmniSR.__arch.OmniSR", "OmniSR", {"res_num": 5}),
-    "SPAN": ("SPAN.__arch.span", "SPAN", {"num_in_ch": 3, "num_out_ch": 3}),
-    "RealPLKSR": ("PLKSR.__arch.RealPLKSR", "RealPLKSR", {}),
-    "Compact": ("Compact.__arch.SRVGG", "SRVGGNetCompact", {}),
-}
-SCALE_NAMES = {"OmniSR": "up_scale", "RealPLKSR": "upscaling_factor"}
 
 
-#: Keeps the schemas alive that a torchvision built for CUDA wants before it can be imported beside a torch for CPUs.
-LIBRARY = torch.library.Library("torchvision", "DEF")
+def works(name: str, side: int, args: argparse.Namespace) -> list[Work]:
+    """Return the ways to run a network that there are and that are asked for, what they are compared with first."""
+    if is_peer(name):
+        return [Work(name, "peer", side)]
+    files = tuple(str(file.resolve()) for file in args.authors)
+    found = [Work(name, f"authors {attention}", side, authors=files) for attention in args.attention if files]
+    kinds = [kind for kind in args.kinds if kind in PRECISIONS or is_classic(model_of(name).config)]
+    for kind in kinds:
+        found.append(Work(name, kind, side))
+        found += [replace(found[-1], without=library) for library in args.without if kind in PRECISIONS]
+    if args.before:
+        return [each for work in found for each in (replace(work, checkout=str(args.before)), work)]
+    return found
 
 
-def declare_torchvision() -> None:
-    """Declare them, unless torchvision fits this torch."""
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        LIBRARY.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        LIBRARY.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+def groups(args: argparse.Namespace) -> list[list[Work]]:
+    found = [works(name, side, args) for side, name in product(args.sizes, args.models)]
+    if not args.together:
+        return found
+    return [[work for group in found for work in group if work.side == side] for side in args.sizes]
 
 
-def peer(name: str, scale: int) -> nn.Module:
-    declare_torchvision()
-    module, cls, options = PEERS[name]
-    make = getattr(importlib.import_module(f"spandrel.architectures.{module}"), cls)
-    return make(**options, **{SCALE_NAMES.get(name, "upscale"): scale}).eval()
+def compare(asked: Sequence[Work], args: argparse.Namespace, others: Others, company: Company) -> Group:
+    """Run candidates in turn, in as many sets of processes as are asked for: each has its own luck with memory."""
+    sets = [compare_once(asked, args.busy, args.repeat, others, company) for _ in range(args.processes)]
+    same = zip(*(each.timings for each in sets), strict=True)
+    timings = [replace(one[0], taken=[taken for each in one for taken in each.taken]) for one in same]
+    return Group(timings, [load for each in sets for load in each.loads], sum(each.thrown for each in sets))
 
 
-def ours(name: str, scale: int, precision: str = "float32") -> tuple[Upscaler, Model]:
-    if name.startswith("esc-"):
-        model = load_model(f"{name}-x{scale}")
-    else:
-        config: EscConfig = released(name, scale)
-        network = ESC(config).eval().requires_grad_(False)
-        model = Model(network, config, name, "random", "")
-    return Upscaler(model, device="cpu", precision=precision), model
+def compare_once(asked: Sequence[Work], busy: Sequence[int], repeat: int, others: Others, company: Company) -> Group:
+    """Run candidates in turn, in each round beside as many processes as are asked for, one number after the other."""
+    candidates: list[Candidate] = []
 
+    def run(number: int) -> dict[tuple[Work, int], Taken]:
+        found: dict[tuple[Work, int], Taken] = {}
+        for count in busy:
+            company.compute(count)
+            found |= {(candidate.work, count): candidate.run() for candidate in in_turn(candidates, number)}
+        company.compute(0)
+        return found
 
-def ceilings(dtype: torch.dtype, repeat: int) -> dict[str, float]:
-    """Return the GFLOP/s of a large matrix product and a large 3x3 convolution."""
-    a = torch.rand(2048, 2048).to(dtype)
-    x = torch.rand(1, 64, 512, 512).to(dtype).to(memory_format=torch.channels_last)
-    w = torch.rand(64, 64, 3, 3).to(dtype)
-    flops = {"matmul": 2 * 2048**3, "convolution": 2 * 9 * 64 * 64 * 512 * 512}
-    runs = {"matmul": lambda: a @ a, "convolution": lambda: F.conv2d(x, w, padding=1)}
-    return {name: flops[name] / median_time(run, repeat) / 1e9 for name, run in runs.items()}
-
-
-def median_time(run: Callable[[], object], repeat: int) -> float:
-    run()
-    return statistics.median(timed(run) for _ in range(repeat))
-
-
-def timed(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def prepare(kind: str, name: str, scale: int, side: int) -> tuple[Callable[[], object], float]:
-    """Return what to run, and the FLOP of it where it is known, otherwise 0.
-
-    `kind` is "plain", "fused", "peer", or the precision of ours.
-    """
-    image = torch.rand(1, 3, side, side)
-    if kind == "peer":
-        network = peer(name, scale)
-        return lambda: network(image), 0
-    upscaler, model = ours(name, scale, kind if kind in PRECISIONS else "float32")
-    flop = 2 * work(upscaler, (side, side), (side * scale, side * scale))
-    if kind in PRECISIONS:
-        return lambda: upscaler.run(image), flop
-    state = model.network.state_dict()
-    options = {"scale": scale, "window": model.config.window_size, "heads": model.config.num_heads}
-    return lambda: esc_forward(state, image, **options, fused=kind == "fused"), flop
-
-
-def serve(kind: str, name: str, scale: int, side: int) -> None:
-    """Be a candidate: tell the FLOP, then run once for each line of input and tell seconds and peak bytes so far."""
-    torch.manual_seed(0)
-    with torch.inference_mode():
-        run, flop = prepare(kind, name, scale, side)
-        idle = psutil.Process().memory_info().rss
-        print(flop, flush=True)
-        for _ in sys.stdin:
-            seconds = timed(run)
-            print(seconds, peak_bytes() - idle, flush=True)
-
-
-def peak_bytes() -> int:
-    """Return the most resident memory so far, on Linux. What getrusage tells includes the process that started this one."""
-    match = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    assert match
-    return int(match[1]) * 1024
-
-
-class Candidate:
-    """A process that runs one network when told to."""
-
-    def __init__(self, kind: str, name: str, scale: int, side: int) -> None:
-        self.label = name if kind == "peer" else f"{name} {kind}"
-        command = [sys.executable, __file__, "--serve", kind, name, str(scale), str(side)]
-        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.seconds: list[float] = []
-        self.flop, self.peak = float(self._line()), 0.0
-
-    def _line(self) -> str:
-        assert self.child.stdout
-        return self.child.stdout.readline()
-
-    def run(self) -> None:
-        assert self.child.stdin
-        self.child.stdin.write("\n")
-        self.child.stdin.flush()
-        seconds, self.peak = (float(value) for value in self._line().split())
-        self.seconds.append(seconds)
-
-    def row(self) -> dict[str, float]:
-        """Sum up all rounds but the first, which warmed up."""
-        seconds = statistics.median(self.seconds[1:])
-        return {"seconds": seconds, "peak_mib": self.peak / 2**20, "gflops": self.flop / seconds / 1e9}
-
-
-def candidates(args: argparse.Namespace) -> list[Candidate]:
-    found = []
-    for name in args.models:
-        classic = not name.startswith(("ESC-FP", "ESC-Real"))
-        kinds = (["plain", "fused"] if classic else []) + args.precisions
-        if name != "ESC-Real" or args.scale == 4:
-            found += [Candidate(kind, name, args.scale, args.size) for kind in kinds]
-    return found + [Candidate("peer", name, args.scale, args.size) for name in args.peers]
+    with ExitStack() as running:
+        for work in asked:
+            candidates.append(Candidate(work))
+            running.callback(candidates[-1].end)
+        rounds, loads, thrown = quiet_rounds(run, repeat, others)
+        for candidate in candidates:
+            candidate.compare()
+    timings = [
+        Timing(each.work, count, [found[each.work, count] for found in rounds], each.told)
+        for count in busy
+        for each in candidates
+    ]
+    return Group(timings, loads, thrown)
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--serve"]:
-        serve(*sys.argv[2:4], *map(int, sys.argv[4:6]))
-        return
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--models", nargs="+", default=["ESC-lt", "ESC", "ESC-FP", "ESC-Real", "esc-nano"])
-    parser.add_argument("--scale", type=int, default=4)
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--peers", nargs="*", default=list(PEERS))
-    parser.add_argument("--repeat", type=int, default=5)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["ESC-lt-x4", "ESC-x2", "ESC-FP-x2", "esc-nano-x2", "esc-nano-x4"])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[256], help="edges of the image")
+    parser.add_argument("--kinds", nargs="+", choices=["plain", "fused", *PRECISIONS])
+    parser.add_argument("--without", nargs="*", default=[], help="libraries that ours does without, in rows of their own")
+    parser.add_argument("--together", action="store_true", help="compare all models with the first")
+    parser.add_argument(
+        "--brief", action="store_true", help="a row of seconds for each network, or of ratios with --together"
+    )
+    parser.add_argument(
+        "--authors", nargs="*", default=[], type=Path, metavar="FILE", help="the authors' own esc_arch.py, ..."
+    )
+    parser.add_argument("--attention", nargs="+", default=["SDPA"], help="of their network: SDPA, Naive, Flex")
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="another checkout of this project to compare with")
+    parser.add_argument("--busy", nargs="+", type=int, default=[0], metavar="N", help="processes that compute beside")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeat", type=int, default=3, help="rounds in each set of processes")
+    parser.add_argument("--processes", type=int, default=2, help="sets of processes, one after the other")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    rows: dict[str, dict] = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        rates = ceilings(dtype, 3)
-        print(f"ceiling in {dtype}: " + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in rates.items()))
-        rows[f"ceiling {dtype}"] = rates
-    found = candidates(args)
-    for _ in range(args.repeat + 1):
-        for candidate in found:
-            candidate.run()
-    print(f"\n| {args.size}x{args.size}, x{args.scale} | seconds | peak MiB | GFLOP/s |\n|---|---|---|---|")
-    for candidate in found:
-        row = rows[candidate.label] = candidate.row()
-        candidate.child.kill()
-        rate = f"{row['gflops']:.0f}" if row["gflops"] else ""
-        print(f"| {candidate.label} | {row['seconds']:.2f} | {row['peak_mib']:.0f} | {rate} |", flush=True)
+    args.kinds = args.kinds or ([] if args.before else ["fused"]) + ["float32", "bfloat16"]
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    torch.set_num_threads(args.threads)
+    precisions = [kind for kind in args.kinds if kind in PRECISIONS] or ["float32"]
+    others, found, rates = Others(), [], []
+    try:
+        with Company(max(args.busy)) as company:
+            check_quiet(others)
+            rates.append(ceilings(precisions))
+            for asked in groups(args):
+                print(f"{', '.join(work.label for work in asked)} at {asked[0].side}", file=sys.stderr, flush=True)
+                found.append(compare(asked, args, others, company))
+            rates.append(ceilings(precisions))
+    except BusyError as error:
+        sys.exit(str(error))
+    make = pair if args.before else row
+    rows = [make(group, t, args.threads) for group in found for t in group.timings if not t.work.checkout]
+    rows = brief(found, args.together) if args.brief else rows
+    print(head(found, rates, args), table(rows), sep="\n\n")
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        args.json.write_text(
+            json.dumps({"ceilings": rates, "groups": [asdict(group) for group in found]}, indent=1), "utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ that it shrinks; PSNR is that of the luma without a border of 8 pixels.
 from __future__ import annotations
 
 import sys
-import time
 
 import numpy as np
+from timing import timed
 
 from esc_plugin import Upscaler
 from esc_plugin.arrays.bicubic import imresize
@@ -26,9 +26,7 @@ def compared(upscaler: Upscaler, image: np.ndarray, factor: float, passes: int) 
     """Return the PSNR in dB of an image that was reduced by a factor and enlarged again, and the seconds that took."""
     height, width = image.shape[:2]
     small = imresize(image, (round(height / factor), round(width / factor)))
-    start = time.perf_counter()
-    found = upscaler(small, size=(height, width), passes=passes, intensity="range")
-    seconds = time.perf_counter() - start
+    found, seconds = timed(lambda: upscaler(small, size=(height, width), passes=passes, intensity="range"))
     inside = slice(BORDER, -BORDER)
     return psnr(luma(found)[inside, inside], luma(image)[inside, inside]), seconds
 

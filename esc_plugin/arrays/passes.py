@@ -10,7 +10,7 @@ from ..errors import ImageError
 from .sizes import LARGEST_SCALE, Size
 
 #: A filter enlarges what a pass has made by up to this, rather than that another pass makes more than is wanted, which takes
-#: scale^2 times as long. What that costs is measured in benchmarks/README.md.
+#: scale^2 times as long. What that costs is measured in benchmarks/images.md.
 LARGEST_STRETCH = 1.25
 
 
