@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
+from functools import cache, wraps
 from importlib.metadata import version
 from importlib.util import find_spec
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import psutil
 
@@ -110,6 +110,21 @@ def use_threads(count: int) -> None:
 
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def on_its_threads(method: Callable[P, T]) -> Callable[P, T]:
+    """Make a method compute on at most as many threads as its object's ``threads`` says, see `limited_threads`."""
+
+    @wraps(method)
+    def limited(*args: P.args, **options: P.kwargs) -> T:
+        with limited_threads(getattr(args[0], "threads")):  # noqa: B009  # of any class that has it
+            return method(*args, **options)
+
+    return limited
 
 
 @contextmanager
