@@ -106,26 +106,22 @@ def main() -> None:
         for precision in args.precisions
         for side in args.sides
     ]
-    found: dict[int, list[dict[str, tuple[float, float]]]] = {}
     print(f"load before: {os.getloadavg()[0]:.1f}, of {cores()} cores, {usable_threads()} threads")
-    for count in (0, args.others):
-        with others(count):
-            for *_, upscaler, image in cases:
-                timed(upscaler, image, make_plan)
-            found[count] = [measured(upscaler, image, args.repeat) for *_, upscaler, image in cases]
+    for *_, upscaler, image in cases:
+        timed(upscaler, image, make_plan)
+    idle = [measured(upscaler, image, args.repeat) for *_, upscaler, image in cases]
     share = cores() / max(args.others + args.threads, cores()) * args.threads
     print("| model, precision | side | idle s, chunks / shared | CPU s | busy s, chunks / shared | CPU s | fair |")
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|", flush=True)
     rows = []
-    for (name, precision, side, *_), idle, busy in zip(cases, found[0], found[args.others], strict=True):
-        fair = {way: busy[way][0] * share / idle["chunks"][1] for way in busy}
-        cells = [idle[way][i] for i in (0, 1) for way in idle], [busy[way][i] for i in (0, 1) for way in busy]
-        pairs = [f"{a:.2f} / {b:.2f}" for part in cells for a, b in (part[:2], part[2:])]
-        print(
-            f"| {name}, {precision} | {side} | {' | '.join(pairs)} | {fair['chunks']:.2f} / {fair['shared']:.2f} |",
-            flush=True,
-        )
-        rows.append({"model": name, "precision": precision, "side": side, "idle": idle, "busy": busy, "fair": fair})
+    with others(args.others):
+        for (name, precision, side, upscaler, image), alone in zip(cases, idle, strict=True):
+            busy = measured(upscaler, image, args.repeat)
+            fair = {way: busy[way][0] * share / alone["chunks"][1] for way in busy}
+            pairs = [[part[way][i] for way in busy] for part in (alone, busy) for i in (0, 1)] + [list(fair.values())]
+            told = (" / ".join(f"{value:.2f}" for value in pair) for pair in pairs)
+            print(f"| {name}, {precision} | {side} | {' | '.join(told)} |", flush=True)
+            rows.append({"model": name, "precision": precision, "side": side, "idle": alone, "busy": busy, "fair": fair})
     print(f"load after: {os.getloadavg()[0]:.1f}")
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")

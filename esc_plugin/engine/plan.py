@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -103,9 +103,12 @@ class Need:
         pixels = max((area.height * area.width for step, area in self.parts if step.writes == name), default=0)
         return self.together * self.batch * pixels * self.program.channels[name] * self.itemsize
 
-    def largest_chunk_bytes(self, chunk_bytes: int, workers: int = 1) -> int:
-        """Return the most bytes that chunks planned with `chunk_bytes` really take at once, with what their step holds."""
-        return max(self._step_bytes(step, area, chunk_bytes, workers) for step, area in self.parts)
+    def largest_chunk_bytes(self, chunk_bytes: int, workers: int = 1, files: Collection[str] = ()) -> int:
+        """Return the most bytes that chunks planned with `chunk_bytes` really take at once, with what their step holds.
+
+        Of maps in files, what the next chunks of several workers need has been read, too.
+        """
+        return max(self._step_bytes(step, area, chunk_bytes, workers, files) for step, area in self.parts)
 
     def chunks(self, chunk_bytes: int, workers: int = 1) -> int:
         """Return how many chunks the run has if one may take `chunk_bytes`."""
@@ -124,15 +127,17 @@ class Need:
         )
         return self.batch * sum(step.cost * area.height * area.width for step, area in self.parts) / workers / sum(spans)
 
-    def _step_bytes(self, step: Step, area: Region, chunk_bytes: int, workers: int) -> int:
+    def _step_bytes(self, step: Step, area: Region, chunk_bytes: int, workers: int, files: Collection[str]) -> int:
         halo, cut = max(step.reads.values()), (step, area, chunk_bytes, self.itemsize, self.batch, workers)
         # Not all of them are looked at: a large image has millions.
         (top, bottom), (left, right) = (max(spans, key=lambda span: span[1] - span[0]) for spans in _grid(*cut))
         grown = Region(top, left, bottom, right).grow(halo, self.geometry.grid)
         # A part of a window is filled up to a whole one.
         height, width = (-(-n // step.multiple) * step.multiple for n in (grown.height, grown.width))
-        one = int(height * width * step.values_per_pixel * self.itemsize * self.batch)
-        return one * at_once(*cut) + step.held * self.batch
+        count = at_once(*cut)
+        ahead = sum(self.program.channels[name] for name in step.reads if name in files) if count > 1 else 0
+        one = int(height * width * (step.values_per_pixel + ahead) * self.itemsize * self.batch)
+        return one * count + step.held * self.batch
 
 
 def make_plan(need: Need, device: torch.device, memory_limit: int | None = None) -> Plan:
@@ -159,9 +164,10 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
     for storage in _storages(names, need, on_host, host_budget - (0 if on_host else need.caller_bytes)):
         resident = sum(need.map_bytes(name) for name in names if storage[name] == "device")
         host = 0 if on_host else need.caller_bytes + sum(need.map_bytes(n) for n in names if storage[n] == "host")
-        disk = sum(need.map_bytes(name) for name in names if storage[name] == "disk")
+        files = [name for name in names if storage[name] == "disk"]
+        disk = sum(need.map_bytes(name) for name in files)
         for chunk_bytes, workers in _chunks(best_bytes, usable_threads() if on_host else 1):
-            device_bytes = fixed + resident + need.largest_chunk_bytes(chunk_bytes, workers)
+            device_bytes = fixed + resident + need.largest_chunk_bytes(chunk_bytes, workers, files)
             plan = Plan(storage, chunk_bytes, device_bytes, host, disk, workers)
             if plan.device_bytes <= budget:
                 _check_disk(plan)

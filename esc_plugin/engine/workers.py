@@ -34,6 +34,8 @@ class Task(Generic[T]):
             self.outcome.set_result(self.call())
         except BaseException as error:  # it is raised where the outcome is wanted
             self.outcome.set_exception(error)
+            if not isinstance(error, Exception):  # Ctrl-C, in the caller's thread: at once
+                raise
 
     def drop(self) -> None:
         """See that it isn't made any more, or wait until it has been."""
