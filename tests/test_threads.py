@@ -184,14 +184,19 @@ def test_every_command_keeps_the_limit(
     assert "--threads must be from 0" in run(*words[command], "--threads", -1, code=1)
 
 
-def test_the_loader_node_says_how_many(running: Any, used: Callable[[], int]) -> None:
+def test_the_loader_node_says_how_many(running: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     running.start()
-    wire = running.run("ESC_LoadModel", model="esc-nano-x2", hub_id="", threads=1)
-    running.run("ESC_UpscaleImage", upscale_model=wire, image=torch.rand(1, 60, 60, 3))
-    assert used() == 1
-    running.run(
-        "ESC_UpscaleImage",
-        upscale_model=running.run("ESC_LoadModel", model="esc-nano-x2"),
-        image=torch.rand(1, 60, 60, 3),
-    )
-    assert used() > 1
+    seen: list[int] = []
+    pack = running.inside("esc_plugin.engine.run").Run
+    make, threads, image = pack._make, torch.get_num_threads(), torch.rand(1, 60, 60, 3)
+    monkeypatch.setattr(running.inside("esc_plugin.device"), "cores", lambda: 8)
+    monkeypatch.setattr(pack, "_make", lambda *args: (seen.append(args[0].plan.workers), make(*args))[1])
+    torch.set_num_threads(8)
+    try:
+        for given, expected in (({"threads": 1}, 1), ({"threads": 3}, 3), ({}, 8)):
+            model = running.run("ESC_LoadModel", model="esc-nano-x2", hub_id="", **given)
+            running.run("ESC_UpscaleImage", upscale_model=model, image=image)
+            assert set(seen) == {expected}
+            seen.clear()
+    finally:
+        torch.set_num_threads(threads)
