@@ -9,12 +9,15 @@ word, so every limit that can be read is heeded.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache, wraps
 from importlib.metadata import version
 from importlib.util import find_spec
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .errors import EscError
 
@@ -95,9 +98,39 @@ def precision_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def usable_threads() -> int:
+    """Return how many threads computations may use: those that torch has here, or the cores that there are for them."""
+    import torch
+
+    return min(torch.get_num_threads(), cores())
+
+
+def use_threads(count: int) -> None:
+    """Let torch use so many threads in this thread; that it has them already costs nothing."""
+    import torch
+
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def on_its_threads(method: Callable[P, T]) -> Callable[P, T]:
+    """Make a method compute on at most as many threads as its object's ``threads`` says, see `limited_threads`."""
+
+    @wraps(method)
+    def limited(*args: P.args, **options: P.kwargs) -> T:
+        with limited_threads(getattr(args[0], "threads")):  # noqa: B009  # of any class that has it
+            return method(*args, **options)
+
+    return limited
+
+
 @contextmanager
 def limited_threads(count: int) -> Iterator[None]:
-    """Compute on so many cores at most, in this thread; on all for 0.
+    """Compute on so many threads at most, in this thread; on all that are of use for 0. The pixels don't depend on it.
 
     Raises
     ------
@@ -106,17 +139,25 @@ def limited_threads(count: int) -> Iterator[None]:
     """
     import torch
 
-    if count < 0:
-        raise EscError(f"threads must be 0, for all cores, or how many to compute on, not {count!r}.")
     before = torch.get_num_threads()
-    if not 0 < count < before:
-        yield
-        return
-    torch.set_num_threads(count)
+    use_threads(min(checked_threads(count) or before, usable_threads()))
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        use_threads(before)
+
+
+def checked_threads(count: Any) -> int:
+    """Return a limit for threads.
+
+    Raises
+    ------
+    EscError
+        If there can't be so many.
+    """
+    if not isinstance(count, Integral) or isinstance(count, bool) or count < 0:
+        raise EscError(f"threads must be 0, for all cores, or how many to compute on, not {count!r}.")
+    return int(count)
 
 
 def instruction_set(device: torch.device) -> str:
@@ -131,9 +172,34 @@ def instruction_set(device: torch.device) -> str:
     return f"{torch.backends.cpu.get_cpu_capability()}{compiler}"
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(root: Path = ROOT) -> int:
+    """Return how many cores this process may use: those it is bound to, or as many as its control group or job has time of.
+
+    Parameters
+    ----------
+    root : Path
+        Where ``/proc`` and the control groups are looked for.
+    """
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    job = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    given = [int(job)] if job.isdigit() and int(job) else []
+    return max(min([there, *given, *_quotas(root)]), 1)
+
+
+@cache
+def _quotas(root: Path) -> tuple[int, ...]:
+    """Return the cores that control groups give time of, a part of one counting as one."""
+    with suppress(OSError, ValueError):
+        return tuple(_cores_of(group) for group, _ in _groups_for(root, "cpu"))
+    return ()
+
+
+def _cores_of(group: Path) -> int:
+    quota, _, period = _read(group / "cpu.max").partition(" ")
+    if not quota:
+        quota, period = (_read(group / f"cpu.cfs_{what}_us") for what in ("quota", "period"))
+    limited = quota.isdigit() and period.isdigit() and int(period)  # or "max", or -1
+    return -(-int(quota) // int(period)) if limited else sys.maxsize
 
 
 def free_bytes(device: torch.device) -> int:
@@ -207,24 +273,30 @@ def _limits(root: Path) -> Iterator[tuple[int, int]]:
 
 
 def _group_limits(root: Path) -> Iterator[tuple[int, int]]:
+    for group, files in _groups_for(root, "memory"):
+        yield from _limits_of(group, *files)
+
+
+def _groups_for(root: Path, controller: str) -> Iterator[tuple[Path, Files]]:
+    """Yield the folders of the control groups of this process that have a controller, and their files for memory."""
     for line in (root / "proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
             kind, files = "cgroup2", V2
-        elif "memory" in controllers.split(","):
+        elif controller in controllers.split(","):
             kind, files = "cgroup", V1
         else:
             continue
-        for group in _groups(root, kind, path):
-            yield from _limits_of(group, *files)
+        for group in _groups(root, kind, path, controller):
+            yield group, files
 
 
-def _groups(root: Path, kind: str, path: str) -> Iterator[Path]:
+def _groups(root: Path, kind: str, path: str, controller: str) -> Iterator[Path]:
     """Yield the folder of a control group and those of the groups around it, as far as they are mounted."""
     for line in (root / "proc/self/mountinfo").read_text().splitlines():
         mount, _, about = line.partition(" - ")
         filesystem, _, options = about.split(" ", 2)
-        if filesystem != kind or (kind == "cgroup" and "memory" not in options.split(",")):
+        if filesystem != kind or (kind == "cgroup" and controller not in options.split(",")):
             continue
         _, _, _, top, point, *_ = mount.split(" ")
         # In a container the group's own folder may be what is mounted, and the path be one that only the host knows.

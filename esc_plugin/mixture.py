@@ -57,6 +57,7 @@ class Mixture(Upscaler):
         # Copies with the same networks: what is set here isn't set for who uses them on their own.
         self.first, self.second = (part.with_memory_limit(first.memory_limit) for part in (first, second))
         self.precision, self.share, self.device = first.precision, float(share), first.device
+        self.threads = first.threads
         self.model = _pair(first.model, second.model, self.share)
 
     @property

@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from .arrays.layout import Index
 from .arrays.lazy import CancellableArray, Place, Span
 from .arrays.stack import Stack
-from .device import cores
+from .device import cores, limited_threads, usable_threads
 from .network.grid import Region
 from .progress import Cancel
 
@@ -98,7 +97,7 @@ class Renderer:
         out = np.empty([stop - start for start, stop in place], self.dtype)
         for index in self._planes(place):
             plane = stack.plane(image, index, reads)
-            with _turns():
+            with _turns(self.upscaler.threads), limited_threads(self.upscaler.threads):
                 values = stack.render(plane, index, self.survey.planes[self._number(index)], cancel)
             out[tuple(i if isinstance(i, slice) else i - start for i, (start, _) in zip(index, place, strict=True))] = values
         return out
@@ -123,11 +122,11 @@ class Renderer:
 
     def _fitted(self) -> Upscaler:
         """Return an upscaler that stays within what a worker of dask may have; above that, it would be killed."""
-        limits = [limit for limit in (self.upscaler.memory_limit, _worker_bytes()) if limit is not None]
+        limits = [limit for limit in (self.upscaler.memory_limit, _worker_bytes(self.upscaler.threads)) if limit is not None]
         return self.upscaler.with_memory_limit(min(limits)) if limits else self.upscaler
 
 
-def _worker_bytes() -> int | None:
+def _worker_bytes(threads: int) -> int | None:
     """Return the bytes that a part may take where this is run by a worker of dask that has a limit."""
     if "distributed" not in sys.modules:
         return None
@@ -140,19 +139,20 @@ def _worker_bytes() -> int | None:
         return None
     if not limit:
         return None
-    return max(int(limit * FILLED - psutil.Process().memory_info().rss) // _at_once(), 1)
+    return max(int(limit * FILLED - psutil.Process().memory_info().rss) // _at_once(threads), 1)
 
 
-@lru_cache(maxsize=1)
-def _turns() -> BoundedSemaphore:
-    """Return what lets so many threads render at once as there are cores for.
+@cache
+def _turns(limit: int) -> BoundedSemaphore:
+    """Return what lets so many threads render at once as there are cores for, or a limit allows.
 
     A scheduler with n threads would else run n parts with as many torch threads each as there are cores, in n times the
     memory. Reading goes on meanwhile.
     """
-    return BoundedSemaphore(_at_once())
+    return BoundedSemaphore(_at_once(limit))
 
 
-@lru_cache(maxsize=1)
-def _at_once() -> int:
-    return max(cores() // torch.get_num_threads(), 1)
+@cache
+def _at_once(limit: int) -> int:
+    own = usable_threads()
+    return max((limit or cores()) // min(limit or own, own), 1)

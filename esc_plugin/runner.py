@@ -15,7 +15,7 @@ from torch import Tensor
 from .arrays.planes import TensorImage
 from .arrays.surveyed import RunSurvey
 from .catalog.load import load_model
-from .device import choose_device, choose_dtype, precision_name
+from .device import checked_threads, choose_device, choose_dtype, on_its_threads, precision_name
 from .engine import Means, Need, NotFiniteError, Plan, ProcessGroup, Run, Sink, Source, areas_for, make_plan, parts_that_fit
 from .errors import EscError, ImageError
 from .network import ESC
@@ -66,10 +66,12 @@ class Runner:
         device: str | torch.device = "auto",
         precision: str = "auto",
         memory_limit: int | None = None,
+        threads: int = 0,
     ) -> None:
         self.device = choose_device(device)
         self.precision = precision
         self.memory_limit = _checked_limit(memory_limit)
+        self.threads = checked_threads(threads)
         choose_dtype(precision, self.device)  # an unknown one is an error before the model is loaded
         self.model = model if isinstance(model, Model) else load_model(model)
         self._networks: dict[torch.dtype, ESC] = {}
@@ -120,6 +122,7 @@ class Runner:
         self.__dict__.update(state)
         self._lock = Lock()
 
+    @on_its_threads
     def plan(
         self,
         height: int,
@@ -152,6 +155,7 @@ class Runner:
         areas = areas_for(program, geometry, wanted) if wanted else ()
         return Need(program, geometry, 1, dtype.itemsize, caller_bytes, self.network(dtype).resident_bytes(), areas)
 
+    @on_its_threads
     def stream(
         self,
         source: Source,
@@ -255,6 +259,7 @@ class Runner:
             cancel=cancel,
         )
 
+    @on_its_threads
     def run(
         self,
         batch: Tensor,

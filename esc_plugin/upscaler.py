@@ -25,7 +25,7 @@ from .arrays.stack import Stack, make_output
 from .arrays.surveyed import PlaneSurvey
 from .catalog.by_default import Choice, check_choice, default_model
 from .catalog.traits import Traits
-from .device import instruction_set
+from .device import instruction_set, on_its_threads
 from .engine import ProcessGroup
 from .enlarge import Enlarger
 from .errors import EscError, ImageError
@@ -59,13 +59,17 @@ class Upscaler(Runner):
     memory_limit : int, optional
         Bytes that may be used on the device; on a CPU, by the process beyond what it has now. By default most of what is
         free. The result doesn't depend on it.
+    threads : int
+        The most threads of a CPU to compute on; 0 for as many as torch has, and this process may use. The result doesn't
+        depend on it.
 
     Raises
     ------
     EscError
-        If the device, the precision or the memory limit can't be had.
+        If the device, the precision, the memory limit or so many threads can't be had.
     """
 
+    @on_its_threads
     def __call__(
         self,
         image: Any,
@@ -203,6 +207,7 @@ class Upscaler(Runner):
         means = [step.mean for step in steps if step.mean]
         return [(len(means), means[0])] * request.passes
 
+    @on_its_threads
     def survey(
         self,
         image: Any,
@@ -417,7 +422,8 @@ class Upscaler(Runner):
 def upscale(image: Any, model: Model | str | None = None, *, purpose: str = "", **options: Any) -> Any:
     """Upscale an image: ``Upscaler(model)(image)`` in one call.
 
-    Keyword arguments go to where they are known: device, precision and memory_limit to `Upscaler`, the others to its call.
+    Keyword arguments go to where they are known: device, precision, memory_limit and threads to `Upscaler`, the others to
+    its call.
 
     Parameters
     ----------
@@ -435,7 +441,7 @@ def upscale(image: Any, model: Model | str | None = None, *, purpose: str = "", 
     EscError
         See `Upscaler`; also if both a model and a purpose are named.
     """
-    set_up = {name: options.pop(name) for name in ("device", "precision", "memory_limit") if name in options}
+    set_up = {name: options.pop(name) for name in ("device", "precision", "memory_limit", "threads") if name in options}
     survey = options.get("survey")
     model = survey.model if model is None and isinstance(survey, Survey) else model
     check_choice(model, purpose)

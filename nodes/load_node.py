@@ -9,7 +9,8 @@ from comfy_api.latest import io
 from ..esc_plugin.errors import EscError
 from .host import ComfyHost, ComfyModelFolders, attach_patcher
 from .models import find_choice, fingerprint, load_choice, model_menu
-from .schema import LOADERS, schema
+from .recognize import with_threads
+from .schema import LOADERS, advanced, schema
 
 #: What importing spandrel raises where it, or the torchvision that it needs, is missing or doesn't fit torch.
 BROKEN_IMPORT = (ImportError, RuntimeError)
@@ -43,6 +44,20 @@ class LoadModel(io.ComfyNode):
                         "pasted. If this is filled in, it is used instead of the menu."
                     ),
                 ),
+                advanced(
+                    io.Int.Input(
+                        "threads",
+                        display_name="processor threads",
+                        default=0,
+                        min=0,
+                        max=1024,
+                        optional=True,
+                        tooltip=(
+                            "Most processor threads for an ESC model that runs on the processor; fewer leave room for other "
+                            "programs. 0 takes all. The pixels are the same."
+                        ),
+                    )
+                ),
             ],
             outputs=[
                 io.UpscaleModel.Output(
@@ -63,12 +78,12 @@ class LoadModel(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, model: str | None = None, hub_id: str | None = "") -> str:
+    def fingerprint_inputs(cls, model: str | None = None, hub_id: str | None = "", threads: int = 0) -> str:
         """Return what changes when the model has to be loaded anew."""
         return fingerprint(model, hub_id, ComfyModelFolders())
 
     @classmethod
-    def execute(cls, model: str, hub_id: str = "") -> io.NodeOutput:
+    def execute(cls, model: str, hub_id: str = "", threads: int = 0) -> io.NodeOutput:
         """Load the model that was chosen in the menu or named on the Hub, and describe it for the wire."""
         try:
             from .spandrel_support import describe
@@ -76,7 +91,7 @@ class LoadModel(io.ComfyNode):
             raise EscError(f"an upscale model needs spandrel, which can't be imported: {error}") from None
         with ComfyHost().download_callbacks() as (progress, cancel):
             loaded = load_choice(model, hub_id, ComfyModelFolders(), progress=progress, cancel=cancel)
-        return io.NodeOutput(attach_patcher(describe(loaded.network)))
+        return io.NodeOutput(attach_patcher(with_threads(describe(loaded.network), threads)))
 
 
 def _menu() -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from ..esc_plugin.catalog.load import known_card
+from ..esc_plugin.device import checked_threads
 from ..esc_plugin.errors import CheckpointError, EscError
 from ..esc_plugin.session.recent import Recent
 from ..esc_plugin.weights.checkpoint import check_finite, unwrap
@@ -16,6 +17,7 @@ from ..esc_plugin.weights.detect import looks_like_esc
 from ..esc_plugin.weights.dialects import to_canonical
 from ..esc_plugin.weights.model import Model, build_network, digest_of
 
+Described = TypeVar("Described")
 #: Networks that were copied last: a queue runs the same model on image after image.
 models = Recent(kept=4)
 
@@ -59,6 +61,17 @@ def model_of(descriptor: Any) -> Model | None:
     window_size = config.window_size if getattr(config, "position", None) == "rib" else None
     found: Model = models.get((digest_of(state), window_size), lambda: copied(state, window_size))
     return found
+
+
+def with_threads(descriptor: Described, threads: int) -> Described:
+    """Note on a descriptor how many threads of a processor its model may use; 0 for all."""
+    descriptor.esc_threads = checked_threads(threads)  # type: ignore[attr-defined]
+    return descriptor
+
+
+def threads_of(descriptor: Any) -> int:
+    """Return how many threads a model may use; one from another loader all."""
+    return int(getattr(descriptor, "esc_threads", 0))
 
 
 def copied(state: Mapping[str, Tensor], window_size: int | None) -> Model:

@@ -29,7 +29,7 @@ from ..esc_plugin.tensors import (
 )
 from ..esc_plugin.upscaler import Upscaler
 from .options import Options
-from .recognize import model_of
+from .recognize import model_of, threads_of
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,8 @@ def worker_for(descriptor: Any, options: Options, host: Host) -> Upscaler | Othe
     """Return what runs a model: a copy of an ESC network, or tiles of the host for any other."""
     model = model_of(descriptor)
     if model is not None:
-        return Upscaler(model, device=host.device(), precision=options.precision, memory_limit=options.limit_bytes)
+        limits = {"memory_limit": options.limit_bytes, "threads": threads_of(descriptor)}
+        return Upscaler(model, device=host.device(), precision=options.precision, **limits)
     channels = descriptor.input_channels, descriptor.output_channels
     if channels != (3, 3):
         raise EscError(

@@ -25,9 +25,10 @@ from torch import Tensor
 
 from esc_plugin.arrays.planes import TensorImage
 from esc_plugin.catalog.load import load_model
+from esc_plugin.device import limited_threads, usable_threads
 from esc_plugin.engine import Need, Plan, Run, make_plan
 from esc_plugin.engine import plan as plan_module
-from esc_plugin.engine.plan import LEAST_CHUNK_BYTES, RESERVE_BYTES, at_once, regions
+from esc_plugin.engine.plan import CPU_CHUNK_BYTES, LEAST_CHUNK_BYTES, RESERVE_BYTES, at_once, regions
 from esc_plugin.engine.run import out_of_memory
 from esc_plugin.errors import Cancelled, EscError
 from esc_plugin.network import ESC, EscConfig, released, window_attention
@@ -188,18 +189,53 @@ def test_out_of_memory_goes_on_in_smaller_pieces(monkeypatch, caplog) -> None:
 
 def test_chunks_at_once_are_those_one_by_one() -> None:
     """And torch has as many threads afterwards as before, also where they are stopped."""
-    network, image = ESC(TINY).eval().requires_grad_(False), torch.rand(1, 3, 100, 50)
+    network, image = ESC(TINY).eval().requires_grad_(False), torch.rand(1, 3, 160, 80)
     threads, running = torch.get_num_threads(), threading.active_count()
-    expected = run(network, image, plan_of(10**6))
+    expected = run(network, image, plan_of(4 * 10**6))
     for workers in (2, 3):
-        plan, steps = replace(plan_of(10**6), workers=workers), []
-        program = watched(network.program(network.geometry(100, 50)), steps)
+        plan, steps = replace(plan_of(4 * 10**6), workers=workers), []
+        program = watched(network.program(network.geometry(160, 80)), steps)
         assert torch.equal(run(network, image, plan, program=program), expected)
         assert max(len(names) for names in steps) == plan.workers
-    calls = iter([False] * 7 + [True])
+    calls = iter([False] * 3 + [True])
     with pytest.raises(Cancelled):
         run(network, image, plan, cancel=lambda: next(calls))
     assert (torch.get_num_threads(), threading.active_count()) == (threads, running)
+
+
+def test_files_serve_several_threads() -> None:
+    network, image = ESC(TINY).eval().requires_grad_(False), torch.rand(1, 3, 160, 80)
+    steps: list[set[str]] = []
+    program = watched(network.program(network.geometry(160, 80)), steps)
+    plan = replace(plan_of(4 * 10**6, "disk"), workers=2)
+    assert torch.equal(run(network, image, plan, program=program), run(network, image, plan_of(4 * 10**6)))
+    assert max(len(names) for names in steps) == 2
+
+
+def test_threads_that_share_chunks_are_no_more_than_allowed() -> None:
+    """Fewer chunks than threads: each chunk has some, together no more than there are."""
+    network, image = ESC(TINY).eval().requires_grad_(False), torch.rand(1, 3, 40, 50)
+    seen: list[int] = []
+
+    def watch(step: Step) -> Step:
+        def apply(*args: Any) -> Tensor:
+            seen.append(torch.get_num_threads())
+            return step.apply(*args)
+
+        return replace(step, apply=apply)
+
+    threads = torch.get_num_threads()
+    program = network.program(network.geometry(40, 50))
+    program = replace(program, steps=[watch(step) for step in program.steps])
+    torch.set_num_threads(3)
+    try:
+        for limit in (1, 2, 3):
+            seen.clear()
+            with limited_threads(limit):
+                run(network, image, replace(plan_of(10**6), workers=limit), program=program)
+            assert 0 < max(seen) <= min(limit, usable_threads())
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_worker_out_of_memory_goes_on_in_smaller_pieces() -> None:
@@ -283,15 +319,34 @@ def test_a_plan_keeps_its_limit_and_uses_it(side: int, limit: int) -> None:
 
 def test_chunks_at_once_are_in_the_plan_where_there_is_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     need = need_of(1024)
+    monkeypatch.setattr(plan_module, "usable_threads", lambda: 1)
     alone = make_plan(need, CPU, 2**31)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    plans = [make_plan(need, CPU, limit) for limit in (2**31, alone.device_bytes, 2**30)]
-    assert [plan.workers for plan in plans] == [8, 1, 1]
+    monkeypatch.setattr(plan_module, "usable_threads", lambda: 8)
+    plans = [make_plan(need, CPU, limit) for limit in (2**31, alone.device_bytes + 40 * 2**20, alone.device_bytes)]
+    assert [plan.workers for plan in plans] == [8, 8, 4]  # smaller chunks come before fewer workers
+    assert [plan.chunk_bytes for plan in plans] == [CPU_CHUNK_BYTES, CPU_CHUNK_BYTES // 2, CPU_CHUNK_BYTES // 2]
     assert alone.device_bytes < plans[0].device_bytes <= 2**31
-    assert plans[1].storage == plans[0].storage
-    assert {at_once(step, area, plans[0].chunk_bytes, 4, 1, 8) for step, area in need.parts} == {8}
-    low = need_of(64).parts  # eight bands of it would be halos for the most part
-    assert {at_once(step, area, plans[0].chunk_bytes, 4, 1, 8) for step, area in low if max(step.reads.values()) > 1} == {1}
+    assert plans[0].storage == plans[1].storage == plans[2].storage
+    assert {at_once(step, area, CPU_CHUNK_BYTES, 4, 1, 8) for step, area in need.parts if step.cost > 1e4} == {8}
+
+
+@pytest.mark.parametrize(
+    ("side", "floors"),
+    [
+        (64, (0.7, 0.4, 0.1)),
+        (256, (0.8, 0.65, 0.35)),
+        (512, (0.75, 0.7, 0.45)),
+        (1024, (0.75, 0.7, 0.5)),
+        (2048, (0.75, 0.7, 0.55)),
+    ],
+)
+def test_many_threads_have_work(side: int, floors: tuple[float, ...]) -> None:
+    """By counting: halos, who waits for the last chunk, and what a chunk takes beside its arithmetic, all included."""
+    need = need_of(side)
+    for workers, floor in zip((2, 16, 64), floors, strict=True):
+        assert need.efficiency(CPU_CHUNK_BYTES, workers) > floor
+    assert need.efficiency(CPU_CHUNK_BYTES, 64) * 64 > need.efficiency(CPU_CHUNK_BYTES, 16) * 16  # more are never slower
+    assert need.efficiency(CPU_CHUNK_BYTES, 16) * 16 > need.efficiency(CPU_CHUNK_BYTES, 2) * 2
 
 
 def test_a_plan_that_cannot_be_says_what_it_would_take() -> None:

@@ -57,6 +57,7 @@ def evaluate(
     window_size: opt.WindowSize = None,
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
+    threads: opt.Threads = 0,
     overwrite: opt.Overwrite = False,
 ) -> None:
     """Measure models: PSNR and SSIM, next to bicubic, on clean or degraded reductions."""
@@ -81,7 +82,8 @@ def evaluate(
 
     distance = _distance()
     upscalers = [
-        Upscaler(open_model(model, window_size=window_size), device=device, precision=precision) for model in models
+        Upscaler(open_model(model, window_size=window_size), device=device, precision=precision, threads=threads)
+        for model in models
     ]
     tasks, runs = list(product(upscalers, degradations)), list[Run]()
     for upscaler, degradation in tasks:  # now that the scales of files are known too

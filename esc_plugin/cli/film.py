@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 #: Options of `esc-sr upscale` that are for films too; any other that is given is refused.
 OPTIONS = (
     *("images", "output", "model", "blend", "blend_share", "window_size", "form", "quality", "lossless", "overwrite"),
-    *("skip_existing", "include_results", "shared", "megapixels", "device", "precision", "memory", "plan", "verbose"),
+    *(
+        "skip_existing",
+        "include_results",
+        "shared",
+        "megapixels",
+        "device",
+        "precision",
+        "memory",
+        "threads",
+        "plan",
+        "verbose",
+    ),
     "purpose",
 )
 #: Those that say how large the result shall be.

@@ -66,6 +66,7 @@ def compare(
     ] = None,
     detail: Annotated[str | None, typer.Option(help="Show left,top,width,height of the output only.")] = None,
     zoom: Annotated[int, typer.Option(callback=opt.within(1, 64), help="Screen pixels per output pixel, 1 to 64.")] = 1,
+    threads: opt.Threads = 0,
     overwrite: opt.Overwrite = False,
     purpose: opt.Purpose = None,
 ) -> None:
@@ -92,7 +93,7 @@ def compare(
     from ..upscaler import Upscaler
 
     part = None if detail is None else Detail.parse(detail)
-    upscaler = Upscaler(open_model(chosen.source, window_size=window_size)).chosen_because(chosen.reason)
+    upscaler = Upscaler(open_model(chosen.source, window_size=window_size), threads=threads).chosen_because(chosen.reason)
     found = drawn(read_photo(image, DEPTHS), upscaler, degradation=degrade, detail=part, scale=factor)
     write_comparison(output, found.draw(zoom), upscaler)
     figures = f": bicubic {found.bicubic:.2f} dB, {plain(upscaler.model.name)} {found.model:.2f} dB" if degrade else ""

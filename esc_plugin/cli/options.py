@@ -147,6 +147,14 @@ Memory = Annotated[
     int | None,
     typer.Option(parser=parse_bytes, metavar="SIZE", help="Most memory to use, such as 4GB. The result is the same."),
 ]
+Threads = Annotated[
+    int,
+    typer.Option(
+        callback=within(0, 65_536),
+        metavar="COUNT",
+        help="Most threads of a processor to use, of each process; 0 for all cores. The result is the same.",
+    ),
+]
 Scale = Annotated[float | None, typer.Option("-s", "--scale", help="Any factor; by default the model's.")]
 Width = Annotated[int | None, typer.Option(help="Width of the result in pixels.")]
 Height = Annotated[int | None, typer.Option(help="Height of the result in pixels.")]

@@ -40,6 +40,7 @@ def survey(
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     memory: opt.Memory = None,
+    threads: opt.Threads = 0,
     fill: opt.Fill = None,
     stretch: opt.Stretch = None,
     longest: opt.Longest = None,
@@ -65,7 +66,7 @@ def survey(
     from ..cluster.group import joined
     from ..cluster.launch import launched
 
-    where = own_device(device, launched()), precision, memory
+    where = own_device(device, launched()), precision, memory, threads
     chosen = group_of(image, model, framing, purpose or "")
     if chosen.note:
         complain("note", chosen.note)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..catalog.purposes import MICROSCOPY
+from ..device import limited_threads
 from ..errors import EscError
 from . import options as opt
 from .terminal import complain, console, errors, plain, say
@@ -65,6 +66,7 @@ def train(
         int,
         typer.Option(callback=opt.within(1, MOST_MACHINES), help="Machines; start the command on each, as Lightning says."),
     ] = 1,
+    threads: opt.Threads = 0,
 ) -> None:
     """Train a model by a recipe, or go on with one.
 
@@ -96,7 +98,7 @@ def train(
     from ..train.run import train as run
 
     try:
-        with Bar(folder.name) as bar:
+        with limited_threads(threads), Bar(folder.name) as bar:
             machines = Machines(device, devices, nodes)
             weights = run(read, folder, machines=machines, resume=resume, progress=bar.decoded, report=bar.report)
     except KeyboardInterrupt:
@@ -131,6 +133,7 @@ def finetune(
     ] = False,
     purpose: opt.Purpose = None,
     device: opt.Device = "auto",
+    threads: opt.Threads = 0,
 ) -> None:
     """Make a model better at your kind of images.
 
@@ -155,7 +158,7 @@ def finetune(
     from ..train.wish import Wish
 
     wish = Wish(init, kind, minutes, options=changes, device=device, keep=keep, purpose=purpose or "")
-    with Bar(folder.name) as bar:
+    with limited_threads(threads), Bar(folder.name) as bar:
         outcome = run(images, wish, folder, bar.move, gain=bar.learned, note=lambda text: complain("note", text))
     table = Table("held-out image", "bicubic", "before", "after", box=None)
     for score in outcome.rows():

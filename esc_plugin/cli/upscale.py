@@ -84,6 +84,7 @@ def upscale(
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
     memory: opt.Memory = None,
+    threads: opt.Threads = 0,
     region: Annotated[
         str | None,
         typer.Option(metavar="Y0:Y1,X0:X1", rich_help_panel=opt.LARGE, help="Only these rows and columns of the result."),
@@ -136,7 +137,7 @@ def upscale(
             blend=blend,
             share=blend_share,
             window_size=window_size,
-            where=(device, precision, memory),
+            where=(device, precision, memory, threads),
         )
         sys.exit(upscale_films(context, framing, load))
     if lossless:
@@ -219,7 +220,7 @@ def upscale(
         isotropic=isotropic,
         mask=where,
     )
-    sources, on = {job.source for job in ready}, (own_device(device, launch), precision, memory)
+    sources, on = {job.source for job in ready}, (own_device(device, launch), precision, memory, threads)
     for group in groups:
         group.images = [image for image in group.images if image.path in sources]
         if not group.images:
@@ -283,12 +284,14 @@ def own_device(device: str, launch: Launch | None) -> str:
     return f"cuda:{launch.local_rank % count}" if count else device
 
 
-def load_upscaler(model: str, window_size: int | None, device: str, precision: str, memory: int | None) -> Upscaler:
+def load_upscaler(
+    model: str, window_size: int | None, device: str, precision: str, memory: int | None, threads: int
+) -> Upscaler:
     """Load a model onto a device."""
     from ..upscaler import Upscaler
 
     loaded = open_model(model, window_size=window_size)
-    return Upscaler(loaded, device=device, precision=precision, memory_limit=memory)
+    return Upscaler(loaded, device=device, precision=precision, memory_limit=memory, threads=threads)
 
 
 def load_mixture(

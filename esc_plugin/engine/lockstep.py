@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..network.program import mean_of
 from .run import Run
+from .workers import Workers
 
 
 def walk_together(runs: Sequence[Run], pixels: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -35,6 +36,9 @@ def walk_together(runs: Sequence[Run], pixels: int) -> tuple[list[Tensor], list[
     """
     means: list[Tensor] = []
     sums: list[Tensor] = []
+    workers = Workers(max(run.plan.workers for run in runs))
+    for run in runs:
+        run.workers = workers
     walks = [run.walk() for run in runs]
     try:
         totals = [next(walk, None) for walk in walks]
@@ -46,6 +50,7 @@ def walk_together(runs: Sequence[Run], pixels: int) -> tuple[list[Tensor], list[
     finally:
         for walk in walks:
             walk.close()
+        workers.close()
     return means, sums
 
 

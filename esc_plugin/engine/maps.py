@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from math import prod
+from threading import Lock
 from typing import Literal, Protocol
 
 import torch
@@ -59,11 +60,13 @@ class FileMap:
     """A map in an unnamed temporary file: whatever happens to the process, nothing stays behind.
 
     It is read and written by rows rather than memory-mapped, because mapped pages would count as memory of the process.
+    Threads may share it.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], dtype: torch.dtype) -> None:
         self.shape, self.dtype = shape, dtype
         self.pixel = shape[3] * dtype.itemsize
+        self.lock = Lock()  # of the place in the file
         self.file = tempfile.TemporaryFile(prefix="esc-", buffering=0)  # noqa: SIM115  # lives as long as the map
         try:
             # Claimed now, so that a full disk is an error before the work and not in its middle.
@@ -79,23 +82,25 @@ class FileMap:
         """See `Source`."""
         batch, _, _, channels = self.shape
         block = torch.empty((batch, region.height, region.width, channels), dtype=self.dtype)
-        for offset, row in self._rows(region, block):
-            self.file.seek(offset)
-            view = row
-            while view:  # an unbuffered read may be short
-                if not (got := self.file.readinto(view)):
-                    raise OSError(f"the temporary file ended at byte {offset}")
-                view = view[got:]
+        with self.lock:
+            for offset, row in self._rows(region, block):
+                self.file.seek(offset)
+                view = row
+                while view:  # an unbuffered read may be short
+                    if not (got := self.file.readinto(view)):
+                        raise OSError(f"the temporary file ended at byte {offset}")
+                    view = view[got:]
         return block.permute(0, 3, 1, 2)
 
     def write(self, region: Region, tensor: Tensor) -> None:
         """See `Sink`."""
         block = tensor.permute(0, 2, 3, 1).to("cpu", self.dtype).contiguous()
-        for offset, row in self._rows(region, block):
-            self.file.seek(offset)
-            view = row
-            while view:
-                view = view[self.file.write(view) :]
+        with self.lock:
+            for offset, row in self._rows(region, block):
+                self.file.seek(offset)
+                view = row
+                while view:
+                    view = view[self.file.write(view) :]
 
     def _rows(self, region: Region, block: Tensor) -> Iterator[tuple[int, memoryview]]:
         """Pair each row of a contiguous block with its place in the file; whole-width blocks are one row."""

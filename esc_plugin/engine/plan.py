@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isqrt
 
 import torch
 
-from ..device import free_bytes
+from ..device import free_bytes, usable_threads
 from ..errors import DiskSpaceError, EscError
 from ..network.grid import Geometry, Region
 from ..network.program import Program, Step
 from .maps import Storage
+from .partition import Extent, Partition, Span, partition, seconds, spans
 
-#: Where rows or columns start and stop.
-Span = tuple[int, int]
 #: What the values of one chunk may take by default. On a CPU a chunk should stay in the caches and be done in a fraction of
 #: a second (twice as much in 16 bits, where the arithmetic takes a quarter of the time); other devices want to be filled.
 CPU_CHUNK_BYTES = 12 * 2**20
 DEVICE_CHUNK_BYTES = 2 * 2**30
 #: The least that a chunk is given; below it, windows and halos are all there is.
 LEAST_CHUNK_BYTES = 4 * 2**20
-#: A chunk of whole rows is one run of memory, nothing has to be gathered. It is taken while it is this many halos high, so
-#: that the neighbours' rows which it reads again stay few.
-LEAST_BAND_HALOS = 8
-#: To give every worker its part of a step, bands may be as low as this: reading rows again is cheaper than waiting.
-LEAST_SHARE_HALOS = 4
 #: What the runtime itself takes beyond tensors: threads, kernels, allocator slack.
 RESERVE_BYTES = 128 * 2**20
 #: Of what is free, how much is taken unless a limit is given.
@@ -53,9 +46,7 @@ class Plan:
     chunk_bytes : int
         Bytes that the values of one chunk may take on the device.
     workers : int
-        Chunks that are computed at once, where a step has enough of them: each on its own share of a CPU's threads. Threads
-        that shared every operation of a chunk would wait for each other at the end of each, a thousand times an image, and
-        the longer, the busier the machine.
+        Chunks that are computed at once, at most, each on its own share of a CPU's threads, see `Workers`.
     device_bytes, host_bytes, disk_bytes : int
         Predicted peak in bytes, above what the process had before. On a CPU the device is the host, and `host_bytes` is 0.
     """
@@ -112,25 +103,41 @@ class Need:
         pixels = max((area.height * area.width for step, area in self.parts if step.writes == name), default=0)
         return self.together * self.batch * pixels * self.program.channels[name] * self.itemsize
 
-    def largest_chunk_bytes(self, chunk_bytes: int, workers: int = 1) -> int:
-        """Return the most bytes that chunks planned with `chunk_bytes` really take at once, with what their step holds."""
-        return max(self._step_bytes(step, area, chunk_bytes, workers) for step, area in self.parts)
+    def largest_chunk_bytes(self, chunk_bytes: int, workers: int = 1, files: Collection[str] = ()) -> int:
+        """Return the most bytes that chunks planned with `chunk_bytes` really take at once, with what their step holds.
+
+        Of maps in files, what the next chunks of several workers need has been read, too.
+        """
+        return max(self._step_bytes(step, area, chunk_bytes, workers, files) for step, area in self.parts)
 
     def chunks(self, chunk_bytes: int, workers: int = 1) -> int:
         """Return how many chunks the run has if one may take `chunk_bytes`."""
         grids = (_grid(step, area, chunk_bytes, self.itemsize, self.batch, workers) for step, area in self.parts)
         return sum(len(rows) * len(columns) for rows, columns in grids)
 
-    def _step_bytes(self, step: Step, area: Region, chunk_bytes: int, workers: int) -> int:
-        halo = max(step.reads.values())
-        partition = step, area, chunk_bytes, self.itemsize, self.batch, workers
+    def efficiency(self, chunk_bytes: int, workers: int) -> float:
+        """Return which part of the time of so many threads goes into multiplications that one chunk would take too.
+
+        The rest is halos, waiting for the last chunk of a step, and what chunks take beside their arithmetic.
+        """
+        spans = (
+            seconds(Extent.of(step, area), _partition(step, area, *sizes), workers, step.cost * self.batch)
+            for sizes in [(chunk_bytes, self.itemsize, self.batch, workers)]
+            for step, area in self.parts
+        )
+        return self.batch * sum(step.cost * area.height * area.width for step, area in self.parts) / workers / sum(spans)
+
+    def _step_bytes(self, step: Step, area: Region, chunk_bytes: int, workers: int, files: Collection[str]) -> int:
+        halo, cut = max(step.reads.values()), (step, area, chunk_bytes, self.itemsize, self.batch, workers)
         # Not all of them are looked at: a large image has millions.
-        (top, bottom), (left, right) = (max(spans, key=lambda span: span[1] - span[0]) for spans in _grid(*partition))
+        (top, bottom), (left, right) = (max(spans, key=lambda span: span[1] - span[0]) for spans in _grid(*cut))
         grown = Region(top, left, bottom, right).grow(halo, self.geometry.grid)
         # A part of a window is filled up to a whole one.
         height, width = (-(-n // step.multiple) * step.multiple for n in (grown.height, grown.width))
-        one = int(height * width * step.values_per_pixel * self.itemsize * self.batch)
-        return one * at_once(*partition) + step.held * self.batch
+        count = at_once(*cut)
+        ahead = sum(self.program.channels[name] for name in step.reads if name in files) if count > 1 else 0
+        one = int(height * width * (step.values_per_pixel + ahead) * self.itemsize * self.batch)
+        return one * count + step.held * self.batch
 
 
 def make_plan(need: Need, device: torch.device, memory_limit: int | None = None) -> Plan:
@@ -156,9 +163,10 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
     for storage in _storages(names, need, on_host):
         resident = sum(need.map_bytes(name) for name in names if storage[name] == "device")
         host = 0 if on_host else need.caller_bytes + sum(need.map_bytes(n) for n in names if storage[n] == "host")
-        disk = sum(need.map_bytes(name) for name in names if storage[name] == "disk")
-        for chunk_bytes, workers in _chunks(best_bytes, _workers(storage) if on_host else 1):
-            device_bytes = fixed + resident + need.largest_chunk_bytes(chunk_bytes, workers)
+        files = [name for name in names if storage[name] == "disk"]
+        disk = sum(need.map_bytes(name) for name in files)
+        for chunk_bytes, workers in _chunks(best_bytes, usable_threads() if on_host else 1):
+            device_bytes = fixed + resident + need.largest_chunk_bytes(chunk_bytes, workers, files)
             plan = Plan(storage, chunk_bytes, device_bytes, host, disk, workers)
             if plan.device_bytes <= budget:
                 _check_disk(plan)
@@ -169,18 +177,12 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
     )
 
 
-def _workers(storage: Mapping[str, Storage]) -> int:
-    """Return how many chunks a CPU may work on at once; files are for one reader."""
-    return torch.get_num_threads() if set(storage.values()) == {"device"} else 1
-
-
 def _chunks(chunk_bytes: int, workers: int) -> Iterator[tuple[int, int]]:
-    """Yield sizes of chunks and how many are worked on at once, the fastest first."""
-    if workers > 1:
-        yield chunk_bytes, workers
-    while chunk_bytes >= LEAST_CHUNK_BYTES:
-        yield chunk_bytes, 1
-        chunk_bytes //= 2
+    """Yield sizes of chunks and how many are worked on at once, the fastest first: smaller ones before fewer."""
+    while workers:
+        for halvings in range((chunk_bytes // LEAST_CHUNK_BYTES).bit_length()):
+            yield chunk_bytes >> halvings, workers
+        workers //= 2
 
 
 def _storages(names: list[str], need: Need, on_host: bool) -> Iterator[dict[str, Storage]]:
@@ -212,54 +214,19 @@ def regions(step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: in
 
 
 def at_once(step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int, workers: int) -> int:
-    """Return how many of a step's chunks are worked on at once: one where most workers would wait for the last ones."""
-    rows, columns = _grid(step, area, chunk_bytes, itemsize, batch, workers)
-    chunks = len(rows) * len(columns)
-    return workers if chunks % workers == 0 or chunks >= 4 * workers else 1
+    """Return how many of a step's chunks are worked on at once."""
+    return _partition(step, area, chunk_bytes, itemsize, batch, workers).at_once
+
+
+def _partition(step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int, workers: int) -> Partition:
+    pixels = int(chunk_bytes / (step.values_per_pixel * itemsize * batch))
+    return partition(Extent.of(step, area), pixels, workers, step.cost * batch)
 
 
 def _grid(
     step: Step, area: Region, chunk_bytes: int, itemsize: int, batch: int, workers: int
 ) -> tuple[list[Span], list[Span]]:
     """Return the rows and the columns of the chunks that a step is partitioned into."""
-    halo, multiple = max(step.reads.values()), step.multiple
-    size = area.height, area.width
-    height, width = _chunk_shape(int(chunk_bytes / (step.values_per_pixel * itemsize * batch)), halo, multiple, size)
-    bands, columns = (_parts(n, most, multiple) for n, most in zip(size, (height, width), strict=True))
-    if columns == 1:
-        bands = _bands_for(workers, bands, area.height, max(multiple, LEAST_SHARE_HALOS * halo))
-    rows = _spans(area.top, area.bottom, bands, multiple)
-    return list(rows), list(_spans(area.left, area.right, columns, multiple))
-
-
-def _chunk_shape(pixels: int, halo: int, multiple: int, size: tuple[int, int]) -> tuple[int, int]:
-    """Fit a rectangle of about `pixels`, halo included, into an area: whole rows, or a square where those get too flat."""
-    rows = pixels // (size[1] + 2 * halo) - 2 * halo
-    if rows >= max(multiple, LEAST_BAND_HALOS * halo):
-        return rows // multiple * multiple, size[1]
-    edge = max((isqrt(pixels) - 2 * halo) // multiple * multiple, multiple)
-    return edge, edge
-
-
-def _bands_for(workers: int, bands: int, height: int, least: int) -> int:
-    """Return a number of bands that gives each worker as many: fewer that are half as high again at most, or else more."""
-    fewer, more = bands // workers * workers, -(-bands // workers) * workers
-    if 2 * bands <= 3 * fewer:
-        return fewer
-    return more if height // more >= least else fewer or bands
-
-
-def _parts(length: int, most: int, multiple: int) -> int:
-    """Return the fewest parts of up to `most` that a length is cut into at multiples."""
-    return -(-max(length // multiple, 1) // max(most // multiple, 1))
-
-
-def _spans(start: int, stop: int, parts: int, multiple: int) -> Iterator[Span]:
-    """Cut start..stop, at multiples, into parts as equal as can be.
-
-    A rest below `multiple` joins its neighbour: the last window is filled up by reflection, which reads up to a window to
-    its left, so a chunk that holds part of a window also holds the one before.
-    """
-    units = max((stop - start) // multiple, 1)
-    starts = [start + units * i // parts * multiple for i in range(parts)]
-    yield from zip(starts, [*starts[1:], stop], strict=True)
+    bands, columns, _ = _partition(step, area, chunk_bytes, itemsize, batch, workers)
+    rows = spans(area.top, area.bottom, bands, step.multiple)
+    return list(rows), list(spans(area.left, area.right, columns, step.multiple))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from .areas import areas_for
 from .maps import FileMap, Sink, Source, TensorMap, make_map
 from .means import Means
 from .plan import LEAST_CHUNK_BYTES, WAYS_OUT, Plan, at_once, regions
+from .workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,8 @@ class Run:
     wanted, counted : Region, optional
         Pixels of the feature grid: those whose output is wanted, and those that sums for the means are taken over; by
         default all. What is counted must be wanted.
+    workers : Workers, optional
+        Threads that the run may use; by default it has its own.
     """
 
     program: Program
@@ -103,13 +105,14 @@ class Run:
     means: Means = field(default_factory=Means)
     wanted: Region | None = None
     counted: Region | None = None
+    workers: Workers | None = None
     _maps: dict[str, tuple[Region, TensorMap | FileMap]] = field(default_factory=dict, repr=False)
     _computed: dict[str, Region] = field(default_factory=dict, repr=False)  # of each map, by the step that wrote it last
     _asks: dict[str, int] = field(default_factory=dict)
     _done: float = 0.0
     _total: float = 0.0
     _chunk_bytes: int = 0
-    _pool: ThreadPoolExecutor | None = None
+    _hands: Workers | None = None
 
     def execute(self) -> None:
         """Fill the sink.
@@ -152,7 +155,9 @@ class Run:
         self._done = 0.0
         parts = list(zip(self.program.steps, areas, strict=True))
         self._total = sum(step.cost * area.height * area.width for step, area in parts)
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._free)
+            self._hands = self.workers or stack.enter_context(closing(Workers(self.plan.workers)))
             mean, number = None, 0
             for step, area in parts:
                 known = self.means.known(number) if step.mean else None
@@ -163,13 +168,11 @@ class Run:
                     number += 1
                     if known is None:
                         mean = yield total
-        finally:
-            if self._pool:
-                self._pool.shutdown(cancel_futures=True)  # and wait, as they use the maps
-                self._pool = None
-            for _, stored in self._maps.values():
-                stored.close()
-            self._maps.clear()
+
+    def _free(self) -> None:
+        for _, stored in self._maps.values():
+            stored.close()
+        self._maps.clear()
 
     def _step(self, step: Step, area: Region, mean: Tensor | None, counted: Region | None) -> Tensor:
         value = self._set_up(step, mean)
@@ -198,24 +201,26 @@ class Run:
         """Make the chunks of a step, in order, several at once if the plan says so."""
         planned = self._chunk_bytes == self.plan.chunk_bytes  # memory has been enough
         sizes = self._chunk_bytes, self.dtype.itemsize, self.batch, self.plan.workers if planned else 1
-        chunks, workers = regions(step, area, *sizes), at_once(step, area, *sizes)
+        workers = at_once(step, area, *sizes)
         if workers == 1:
-            for region in chunks:
-                yield from self._compute(step, region, value, counted)
+            with limited_threads(0):
+                for region in regions(step, area, *sizes):
+                    yield from self._compute(step, region, value, counted)
             return
-        threads = max(torch.get_num_threads() // workers, 1)
-        if self._pool is None:  # it is kept for all steps, as it takes some milliseconds to begin
-            self._pool = ThreadPoolExecutor(workers, "esc", torch.set_num_threads, (threads,))
-        begun: deque[tuple[Region, Future[Made]]] = deque()
-        with limited_threads(threads):  # this thread does little meanwhile, and others begin with as many as it has
-            for region in chunks:
-                reads = self._reads(step, region)
-                begun.append((region, self._pool.submit(self._make, step, region, value, counted, reads)))
-                if len(begun) == 2 * workers:  # nobody waits for work while the oldest isn't done
-                    region, future = begun.popleft()
-                    yield from self._compute(step, region, value, counted, future.result)
-            for region, future in begun:
-                yield from self._compute(step, region, value, counted, future.result)
+        calls = (
+            partial(self._make, step, region, value, counted, self._reads(step, region))
+            for region in regions(step, area, *sizes)
+        )
+        assert self._hands
+        with closing(self._hands.outcomes(calls, workers, self._ahead(step))) as outcomes:
+            for region, made in zip(regions(step, area, *sizes), outcomes, strict=True):
+                yield from self._compute(step, region, value, counted, made)
+
+    def _ahead(self, step: Step) -> int:
+        """Return how many chunks are begun for each worker: where that takes no memory, so many that none ever waits."""
+        homes = [self._maps[name][1] for name in {*step.reads, step.writes} - {"image", "output"}]
+        copied = step.writes == "output" or any(isinstance(home, FileMap) for home in homes)
+        return 2 if copied else 32
 
     def _set_up(self, step: Step, mean: Tensor | None) -> object:
         try:

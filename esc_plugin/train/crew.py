@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..device import limited_threads
+from ..device import limited_threads, usable_threads
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 def crew_size(device: torch.device) -> int:
     """Return how many threads may work on a device: those that torch may use here; one where a processor only waits."""
-    return torch.get_num_threads() if device.type == "cpu" else 1
+    return usable_threads() if device.type == "cpu" else 1
 
 
 class Crew:

@@ -800,24 +800,7 @@ def test_every_control_has_a_tooltip_and_a_name(viewer: Any, open_panel: Any) ->
     assert not [w for w in controls if not w.toolTip() or not w.accessibleName()]
 
 
-def test_threads_are_limited_and_given_back(
-    viewer: Any, qtbot: Any, open_panel: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    from esc_plugin.device import limited_threads
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    try:
-        for count, seen in ((0, 4), (1, 1), (3, 3), (9, 4)):
-            with limited_threads(count):
-                assert torch.get_num_threads() == seen
-            assert torch.get_num_threads() == 4
-        with pytest.raises(EscError, match="not -3"), limited_threads(-3):
-            pass
-    finally:
-        torch.set_num_threads(before)
+def test_the_number_of_threads_is_asked_for(viewer: Any, open_panel: Any) -> None:
     viewer.add_image(pixels(20, 20))
     panel = open_panel()
     panel.form.threads.value = 1
