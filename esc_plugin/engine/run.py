@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from torch import Tensor
 from ..device import limited_threads, without_autocast
 from ..errors import EscError
 from ..network.grid import Geometry, Region
-from ..network.program import Chunk, Program, Step, pixel_sum
+from ..network.program import FEATURES, Chunk, Program, Step, pixel_sum
 from ..progress import Cancel, Progress, stop_if_asked
 from .areas import areas_for
 from .maps import FileMap, Sink, Source, TensorMap, make_map
@@ -153,10 +153,11 @@ class Run:
         self._total = sum(step.cost * area.height * area.width for step, area in parts)
         try:
             mean, number = None, 0
-            for step, area in parts:
+            for i, (step, area) in enumerate(parts):
                 known = self.means.known(number) if step.mean else None
                 with torch.inference_mode(), without_autocast(self.device):
                     total = self._step(step, area, mean, self.counted or whole if known is None else None)
+                self._free_all_but(name for later in self.program.steps[i + 1 :] for name in later.reads)
                 mean = known
                 if step.mean:
                     number += 1
@@ -166,9 +167,7 @@ class Run:
             if self._pool:
                 self._pool.shutdown(cancel_futures=True)  # and wait, as they use the maps
                 self._pool = None
-            for _, stored in self._maps.values():
-                stored.close()
-            self._maps.clear()
+            self._free_all_but([])
 
     def _step(self, step: Step, area: Region, mean: Tensor | None, counted: Region | None) -> Tensor:
         value = self._set_up(step, mean)
@@ -188,7 +187,7 @@ class Run:
 
     def _is_last(self, step: Step) -> bool:
         """Whether a step writes features that may have overflowed in all steps until then."""
-        return self.dtype != torch.float32 and step.writes == "feat" and "feat" in step.reads
+        return self.dtype != torch.float32 and step.writes == FEATURES and "image" in step.reads
 
     def _made(self, step: Step, area: Region, value: object, counted: Region | None) -> Generator[Made, None, None]:
         """Make the chunks of a step, in order, several at once if the plan says so."""
@@ -296,6 +295,10 @@ class Run:
             self._maps.pop(name)[1].close()
         shape = (self.batch, area.height, area.width, self.program.channels[name])
         self._maps[name] = area, self._make_map(name, shape)
+
+    def _free_all_but(self, names: Iterable[str]) -> None:
+        for name in self._maps.keys() - set(names):
+            self._maps.pop(name)[1].close()
 
     def _make_map(self, name: str, shape: tuple[int, int, int, int]) -> TensorMap | FileMap:
         home = self.plan.storage[name]
