@@ -61,8 +61,8 @@ def run(
 
 
 def plan_of(chunk_bytes: int, storage: str | list[str] = "device") -> Plan:
-    homes = [storage] * 4 if isinstance(storage, str) else storage
-    return Plan(dict(zip(("feat", "a", "b", "c"), homes, strict=True)), chunk_bytes)
+    homes = [storage] * 3 if isinstance(storage, str) else storage
+    return Plan(dict(zip(("a", "b", "c"), homes, strict=True)), chunk_bytes)
 
 
 @pytest.mark.parametrize("case", golden_cases(), ids=lambda case: case.name)
@@ -76,7 +76,7 @@ def test_every_family_is_exact_in_chunks(shared, case: Golden) -> None:
         st.tuples(st.integers(1, 70), st.integers(1, 70)),
         st.integers(1, 2),
         st.sampled_from([3 * 10**5, 10**6]),
-        st.lists(STORAGE, min_size=4, max_size=4),
+        st.lists(STORAGE, min_size=3, max_size=3),
         st.floats(0.6, 5),
     )
     def check(size: tuple[int, int], batch: int, chunk_bytes: int, storage: list[str], zoom: float) -> None:
@@ -285,10 +285,11 @@ def test_chunks_at_once_are_in_the_plan_where_there_is_memory(monkeypatch: pytes
     need = need_of(1024)
     alone = make_plan(need, CPU, 2**31)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    plans = [make_plan(need, CPU, limit) for limit in (2**31, alone.device_bytes, 2**30)]
-    assert [plan.workers for plan in plans] == [8, 1, 1]
+    plans = [make_plan(need, CPU, limit) for limit in (2**31, alone.device_bytes, 2**29)]
+    assert [plan.workers for plan in plans] == [8, 1, 8]
     assert alone.device_bytes < plans[0].device_bytes <= 2**31
     assert plans[1].storage == plans[0].storage
+    assert "disk" in plans[2].storage.values()
     assert {at_once(step, area, plans[0].chunk_bytes, 4, 1, 8) for step, area in need.parts} == {8}
     low = need_of(64).parts  # eight bands of it would be halos for the most part
     assert {at_once(step, area, plans[0].chunk_bytes, 4, 1, 8) for step, area in low if max(step.reads.values()) > 1} == {1}

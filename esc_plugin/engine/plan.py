@@ -34,7 +34,7 @@ RESERVE_BYTES = 128 * 2**20
 #: Of what is free, how much is taken unless a limit is given.
 SHARE_OF_FREE = 0.8
 #: Maps in the order in which they move out of memory: those that are used least, first.
-OUT_FIRST = ("feat", "a", "c", "b")
+OUT_FIRST = ("a", "c", "b")
 #: What to do about feature maps that no disk here holds.
 WAYS_OUT = (
     "set TMPDIR to a larger disk, use more memory or several machines (torchrun ... esc-sr upscale), "
@@ -158,7 +158,7 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
         resident = sum(need.map_bytes(name) for name in names if storage[name] == "device")
         host = 0 if on_host else need.caller_bytes + sum(need.map_bytes(n) for n in names if storage[n] == "host")
         disk = sum(need.map_bytes(name) for name in names if storage[name] == "disk")
-        for chunk_bytes, workers in _chunks(best_bytes, _workers(storage) if on_host else 1):
+        for chunk_bytes, workers in _chunks(best_bytes, torch.get_num_threads() if on_host else 1):
             device_bytes = fixed + resident + need.largest_chunk_bytes(chunk_bytes, workers)
             plan = Plan(storage, chunk_bytes, device_bytes, host, disk, workers)
             if plan.device_bytes <= budget:
@@ -168,11 +168,6 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
         f"the image needs at least {plan.device_bytes / 2**30:.2f} GiB of memory on {device}, of which "
         f"{budget / 2**30:.2f} GiB may be used; close other programs or raise the memory limit."
     )
-
-
-def _workers(storage: Mapping[str, Storage]) -> int:
-    """Return how many chunks a CPU may work on at once; files are for one reader."""
-    return torch.get_num_threads() if set(storage.values()) == {"device"} else 1
 
 
 def _chunks(chunk_bytes: int, workers: int) -> Iterator[tuple[int, int]]:
