@@ -159,7 +159,9 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
         host = 0 if on_host else need.caller_bytes + sum(need.map_bytes(n) for n in names if storage[n] == "host")
         disk = sum(need.map_bytes(name) for name in names if storage[name] == "disk")
         for chunk_bytes, workers in _chunks(best_bytes, torch.get_num_threads() if on_host else 1):
-            device_bytes = fixed + resident + need.largest_chunk_bytes(chunk_bytes, workers)
+            # Chunks that wait for a worker have been read from files; that is less than half of what they take later.
+            waiting = workers * chunk_bytes // 2 if disk and workers > 1 else 0
+            device_bytes = fixed + resident + waiting + need.largest_chunk_bytes(chunk_bytes, workers)
             plan = Plan(storage, chunk_bytes, device_bytes, host, disk, workers)
             if plan.device_bytes <= budget:
                 _check_disk(plan)
