@@ -285,7 +285,7 @@ def test_chunks_at_once_are_in_the_plan_where_there_is_memory(monkeypatch: pytes
     need = need_of(1024)
     alone = make_plan(need, CPU, 2**31)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    plans = [make_plan(need, CPU, limit) for limit in (2**31, alone.device_bytes, 2**29)]
+    plans = [make_plan(need, CPU, limit) for limit in (2**31, alone.device_bytes, 320 * 2**20)]
     assert [plan.workers for plan in plans] == [8, 1, 8]
     assert alone.device_bytes < plans[0].device_bytes <= 2**31
     assert plans[1].storage == plans[0].storage
