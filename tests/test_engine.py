@@ -62,8 +62,8 @@ def run(
 
 
 def plan_of(chunk_bytes: int, storage: str | list[str] = "device") -> Plan:
-    homes = [storage] * 4 if isinstance(storage, str) else storage
-    return Plan(dict(zip(("feat", "a", "b", "c"), homes, strict=True)), chunk_bytes)
+    homes = [storage] * 3 if isinstance(storage, str) else storage
+    return Plan(dict(zip(("a", "b", "c"), homes, strict=True)), chunk_bytes)
 
 
 @pytest.mark.parametrize("case", golden_cases(), ids=lambda case: case.name)
@@ -77,7 +77,7 @@ def test_every_family_is_exact_in_chunks(shared, case: Golden) -> None:
         st.tuples(st.integers(1, 70), st.integers(1, 70)),
         st.integers(1, 2),
         st.sampled_from([3 * 10**5, 10**6]),
-        st.lists(STORAGE, min_size=4, max_size=4),
+        st.lists(STORAGE, min_size=3, max_size=3),
         st.floats(0.6, 5),
     )
     def check(size: tuple[int, int], batch: int, chunk_bytes: int, storage: list[str], zoom: float) -> None:

@@ -6,9 +6,10 @@ All three hold (B, H, W, C) and hand out (B, C, h, w) in channels_last order, wh
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from threading import Lock
 from typing import Literal, Protocol
@@ -16,6 +17,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from ..errors import EscError
 from ..network.grid import Region
 
 Storage = Literal["device", "host", "disk"]
@@ -41,7 +43,8 @@ class TensorMap:
     """A map in memory, the device's or the host's."""
 
     def __init__(self, shape: tuple[int, int, int, int], dtype: torch.dtype, device: torch.device, pin: bool) -> None:
-        self.data = torch.empty(shape, dtype=dtype, device=device, pin_memory=pin)
+        own = device.type == "cpu" and not pin
+        self.data = _pages(shape, dtype) if own else torch.empty(shape, dtype=dtype, device=device, pin_memory=pin)
 
     def read(self, region: Region) -> Tensor:
         """See `Source`. The result is a view."""
@@ -56,18 +59,32 @@ class TensorMap:
         self.data = torch.empty(0)
 
 
+def _pages(shape: tuple[int, int, int, int], dtype: torch.dtype) -> Tensor:
+    """Return an empty tensor in pages of its own, which the system has back as soon as nobody holds it.
+
+    An allocator would put it among small blocks that outlive it: then nothing else fits where it was.
+    """
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
+    try:
+        pages = mmap.mmap(-1, prod(shape) * dtype.itemsize, **private)
+    except OSError:
+        return torch.empty(shape, dtype=dtype)  # says it as everyone knows it
+    return torch.frombuffer(pages, dtype=dtype).view(shape)
+
+
 class FileMap:
     """A map in an unnamed temporary file: whatever happens to the process, nothing stays behind.
 
     It is read and written by rows rather than memory-mapped, because mapped pages would count as memory of the process.
-    Threads may share it.
+    Threads may do so at the same time: some chunks are read and written while others are computed. If the disk fails, that
+    is an `EscError`.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], dtype: torch.dtype) -> None:
         self.shape, self.dtype = shape, dtype
         self.pixel = shape[3] * dtype.itemsize
-        self.lock = Lock()  # of the place in the file
         self.file = tempfile.TemporaryFile(prefix="esc-", buffering=0)  # noqa: SIM115  # lives as long as the map
+        self.lock = Lock()  # of the place in the file, on systems where reads and writes have none of their own
         try:
             # Claimed now, so that a full disk is an error before the work and not in its middle.
             if hasattr(os, "posix_fallocate"):
@@ -82,25 +99,15 @@ class FileMap:
         """See `Source`."""
         batch, _, _, channels = self.shape
         block = torch.empty((batch, region.height, region.width, channels), dtype=self.dtype)
-        with self.lock:
-            for offset, row in self._rows(region, block):
-                self.file.seek(offset)
-                view = row
-                while view:  # an unbuffered read may be short
-                    if not (got := self.file.readinto(view)):
-                        raise OSError(f"the temporary file ended at byte {offset}")
-                    view = view[got:]
+        for offset, row in self._rows(region, block):
+            self._all(self._read_at, row, offset)
         return block.permute(0, 3, 1, 2)
 
     def write(self, region: Region, tensor: Tensor) -> None:
         """See `Sink`."""
         block = tensor.permute(0, 2, 3, 1).to("cpu", self.dtype).contiguous()
-        with self.lock:
-            for offset, row in self._rows(region, block):
-                self.file.seek(offset)
-                view = row
-                while view:
-                    view = view[self.file.write(view) :]
+        for offset, row in self._rows(region, block):
+            self._all(self._write_at, row, offset)
 
     def _rows(self, region: Region, block: Tensor) -> Iterator[tuple[int, memoryview]]:
         """Pair each row of a contiguous block with its place in the file; whole-width blocks are one row."""
@@ -113,6 +120,31 @@ class FileMap:
             else:
                 for y in range(region.height):
                     yield first + y * width * self.pixel, data[b, y].data
+
+    def _all(self, move: Callable[[memoryview, int], int], view: memoryview, offset: int) -> None:
+        """Move all bytes of a row, of which a call may move only some."""
+        while view:
+            try:
+                moved, reason = move(view, offset), f"it ended at byte {offset}"
+            except OSError as error:
+                moved, reason = 0, error.strerror or str(error)
+            if not moved:
+                raise EscError(f"a temporary file in {tempfile.gettempdir()!r} failed: {reason}; set TMPDIR.")
+            view, offset = view[moved:], offset + moved
+
+    def _read_at(self, view: memoryview, offset: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self.file.fileno(), [view], offset)
+        with self.lock:
+            self.file.seek(offset)
+            return self.file.readinto(view)
+
+    def _write_at(self, view: memoryview, offset: int) -> int:
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self.file.fileno(), view, offset)
+        with self.lock:
+            self.file.seek(offset)
+            return self.file.write(view)
 
     def close(self) -> None:
         """Remove the file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +17,7 @@ from torch import Tensor
 from ..device import limited_threads, put_on, without_autocast
 from ..errors import EscError
 from ..network.grid import Geometry, Region
-from ..network.program import Chunk, Program, Step, pixel_sum
+from ..network.program import FEATURES, Chunk, Program, Step, pixel_sum
 from ..progress import Cancel, Progress, stop_if_asked
 from .areas import areas_for
 from .maps import FileMap, Sink, Source, TensorMap, make_map
@@ -156,23 +156,19 @@ class Run:
         parts = list(zip(self.program.steps, areas, strict=True))
         self._total = sum(step.cost * area.height * area.width for step, area in parts)
         with ExitStack() as stack:
-            stack.callback(self._free)
+            stack.callback(self._free_all_but, ())
             self._hands = self.workers or stack.enter_context(closing(Workers(self.plan.workers)))
             mean, number = None, 0
-            for step, area in parts:
+            for i, (step, area) in enumerate(parts):
                 known = self.means.known(number) if step.mean else None
                 with torch.inference_mode(), without_autocast(self.device):
                     total = self._step(step, area, mean, self.counted or whole if known is None else None)
+                self._free_all_but(name for later in self.program.steps[i + 1 :] for name in later.reads)
                 mean = known
                 if step.mean:
                     number += 1
                     if known is None:
                         mean = yield total
-
-    def _free(self) -> None:
-        for _, stored in self._maps.values():
-            stored.close()
-        self._maps.clear()
 
     def _step(self, step: Step, area: Region, mean: Tensor | None, counted: Region | None) -> Tensor:
         value = self._set_up(step, mean)
@@ -195,7 +191,7 @@ class Run:
 
         Means are not looked at: of one that isn't finite comes a kernel, and so features, that are NaN throughout.
         """
-        return self.dtype != torch.float32 and step.writes == "feat" and "feat" in step.reads
+        return self.dtype != torch.float32 and step.writes == FEATURES and "image" in step.reads
 
     def _made(self, step: Step, area: Region, value: object, counted: Region | None) -> Generator[Made, None, None]:
         """Make the chunks of a step, in order, several at once if the plan says so."""
@@ -305,6 +301,10 @@ class Run:
             self._maps.pop(name)[1].close()
         shape = (self.batch, area.height, area.width, self.program.channels[name])
         self._maps[name] = area, self._make_map(name, shape)
+
+    def _free_all_but(self, names: Iterable[str]) -> None:
+        for name in self._maps.keys() - set(names):
+            self._maps.pop(name)[1].close()
 
     def _make_map(self, name: str, shape: tuple[int, int, int, int]) -> TensorMap | FileMap:
         home = self.plan.storage[name]

@@ -36,8 +36,8 @@ class Block(nn.Module):
         self.ln_out = LayerNorm(dim)
         self.conv_out = Conv2d(dim, dim, 3)
 
-    def steps(self, large_kernel: LargeKernel, name: str, skip: str, writes: str) -> list[Step]:
-        """List the block's steps, from the map `skip` to the map `writes`, by way of "b" and "c"."""
+    def steps(self, large_kernel: LargeKernel, name: str, skip: str) -> list[Step]:
+        """List the block's steps, from the map `skip` back to it, by way of "b" and "c"."""
         steps = [self._ffn_step(f"{name} feed-forward", self.ln_proj, self.proj, skip, "b")]
         x, y = "b", "c"
         if self.attn.gate is None:
@@ -50,7 +50,7 @@ class Block(nn.Module):
             label = f"{name} convolution {j + 1}/{len(self.pconvs)}"
             steps.append(self._ffn_step(f"{label} feed-forward", norm, ffn, x, y, mean=conv.pdim))
             steps.append(self._conv_attn_step(large_kernel, label, conv, x, y))
-        steps.append(self._out_step(name, x, skip, writes))
+        steps.append(self._out_step(name, x, skip))
         return steps
 
     def _ffn_step(self, name: str, norm: nn.Module, ffn: ConvFFN, reads: str, writes: str, mean: int = 0) -> Step:
@@ -112,8 +112,8 @@ class Block(nn.Module):
             cost=conv.cost,
         )
 
-    def _out_step(self, name: str, x: str, skip: str, writes: str) -> Step:
+    def _out_step(self, name: str, x: str, skip: str) -> Step:
         def apply(chunk: Chunk, _: None, x: Tensor, skip: Tensor) -> Tensor:
             return chunk.crop(self.conv_out(self.ln_out(x)), 1).add_(skip)
 
-        return Step(f"{name} end", {x: 1, skip: 0}, writes, apply, values_per_pixel=4 * self.dim, cost=9 * self.dim**2)
+        return Step(f"{name} end", {x: 1, skip: 0}, skip, apply, values_per_pixel=4 * self.dim, cost=9 * self.dim**2)

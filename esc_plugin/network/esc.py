@@ -18,7 +18,7 @@ from .conv_attention import d4_mean
 from .grid import Geometry
 from .heads.registry import head_kind, make_head
 from .layers import Conv2d, ImagePad, LayerNorm, ReflectConv2d, random_parameter
-from .program import Chunk, Program, Step, run_whole
+from .program import FEATURES, Chunk, Program, Step, run_whole
 
 
 class ESC(nn.Module):
@@ -118,18 +118,22 @@ class ESC(nn.Module):
     def program(self, geometry: Geometry) -> Program:
         """Return the network as a list of steps for a run laid out by `geometry`.
 
-        The maps are "image", "feat" (the first features, kept for the last skip), "a", "b", "c" and "output": no more than
-        four feature maps exist at once.
+        The maps are "image", "a" (what the blocks hand on), "b" and "c" (what they work in) and "output": no more than three
+        feature maps exist at once. The first features, which the last skip adds, are not one of them: to make them again
+        from the image is much less than a hundredth of the work.
         """
         steps = [self._first_step()]
-        x = "feat"
         # Evaluation keeps it; training makes it once for all blocks of this run.
         large_kernel = cache(self.large_kernel) if self.training else self.large_kernel
         for i, block in enumerate(self._blocks()):
-            steps += block.steps(large_kernel, f"block {i + 1}/{len(self.blocks)}", x, "a")
-            x = "a"
-        steps += [self._last_step(x), self._head_step(geometry)]
-        return Program(steps, dict.fromkeys(("feat", "a", "b", "c"), self.config.dim))
+            steps += block.steps(large_kernel, f"block {i + 1}/{len(self.blocks)}", "a")
+        steps += [self._last_step(), self._head_step(geometry)]
+        return Program(steps, dict.fromkeys(("a", "b", "c"), self.config.dim))
+
+    @property
+    def _halo(self) -> int:
+        """Of the image, for the first features; a reflected border needs a pixel more."""
+        return 1 if self.config.unshuffle == 1 else 2
 
     def _dtype(self) -> torch.dtype:
         return self.last.weight.dtype
@@ -146,27 +150,26 @@ class ESC(nn.Module):
 
     def _first_step(self) -> Step:
         def apply(chunk: Chunk, _: None, image: Tensor) -> Tensor:
-            return chunk.crop(self.proj(self._to_range(image).to(self._dtype())), halo)
+            return chunk.crop(self.proj(self._to_range(image).to(self._dtype())), self._halo)
 
         f, dim = self.config.unshuffle, self.config.dim
-        halo = 1 if f == 1 else 2  # the reflected border needs a pixel more
-        return Step(
-            "first convolution", {"image": halo}, "feat", apply, values_per_pixel=2 * dim + 9 * f * f, cost=27 * f * f * dim
-        )
+        values, cost = 2 * dim + 9 * f * f, 27 * f * f * dim
+        return Step("first convolution", {"image": self._halo}, "a", apply, values_per_pixel=values, cost=cost)
 
-    def _last_step(self, x: str) -> Step:
+    def _last_step(self) -> Step:
         dim, f = self.config.dim, self.config.unshuffle
-        halo = 3 if f == 1 else 4
-
-        def apply(chunk: Chunk, _: None, x: Tensor, feat: Tensor, image: Tensor | None = None) -> Tensor:
-            out = chunk.crop(self.last(self.ln_last(x)), 1).add_(feat)
-            return out if image is None else out + chunk.crop(self.skip(self._to_range(image).to(self._dtype())), halo)
-
         deep_skip = head_kind(self.config).deep_skip
-        reads = {x: 1, "feat": 0} | ({"image": halo} if deep_skip else {})
-        cost = 9 * dim**2 + (dim * (6 * f * f + 98 + 2 * dim) if deep_skip else 0)
-        values = (12 if deep_skip else 4) * dim
-        return Step("last convolution", reads, "feat", apply, values_per_pixel=values, cost=cost)
+        halo = self._halo + (2 if deep_skip else 0)
+
+        def apply(chunk: Chunk, _: None, x: Tensor, image: Tensor) -> Tensor:
+            image = self._to_range(image).to(self._dtype())
+            out = chunk.crop(self.last(self.ln_last(x)), 1).add_(chunk.crop(self.proj(image), halo))
+            return out + chunk.crop(self.skip(image), halo) if deep_skip else out
+
+        cost = 9 * dim**2 + 27 * f * f * dim + (dim * (6 * f * f + 98 + 2 * dim) if deep_skip else 0)
+        values = (12 if deep_skip else 5) * dim + 9 * f * f
+        reads = {"a": 1, "image": halo}
+        return Step("last convolution", reads, FEATURES, apply, values_per_pixel=values, cost=cost)
 
     def _head_step(self, geometry: Geometry) -> Step:
         head = self.to_img
@@ -178,11 +181,11 @@ class ESC(nn.Module):
             return self._from_range(out[..., : region.height, : region.width])  # folding may have padded the image
 
         halo, image_halo = head.halos(geometry)
-        reads = {"feat": halo} | ({} if image_halo is None else {"image": image_halo})
+        reads = {FEATURES: halo} | ({} if image_halo is None else {"image": image_halo})
         output_pixels = float(geometry.ratio[0] * geometry.ratio[1])  # per feature pixel
         values = head.values_per_pixel + output_pixels * head.values_per_output_pixel
         cost = head.cost + output_pixels * head.cost_per_output_pixel
-        asks = {"feat": head.asks} if head.asks else {}
+        asks = {FEATURES: head.asks} if head.asks else {}
         return Step("pixels", reads, "output", apply, asks=asks, values_per_pixel=values, cost=cost)
 
     def forward(self, image: Tensor, size: tuple[int, int] | None = None) -> Tensor:

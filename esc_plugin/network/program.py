@@ -19,6 +19,9 @@ from torch import Tensor
 
 from .grid import Geometry, Region
 
+#: The map that the head reads: one in which no block works any more by then.
+FEATURES = "b"
+
 
 @dataclass(frozen=True)
 class Chunk:

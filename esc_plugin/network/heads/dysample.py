@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..config import EscConfig
 from ..layers import Conv2d, needs_gradient
-from ..program import Chunk
+from ..program import FEATURES, Chunk
 from ..state_dict import Dialect, KeyCondition, State, shape_of
 from .head import Head, HeadKind
 
@@ -136,7 +136,7 @@ class DySampleHead(Head):
 
         offsets = sampler.offsets(prepare(features, self.margin))
         far = self.margin if chunk.whole else self.margin + int(offsets.detach().abs().amax().ceil()) + 1
-        x = prepare(chunk.read("feat", far + beyond), far)
+        x = prepare(chunk.read(FEATURES, far + beyond), far)
         region, grid = chunk.region, chunk.geometry.grid
         here, there = region.grow(self.margin, grid), region.grow(far, grid)
         out = sampler.sample(x, offsets, here.top - there.top, here.left - there.left)
