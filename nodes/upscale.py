@@ -138,8 +138,8 @@ def worker_for(descriptor: Any, options: Options, host: Host) -> Upscaler | Othe
     """Return what runs a model: a copy of an ESC network, or tiles of the host for any other."""
     model = model_of(descriptor)
     if model is not None:
-        limits = {"memory_limit": options.limit_bytes, "threads": threads_of(descriptor)}
-        return Upscaler(model, device=host.device(), precision=options.precision, **limits)
+        limit, threads = options.limit_bytes, threads_of(descriptor)
+        return Upscaler(model, device=host.device(), precision=options.precision, memory_limit=limit, threads=threads)
     channels = descriptor.input_channels, descriptor.output_channels
     if channels != (3, 3):
         raise EscError(

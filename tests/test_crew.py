@@ -29,7 +29,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _three_threads() -> Iterator[None]:
+def _three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("esc_plugin.device.cores", lambda: 3)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield

@@ -96,7 +96,7 @@ run = pytest.fixture(inside_the_test)
 
 @pytest.fixture
 def used(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
-    """Return how many of eight threads were used at most, since the last call, by chunks of work."""
+    """Return how many of four threads were used at most, since the last call, by chunks of work."""
     at_work, most, lock = [0], [0], threading.Lock()
     make, threads = Run._make, torch.get_num_threads()
 
@@ -119,8 +119,8 @@ def used(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
         return found
 
     monkeypatch.setattr(Run, "_make", watched)
-    monkeypatch.setattr(device, "cores", lambda: 8)
-    torch.set_num_threads(8)
+    monkeypatch.setattr(device, "cores", lambda: 4)
+    torch.set_num_threads(4)
     yield latest
     torch.set_num_threads(threads)
 
@@ -129,9 +129,9 @@ def test_every_call_keeps_the_limit_and_makes_the_same(used: Callable[[], int]) 
     pytest.importorskip("dask")
     image = np.random.default_rng(0).integers(0, 255, (120, 100, 3), np.uint8)
     expected = (plain := random_upscaler())(image)
-    assert used() > 3
+    assert used() > 2
     batch = torch.rand(1, 3, 120, 100)
-    for count in (1, 2, 3):
+    for count in (1, 2):
         upscaler = Upscaler(plain.model, device="cpu", threads=count)
         np.testing.assert_array_equal(upscaler(image), expected)
         assert used() <= count
@@ -147,12 +147,12 @@ def test_every_call_keeps_the_limit_and_makes_the_same(used: Callable[[], int]) 
         assert used() <= count
         Mixture(upscaler, upscaler)(image)
         assert used() <= count
-        assert torch.get_num_threads() == 8
+        assert torch.get_num_threads() == 4
 
 
 def test_the_bits_of_a_real_model_do_not_depend_on_threads(used: Callable[[], int]) -> None:
     image = np.random.default_rng(0).random((96, 110, 3), np.float32)
-    results = [Upscaler("esc-nano-x2", device="cpu", threads=count)(image, intensity="range") for count in (1, 2, 3, 8)]
+    results = [Upscaler("esc-nano-x2", device="cpu", threads=count)(image, intensity="range") for count in (1, 2, 3, 4)]
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
 
