@@ -6,7 +6,6 @@ All three hold (B, H, W, C) and hand out (B, C, h, w) in channels_last order, wh
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,8 +42,7 @@ class TensorMap:
     """A map in memory, the device's or the host's."""
 
     def __init__(self, shape: tuple[int, int, int, int], dtype: torch.dtype, device: torch.device, pin: bool) -> None:
-        own = device.type == "cpu" and not pin
-        self.data = _pages(shape, dtype) if own else torch.empty(shape, dtype=dtype, device=device, pin_memory=pin)
+        self.data = torch.empty(shape, dtype=dtype, device=device, pin_memory=pin)
 
     def read(self, region: Region) -> Tensor:
         """See `Source`. The result is a view."""
@@ -57,19 +55,6 @@ class TensorMap:
     def close(self) -> None:
         """Free the memory."""
         self.data = torch.empty(0)
-
-
-def _pages(shape: tuple[int, int, int, int], dtype: torch.dtype) -> Tensor:
-    """Return an empty tensor in pages of its own, which the system has back as soon as nobody holds it.
-
-    An allocator would put it among small blocks that outlive it: then nothing else fits where it was.
-    """
-    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
-    try:
-        pages = mmap.mmap(-1, prod(shape) * dtype.itemsize, **private)
-    except OSError:
-        return torch.empty(shape, dtype=dtype)  # says it as everyone knows it
-    return torch.frombuffer(pages, dtype=dtype).view(shape)
 
 
 class FileMap:
