@@ -129,7 +129,8 @@ def test_a_network_for_any_scale_looks_further_where_it_shrinks(zoom: float) -> 
     torch.manual_seed(0)
     network, image = ESC(small_config(head="lte")).eval().requires_grad_(False), torch.rand(1, 3, 40, 31)
     size = round(40 * zoom), 60
-    expected = network(image, size)
+    with torch.inference_mode():  # with gradients the attention is torch's, which rounds otherwise than our kernel
+        expected = network(image, size)
     whole, _ = whole_of(network, network.geometry(40, 31, size), image, 60_000, ["device"] * 3)
     check_same(whole, expected, float(expected.std()))
 
