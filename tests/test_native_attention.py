@@ -123,10 +123,17 @@ def test_gradients_come_from_torch() -> None:
     image = torch.rand(1, 3, 20, 24)
     network(image).mean().backward()
     assert all(p.grad is not None for p in network.parameters())
-    network.eval().requires_grad_(False)
+    network.eval()
+    expected = network(image).detach()  # by torch, as it has gradients
+    network.requires_grad_(False)
     with torch.inference_mode():
         found = network(image)
-    assert torch.allclose(found, network(image), atol=1e-5)
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert not torch.equal(found, expected)
+    assert torch.equal(found, network(image))  # nothing here needs gradients
+    network(image.requires_grad_()).mean().backward()
+    assert image.grad is not None
+    assert image.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from . import native_attention
 from .biased_attention import BiasedAttention
+from .layers import needs_gradient
 
 
 class Bias(NamedTuple):
@@ -21,7 +22,7 @@ class Bias(NamedTuple):
     matrix : Tensor
         (n, w w, w w), for each query and key.
     table : Tensor
-        (n, 2 w - 1, 2 w - 1), for each relative position; for `native_attention` only.
+        (n, 2 w - 1, 2 w - 1), for each relative position.
     query, key : Tensor
         (n, w w, r), factors of the matrix.
     """
@@ -55,18 +56,27 @@ def attend(qkv: Tensor, bias: Bias) -> Tensor:
     Tensor
         (windows, w w, n, d), of the dtype of `qkv`.
     """
-    if bias.table is not None:
-        return native_attention.attend(qkv, bias.table)
-    if bias.query is not None and native_attention.is_wanted() and _has_kernel(qkv, bias.query):
-        return native_attention.attend(qkv, bias.query, bias.key)
+    given = [t for t in (bias.table, bias.query, bias.key) if t is not None]
+    if given and not needs_gradient(qkv, *given) and not torch.compiler.is_compiling() and _has_kernel(qkv, given[1:]):
+        return native_attention.attend(qkv, *given)
+    matrix = matrix_of(bias.table) if bias.table is not None else bias.matrix
     heads_first = qkv.permute(2, 0, 3, 1, 4)  # (3, windows, n, w w, d)
-    out = _attend_factors(heads_first, bias) if bias.matrix is None else _attend_matrix(heads_first, bias.matrix)
+    out = _attend_factors(heads_first, bias) if matrix is None else _attend_matrix(heads_first, matrix)
     return out.transpose(1, 2)
 
 
-def _has_kernel(qkv: Tensor, factor: Tensor) -> bool:
+def matrix_of(table: Tensor) -> Tensor:
+    """Return the bias of each query and key, (n, w w, w w), from that of each relative position, (n, 2 w - 1, 2 w - 1)."""
+    w = (table.shape[-1] + 1) // 2
+    # bias[h, q, k] = table[h, row_k - row_q + w - 1, col_k - col_q + w - 1]: key minus query, so a query's row of the
+    # matrix is a window that slides backwards over the table.
+    windows = table.unfold(1, w, 1).unfold(2, w, 1).flip(1, 2)  # (n, row_q, col_q, row_k, col_k)
+    return windows.reshape(-1, w * w, w * w)
+
+
+def _has_kernel(qkv: Tensor, factors: list[Tensor]) -> bool:
     _, length, _, heads, depth = qkv.shape
-    return native_attention.has_kernel(qkv, heads, isqrt(length), depth, factor.shape[-1])
+    return native_attention.has_kernel(qkv, heads, isqrt(length), depth, factors[0].shape[-1] if factors else 0)
 
 
 def _attend_matrix(qkv: Tensor, matrix: Tensor) -> Tensor:

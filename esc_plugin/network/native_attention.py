@@ -52,13 +52,8 @@ def has_kernel(weight: Tensor, heads: int, window_size: int, depth: int, rank: i
     return _kernel(heads, window_size, depth, rank, weight.dtype == torch.bfloat16) is not None
 
 
-def is_wanted() -> bool:
-    """Tell whether a kernel may be used here: it has no gradient, and isn't for other runtimes."""
-    return not torch.is_grad_enabled() and not torch.compiler.is_compiling()
-
-
 def attend(qkv: Tensor, bias: Tensor, factors: Tensor | None = None) -> Tensor:
-    """Attend within each window.
+    """Attend within each window, without gradients.
 
     Parameters
     ----------

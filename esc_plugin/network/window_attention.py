@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Bias, attend, makes_scores
+from .attention import Bias, attend, makes_scores, matrix_of
 from .config import EscConfig
 from .layers import Conv2d, random_parameter, reflect_pad
-from .native_attention import has_kernel, is_wanted
+from .native_attention import has_kernel
 
 #: A bias matrix is kept between calls up to this size; a larger one is made again for each image.
 KEEP_BIAS_BYTES = 64 * 2**20
@@ -73,6 +73,11 @@ class WindowAttention(nn.Module):
         return 2 * made * item - self.kept_bytes
 
     @property
+    def _table(self) -> Tensor:
+        side = 2 * self.window_size - 1
+        return self.relative_position_bias.view(-1, side, side)
+
+    @property
     def _takes_table(self) -> bool:
         """Whether the bias needs no matrix."""
         weight, heads = self.to_qkv.weight, self.num_heads
@@ -85,9 +90,8 @@ class WindowAttention(nn.Module):
 
     def bias(self) -> Bias:
         """Return the positional bias as `attend` likes it."""
-        if self._takes_table and is_wanted():
-            side = 2 * self.window_size - 1
-            return Bias(table=self.relative_position_bias.view(-1, side, side))
+        if self._takes_table and not torch.compiler.is_compiling():
+            return Bias(table=self._table)
         return self._kept or self._new_bias()
 
     def keep_bias(self, keep: bool) -> None:
@@ -114,18 +118,10 @@ class WindowAttention(nn.Module):
 
     def _make_bias(self) -> Bias:
         if self.position == "table":
-            return Bias(matrix=self._from_table())
+            return Bias(matrix=matrix_of(self._table))
         if self.position == "flash":
             return Bias(query=self.flashbias_q, key=self.flashbias_k)
         return self._from_coordinates()
-
-    def _from_table(self) -> Tensor:
-        w = self.window_size
-        table = self.relative_position_bias.view(-1, 2 * w - 1, 2 * w - 1)
-        # bias[h, q, k] = table[h, row_k - row_q + w - 1, col_k - col_q + w - 1]: key minus query, so a query's row of the
-        # matrix is a window that slides backwards over the table.
-        windows = table.unfold(1, w, 1).unfold(2, w, 1).flip(1, 2)  # (n, row_q, col_q, row_k, col_k)
-        return windows.reshape(-1, w * w, w * w)
 
     def _from_coordinates(self) -> Bias:
         """ESC-RIB: coordinates in -1..1 at pixel centres -> sines -> ReLU layer -> factors of the bias."""
