@@ -214,8 +214,9 @@ class Run:
 
     def _ahead(self, step: Step) -> int:
         """Return how many chunks are begun for each worker: where that takes no memory, so many that none ever waits."""
-        homes = [self._maps[name][1] for name in {*step.reads, step.writes} - {"image", "output"}]
-        copied = step.writes == "output" or any(isinstance(home, FileMap) for home in homes)
+        names = {*step.reads, step.writes}
+        outside = names & {"image", "output"}
+        copied = outside or any(isinstance(self._maps[name][1], FileMap) for name in names)
         return 2 if copied else 32
 
     def _set_up(self, step: Step, mean: Tensor | None) -> object:
