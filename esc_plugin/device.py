@@ -13,8 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, wraps
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -168,8 +167,16 @@ def instruction_set(device: torch.device) -> str:
         return str(torch.cuda.get_device_name(device))
     if device.type != "cpu":
         return device.type
-    compiler = f", llvmlite {version('llvmlite')}" if find_spec("llvmlite") else ""  # see `native_attention`
-    return f"{torch.backends.cpu.get_cpu_capability()}{compiler}"
+    names = [str(torch.backends.cpu.get_cpu_capability()), compiler()]
+    return ", ".join(filter(None, names))
+
+
+@cache
+def compiler() -> str:
+    """Return the name of what can compile kernels here, with its version, or nothing; see `native_attention`."""
+    with suppress(PackageNotFoundError):
+        return f"llvmlite {version('llvmlite')}"
+    return ""
 
 
 def cores(root: Path = ROOT) -> int:

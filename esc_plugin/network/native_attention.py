@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import importlib.util
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from ..device import compiler
 
 if TYPE_CHECKING:
     from .attention_kernel import Shape
@@ -47,7 +48,7 @@ def has_kernel(weight: Tensor, heads: int, window_size: int, depth: int, rank: i
     heads, window_size, depth, rank : int
         Heads, pixels along a window, channels a head, and of the factors of the bias, 0 for a table.
     """
-    if weight.device.type != "cpu" or weight.dtype not in DTYPES or not _lanes(window_size, depth) or not _is_installed():
+    if weight.device.type != "cpu" or weight.dtype not in DTYPES or not _lanes(window_size, depth) or not compiler():
         return False
     return _kernel(heads, window_size, depth, rank, weight.dtype == torch.bfloat16) is not None
 
@@ -94,11 +95,6 @@ def _lanes(window_size: int, depth: int) -> int:
     """Return how many values a kernel works on at once, 0 if there is none."""
     most, _ = REGISTERS.get(torch.backends.cpu.get_cpu_capability(), (0, 0))
     return next((n for n in (16, 8) if n <= most and window_size % n == 0 and depth % n == 0), 0)
-
-
-@cache
-def _is_installed() -> bool:
-    return importlib.util.find_spec("llvmlite") is not None
 
 
 def _kernel(*shape: int) -> _Kernel | None:
