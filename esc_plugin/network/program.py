@@ -57,6 +57,19 @@ class Chunk:
         return tensor[..., top : top + kept.height * scale, left : left + kept.width * scale]
 
 
+class WholeChunk(Chunk):
+    """All of the feature grid. There is nothing to cut off, and an exported graph doesn't do as if there were."""
+
+    @property
+    def whole(self) -> bool:
+        """See `Chunk`."""
+        return True
+
+    def crop(self, tensor: Tensor, halo: int, scale: int = 1, keep: int = 0) -> Tensor:
+        """See `Chunk`."""
+        return tensor
+
+
 @dataclass(frozen=True)
 class Step:
     """One pass over the feature grid.
@@ -168,13 +181,19 @@ def mean_of(total: Tensor, pixels: int) -> Tensor:
     return total.sum(0).div(pixels).float()
 
 
-def run_whole(program: Program, geometry: Geometry, image: Tensor) -> Tensor:
-    """Run a program with one chunk, the whole image: the network as a plain function, with gradients."""
+def run_whole(
+    program: Program, geometry: Geometry, image: Tensor, mean: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """Run a program with one chunk, the whole image: the network as a plain function, with gradients.
+
+    `mean` makes (B, C) of (B, C, H, W) where a step wants the mean over all pixels; by default that is what it is.
+    """
     maps = {"image": image}
-    chunk = Chunk(Region(0, 0, *geometry.grid), geometry, lambda name, halo: maps[name])
-    mean, pixels = None, prod(geometry.grid)
+    chunk = WholeChunk(Region(0, 0, *geometry.grid), geometry, lambda name, halo: maps[name])
+    pixels, last = prod(geometry.grid), None
+    measure = mean or (lambda x: mean_of(pixel_sum(x, pixels), pixels))
     for step in program.steps:
-        value = step.setup(mean) if step.setup else None
+        value = step.setup(last) if step.setup else None
         maps[step.writes] = step.apply(chunk, value, *(maps[name] for name in step.reads))
-        mean = mean_of(pixel_sum(maps[step.writes][:, : step.mean], pixels), pixels) if step.mean else None
+        last = measure(maps[step.writes][:, : step.mean]) if step.mean else None
     return maps["output"]

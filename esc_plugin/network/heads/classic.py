@@ -24,7 +24,7 @@ class ClassicHead(SubPixelHead):
     def forward(self, chunk: Chunk, features: Tensor, image: Tensor) -> Tensor:
         """(B, C, h, w) with a halo of 1, and the image (B, 3, h', w') without -> (B, 3, s h', s w')."""
         pixels = chunk.crop(self.sub_pixels(features), self.halo).float()
-        return F.pixel_shuffle(pixels + image.repeat_interleave(self.scale**2, 1), self.scale)
+        return F.pixel_shuffle(pixels, self.scale) + F.interpolate(image, scale_factor=self.scale, mode="nearest")
 
 
 def _check(config: EscConfig) -> None:
