@@ -40,7 +40,7 @@ VALID = {
 WORK = (
     "esc_plugin.train.run.train",
     "esc_plugin.train.finetune.finetune",
-    "esc_plugin.export.onnx.export_onnx",
+    "esc_plugin.export.export.export",
     "esc_plugin.inspection.study",
 )
 NONSENSE = (

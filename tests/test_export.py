@@ -1,4 +1,4 @@
-"""ONNX files: the same values as torch for any batch and size, from standard operators, and no half-written file."""
+"""ONNX files: the same values as torch at any size, whole or region by region, standard operators, no half-written file."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
 
 from esc_plugin import EscError, Model, cli
-from esc_plugin.export import onnx as export
-from esc_plugin.export.onnx import compare_with_torch, export_onnx
-from esc_plugin.export.portable import PortableConvAttn, portable
+from esc_plugin.export import onnx as converter
+from esc_plugin.export.check import compare
+from esc_plugin.export.export import export
+from esc_plugin.export.formats import format_of
+from esc_plugin.export.order import Order, reach_of
+from esc_plugin.export.portable import PortableConvAttn, Regions, portable
 from esc_plugin.network import ESC, EscConfig
 from esc_plugin.network.block import Block
 from esc_plugin.network.conv_attention import ConvAttn
@@ -37,7 +41,7 @@ CONFIGS = {
         UNI, position="rib", position_rank=4, rib_hidden=6, rib_freqs=2, uni_method="nearest+conv", scale=1, unshuffle=4
     ),
 }
-SHAPES = [(2, 3, 21, 13), (1, 3, 8, 16), (3, 3, 5, 2), (1, 3, 1, 1)]  # windows are 8 pixels
+SIZES = [(21, 13), (8, 16), (5, 2), (1, 1)]  # windows are 8 pixels
 
 
 def random_model(config: EscConfig, name: str = "random") -> Model:
@@ -54,36 +58,27 @@ def random_model(config: EscConfig, name: str = "random") -> Model:
 def classic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
     torch.manual_seed(0)
     model, path = random_model(WIDE), tmp_path_factory.mktemp("export") / "classic.onnx"
-    assert set(export_onnx(model, path).errors) == {(2, 3, 21, 11), (1, 3, 5, 18)}
+    differences = export(model, path).differences
+    assert [difference.shape for difference in differences] == [(1, 3, 21, 11), (1, 3, 5, 18), (1, 3, 48, 80)]
     return model, path
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_kind_of_network_agrees_with_torch_at_one_size(name: str, tmp_path: Path) -> None:
-    exported = export_onnx(random_model(CONFIGS[name]), tmp_path / "a.onnx", size=(13, 21))
-    assert max(exported.errors.values()) < 1e-4
-    assert_standard(exported.path)
-
-
-#: Of those, the ones in which another part than in `classic` depends on the size.
-OPEN = ("ESC-RIB, nearest+conv x1, unshuffle", "DySample")
-
-
-@pytest.mark.slow  # torch reasons about sizes that are left open, some of a minute for each network
-@pytest.mark.parametrize("name", OPEN)
-def test_every_kind_of_network_agrees_with_torch(name: str, tmp_path: Path) -> None:
-    model = random_model(CONFIGS[name])
-    assert_agrees(model, export_onnx(model, tmp_path / "a.onnx", check=False).path)
+@pytest.mark.parametrize("form", ["whole", "regions"])
+def test_every_kind_of_network_agrees_with_torch(name: str, form: str, tmp_path: Path) -> None:
+    model, path = random_model(CONFIGS[name]), tmp_path / "a.onnx"
+    export(model, path, form=form, check_it=False)
+    assert_agrees(Order(model, form), path)
 
 
 def test_a_classic_network_agrees_with_torch(classic) -> None:
-    assert_agrees(*classic)
+    model, path = classic
+    assert_agrees(Order(model), path)
 
 
-def assert_agrees(model: Model, path: Path) -> None:
-    errors = compare_with_torch(path, model.network, SHAPES)
-    assert list(errors) == SHAPES
-    assert max(errors.values()) < 1e-4
+def assert_agrees(order: Order, path: Path) -> None:
+    for size in SIZES:
+        assert compare(order, format_of(path), path, order.example(*size)).largest < 1e-4, size
     assert_standard(path)
 
 
@@ -95,9 +90,55 @@ def assert_standard(path: Path) -> None:
     assert not proto.functions
 
 
+@pytest.mark.parametrize("name", ["classic x3, norms", "DySample", "ESC-RIB, nearest+conv x1, unshuffle"])
+def test_one_size_only(name: str, tmp_path: Path) -> None:
+    exported = export(random_model(CONFIGS[name]), tmp_path / "a.onnx", size=(13, 21))
+    assert [difference.shape for difference in exported.differences] == [(1, 3, 13, 21)]
+    assert_standard(exported.path)
+
+
 def test_a_trained_file_agrees(shared, tmp_path: Path) -> None:
     model = read_model(shared / "golden" / "esc_fp_x4.safetensors")
-    assert max(export_onnx(model, tmp_path / "fp.onnx", size=(13, 21)).errors.values()) < 1e-4
+    assert export(model, tmp_path / "fp.onnx", size=(13, 21)).differences[0].largest < 1e-4
+
+
+@pytest.mark.parametrize("name", ["ESC-FP", "ESC-RIB, nearest+conv x1, unshuffle"])
+def test_crops_are_what_they_are_in_the_whole(name: str) -> None:
+    """Passing over crops until the means don't change gives those of the whole, and with them the same pixels."""
+    model = random_model(CONFIGS[name])
+    order, scale = Order(model, "regions"), model.scale
+    module, window = Regions(portable(model.network)), order.window
+    height, width = 2 * order.reach + window + 3, order.reach + 5
+    image = torch.rand(1, 3, height, width)
+    whole, cut = model.network(image), order.reach + window
+    crops = {(0, cut): (0, min(cut + order.reach, height)), (cut, height): (window, height)}
+    means = torch.zeros(order.means)
+    for _ in range(order.means[0] + 1):
+        total = torch.zeros(order.means, dtype=torch.float64)
+        parts = []
+        for (top, bottom), (start, stop) in crops.items():
+            interior = torch.zeros(1, 1, stop - start, width)
+            interior[:, :, top - start : bottom - start] = 1
+            upscaled, found = module(image[:, :, start:stop], means, interior)
+            parts.append(upscaled[:, :, (top - start) * scale : (bottom - start) * scale])
+            total += found.double() * interior[:, :, :: model.config.unshuffle].mean((1, 3)).sum()
+        means = (total / -(-height // model.config.unshuffle)).float()
+    np.testing.assert_allclose(torch.cat(parts, 2).numpy(), whole.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_lies_beyond_the_reach_does_not_matter(name: str) -> None:
+    model = random_model(CONFIGS[name])
+    module, far = Regions(portable(model.network)), reach_of(model.network)
+    order = Order(model, "regions")
+    image = torch.rand(1, 3, 2 * far + order.window, 2 * far + order.window)
+    row = far + order.window // 2
+    other = image.clone()
+    other[:, :, 0], other[:, :, -1], other[..., 0], other[..., -1] = 0, 1, 1, 0
+    means, interior = torch.randn(order.means), torch.ones(1, 1, *image.shape[2:])
+    a, b = (module(x, means, interior)[0][..., row * model.scale, row * model.scale] for x in (image, other))
+    assert torch.equal(a, b)
+    assert far % order.window == 0
 
 
 def test_the_file_says_what_it_is_and_nothing_of_the_machine(classic) -> None:
@@ -107,10 +148,13 @@ def test_the_file_says_what_it_is_and_nothing_of_the_machine(classic) -> None:
     assert said["name"] == "random"
     assert said["scale"] == "2"
     assert said["license"] == "CC-BY-4.0"
+    assert said["window"] == "16"
+    assert said["reach"] == str(reach_of(model.network))
+    assert float(said["largest_difference"]) < 1e-4
     assert EscConfig.from_dict(json.loads(said["config"])) == model.config
     assert json.loads(said["input"])["range"] == [0, 1]
     axes = [axis.dim_param or axis.dim_value for axis in proto.graph.input[0].type.tensor_type.shape.dim]
-    assert axes == ["batch", 3, "height", "width"]
+    assert axes == [1, 3, "height", "width"]
     assert str(Path(torch.__file__).parent).encode() not in path.read_bytes()
 
 
@@ -123,20 +167,19 @@ def test_no_attention_bias_is_stored_as_a_matrix(classic) -> None:
 
 
 def test_another_operator_set(tmp_path: Path) -> None:
-    exported = export_onnx(random_model(CLASSIC), tmp_path / "a.onnx", opset=23, size=(13, 21))
-    assert max(exported.errors.values()) < 1e-4
+    exported = export(random_model(CLASSIC), tmp_path / "a.onnx", opset=23, size=(13, 21))
     assert onnx.load(exported.path).opset_import[0].version == 23
 
 
-@pytest.mark.parametrize(
-    "config", [CLASSIC, replace(CLASSIC, large_kernel="separable", head="bicubic")], ids=lambda config: config.head
-)
-def test_the_portable_layer_computes_the_same(config: EscConfig) -> None:
-    network = random_model(config).network
-    copy, image = portable(network), torch.rand(3, 3, 11, 19)
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("stored_bias", [False, True])
+def test_the_portable_network_computes_the_same(name: str, stored_bias: bool) -> None:
+    config = CONFIGS[name]
+    network, image = random_model(config).network, torch.rand(1, 3, 11, 19)
+    copy = portable(network, stored_bias=stored_bias)
     assert any(isinstance(module, PortableConvAttn) for module in copy.modules())
     assert not any(isinstance(module, PortableConvAttn) for module in network.modules())
-    assert sum(isinstance(module, ConvAttn) for module in copy.modules()) == CLASSIC.conv_blocks
+    assert sum(isinstance(module, ConvAttn) for module in copy.modules()) == config.n_blocks * config.conv_blocks
     assert torch.allclose(copy(image), network(image), atol=1e-5)
 
 
@@ -148,11 +191,13 @@ def test_the_portable_layer_computes_the_same(config: EscConfig) -> None:
         (CLASSIC, "nowhere/a.onnx", {}, "no folder"),
         (CLASSIC, "a.onnx", {"opset": 11}, "from 18 to 23"),
         (CLASSIC, "a.onnx", {"size": (0, 8)}, "from 1 on"),
+        (CLASSIC, "a.onnx", {"form": "tiles"}, "whole or regions, not 'tiles'"),
+        (CLASSIC, "a.onnx", {"precision": "int3"}, "not in 'int3'"),
     ],
 )
 def test_what_cannot_be_is_said_first(config: EscConfig, name: str, options: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(EscError, match=message):
-        export_onnx(random_model(config), tmp_path / name, **options)
+        export(random_model(config), tmp_path / name, **options)
     assert not list(tmp_path.iterdir())
 
 
@@ -160,9 +205,9 @@ def test_a_file_that_disagrees_is_not_kept(classic, tmp_path: Path, monkeypatch:
     target = tmp_path / "a.onnx"
     target.write_bytes(b"older")
     torch.manual_seed(1)
-    monkeypatch.setattr(export, "_trace", lambda *arguments: onnx.load(classic[1]))  # of another network
+    monkeypatch.setattr(converter, "_traced", lambda order: onnx.load(classic[1]))  # of another network
     with pytest.raises(EscError, match=r"differ by .*nothing was written"):
-        export_onnx(random_model(WIDE), target)
+        export(random_model(WIDE), target)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.onnx", b"older")]
 
 
@@ -170,7 +215,7 @@ def test_a_file_that_disagrees_is_not_kept(classic, tmp_path: Path, monkeypatch:
 def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(EscError, match=rf"install them with: pip install {package}$"):
-        export_onnx(random_model(CLASSIC), tmp_path / "a.onnx")
+        export(random_model(CLASSIC), tmp_path / "a.onnx")
 
 
 def test_the_command_and_a_fixed_size(

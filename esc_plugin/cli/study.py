@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import needs
+from ..export.formats import FORMS, PRECISIONS, SUFFIXES, format_of
 from . import options as opt
 from .models import open_model
 from .parse import parse_place
@@ -23,35 +24,55 @@ REPORTS = (".html", ".png")
 
 def export(
     model: opt.ModelName,
-    output: Annotated[Path, typer.Argument(callback=opt.usable, help="File to write.", metavar="OUT.onnx")],
-    opset: Annotated[
-        int, typer.Option(callback=opt.within(*OPSETS), help=f"Version of ONNX's operators, {OPSETS[0]} to {OPSETS[1]}.")
-    ] = OPSETS[0],
+    output: Annotated[
+        Path,
+        typer.Argument(callback=opt.usable, help=f"File to write, one of {', '.join(SUFFIXES)}.", metavar="OUT"),
+    ],
+    form: Annotated[
+        str,
+        typer.Option(
+            callback=opt.one_of(*FORMS),
+            help="`whole` for images that fit into memory at once, `regions` for crops of larger ones.",
+        ),
+    ] = FORMS[0],
     size: Annotated[
         tuple[int, int] | None,
         typer.Option(
             callback=opt.within(1, LARGEST_EXPORT),
-            help="Only for one image of this size; by default any batch and size.",
+            help="Only for images of this size; by default any.",
             metavar="HEIGHT WIDTH",
         ),
     ] = None,
-    check: Annotated[bool, typer.Option(help="Compare ONNX Runtime with torch before the file is kept.")] = True,
+    precision: Annotated[
+        str, typer.Option(callback=opt.one_of(*PRECISIONS), help=f"What the file computes in: {', '.join(PRECISIONS)}.")
+    ] = PRECISIONS[0],
+    opset: Annotated[
+        int, typer.Option(callback=opt.within(*OPSETS), help=f"Version of ONNX's operators, {OPSETS[0]} to {OPSETS[1]}.")
+    ] = OPSETS[0],
+    check: Annotated[bool, typer.Option(help="Compare its own runtime with torch before the file is kept.")] = True,
     window_size: opt.WindowSize = None,
     overwrite: opt.Overwrite = False,
 ) -> None:
-    """Write a model as an ONNX file, for other runtimes."""
-    needs("export")
-    opt.check_output(output, (".onnx",), model, overwrite=overwrite)
+    """Write a model as a file for another runtime, by its suffix: `.onnx` for ONNX Runtime."""
+    kind = format_of(output)
+    needs(kind.extra)
+    opt.check_output(output, (kind.suffix,), model, overwrite=overwrite)
+    for suffix in kind.companions:
+        opt.check_output(output.with_suffix(suffix), (suffix,), model, overwrite=overwrite)
     loaded = open_model(model, window_size=window_size)
 
-    from ..export.onnx import export_onnx
+    from ..export.export import export as write
 
     with errors.status(f"exporting {plain(loaded.name)}"):
-        written = export_onnx(loaded, output, opset=opset, size=size, check=check)
-    megabytes = output.stat().st_size / 1e6
-    say(f"{plain(loaded.name)} -> {plain(output)}  {megabytes:.1f} MB, opset {opset}")
-    for shape, error in written.errors.items():
-        say(f"largest difference to torch at {' x '.join(map(str, shape))}: {error:.1e}")
+        written = write(loaded, output, form=form, size=size, precision=precision, opset=opset, check_it=check)
+    files = (written.path, *written.companions)
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    say(f"{plain(loaded.name)} -> {', '.join(map(plain, files))}  {megabytes:.1f} MB, {kind.name}, {form}, {precision}")
+    for difference in written.differences:
+        shape = " x ".join(map(str, difference.shape))
+        say(f"largest difference to torch at {shape}: {difference.largest:.1e}")
+    if check and not kind.runs:
+        say(f"{kind.name} doesn't run on this machine: the file was not compared with torch.")
 
 
 def inspect(

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import onnxscript
 import torch
-from onnxscript import opset18 as op
+from onnxscript import opset18
 from torch import Tensor
 
 from .portable import attend_plainly
 
+op: Any = opset18  # its types are of ONNX's values, not of numbers
 #: Into so many parts the windows of an image are cut, so that no runtime holds the scores of all of them at once.
 PIECES = 4
 
@@ -36,7 +36,7 @@ def _ints(*values: int) -> Any:
 
 
 def _reflected(size: Any, window: int) -> Any:
-    """Return where to read so that an axis of `size` is filled up to whole windows: back and forth, as `reflect_pad` does."""
+    """Return where to read so that an axis is filled up to whole windows: back and forth, as `reflect_pad` does."""
     count = op.Mul(op.Div(op.Add(size, _ints(window - 1)), _ints(window)), _ints(window))
     index = op.Range(op.Constant(value_int=0), op.Squeeze(count), op.Constant(value_int=1))
     period = op.Max(op.Mul(op.Sub(size, _ints(1)), _ints(2)), _ints(1))  # a single row is repeated
@@ -60,7 +60,10 @@ def write_attention(qkv: Any, bias: Any, window: int) -> Any:
         # (windows, w w, d), (windows, d, w w), (windows, w w, d)
         found.append(
             _in_pieces(
-                op.Transpose(scaled, perm=[1, 2, 0]), op.Transpose(key, perm=[1, 0, 2]), op.Transpose(value, perm=[1, 2, 0]), added
+                op.Transpose(scaled, perm=[1, 2, 0]),
+                op.Transpose(key, perm=[1, 0, 2]),
+                op.Transpose(value, perm=[1, 2, 0]),
+                added,
             )
         )
     # (windows, w w, C) -> (C rows, columns, w, w) -> (1, C, H, W)

@@ -19,7 +19,7 @@ from ..network.window_attention import WindowAttention
 
 
 class PortableConvAttn(ConvAttn):
-    """`ConvAttn` of one image, the dynamic kernel as a depthwise convolution beside the large one, whose filter is constant."""
+    """`ConvAttn` of one image: the dynamic kernel is a depthwise convolution beside the large one, which stays constant."""
 
     def kernel(self, large: tuple[Tensor, ...], mean: Tensor) -> tuple[Tensor, ...]:
         """Return the shared kernel as it is, and the dynamic one, (P, 1, 3, 3)."""
@@ -143,7 +143,8 @@ class Regions(nn.Module):
         return upscaled, torch.cat(found)
 
 
-FORMS: dict[str, type[Whole] | type[Regions]] = {"whole": Whole, "regions": Regions}
+#: By the names of `esc_plugin.export.formats.FORMS`.
+MODULES: dict[str, type[Whole] | type[Regions]] = {"whole": Whole, "regions": Regions}
 
 
 def portable(network: ESC, attend: Attend = attend_plainly, *, stored_bias: bool = False) -> ESC:

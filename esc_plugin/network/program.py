@@ -181,9 +181,7 @@ def mean_of(total: Tensor, pixels: int) -> Tensor:
     return total.sum(0).div(pixels).float()
 
 
-def run_whole(
-    program: Program, geometry: Geometry, image: Tensor, mean: Callable[[Tensor], Tensor] | None = None
-) -> Tensor:
+def run_whole(program: Program, geometry: Geometry, image: Tensor, mean: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Run a program with one chunk, the whole image: the network as a plain function, with gradients.
 
     `mean` makes (B, C) of (B, C, H, W) where a step wants the mean over all pixels; by default that is what it is.

@@ -1,0 +1,139 @@
+"""From a model to a file for another runtime: converted, checked there, and only then kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..disk import settle
+from ..errors import EscError, needs
+from ..weights.model import Model
+from .check import Difference, check
+from .formats import FORMS, Format, format_of
+from .order import Order
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes
+    ----------
+    path : Path
+        Of the file.
+    companions : tuple of Path
+        Of files that belong to it.
+    order : Order
+        What was asked for.
+    differences : tuple of Difference
+        To torch. Empty if nothing was checked.
+    """
+
+    path: Path
+    companions: tuple[Path, ...]
+    order: Order
+    differences: tuple[Difference, ...]
+
+
+def export(
+    model: Model,
+    path: str | Path,
+    *,
+    form: str = "whole",
+    size: tuple[int, int] | None = None,
+    precision: str = "float32",
+    opset: int = 18,
+    pictures: Sequence[Path] = (),
+    check_it: bool = True,
+) -> Exported:
+    """Write a model as a file for another runtime, which its suffix names, see `esc_plugin.export.formats.FORMATS`.
+
+    Its input ``"image"`` is (1, 3, H, W), RGB in 0..1, float32; its output ``"upscaled"`` is (1, 3, scale H, scale W), not
+    clipped. The form "regions" has more of both, see `esc_plugin.export.portable.Regions`.
+
+    Parameters
+    ----------
+    path : path
+        A file that is there is replaced, once the new one is whole and checked.
+    form : str
+        ``"whole"`` for images that fit into memory at once; ``"regions"`` for crops of larger ones.
+    size : tuple of int, optional
+        Height and width of the only image that the file takes, for runtimes that need that.
+    precision : str
+        ``"float32"``, or what else the format can be written in.
+    opset : int
+        Version of ONNX's operator set, 18 to 23.
+    pictures : sequence of path
+        What int8 is calibrated with.
+    check_it : bool
+        Run the file in its own runtime and compare with torch.
+
+    Raises
+    ------
+    EscError
+        If a package is missing, the model or an argument doesn't allow it, or the check fails; then nothing is written.
+    """
+    path, kind = Path(path), format_of(path)
+    order = Order(model, form, size, precision, opset, tuple(pictures))
+    refuse(order, kind, path)
+    needs(kind.extra)
+    with _folder_beside(path) as folder:
+        made, found = folder / path.name, tuple[Difference, ...]()
+        kind.converter.convert(order, made)
+        if check_it and kind.runs:
+            found = check(order, kind, made)
+        kind.converter.describe(made, order.facts() | _told(found))
+        companions = tuple(made.with_suffix(suffix) for suffix in kind.companions)
+        for part in (*companions, made):  # the file that is opened comes last
+            _move(part, path.with_name(part.name))
+    return Exported(path, tuple(path.with_name(part.name) for part in companions), order, found)
+
+
+def refuse(order: Order, kind: Format, path: Path) -> None:
+    """Raise an `EscError` if that can't be."""
+    model, size = order.model, order.size
+    if model.any_scale:
+        raise EscError(f"{model.name!r} renders any scale (LTE); only networks of a fixed scale can be exported.")
+    if order.form not in FORMS:
+        raise EscError(f"a form must be {' or '.join(FORMS)}, not {order.form!r}.")
+    if order.precision not in kind.precisions:
+        raise EscError(f"{kind.name} can be written in {', '.join(kind.precisions)}, not in {order.precision!r}.")
+    if size is not None and min(size) < 1:
+        raise EscError(f"a size must be height and width from 1 on, not {size!r}.")
+    if size is None and not kind.open_sizes:
+        raise EscError(f"{kind.name} needs the one size of the images that the file will take; state it.")
+    if not path.parent.is_dir():
+        raise EscError(f"there is no folder {str(path.parent)!r}.")
+
+
+def _told(found: tuple[Difference, ...]) -> dict[str, str]:
+    if not found:
+        return {"checked": "no"}
+    return {
+        "checked": "in its own runtime against torch",
+        "largest_difference": f"{max(each.largest for each in found):.2e}",
+        "psnr_to_torch": f"{min(each.psnr for each in found):.1f} dB",
+    }
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """Give a folder on the same disk, so that what was made there needs only another name."""
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=".esc-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise EscError(f"can't write {str(path)!r}: {error.strerror or error}.") from None
+
+
+def _move(made: Path, target: Path) -> None:
+    if made.is_dir():
+        if target.is_dir():
+            shutil.rmtree(target)
+    else:
+        settle(made)
+    made.replace(target)
