@@ -56,12 +56,11 @@ def attend_plainly(qkv: Tensor, bias: Tensor, window: int) -> Tensor:
     channels, rows, columns = qkv.shape[1], qkv.shape[2] // w, qkv.shape[3] // w
     depth = channels // 3 // len(bias)
     windows = F.pixel_unshuffle(qkv, w).reshape(1, channels, w * w, rows * columns)
-    parts = windows.split(depth, 1)  # queries of all heads, keys of all heads, values of all heads
+    queries, keys, values = (range(i, i + channels // 3, depth) for i in range(0, channels, channels // 3))
     found = []
-    for query, key, value, added in zip(
-        parts[: len(bias)], parts[len(bias) : 2 * len(bias)], parts[2 * len(bias) :], bias, strict=True
-    ):
-        scores = (query * depth**-0.5).permute(0, 3, 2, 1) @ key.permute(0, 3, 1, 2) + added  # (1, windows, w w, w w)
+    for head, starts in enumerate(zip(queries, keys, values, strict=True)):
+        query, key, value = (windows[:, start : start + depth] for start in starts)  # (1, d, w w, windows)
+        scores = (query * depth**-0.5).permute(0, 3, 2, 1) @ key.permute(0, 3, 1, 2) + bias[head]
         found.append((torch.softmax(scores, -1) @ value.permute(0, 3, 2, 1)).permute(0, 3, 2, 1))
     joined = torch.cat(found, 1).reshape(1, channels // 3 * w * w, rows, columns)
     return F.pixel_shuffle(joined, w)[:, :, :height, :width]
@@ -107,7 +106,8 @@ class Whole(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Upscale a whole image."""
-        return cast(Tensor, self.network(image))
+        geometry = self.network.geometry(image.shape[-2], image.shape[-1])
+        return run_whole(self.network.program(geometry), geometry, image, lambda x: x.mean((2, 3)))
 
 
 class Regions(nn.Module):
