@@ -41,6 +41,7 @@ CONFIGS = {
         UNI, position="rib", position_rank=4, rib_hidden=6, rib_freqs=2, uni_method="nearest+conv", scale=1, unshuffle=4
     ),
 }
+CONFIGS["LTE"] = small_config(head="lte")
 SIZES = [(21, 13), (8, 16), (5, 2), (1, 1)]  # windows are 8 pixels
 
 
@@ -97,6 +98,13 @@ def test_one_size_only(name: str, tmp_path: Path) -> None:
     assert_standard(exported.path)
 
 
+def test_a_network_for_any_scale_at_another_one(tmp_path: Path) -> None:
+    exported = export(random_model(CONFIGS["LTE"]), tmp_path / "a.onnx", scale=3)
+    assert len(exported.differences) == 3
+    said = {entry.key: entry.value for entry in onnx.load(exported.path).metadata_props}
+    assert said["scale"] == "3"
+
+
 def test_a_trained_file_agrees(shared, tmp_path: Path) -> None:
     model = read_model(shared / "golden" / "esc_fp_x4.safetensors")
     assert export(model, tmp_path / "fp.onnx", size=(13, 21)).differences[0].largest < 1e-4
@@ -107,7 +115,7 @@ def test_crops_are_what_they_are_in_the_whole(name: str) -> None:
     """Passing over crops until the means don't change gives those of the whole, and with them the same pixels."""
     model = random_model(CONFIGS[name])
     order, scale = Order(model, "regions"), model.scale
-    module, window = Regions(portable(model.network)), order.window
+    module, window = Regions(portable(model.network), model.scale), order.window
     height, width = 2 * order.reach + window + 3, order.reach + 5
     image = torch.rand(1, 3, height, width)
     whole, cut = model.network(image), order.reach + window
@@ -129,7 +137,7 @@ def test_crops_are_what_they_are_in_the_whole(name: str) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_what_lies_beyond_the_reach_does_not_matter(name: str) -> None:
     model = random_model(CONFIGS[name])
-    module, far = Regions(portable(model.network)), reach_of(model.network)
+    module, far = Regions(portable(model.network), model.scale), reach_of(model.network)
     order = Order(model, "regions")
     image = torch.rand(1, 3, 2 * far + order.window, 2 * far + order.window)
     row = far + order.window // 2
@@ -186,7 +194,8 @@ def test_the_portable_network_computes_the_same(name: str, stored_bias: bool) ->
 @pytest.mark.parametrize(
     ("config", "name", "options", "message"),
     [
-        (small_config(head="lte"), "a.onnx", {}, "any scale"),
+        (CLASSIC, "a.onnx", {"scale": 3}, "has the scale 2"),
+        (small_config(head="lte"), "a.onnx", {"scale": 0}, "from 1 on, not 0"),
         (CLASSIC, "a.pt", {}, "must end in .onnx"),
         (CLASSIC, "nowhere/a.onnx", {}, "no folder"),
         (CLASSIC, "a.onnx", {"opset": 11}, "from 18 to 23"),

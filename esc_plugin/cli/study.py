@@ -43,6 +43,9 @@ def export(
             metavar="HEIGHT WIDTH",
         ),
     ] = None,
+    scale: Annotated[
+        int | None, typer.Option(callback=opt.within(1, 64), help="Of a model for any scale (LTE); by default 4.")
+    ] = None,
     precision: Annotated[
         str, typer.Option(callback=opt.one_of(*PRECISIONS), help=f"What the file computes in: {', '.join(PRECISIONS)}.")
     ] = PRECISIONS[0],
@@ -64,7 +67,7 @@ def export(
     from ..export.export import export as write
 
     with errors.status(f"exporting {plain(loaded.name)}"):
-        written = write(loaded, output, form=form, size=size, precision=precision, opset=opset, check_it=check)
+        written = write(loaded, output, form=form, size=size, precision=precision, opset=opset, scale=scale, check_it=check)
     files = (written.path, *written.companions)
     megabytes = sum(file.stat().st_size for file in files) / 1e6
     say(f"{plain(loaded.name)} -> {', '.join(map(plain, files))}  {megabytes:.1f} MB, {kind.name}, {form}, {precision}")

@@ -62,7 +62,7 @@ def compare(order: Order, kind: Format, path: Path, inputs: dict[str, Tensor]) -
     arrays = {name: value.numpy() for name, value in inputs.items()}
     found = kind.converter.run(path, arrays, torch.get_num_threads())
     with torch.inference_mode():
-        made = order.network()(*inputs.values()) if order.form == "regions" else order.model.network(inputs["image"])
+        made = order.network()(*inputs.values()) if order.form == "regions" else _whole(order, inputs["image"])
     expected = dict(zip(order.outputs, made if isinstance(made, tuple) else (made,), strict=True))
     for name, value in expected.items():
         if found[name].shape != tuple(value.shape):
@@ -71,6 +71,13 @@ def compare(order: Order, kind: Format, path: Path, inputs: dict[str, Tensor]) -
     largest = max(float(difference.abs().max()) for difference in apart.values())
     square = float(apart["upscaled"].square().mean())
     return Difference(tuple(inputs["image"].shape), largest, -10 * log10(square) if square else inf)
+
+
+def _whole(order: Order, image: Tensor) -> Tensor:
+    """Run the network itself, not what was made of it for the export."""
+    height, width = image.shape[-2:]
+    upscaled: Tensor = order.model.network(image, (order.scale * height, order.scale * width))
+    return upscaled
 
 
 def _trials(order: Order) -> Sequence[dict[str, Tensor]]:

@@ -48,6 +48,7 @@ def export(
     precision: str = "float32",
     opset: int = 18,
     pictures: Sequence[Path] = (),
+    scale: int | None = None,
     check_it: bool = True,
 ) -> Exported:
     """Write a model as a file for another runtime, which its suffix names, see `esc_plugin.export.formats.FORMATS`.
@@ -69,6 +70,8 @@ def export(
         Version of ONNX's operator set, 18 to 23.
     pictures : sequence of path
         What int8 is calibrated with.
+    scale : int, optional
+        Of a network that renders any scale (LTE), the whole number that the file shall have; by default the largest trained.
     check_it : bool
         Run the file in its own runtime and compare with torch.
 
@@ -78,7 +81,7 @@ def export(
         If a package is missing, the model or an argument doesn't allow it, or the check fails; then nothing is written.
     """
     path, kind = Path(path), format_of(path)
-    order = Order(model, form, size, precision, opset, tuple(pictures))
+    order = Order(model, form, size, precision, opset, tuple(pictures), scale)
     refuse(order, kind, path)
     needs(kind.extra)
     with _folder_beside(path) as folder:
@@ -96,8 +99,10 @@ def export(
 def refuse(order: Order, kind: Format, path: Path) -> None:
     """Raise an `EscError` if that can't be."""
     model, size = order.model, order.size
-    if model.any_scale:
-        raise EscError(f"{model.name!r} renders any scale (LTE); only networks of a fixed scale can be exported.")
+    if order.any_scale is not None and not model.any_scale:
+        raise EscError(f"{model.name!r} has the scale {model.scale}; only one that renders any scale can be given another.")
+    if order.scale < 1:
+        raise EscError(f"a scale must be a whole number from 1 on, not {order.any_scale!r}.")
     if order.form not in FORMS:
         raise EscError(f"a form must be {' or '.join(FORMS)}, not {order.form!r}.")
     if order.precision not in kind.precisions:

@@ -81,6 +81,8 @@ def _traced(order: Order) -> ModelProto:
             input_names=list(order.inputs),
             output_names=list(order.outputs),
             custom_translation_table=TRANSLATIONS,
+            # It takes the 1e-9 that keeps LTE's shares from 0 / 0 for nothing, and drops it.
+            optimize=not order.model.any_scale,
         )
     except Exception as error:  # its exporters raise almost anything
         reason = " ".join(str(error).split())[:300]
@@ -106,4 +108,4 @@ def _tidy(proto: ModelProto, order: Order) -> None:
             else:
                 axis.dim_value = name
     proto.producer_name, proto.producer_version = "esc-plugin", __version__
-    proto.doc_string = f"{model.name}: (1, 3, H, W) RGB in 0..1 -> {model.scale} times as large, not clipped."
+    proto.doc_string = f"{model.name}: (1, 3, H, W) RGB in 0..1 -> {order.scale} times as large, not clipped."

@@ -41,6 +41,8 @@ class Order:
         Version of ONNX's operator set.
     pictures : tuple of Path
         Files to calibrate int8 with.
+    any_scale : int, optional
+        Of a network that renders any scale, the one that the file shall have.
     """
 
     model: Model
@@ -49,10 +51,16 @@ class Order:
     precision: str = "float32"
     opset: int = 18
     pictures: tuple[Path, ...] = ()
+    any_scale: int | None = None
+
+    @property
+    def scale(self) -> int:
+        """Output pixels per pixel of the image, along each axis."""
+        return self.model.scale if self.any_scale is None else self.any_scale
 
     def network(self, attend: Attend = attend_plainly, *, stored_bias: bool = False) -> Whole | Regions:
         """Return the module to convert, see `portable`."""
-        return MODULES[self.form](portable(self.model.network, attend, stored_bias=stored_bias))
+        return MODULES[self.form](portable(self.model.network, attend, stored_bias=stored_bias), self.scale)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -66,7 +74,7 @@ class Order:
 
     def dimensions(self, height: Any, width: Any) -> dict[str, tuple[Any, ...]]:
         """Return the shape of each input and output for an image of that size; names of sizes will do."""
-        rows, scale = self.means, self.model.scale
+        rows, scale = self.means, self.scale
         larger = [f"{scale}*{n}" if isinstance(n, str) else scale * n for n in (height, width)]
         known = {
             "image": (1, 3, height, width),
@@ -111,7 +119,7 @@ class Order:
         known = {key: value for key, value in model.card.items() if isinstance(value, str)}
         return known | {
             "name": model.name,
-            "scale": str(model.scale),
+            "scale": str(self.scale),
             "config": config_json(model.config),
             "sha256": model.sha256,
             "made_by": f"esc-plugin {__version__}",

@@ -13,6 +13,7 @@ from ..network import ESC, EscConfig
 from ..network.attention import Bias
 from ..network.block import Block
 from ..network.conv_attention import DYNAMIC_SIZE, ConvAttn
+from ..network.grid import Geometry
 from ..network.layers import Crop, reflect_pad
 from ..network.program import run_whole
 from ..network.window_attention import WindowAttention
@@ -95,18 +96,25 @@ class PortableAttention(WindowAttention):
         return self.attend(self.to_qkv(norm(x)), cast(Tensor, bias.matrix), self.window_size)
 
 
+def _geometry(network: ESC, image: Tensor, scale: int) -> Geometry:
+    height, width = image.shape[-2:]
+    if network.any_scale:  # sizes may be unknown until the graph runs, the ratio is not
+        return Geometry((height, width), (scale * height, scale * width), network.config.unshuffle, (scale, scale))
+    return network.geometry(height, width)
+
+
 class Whole(nn.Module):
     """Form "whole": ``image`` (1, 3, H, W) in 0..1 -> ``upscaled`` (1, 3, s H, s W), not clipped."""
 
     inputs, outputs = ("image",), ("upscaled",)
 
-    def __init__(self, network: ESC) -> None:
+    def __init__(self, network: ESC, scale: int) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.scale = network, scale
 
     def forward(self, image: Tensor) -> Tensor:
         """Upscale a whole image."""
-        geometry = self.network.geometry(image.shape[-2], image.shape[-1])
+        geometry = _geometry(self.network, image, self.scale)
         return run_whole(self.network.program(geometry), geometry, image, lambda x: x.mean((2, 3)))
 
 
@@ -123,13 +131,13 @@ class Regions(nn.Module):
 
     inputs, outputs = ("image", "means", "interior"), ("upscaled", "found")
 
-    def __init__(self, network: ESC) -> None:
+    def __init__(self, network: ESC, scale: int) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.scale = network, scale
 
     def forward(self, image: Tensor, means: Tensor, interior: Tensor) -> tuple[Tensor, Tensor]:
         """Upscale a crop and tell its means."""
-        geometry = self.network.geometry(image.shape[-2], image.shape[-1])
+        geometry = _geometry(self.network, image, self.scale)
         fold = self.network.config.unshuffle
         counts = interior[:, :, ::fold, ::fold]  # on the grid of the features
         share = counts.mean((2, 3)).clamp(min=1e-12)
