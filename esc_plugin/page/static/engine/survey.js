@@ -26,8 +26,8 @@ import { reduced } from "./values.js";
  * @typedef {(pixels: number) => Promise<void>} Step
  */
 
-/** Where means change by less than this, pixels change by far less than a level of 255. */
-export const TOLERANCE = 1e-4;
+/** Where means change by less than this, pixels change by far less than a level of 255: by 1e-5 in the bundled models. */
+export const TOLERANCE = 1e-3;
 /** Of a reduced picture, from whose means a survey starts. */
 const REDUCED_PIXELS = 128 ** 2;
 /** Of samples: so many, spread over the picture, of so many pixels an edge, of which a margin is only looked at. */
@@ -97,11 +97,12 @@ export function runCrop(network, plane, { region, area }, means) {
  * @param {Network} network
  * @param {Plane} plane
  * @param {Crop[]} crops All of the picture.
+ * @param {number} limit Pixels that the network sees at once.
  * @param {Step} step
  * @returns {Promise<Survey>}
  */
-export async function exactSurvey(network, plane, crops, step) {
-  const sampled = await sampledSurvey(network, plane, step);
+export async function exactSurvey(network, plane, crops, limit, step) {
+  const sampled = await sampledSurvey(network, plane, limit, step);
   return { ...(await settled(network, plane, crops, sampled.means, step)), method: "exact" };
 }
 
@@ -109,26 +110,30 @@ export async function exactSurvey(network, plane, crops, step) {
  * Estimate the means of a picture from some of it.
  * @param {Network} network
  * @param {Plane} plane
+ * @param {number} limit Pixels that the network sees at once.
  * @param {Step} step
  * @returns {Promise<Survey>}
  */
-export async function sampledSurvey(network, plane, step) {
-  const small = reduced(plane, REDUCED_PIXELS);
+export async function sampledSurvey(network, plane, limit, step) {
+  const small = reduced(plane, Math.min(REDUCED_PIXELS, limit));
   const all = wholeOf(small.size);
   const start = new Float32Array(network.layers * network.channels);
   const first = await settled(network, small, [{ region: all, area: all }], start, step);
-  return { ...(await settled(network, plane, samplesOf(plane.size, network), first.means, step)), method: "sampled" };
+  const samples = samplesOf(plane.size, network.multiple, limit);
+  return { ...(await settled(network, plane, samples, first.means, step)), method: "sampled" };
 }
 
 /**
  * Return crops that are spread evenly over a picture. Their margins are narrower than what an exact pixel depends on: that
  * changes their means by less than which crops were chosen.
  * @param {readonly [number, number]} size
- * @param {{multiple: number}} network
+ * @param {number} multiple Pixels along the edge of a window.
+ * @param {number} limit Pixels of a crop, margins and all.
  * @returns {Crop[]}
  */
-export function samplesOf(size, { multiple }) {
-  const edge = Math.max(Math.round(SAMPLE_EDGE / multiple), 1) * multiple;
+export function samplesOf(size, multiple, limit) {
+  const fits = Math.min(SAMPLE_EDGE, Math.sqrt(limit) - 2 * (SAMPLE_MARGIN + multiple));
+  const edge = Math.max(Math.floor(fits / multiple), 1) * multiple;
   const most = size.map((length) => Math.max(Math.floor(length / edge), 1));
   if (most[0] * most[1] <= SAMPLES) return partition(size, SAMPLE_MARGIN, multiple, (edge + 2 * SAMPLE_MARGIN) ** 2).flat();
   const down = Math.min(Math.max(Math.round(Math.sqrt((SAMPLES * size[0]) / size[1])), 1), most[0]);

@@ -63,7 +63,7 @@ export async function upscale(network, picture, sink, wishes = {}) {
   if (network.hasWhole && pixels <= limit) return renderWhole(work, new Clock(wishes, pixels * planes.length));
   const rows = partition([picture.height, picture.width], network.reach, network.multiple, limit);
   const exact = survey === "exact" || (survey === "auto" && pixels <= EXACT_PIXELS);
-  return renderRegions(work, rows, exact, wishes);
+  return renderRegions(work, rows, exact, limit, wishes);
 }
 
 /**
@@ -99,10 +99,11 @@ async function renderWhole(work, clock) {
  * @param {Work} work
  * @param {Crop[][]} rows
  * @param {boolean} exact
+ * @param {number} limit
  * @param {Wishes} wishes
  * @returns {Promise<Account>}
  */
-async function renderRegions(work, rows, exact, wishes) {
+async function renderRegions(work, rows, exact, limit, wishes) {
   const { network, planes } = work;
   const crops = rows.flat();
   const once = crops.reduce((sum, { area }) => sum + pixelsOf(area), 0) * planes.length;
@@ -111,7 +112,8 @@ async function renderRegions(work, rows, exact, wishes) {
   const surveys = [];
   for (const plane of planes) {
     const step = clock.step.bind(clock);
-    surveys.push(await (exact ? exactSurvey(network, plane, crops, step) : sampledSurvey(network, plane, step)));
+    const survey = exact ? exactSurvey(network, plane, crops, limit, step) : sampledSurvey(network, plane, limit, step);
+    surveys.push(await survey);
   }
   clock.begin("render", once);
   const sums = planes.map(() => new Sums(network.layers * network.channels));
