@@ -121,7 +121,6 @@ export class Network {
       means: [means, [this.layers, this.channels]],
       interior: [interior, [1, 1, height, width]],
     });
-    if (!found.every(Number.isFinite)) throw new Failure("runtime", "the network made no numbers.", { reason: "NaN" });
     return { upscaled, found };
   }
 
@@ -150,6 +149,7 @@ export class Network {
     const { Tensor } = this.ort;
     const feeds = Object.entries(inputs).map(([name, [data, dims]]) => [name, new Tensor("float32", data, dims)]);
     const outputs = await session.run(Object.fromEntries(feeds));
+    if (!(outputs.found?.data.every(Number.isFinite) ?? true)) throw new Error("the network made no numbers.");
     return Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, tensor.data]));
   }
 

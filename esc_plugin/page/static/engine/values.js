@@ -180,7 +180,8 @@ export function writeColours(made, target, { gray, transparent }) {
  * @param {number} from
  * @param {number} plane
  */
-const mean = (values, from, plane) => fround((values[from] + values[from + plane] + values[from + 2 * plane]) / 3);
+const mean = (values, from, plane) =>
+  fround(fround(fround(values[from] + values[from + plane]) + values[from + 2 * plane]) / 3);
 
 /**
  * Take transparency out of a colour. Where a pixel is opaque nothing changes; where it is invisible, it is black.

@@ -1,0 +1,76 @@
+"""The page's engine, in node: its parts against the package's own arithmetic, and all of it against `Upscaler`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from esc_plugin.files import read_provenance
+from esc_plugin.provenance import facts_of
+
+from .engine_cases import write_grid, write_pngs, write_values
+
+TESTS = Path(__file__).parent / "engine"
+#: The first version that has what browsers have.
+NODE = 20
+#: A run that takes longer hangs.
+SECONDS = 300
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Return the program that runs JavaScript."""
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip("needs node, which runs the engine's tests in JavaScript")
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(version[1:].split(".")[0]) < NODE:
+        pytest.skip(f"needs node {NODE} or later, not {version.strip()}")
+    return found
+
+
+def run(node: str, name: str, folder: Path) -> None:
+    """Run a file of tests with the cases of a folder."""
+    environment = os.environ | {"ESC_ENGINE_CASES": str(folder), "NODE_NO_WARNINGS": "1"}
+    done = subprocess.run(
+        [node, "--test", str(TESTS / name)], env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "# skipped 0" in done.stdout
+
+
+def test_pictures_are_cut_as_here(node: str, tmp_path: Path) -> None:
+    write_grid(tmp_path)
+    run(node, "grid.test.js", tmp_path)
+
+
+def test_values_and_pixels_are_those_of_here(node: str, tmp_path: Path) -> None:
+    write_values(tmp_path)
+    run(node, "values.test.js", tmp_path)
+
+
+def test_regions_are_the_whole(node: str, tmp_path: Path) -> None:
+    run(node, "upscale.test.js", tmp_path)
+
+
+def test_a_model_opens_or_says_why_not(node: str, tmp_path: Path) -> None:
+    run(node, "network.test.js", tmp_path)
+
+
+def test_png_is_read_and_written(node: str, tmp_path: Path) -> None:
+    write_pngs(tmp_path)
+    run(node, "png.test.js", tmp_path)
+    for samples in (1, 2, 3, 4):
+        path = tmp_path / f"written{samples}.png"
+        with Image.open(path) as image:
+            image.load()
+            assert image.tobytes() == (tmp_path / f"written{samples}.pixels").read_bytes()
+        record = json.loads((tmp_path / f"written{samples}.json").read_text(encoding="utf-8"))
+        assert read_provenance(path) == record
+        assert facts_of(record)["Image"] == record["image"]
