@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from esc_plugin.arrays.facts import alpha_levels
 from esc_plugin.arrays.levels import Levels
 from esc_plugin.arrays.planes import Plane, PlaneSink, PlaneSource
 from esc_plugin.engine.partition import spans
+from esc_plugin.files.png import SIGNATURE
 from esc_plugin.network.grid import Region
 
 LEVELS = Levels(0.0, 255.0, np.dtype(np.uint8))
@@ -143,8 +146,38 @@ def write_pngs(folder: Path) -> None:
     keep("RGBkey", rgb, key, transparency=(255, 0, 255))
     deep = chance.integers(0, 65536, size, np.uint16)
     keep("gray16", Image.fromarray(deep), np.rint(deep / 257))
+    for depth, samples in ((8, 3), (8, 1), (2, 1), (1, 1)):
+        for small in (size, (1, 3), (5, 1)):
+            name = f"interlaced{depth}{samples}{small[0]}"
+            _write_interlaced(folder / f"{name}.png", chance.integers(0, 2**depth, (*small, samples), np.uint8), depth)
+            with Image.open(folder / f"{name}.png") as image:
+                (folder / f"{name}.pixels").write_bytes(np.array(image.convert("RGB" if samples == 3 else "L")).tobytes())
+            cases.append({"name": name, "height": small[0], "width": small[1], "samples": samples})
     write_json(folder / "png.json", cases)
     _write_described(folder)
+
+
+def _write_interlaced(path: Path, pixels: np.ndarray, depth: int) -> None:
+    """Write gray (Y, X, 1) or RGB (Y, X, 3) in PNG's seven passes, which Pillow only reads."""
+    packed = b""
+    for left, top, across, down in (
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ):
+        for row in pixels[top::down, left::across]:
+            bits = np.unpackbits(row.reshape(-1, 1), axis=1)[:, 8 - depth :]
+            packed += b"\0" + np.packbits(bits).tobytes() if row.size else b""
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], depth, 2 if pixels.shape[2] == 3 else 0, 0, 0, 1)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(packed)), (b"IEND", b""))
+    framed = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    path.write_bytes(SIGNATURE + b"".join(framed))
 
 
 def _seen(palette: Image.Image) -> np.ndarray:

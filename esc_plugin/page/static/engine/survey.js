@@ -30,10 +30,10 @@ import { reduced } from "./values.js";
 export const TOLERANCE = 1e-3;
 /** Of a reduced picture, from whose means a survey starts. */
 const REDUCED_PIXELS = 128 ** 2;
-/** Of samples: so many, spread over the picture, of so many pixels an edge, of which a margin is only looked at. */
+/** Of samples: so many, spread over the picture, of so many pixels an edge, and a margin around that is only looked at. */
 export const SAMPLES = 16;
 const SAMPLE_EDGE = 192;
-const SAMPLE_MARGIN = 48;
+const SAMPLE_MARGIN = 16;
 
 /** The weighted mean of what crops have found, in float64. */
 export class Sums {
@@ -124,8 +124,8 @@ export async function sampledSurvey(network, plane, limit, step) {
 }
 
 /**
- * Return crops that are spread evenly over a picture. Their margins are narrower than what an exact pixel depends on: that
- * changes their means by less than which crops were chosen.
+ * Return crops that are spread evenly over a picture. Their margins are narrower than what an exact pixel depends on: wider
+ * ones were measured to change nothing, beside what depends on the choice of crops.
  * @param {readonly [number, number]} size
  * @param {number} multiple Pixels along the edge of a window.
  * @param {number} limit Pixels of a crop, margins and all.
