@@ -13,12 +13,18 @@ import torch
 from PIL import Image, PngImagePlugin
 from PIL.ImageCms import ImageCmsProfile, createProfile
 
+from esc_plugin import Upscaler
 from esc_plugin.arrays.facts import alpha_levels
 from esc_plugin.arrays.levels import Levels
 from esc_plugin.arrays.planes import Plane, PlaneSink, PlaneSource
+from esc_plugin.disk import file_sha256
 from esc_plugin.engine.partition import spans
+from esc_plugin.export.export import export
+from esc_plugin.export.order import Order
+from esc_plugin.files import read_picture
 from esc_plugin.files.png import SIGNATURE
 from esc_plugin.network.grid import Region
+from esc_plugin.weights.model import Model
 
 LEVELS = Levels(0.0, 255.0, np.dtype(np.uint8))
 
@@ -197,3 +203,44 @@ def _write_described(folder: Path) -> None:
     exif[0x010E] = "a picture"
     profile = ImageCmsProfile(createProfile("sRGB")).tobytes()
     Image.new("RGB", (3, 2)).save(folder / "described.png", pnginfo=info, exif=exif, icc_profile=profile)
+
+
+def write_model(folder: Path, model: Model, runtime: Path) -> dict[str, Any]:
+    """Export a model and return what the page is told of it."""
+    facts = Order(model, "regions").facts()
+    about: dict[str, Any] = {name: int(facts[name]) for name in ("scale", "window", "unshuffle", "reach", "layers", "channels")}
+    about |= {"name": model.name, "sha256": model.sha256, "version": "1"}
+    for form in ("regions", "whole"):
+        path = folder / f"{model.name}-{form}.onnx"
+        export(model, path, form=form, check_it=False)
+        about[form] = file_of(path)
+    return {"runtime": str(runtime), "model": about, "pictures": []}
+
+
+def file_of(path: Path) -> dict[str, Any]:
+    return {"url": path.name, "sha256": file_sha256(path), "bytes": path.stat().st_size}
+
+
+def write_pictures(folder: Path, upscaler: Upscaler) -> list[dict[str, Any]]:
+    """Write pictures, how they shall be upscaled, and what they become here."""
+    chance, pictures = np.random.default_rng(3), []
+    regions = {"limit": 80**2, "survey": "exact"}
+    for samples, size, wishes in (
+        (3, (50, 70), {}),
+        (3, (150, 103), regions),
+        (1, (30, 41), {}),
+        (2, (90, 83), regions),
+        (4, (85, 97), regions),
+        (4, (21, 30), {}),
+        (3, (1, 3), {}),
+    ):
+        pixels = _pixels(chance, size, samples)
+        name = f"picture{samples}-{size[0]}"
+        Image.fromarray(pixels[..., 0] if samples == 1 else pixels).save(folder / f"{name}.png")
+        picture = read_picture(folder / f"{name}.png")
+        expected = upscaler(picture.pixels, axes=picture.axes)
+        (folder / f"{name}.expected").write_bytes(expected.tobytes())
+        pictures.append({"name": name, "samples": samples, "wishes": wishes})
+        if "survey" in wishes:
+            pictures[-1]["method"] = wishes["survey"]
+    return pictures

@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from esc_plugin import EscError, Upscaler
 from esc_plugin.files import read_provenance
 from esc_plugin.provenance import facts_of
 
-from .engine_cases import write_grid, write_pngs, write_values
+from ..small import small_config
+from ..test_export import random_model
+
+from .engine_cases import file_of, write_grid, write_json, write_model, write_pictures, write_pngs, write_values
 
 TESTS = Path(__file__).parent / "engine"
 #: The first version that has what browsers have.
@@ -33,6 +37,18 @@ def node() -> str:
     if int(version[1:].split(".")[0]) < NODE:
         pytest.skip(f"needs node {NODE} or later, not {version.strip()}")
     return found
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Path:
+    """Return the folder of ONNX Runtime Web."""
+    fetch = pytest.importorskip("esc_plugin.page.runtime").fetch_runtime
+    try:
+        files = fetch()
+    except EscError as error:
+        pytest.skip(f"needs ONNX Runtime Web: {error}")
+    folder: Path = files["ort.wasm.min.mjs"].parent
+    return folder
 
 
 def run(node: str, name: str, folder: Path) -> None:
@@ -74,3 +90,19 @@ def test_png_is_read_and_written(node: str, tmp_path: Path) -> None:
         record = json.loads((tmp_path / f"written{samples}.json").read_text(encoding="utf-8"))
         assert read_provenance(path) == record
         assert facts_of(record)["Image"] == record["image"]
+
+
+def test_pixels_are_those_of_the_upscaler(node: str, runtime: Path, tmp_path: Path) -> None:
+    model = random_model(small_config(), "small-x2")
+    about = write_model(tmp_path, model, runtime)
+    about["pictures"] = write_pictures(tmp_path, Upscaler(model, device="cpu", precision="float32"))
+    (tmp_path / "broken.onnx").write_bytes(b"no network")
+    about["broken"] = file_of(tmp_path / "broken.onnx")
+    write_json(tmp_path / "worker.json", about)
+    run(node, "worker.test.js", tmp_path)
+    for picture in about["pictures"]:
+        record = read_provenance(tmp_path / f"{picture['name']}.result.png")
+        assert record["model"] == model.name
+        assert record["sha256"] == model.sha256
+        assert record["image"] == f"{picture['name']}.png"
+        assert record.get("survey", {}).get("method") == picture.get("method")

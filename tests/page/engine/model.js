@@ -10,6 +10,7 @@ const CHANNELS = 3;
 export class Model {
   scale = SCALE;
   multiple = WINDOW;
+  unshuffle = 1;
   reach = 8;
   layers = LAYERS;
   channels = CHANNELS;

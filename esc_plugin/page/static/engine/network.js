@@ -13,7 +13,7 @@ import { Failure, isMemory, reasonOf } from "./failure.js";
  * @typedef {object} Model
  * @property {string} name
  * @property {number} scale
- * @property {number} window Features along the edge of an attention window.
+ * @property {number} window Pixels along the edge of an attention window.
  * @property {number} unshuffle Pixels along the edge of a feature.
  * @property {number} reach How far a pixel of the result depends on the picture, but for means.
  * @property {number} layers How many means there are,
@@ -65,8 +65,8 @@ export class Network {
     this.reach = model.reach;
     this.layers = model.layers;
     this.channels = model.channels;
-    /** Pixels along the edge of a window. */
-    this.multiple = model.window * model.unshuffle;
+    this.multiple = model.window;
+    this.unshuffle = model.unshuffle;
     this.files = files;
     this.options = options;
     /** @type {Backend} */

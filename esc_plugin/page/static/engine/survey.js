@@ -40,23 +40,31 @@ export class Sums {
   /** @param {number} length */
   constructor(length) {
     this.total = new Float64Array(length);
-    this.pixels = 0;
+    this.count = 0;
   }
 
   /**
    * @param {Float32Array} found
-   * @param {number} pixels By how many it counts.
+   * @param {number} count Of how many features they are the mean.
    */
-  add(found, pixels) {
-    for (let i = 0; i < found.length; i++) this.total[i] += found[i] * pixels;
-    this.pixels += pixels;
+  add(found, count) {
+    for (let i = 0; i < found.length; i++) this.total[i] += found[i] * count;
+    this.count += count;
   }
 
   /** @returns {Float32Array} */
   get means() {
-    return Float32Array.from(this.total, (sum) => sum / this.pixels);
+    return Float32Array.from(this.total, (sum) => sum / this.count);
   }
 }
+
+/**
+ * Return how many features lie over a region that starts on a window's corner.
+ * @param {Region} region
+ * @param {number} unshuffle Pixels along the edge of a feature.
+ */
+export const featuresOf = (region, unshuffle) =>
+  Math.ceil(heightOf(region) / unshuffle) * Math.ceil(widthOf(region) / unshuffle);
 
 /**
  * Return by how much means differ at most, as a part of how large those of the same layer are.
@@ -171,7 +179,7 @@ async function settled(network, plane, crops, means, step) {
     const sums = new Sums(means.length);
     for (const crop of crops) {
       const { found } = await runCrop(network, plane, crop, means);
-      sums.add(found, pixelsOf(crop.region));
+      sums.add(found, featuresOf(crop.region, network.unshuffle));
       await step(pixelsOf(crop.area));
     }
     change = changeOf(means, sums.means, network.channels);

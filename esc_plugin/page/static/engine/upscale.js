@@ -2,7 +2,7 @@
 
 import { Failure } from "./failure.js";
 import { heightOf, partition, pixelsOf, wholeOf, widthOf, within } from "./grid.js";
-import { changeOf, exactSurvey, runCrop, sampledSurvey, Sums } from "./survey.js";
+import { changeOf, exactSurvey, featuresOf, runCrop, sampledSurvey, Sums } from "./survey.js";
 import { alphaOf, coloursOf, isTransparent, writeAlpha, writeColours } from "./values.js";
 
 /** @typedef {import("./grid.js").Crop} Crop */
@@ -122,7 +122,7 @@ async function renderRegions(work, rows, exact, limit, wishes) {
     for (const crop of row) {
       for (const [i, plane] of planes.entries()) {
         const { upscaled, found } = await runCrop(network, plane, crop, surveys[i].means);
-        sums[i].add(found, pixelsOf(crop.region));
+        sums[i].add(found, featuresOf(crop.region, network.unshuffle));
         write(work, i, crop, upscaled, band);
         await clock.step(pixelsOf(crop.area));
       }
