@@ -161,6 +161,7 @@ def write_pngs(folder: Path) -> None:
             cases.append({"name": name, "height": small[0], "width": small[1], "samples": samples})
     write_json(folder / "png.json", cases)
     _write_described(folder)
+    _write_turned(folder)
 
 
 def _write_interlaced(path: Path, pixels: np.ndarray, depth: int) -> None:
@@ -208,7 +209,9 @@ def _write_described(folder: Path) -> None:
 def write_model(folder: Path, model: Model, runtime: Path) -> dict[str, Any]:
     """Export a model and return what the page is told of it."""
     facts = Order(model, "regions").facts()
-    about: dict[str, Any] = {name: int(facts[name]) for name in ("scale", "window", "unshuffle", "reach", "layers", "channels")}
+    about: dict[str, Any] = {
+        name: int(facts[name]) for name in ("scale", "window", "unshuffle", "reach", "layers", "channels")
+    }
     about |= {"name": model.name, "sha256": model.sha256, "version": "1"}
     for form in ("regions", "whole"):
         path = folder / f"{model.name}-{form}.onnx"
@@ -244,3 +247,16 @@ def write_pictures(folder: Path, upscaler: Upscaler) -> list[dict[str, Any]]:
         if "survey" in wishes:
             pictures[-1]["method"] = wishes["survey"]
     return pictures
+
+
+def _write_turned(folder: Path) -> None:
+    """Write a picture as cameras do that were held in each way."""
+    pixels, cases = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3), []
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x010F], exif[0x0112] = "a maker", orientation
+        path = folder / f"turned{orientation}.png"
+        Image.fromarray(pixels).save(path, exif=exif)
+        seen = np.asarray(read_picture(path).pixels)
+        cases.append({"name": path.name, "height": seen.shape[0], "width": seen.shape[1], "pixels": seen.ravel().tolist()})
+    write_json(folder / "turned.json", cases)

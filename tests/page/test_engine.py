@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,18 @@ from PIL import Image
 
 from esc_plugin import EscError, Upscaler
 from esc_plugin.files import read_provenance
+from esc_plugin.network import EscConfig
 from esc_plugin.provenance import facts_of
 
 from ..small import small_config
 from ..test_export import random_model
-
 from .engine_cases import file_of, write_grid, write_json, write_model, write_pictures, write_pngs, write_values
 
 TESTS = Path(__file__).parent / "engine"
 #: The first version that has what browsers have.
 NODE = 20
+#: Pictures whose sides are no multiples of four are filled up by it.
+FOLDING = replace(small_config(), head="uni", uni_method="conv", uni_version=3, mid_dim=12, scale=1, unshuffle=4)
 #: A run that takes longer hangs.
 SECONDS = 300
 
@@ -92,8 +95,9 @@ def test_png_is_read_and_written(node: str, tmp_path: Path) -> None:
         assert facts_of(record)["Image"] == record["image"]
 
 
-def test_pixels_are_those_of_the_upscaler(node: str, runtime: Path, tmp_path: Path) -> None:
-    model = random_model(small_config(), "small-x2")
+@pytest.mark.parametrize("config", [small_config(), FOLDING], ids=["classic x2", "unshuffle 4, x1"])
+def test_pixels_are_those_of_the_upscaler(config: EscConfig, node: str, runtime: Path, tmp_path: Path) -> None:
+    model = random_model(config, "small")
     about = write_model(tmp_path, model, runtime)
     about["pictures"] = write_pictures(tmp_path, Upscaler(model, device="cpu", precision="float32"))
     (tmp_path / "broken.onnx").write_bytes(b"no network")

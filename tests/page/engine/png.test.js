@@ -81,3 +81,10 @@ test("16 bits are said to be lost", needsCases, async () => {
   const { notices } = await openPicture(new Blob([bytesOf("gray16.png")]));
   assert.deepEqual(notices.map(({ code }) => code), ["depth-lost"]);
 });
+
+test("a PNG that says how the camera was held is turned as in Python", needsCases, async () => {
+  for (const { name, width, height, pixels } of caseOf("turned.json")) {
+    const { picture } = await openPicture(new Blob([bytesOf(name)]));
+    assert.deepEqual([picture.width, picture.height, [...picture.pixels]], [width, height, pixels], name);
+  }
+});

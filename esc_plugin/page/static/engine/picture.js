@@ -1,5 +1,6 @@
 // Files become pixels, and what the result's file shall say of colours.
 
+import { orientationOf, upright } from "./exif.js";
 import { Failure, reasonOf } from "./failure.js";
 import { factsOf } from "./jpeg.js";
 import { ascii, chunksOf, isPng, joined, text } from "./png_chunks.js";
@@ -55,7 +56,9 @@ async function openPng(file) {
   const notices = lostNotices(lostOf(all));
   if (depth === 16) notices.push(notice("depth-lost", "Its 16 bits per sample are rounded to 8.", { bits: 16 }));
   if (names.includes("acTL")) notices.push(animation());
-  return { picture: await readPng(file), format: "PNG", chunks: kept, notices };
+  const exif = all.find(({ name }) => name === "eXIf");
+  const picture = upright(await readPng(file), exif ? orientationOf(exif.data) : 1);
+  return { picture, format: "PNG", chunks: kept, notices };
 }
 
 /** @param {Chunk[]} chunks */

@@ -22,7 +22,7 @@ import { alphaOf, coloursOf, isTransparent, writeAlpha, writeColours } from "./v
 /**
  * @typedef {object} Wishes
  * @property {"auto" | "exact" | "sampled"} [survey] How the means over a picture are found that is too large to be upscaled
- *   at once; by default exactly, up to `EXACT_PIXELS`.
+ *   at once. Samples do, unless somebody wants them exactly: with the bundled models, results differ by less than a level.
  * @property {number} [limit] Pixels that the network sees at once, at most.
  * @property {AbortSignal} [signal]
  * @property {(stage: "survey" | "render", done: number, total: number, seconds: number | null) => void} [progress]
@@ -39,10 +39,11 @@ import { alphaOf, coloursOf, isTransparent, writeAlpha, writeColours } from "./v
  *   picture's: as a part of how large they are.
  */
 
-/** A crop of so many pixels takes about a gigabyte of memory. */
-export const LIMIT = 512 ** 2;
-/** Surveys of more pixels are sampled, unless somebody asks for exact ones: they take several times as long as rendering. */
-export const EXACT_PIXELS = 2_000_000;
+/** Pixels that a network sees at once: each takes about 2 KB of memory in the bundled models. */
+const LIMIT = 512 ** 2;
+/** The same where there is memory: crops overlap by less. */
+const LARGE_LIMIT = 768 ** 2;
+const LARGE_MEMORY = 8;
 /** Passes that a survey usually takes, to tell the time. */
 const USUAL_PASSES = 3;
 
@@ -55,15 +56,20 @@ const USUAL_PASSES = 3;
  * @returns {Promise<Account>}
  */
 export async function upscale(network, picture, sink, wishes = {}) {
-  const { limit = LIMIT, survey = "auto" } = wishes;
+  const { limit = usualLimit(), survey } = wishes;
   const transparent = isTransparent(picture);
   const planes = [...(transparent ? [alphaOf(picture)] : []), coloursOf(picture, transparent)];
   const work = { network, picture, planes, transparent, sink };
   const pixels = picture.width * picture.height;
   if (network.hasWhole && pixels <= limit) return renderWhole(work, new Clock(wishes, pixels * planes.length));
   const rows = partition([picture.height, picture.width], network.reach, network.multiple, limit);
-  const exact = survey === "exact" || (survey === "auto" && pixels <= EXACT_PIXELS);
-  return renderRegions(work, rows, exact, limit, wishes);
+  return renderRegions(work, rows, survey === "exact", limit, wishes);
+}
+
+/** Only some browsers tell how many gigabytes there are. */
+function usualLimit() {
+  const { deviceMemory = 0 } = /** @type {{deviceMemory?: number}} */ (globalThis.navigator ?? {});
+  return deviceMemory >= LARGE_MEMORY ? LARGE_LIMIT : LIMIT;
 }
 
 /**
