@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,14 @@ from esc_plugin.network import EscConfig
 from esc_plugin.provenance import facts_of
 
 from ..small import small_config
-from ..test_export import random_model
+from ..test_export import CONFIGS, random_model
 from .engine_cases import file_of, write_grid, write_json, write_model, write_pictures, write_pngs, write_values
 
 TESTS = Path(__file__).parent / "engine"
 #: The first version that has what browsers have.
 NODE = 20
 #: Pictures whose sides are no multiples of four are filled up by it.
-FOLDING = replace(small_config(), head="uni", uni_method="conv", uni_version=3, mid_dim=12, scale=1, unshuffle=4)
+FOLDING = CONFIGS["ESC-RIB, nearest+conv x1, unshuffle"]
 #: A run that takes longer hangs.
 SECONDS = 300
 

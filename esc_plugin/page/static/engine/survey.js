@@ -27,7 +27,9 @@ import { reduced } from "./values.js";
  */
 
 /** Where means change by less than this, pixels change by far less than a level of 255: by 1e-5 in the bundled models. */
-export const TOLERANCE = 1e-3;
+const TOLERANCE = 1e-3;
+/** The same where it is samples that are looked at: which ones these are makes a larger difference. */
+const SAMPLED_TOLERANCE = 1e-2;
 /** Of a reduced picture, from whose means a survey starts. */
 const REDUCED_PIXELS = 128 ** 2;
 /** Of samples: so many, spread over the picture, of so many pixels an edge, and a margin around that is only looked at. */
@@ -111,7 +113,7 @@ export function runCrop(network, plane, { region, area }, means) {
  */
 export async function exactSurvey(network, plane, crops, limit, step) {
   const sampled = await sampledSurvey(network, plane, limit, step);
-  return { ...(await settled(network, plane, crops, sampled.means, step)), method: "exact" };
+  return { ...(await settled(network, plane, crops, sampled.means, TOLERANCE, step)), method: "exact" };
 }
 
 /**
@@ -126,9 +128,10 @@ export async function sampledSurvey(network, plane, limit, step) {
   const small = reduced(plane, Math.min(REDUCED_PIXELS, limit));
   const all = wholeOf(small.size);
   const start = new Float32Array(network.layers * network.channels);
-  const first = await settled(network, small, [{ region: all, area: all }], start, step);
+  const first = await settled(network, small, [{ region: all, area: all }], start, SAMPLED_TOLERANCE, step);
   const samples = samplesOf(plane.size, network.multiple, limit);
-  return { ...(await settled(network, plane, samples, first.means, step)), method: "sampled" };
+  const found = await settled(network, plane, samples, first.means, SAMPLED_TOLERANCE, step);
+  return { ...found, method: "sampled" };
 }
 
 /**
@@ -171,11 +174,12 @@ const middle = (start, stop, edge, multiple) =>
  * @param {Plane} plane
  * @param {Crop[]} crops
  * @param {Float32Array} means To start from.
+ * @param {number} tolerance
  * @param {Step} step
  */
-async function settled(network, plane, crops, means, step) {
+async function settled(network, plane, crops, means, tolerance, step) {
   let [passes, change] = [0, Infinity];
-  while (passes < network.layers && change > TOLERANCE) {
+  while (passes < network.layers && change > tolerance) {
     const sums = new Sums(means.length);
     for (const crop of crops) {
       const { found } = await runCrop(network, plane, crop, means);
