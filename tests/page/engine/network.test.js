@@ -14,7 +14,17 @@ after(() => server.close());
 
 const BASE = `http://127.0.0.1:${server.address().port}`;
 const ENTRY = { url: `${BASE}/model.onnx`, sha256: createHash("sha256").update(FILE).digest("hex"), bytes: FILE.length };
-const MODEL = { name: "mine", scale: 2, window: 4, unshuffle: 1, reach: 8, layers: 1, channels: 1, sha256: "", regions: ENTRY };
+const MODEL = {
+  name: "mine",
+  scale: 2,
+  window: 4,
+  unshuffle: 1,
+  reach: 8,
+  layers: 1,
+  channels: 1,
+  sha256: "",
+  regions: ENTRY,
+};
 
 /** A runtime in which a backend may refuse to open, or to run. */
 class Runtime {

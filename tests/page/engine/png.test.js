@@ -25,7 +25,11 @@ for (const samples of [1, 2, 3, 4]) {
       rgba.set(samples < 3 ? [own[0], own[0], own[0], own[1] ?? 255] : [...own.subarray(0, 3), own[3] ?? 255], 4 * i);
     }
     const writer = new PngWriter(width, height, samples);
-    for (const [top, bottom] of [[0, 7], [7, 40], [40, 41]]) {
+    for (const [top, bottom] of [
+      [0, 7],
+      [7, 40],
+      [40, 41],
+    ]) {
       const band = rgba.slice(4 * width * top, 4 * width * bottom);
       await writer.write({ top, width, height: bottom - top, pixels: band });
     }
@@ -53,16 +57,25 @@ test("what is damaged is refused in words", needsCases, async () => {
   const good = bytesOf(`${name}.png`);
   const chunks = [...chunksOf(good)];
   const built = (edit) => joined([SIGNATURE, ...chunks.flatMap((chunk) => edit(chunk)).map(encoded)]);
-  const withHead = (edit) => built((chunk) => {
-    if (chunk.name !== "IHDR") return [chunk];
-    const data = chunk.data.slice();
-    edit(new DataView(data.buffer));
-    return [{ name: "IHDR", data }];
-  });
+  const withHead = (edit) =>
+    built((chunk) => {
+      if (chunk.name !== "IHDR") return [chunk];
+      const data = chunk.data.slice();
+      edit(new DataView(data.buffer));
+      return [{ name: "IHDR", data }];
+    });
   assert.equal(await refusal(built((chunk) => [chunk])), undefined);
   assert.equal(await refusal(good.subarray(0, 20)), "picture-unreadable");
-  assert.equal(await refusal(built(({ name, data }) => (name === "IDAT" ? [{ name, data: data.slice(0, 30) }] : [{ name, data }]))), "picture-unreadable");
-  assert.equal(await refusal(built(({ name, data }) => (name === "IDAT" ? [{ name, data: data.map((byte) => byte ^ 90) }] : [{ name, data }]))), "picture-unreadable");
+  assert.equal(
+    await refusal(built(({ name, data }) => (name === "IDAT" ? [{ name, data: data.slice(0, 30) }] : [{ name, data }]))),
+    "picture-unreadable",
+  );
+  assert.equal(
+    await refusal(
+      built(({ name, data }) => (name === "IDAT" ? [{ name, data: data.map((byte) => byte ^ 90) }] : [{ name, data }])),
+    ),
+    "picture-unreadable",
+  );
   assert.equal(await refusal(withHead((view) => view.setUint32(0, 0))), "picture-unreadable");
   assert.equal(await refusal(withHead((view) => view.setUint8(8, 7))), "picture-unreadable");
   assert.equal(await refusal(withHead((view) => view.setUint32(4, 2 ** 31))), "picture-too-large");
@@ -74,12 +87,18 @@ test("a PNG keeps what says how to show its colours, and its text", needsCases, 
   const names = chunks.map(({ name }) => name);
   assert.ok(names.includes("iCCP") && names.includes("gAMA") && names.includes("tEXt"));
   assert.ok(!names.includes("sRGB"));
-  assert.deepEqual(notices.map(({ code, values }) => [code, values.what?.join()]), [["metadata-lost", "EXIF,XMP"]]);
+  assert.deepEqual(
+    notices.map(({ code, values }) => [code, values.what?.join()]),
+    [["metadata-lost", "EXIF,XMP"]],
+  );
 });
 
 test("16 bits are said to be lost", needsCases, async () => {
   const { notices } = await openPicture(new Blob([bytesOf("gray16.png")]));
-  assert.deepEqual(notices.map(({ code }) => code), ["depth-lost"]);
+  assert.deepEqual(
+    notices.map(({ code }) => code),
+    ["depth-lost"],
+  );
 });
 
 test("a PNG that says how the camera was held is turned as in Python", needsCases, async () => {

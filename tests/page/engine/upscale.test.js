@@ -60,12 +60,19 @@ test("a sampled survey looks at less and says by how much it is wrong", async ()
 });
 
 test("samples lie inside of the picture, on its windows, apart", () => {
-  for (const size of [[5000, 300], [300, 5000], [4000, 3000], [1000, 1000], [20, 30], [1, 4096]]) {
+  for (const size of [
+    [5000, 300],
+    [300, 5000],
+    [4000, 3000],
+    [1000, 1000],
+    [20, 30],
+    [1, 4096],
+  ]) {
     const seen = new Set();
     for (const { region, area } of samplesOf(size, 16, 512 ** 2)) {
       assert.ok(region.top >= 0 && region.left >= 0 && region.bottom <= size[0] && region.right <= size[1]);
       assert.ok(region.bottom > region.top && region.right > region.left);
-      assert.equal(area.top % 16 + (area.left % 16), 0);
+      assert.equal((area.top % 16) + (area.left % 16), 0);
       const key = `${region.top} ${region.left}`;
       assert.ok(!seen.has(key));
       seen.add(key);
@@ -84,7 +91,12 @@ test("transparency: opaque stays opaque, what nobody sees is black, colours don'
   const pixels = new Uint8Array(4 * width * height);
   for (let i = 0; i < width * height; i++) pixels.set(i % width < 16 ? [255, 0, 255, 0] : [40, 80, 120, 255], 4 * i);
   const { sheet } = await upscaled(new Model(), { width, height, samples: 4, pixels });
-  const opaque = await upscaled(new Model(), { width, height, samples: 4, pixels: pixels.map((v, i) => (i % 4 === 3 ? 255 : v)) });
+  const opaque = await upscaled(new Model(), {
+    width,
+    height,
+    samples: 4,
+    pixels: pixels.map((v, i) => (i % 4 === 3 ? 255 : v)),
+  });
   assert.deepEqual([...sheet.pixels.subarray(8 * 64 * 4, 8 * 64 * 4 + 4)], [0, 0, 0, 0]);
   const inside = 4 * (8 * 64 + 60);
   assert.ok(Math.abs(sheet.pixels[inside + 1] - opaque.sheet.pixels[inside + 1]) <= 2);

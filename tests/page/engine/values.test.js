@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { alphaOf, coloursOf, isTransparent, reduced, writeAlpha, writeColours } from "../../../esc_plugin/page/static/engine/values.js";
+import {
+  alphaOf,
+  coloursOf,
+  isTransparent,
+  reduced,
+  writeAlpha,
+  writeColours,
+} from "../../../esc_plugin/page/static/engine/values.js";
 import { bytesOf, caseOf, needsCases } from "./cases.js";
 
 const floats = (name) => new Float32Array(bytesOf(name).buffer);
@@ -33,16 +40,25 @@ test("a part goes where it belongs, and nothing else changes", () => {
   const part = { top: 1, left: 2, bottom: 3, right: 4 };
   writeColours({ values, height: 4, width: 4, part }, target, { gray: false, transparent: false });
   const found = [...target.pixels].flatMap((value, i) => (value && i % 4 === 0 ? [[i / 4, value]] : []));
-  assert.deepEqual(found, [[8, 6], [9, 7], [14, 10], [15, 11]]);
+  assert.deepEqual(found, [
+    [8, 6],
+    [9, 7],
+    [14, 10],
+    [15, 11],
+  ]);
 });
 
 test("a reduced plane is made of averages", () => {
   const [width, height] = [10, 7];
-  const plane = { size: [height, width], read: ({ top, left, bottom, right }) => {
-    const values = [];
-    for (let c = 0; c < 3; c++) for (let y = top; y < bottom; y++) for (let x = left; x < right; x++) values.push(100 * c + y + x / 16);
-    return Float32Array.from(values);
-  } };
+  const plane = {
+    size: [height, width],
+    read: ({ top, left, bottom, right }) => {
+      const values = [];
+      for (let c = 0; c < 3; c++)
+        for (let y = top; y < bottom; y++) for (let x = left; x < right; x++) values.push(100 * c + y + x / 16);
+      return Float32Array.from(values);
+    },
+  };
   const small = reduced(plane, 8);
   assert.deepEqual(small.size, [2, 3]);
   const values = small.read({ top: 0, left: 0, bottom: 2, right: 3 });

@@ -61,7 +61,13 @@ const page = new Page();
 const loaded = needsCases.skip ? null : await load(page, "load");
 
 test("a model loads", needsCases, () => {
-  assert.deepEqual(loaded, { type: "loaded", id: "load", model: caseOf("worker.json").model.name, backend: "wasm", threads: 1 });
+  assert.deepEqual(loaded, {
+    type: "loaded",
+    id: "load",
+    model: caseOf("worker.json").model.name,
+    backend: "wasm",
+    threads: 1,
+  });
   const [received, total] = [page.of("load", "loading").at(-1).received, page.of("load", "loading").at(-1).total];
   assert.ok(received === total && total > 0);
 });
@@ -79,10 +85,16 @@ for (const { name, samples, wishes, method } of needsCases.skip ? [] : caseOf("w
     assert.ok(pixels.every((value, i) => Math.abs(value - expected[i]) <= 1));
     assert.equal(done.record.survey?.method, method);
     const bands = page.of(name, "band");
-    assert.equal(bands.reduce((rows, { height }) => rows + height, 0), done.height);
+    assert.equal(
+      bands.reduce((rows, { height }) => rows + height, 0),
+      done.height,
+    );
     const first = bands[0].pixels.subarray(0, 4);
     assert.equal(first[0], pixels[0]);
-    assert.deepEqual(page.of(name, "picture").map((told) => [told.outputWidth, told.outputHeight]), [[done.width, done.height]]);
+    assert.deepEqual(
+      page.of(name, "picture").map((told) => [told.outputWidth, told.outputHeight]),
+      [[done.width, done.height]],
+    );
     assert.equal(page.of(name, "progress").at(-1).seconds, 0);
   });
 }
@@ -94,7 +106,10 @@ test("what runs and what waits can be cancelled, and the worker goes on", needsC
   await page.heard(({ id, type }) => id === "first" && type === "progress");
   page.say({ type: "cancel", id: "second" });
   page.say({ type: "cancel", id: "first" });
-  assert.deepEqual((await Promise.all(asked)).map(({ type }) => type), ["cancelled", "cancelled"]);
+  assert.deepEqual(
+    (await Promise.all(asked)).map(({ type }) => type),
+    ["cancelled", "cancelled"],
+  );
   assert.deepEqual(page.of("second", "picture"), []);
   assert.deepEqual(page.of("first", "band"), []);
   const small = await page.ask({ type: "upscale", id: "third", picture, png: false, bands: false });

@@ -27,7 +27,7 @@ const SCAN = 0xda;
  * @returns {Generator<{marker: number, data: Bytes}>}
  */
 function* segmentsOf(file) {
-  for (let at = 2; at + 4 <= file.length && file[at] === 0xff; ) {
+  for (let at = 2; at + 4 <= file.length && file[at] === 0xff;) {
     const marker = file[at + 1];
     const length = (file[at + 2] << 8) | file[at + 3];
     if (marker === SCAN || length < 2) return;

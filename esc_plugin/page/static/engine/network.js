@@ -27,7 +27,8 @@ import { Failure, isMemory, reasonOf } from "./failure.js";
 /**
  * What is used of ONNX Runtime Web.
  * @typedef {object} Runtime
- * @property {{wasm: {numThreads?: number, wasmPaths?: string}, logLevel?: string, versions: {common: string, web?: string}}} env
+ * @property {{wasm: {numThreads?: number, wasmPaths?: string}, logLevel?: string,
+ *   versions: {common: string, web?: string}}} env
  * @property {new (type: "float32", data: Float32Array, dims: readonly number[]) => RuntimeTensor} Tensor
  * @property {{create(file: Uint8Array, options: object): Promise<Session>}} InferenceSession
  *
@@ -85,7 +86,8 @@ export class Network {
   /** What runs, in words. */
   get runtime() {
     const version = this.ort?.env.versions.web ?? this.ort?.env.versions.common ?? "";
-    const where = this.backend === "webgpu" ? "WebGPU" : `WebAssembly, ${this.threads} thread${this.threads > 1 ? "s" : ""}`;
+    const where =
+      this.backend === "webgpu" ? "WebGPU" : `WebAssembly, ${this.threads} thread${this.threads > 1 ? "s" : ""}`;
     return `onnxruntime-web ${version}, ${where}`;
   }
 
@@ -273,7 +275,8 @@ async function bestBackend() {
  */
 function refused(name, reason) {
   // The runtime fetches its own program only now.
-  if (reason.includes("no available backend")) return new Failure("runtime", `ONNX Runtime doesn't run: ${reason}`, { reason });
+  if (reason.includes("no available backend"))
+    return new Failure("runtime", `ONNX Runtime doesn't run: ${reason}`, { reason });
   return new Failure("model-refused", `${name} can't be opened: ${reason}`, { name, reason });
 }
 

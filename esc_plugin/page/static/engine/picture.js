@@ -125,7 +125,11 @@ function formatOf(file) {
 async function decoded(blob, samples, colorSpaceConversion) {
   let bitmap;
   try {
-    bitmap = await createImageBitmap(blob, { colorSpaceConversion, premultiplyAlpha: "none", imageOrientation: "from-image" });
+    bitmap = await createImageBitmap(blob, {
+      colorSpaceConversion,
+      premultiplyAlpha: "none",
+      imageOrientation: "from-image",
+    });
   } catch (error) {
     const reason = reasonOf(error);
     throw new Failure("picture-unreadable", `The browser can't read this as a picture: ${reason}`, { reason });
@@ -206,4 +210,3 @@ const animation = () => notice("animation", "It is animated; only the first pict
  * @returns {Notice}
  */
 const notice = (code, message, values) => ({ code, message, values });
-

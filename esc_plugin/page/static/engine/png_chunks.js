@@ -44,7 +44,7 @@ export function encoded({ name, data }) {
  */
 export function* chunksOf(file) {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  for (let at = SIGNATURE.length; at + 12 <= file.length; ) {
+  for (let at = SIGNATURE.length; at + 12 <= file.length;) {
     const end = at + 8 + view.getUint32(at);
     if (end + 4 > file.length) return;
     yield { name: text(file.subarray(at + 4, at + 8)), data: file.subarray(at + 8, end) };

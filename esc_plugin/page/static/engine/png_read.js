@@ -198,7 +198,7 @@ class Rows {
    */
   async next(length) {
     const run = new Uint8Array(length);
-    for (let filled = 0; filled < length; ) {
+    for (let filled = 0; filled < length;) {
       if (!this.held.length && !(await this.#more())) return null;
       const part = this.held.subarray(0, length - filled);
       run.set(part, filled);

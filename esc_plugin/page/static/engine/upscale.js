@@ -41,7 +41,7 @@ import { alphaOf, coloursOf, isTransparent, writeAlpha, writeColours } from "./v
 
 /** Pixels that a network sees at once: each takes about 2 KB of memory in the bundled models. */
 const LIMIT = 512 ** 2;
-/** The same where there is memory: crops overlap by less. */
+/** The same on a processor with memory: crops overlap by less. Buffers of graphics cards are limited. */
 const LARGE_LIMIT = 768 ** 2;
 const LARGE_MEMORY = 8;
 /** Passes that a survey usually takes, to tell the time. */
@@ -56,7 +56,7 @@ const USUAL_PASSES = 3;
  * @returns {Promise<Account>}
  */
 export async function upscale(network, picture, sink, wishes = {}) {
-  const { limit = usualLimit(), survey } = wishes;
+  const { limit = usualLimit(network), survey } = wishes;
   const transparent = isTransparent(picture);
   const planes = [...(transparent ? [alphaOf(picture)] : []), coloursOf(picture, transparent)];
   const work = { network, picture, planes, transparent, sink };
@@ -66,10 +66,13 @@ export async function upscale(network, picture, sink, wishes = {}) {
   return renderRegions(work, rows, survey === "exact", limit, wishes);
 }
 
-/** Only some browsers tell how many gigabytes there are. */
-function usualLimit() {
+/**
+ * Only some browsers tell how many gigabytes there are.
+ * @param {Network} network
+ */
+function usualLimit({ backend }) {
   const { deviceMemory = 0 } = /** @type {{deviceMemory?: number}} */ (globalThis.navigator ?? {});
-  return deviceMemory >= LARGE_MEMORY ? LARGE_LIMIT : LIMIT;
+  return backend === "wasm" && deviceMemory >= LARGE_MEMORY ? LARGE_LIMIT : LIMIT;
 }
 
 /**

@@ -24,7 +24,6 @@ import { heightOf, pixelsOf, widthOf } from "./grid.js";
 const { fround } = Math;
 const UNIT = Float32Array.from({ length: 256 }, (_, value) => value / 255);
 
-
 /**
  * Return whether alpha matters: all opaque is as good as none.
  * @param {Picture} picture

@@ -73,10 +73,15 @@ export function serve(port, load) {
       network = null;
       const { runtime, backend, threads } = message;
       network = await openNetwork(message.model, {
-        ...{ runtime, backend, threads, signal, load },
+        runtime,
+        backend,
+        threads,
+        signal,
+        load,
         notice: (code, words, values = {}) => tell("notice", { code, message: words, values }),
         progress: (received, total) => tell("loading", { what: "model", received, total }),
       });
+      signal.throwIfAborted();
       tell("loaded", { model: network.model.name, backend: network.backend, threads: network.threads });
     },
     async upscale(task) {
@@ -132,7 +137,9 @@ async function answer(network, { message, signal, tell }) {
   };
   try {
     const account = await upscale(network, picture, sink, {
-      ...{ survey, limit, signal },
+      survey,
+      limit,
+      signal,
       progress: (stage, done, total, seconds) => tell("progress", { stage, done, total, seconds }),
     });
     const seconds = (performance.now() - started) / 1000;
@@ -151,4 +158,6 @@ function contentOf(error) {
   return { code: isMemory(error) ? "memory" : "runtime", message: reason, values: { reason } };
 }
 
-if (typeof WorkerGlobalScope !== "undefined" && globalThis instanceof WorkerGlobalScope) serve(/** @type {Port} */ (/** @type {unknown} */ (globalThis)));
+if (typeof WorkerGlobalScope !== "undefined" && globalThis instanceof WorkerGlobalScope) {
+  serve(/** @type {Port} */ (/** @type {unknown} */ (globalThis)));
+}
