@@ -109,3 +109,14 @@ test("numbers that are none on WebGPU come from WebAssembly", async () => {
   assert.equal((await network.runRegion(...one())).found[0], 1);
   assert.deepEqual(notices, ["webgpu-failed"]);
 });
+
+test("a graphics card is taken where there is a real one", async () => {
+  const backendWith = async (requestAdapter) => {
+    Object.defineProperty(globalThis, "navigator", { value: { gpu: { requestAdapter } }, configurable: true });
+    return (await opened(new Runtime(), { backend: "auto" })).network.backend;
+  };
+  assert.equal(await backendWith(async () => ({ info: {} })), "webgpu");
+  assert.equal(await backendWith(async () => null), "wasm");
+  assert.equal(await backendWith(async () => ({ info: { isFallbackAdapter: true } })), "wasm");
+  assert.equal(await backendWith(() => Promise.reject(new Error("lost"))), "wasm");
+});

@@ -259,11 +259,21 @@ function threadsFor(wished) {
   return isolated() ? Math.max(wished ?? Math.min(globalThis.navigator?.hardwareConcurrency ?? 1, MOST_THREADS), 1) : 1;
 }
 
-/** @returns {Promise<Backend>} */
+/**
+ * What is used of WebGPU.
+ * @typedef {{info?: {isFallbackAdapter?: boolean}, isFallbackAdapter?: boolean}} Adapter
+ * @typedef {{gpu?: {requestAdapter(): Promise<Adapter | null>}}} Navigator
+ */
+
+/**
+ * Return where a network runs fastest: a graphics card that is only imitated is slower than the processor itself.
+ * @returns {Promise<Backend>}
+ */
 async function bestBackend() {
   try {
-    const { gpu } = /** @type {{gpu?: {requestAdapter(): Promise<object | null>}}} */ (globalThis.navigator ?? {});
-    return (await gpu?.requestAdapter()) ? "webgpu" : "wasm";
+    const adapter = await /** @type {Navigator} */ (globalThis.navigator ?? {}).gpu?.requestAdapter();
+    const imitated = adapter?.info?.isFallbackAdapter ?? adapter?.isFallbackAdapter ?? false;
+    return adapter && !imitated ? "webgpu" : "wasm";
   } catch {
     return "wasm";
   }

@@ -64,6 +64,8 @@ export function serve(port, load) {
   const running = new Map();
   /** @type {Network | null} */
   let network = null;
+  /** @type {Task["tell"]} Of the task that runs: a network may have something to say long after it was loaded. */
+  let tellNow = () => {};
   let last = Promise.resolve();
 
   /** @type {Record<string, (task: Task) => Promise<void>>} */
@@ -78,7 +80,7 @@ export function serve(port, load) {
         threads,
         signal,
         load,
-        notice: (code, words, values = {}) => tell("notice", { code, message: words, values }),
+        notice: (code, words, values = {}) => tellNow("notice", { code, message: words, values }),
         progress: (received, total) => tell("loading", { what: "model", received, total }),
       });
       signal.throwIfAborted();
@@ -92,6 +94,7 @@ export function serve(port, load) {
 
   /** @param {Task} task */
   async function attend({ message, signal, tell }) {
+    tellNow = tell;
     try {
       signal.throwIfAborted();
       await doings[message.type]({ message, signal, tell });
