@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -164,6 +165,17 @@ def test_the_file_says_what_it_is_and_nothing_of_the_machine(classic) -> None:
     axes = [axis.dim_param or axis.dim_value for axis in proto.graph.input[0].type.tensor_type.shape.dim]
     assert axes == [1, 3, "height", "width"]
     assert str(Path(torch.__file__).parent).encode() not in path.read_bytes()
+
+
+def test_no_piece_of_the_attention_is_empty(classic) -> None:
+    """Runtimes on graphics cards refuse tensors without values."""
+    proto = onnx.load(classic[1])
+    names = [node.output[0] for node in proto.graph.node if node.op_type == "Softmax"]
+    proto.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    for height, width in ((5, 5), (16, 80), (48, 48)):
+        scores = session.run(names, {"image": np.zeros((1, 3, height, width), np.float32)})
+        assert min(piece.size for piece in scores) > 0
 
 
 def test_no_attention_bias_is_stored_as_a_matrix(classic) -> None:

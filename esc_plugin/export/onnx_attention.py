@@ -80,14 +80,16 @@ def write_attention(qkv: Any, bias: Any, window: int) -> Any:
 def _in_pieces(query: Any, key: Any, value: Any, bias: Any) -> Any:
     count = op.Shape(query, start=0, end=1)
     size = op.Div(op.Add(count, _ints(PIECES - 1)), _ints(PIECES))
+    # Windows of zeros make all pieces alike: WebGPU refuses empty ones.
+    ends = op.Concat(_ints(0, 0, 0), op.Sub(op.Mul(size, _ints(PIECES)), count), _ints(0, 0), axis=0)
+    query, key, value = (op.Pad(x, ends) for x in (query, key, value))
     parts = []
     for i in range(PIECES):
-        # A part of a small image may be empty.
         start, stop = op.Mul(size, _ints(i)), op.Mul(size, _ints(i + 1))
         q, k, v = (op.Slice(x, start, stop, _ints(0)) for x in (query, key, value))
         scores = op.Add(op.MatMul(q, k), bias)
         parts.append(op.MatMul(op.Softmax(scores, axis=-1), v))
-    return op.Concat(*parts, axis=0)
+    return op.Slice(op.Concat(*parts, axis=0), _ints(0), count, _ints(0))
 
 
 #: What the exporter writes for `attend`.
