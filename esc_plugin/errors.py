@@ -8,6 +8,7 @@ EXTRAS = {
     "train": ("lightning", "tensorboard", "matplotlib", "skimage"),
     "evaluate": ("skimage",),
     "export": ("onnx", "onnxscript", "onnxruntime"),
+    "ncnn": ("pnnx", "ncnn"),
     "inspect": ("matplotlib",),
     "video": ("av",),
 }

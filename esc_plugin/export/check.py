@@ -47,7 +47,7 @@ def check(order: Order, kind: Format, path: Path) -> tuple[Difference, ...]:
     EscError
         If they differ by more than `LIMITS` allow, in shape or in value.
     """
-    found = tuple(compare(order, kind, path, inputs) for inputs in _trials(order))
+    found = tuple(compare(order, kind, path, inputs) for inputs in _trials(order, kind))
     worst = max(difference.largest for difference in found)
     if not worst <= LIMITS[order.precision]:  # NaN is no agreement either
         raise EscError(
@@ -80,14 +80,12 @@ def _whole(order: Order, image: Tensor) -> Tensor:
     return upscaled
 
 
-def _trials(order: Order) -> Sequence[dict[str, Tensor]]:
-    """Return inputs for the check: pictures smaller than a window, and larger than one but no multiple of it."""
+def _trials(order: Order, kind: Format) -> Sequence[dict[str, Tensor]]:
+    """Return inputs for the check: pictures larger than a window but no multiple of it, and smaller ones if they may be."""
     window = order.window
-    sizes = (
-        [order.size]
-        if order.size
-        else [(window + 5, window // 2 + 3), (max(window // 3, 1), window + 2), (3 * window, 5 * window)]
-    )
+    small = [(window + 5, window // 2 + 3), (max(window // 3, 1), window + 2)]
+    others = small if kind.small_images else [(window + 5, 2 * window + 3)]
+    sizes = [order.size] if order.size else [*others, (3 * window, 5 * window)]
     return [_with_picture(order, *size) for size in sizes]
 
 

@@ -55,6 +55,8 @@ class Format:
         What it can be written in.
     open_sizes : bool
         Whether a file may take images of any size.
+    small_images : bool
+        Whether a file takes images smaller than a window.
     runs : bool
         Whether its runtime is one for this machine, so that a file can be checked.
     """
@@ -66,6 +68,7 @@ class Format:
     companions: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ("float32",)
     open_sizes: bool = True
+    small_images: bool = True
     runs: bool = True
 
     @property
@@ -74,7 +77,10 @@ class Format:
         return cast(Converter, import_module(f"..{self.module}", __name__))
 
 
-FORMATS = (Format("ONNX", ".onnx", "onnx", "export"),)
+FORMATS = (
+    Format("ONNX", ".onnx", "onnx", "export"),
+    Format("ncnn", ".param", "ncnn", "ncnn", (".bin", ".json"), ("float32", "float16"), small_images=False),
+)
 SUFFIXES = tuple(known.suffix for known in FORMATS)
 PRECISIONS = tuple(dict.fromkeys(precision for known in FORMATS for precision in known.precisions))
 
