@@ -96,18 +96,18 @@ def assemble(runtime: Mapping[str, Path], models: Mapping[str, Path], about: dic
     site |= {f"models/{name}": Part(path) for name, path in models.items()}
     site[MODELS] = Part(json.dumps(about, indent=1).encode())
     site["_headers"] = Part(_headers().encode())
-    return site | {SERVICE_WORKER: Part(_service_worker(site))}
+    return with_service_worker(site)
+
+
+def with_service_worker(site: Site) -> Site:
+    """Return a site whose service worker knows its files: it changes with any of them, by which browsers see an update."""
+    known = {name: part.sha256 for name, part in sorted(site.items()) if name not in (SERVICE_WORKER, "_headers")}
+    text = (STATIC / SERVICE_WORKER).read_text(encoding="utf-8")
+    filled, count = FILES_MARK.subn(lambda _: json.dumps({"files": known, "headers": HEADERS}, indent=1), text)
+    assert count == 1
+    return site | {SERVICE_WORKER: Part(filled.encode())}
 
 
 def _headers() -> str:
     """Return the headers as several hosts of static files read them from a file of this name."""
     return "/*\n" + "".join(f"  {name}: {value}\n" for name, value in HEADERS.items())
-
-
-def _service_worker(site: Site) -> bytes:
-    """Fill in which files there are: it changes with any of them, by which browsers know that there is something new."""
-    known = {name: part.sha256 for name, part in sorted(site.items()) if name not in (SERVICE_WORKER, "_headers")}
-    text = site[SERVICE_WORKER].read().decode()
-    filled, count = FILES_MARK.subn(lambda _: json.dumps({"files": known, "headers": HEADERS}, indent=1), text)
-    assert count == 1
-    return filled.encode()

@@ -10,6 +10,7 @@ export async function prepareOffline(mayReload) {
   try {
     const registration = await navigator.serviceWorker.register("sw.js", { updateViaCache: "none" });
     await takeUpdate(registration, mayReload);
+    registration.update().catch(() => {});  // browsers look for one when they have time; what there is waits for the next visit
     if (!await controlled()) return false;
   } catch {
     return false;  // forbidden, or no room for it: the page works all the same

@@ -28,9 +28,10 @@ function withHeaders(response) {
   return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
 }
 
-// A file from the host. It is kept only if it is the one that belongs to this build, for good.
+// A file from the host, not from the browser's own cache, which may hold that of an earlier build. It is kept only if it is the
+// one that belongs to this build, for good.
 async function fetchAndKeep(name) {
-  const response = await fetch(new URL(name, SCOPE), { cache: "no-cache" });
+  const response = await fetch(new URL(name, SCOPE), { cache: "reload" });
   if (!response.ok) return response;
   const body = await response.arrayBuffer();
   const whole = new Response(body, { headers: { "Content-Type": response.headers.get("Content-Type") ?? "" } });

@@ -213,23 +213,26 @@ export class Viewer {
     context.restore();
   }
 
-  // What isn't there yet is as before.
+  // What isn't there yet is as before. The edge lies between two pixels of the screen, so that no line shows there.
   drawAfter() {
-    const { context, after, view } = this;
-    if (after.bottom < this.height) {
+    const { context, after, view, canvas } = this;
+    const transform = context.getTransform();
+    const edge = after.bottom < this.height ? Math.round(transform.f + after.bottom * view.zoom) : canvas.height;
+    const within = (top, bottom, paint) => {
       context.save();
+      context.setTransform(1, 0, 0, 1, 0, 0);
       context.beginPath();
-      context.rect(0, after.bottom, this.width, this.height - after.bottom);
+      context.rect(0, top, canvas.width, bottom - top);
       context.clip();
-      context.imageSmoothingEnabled = true;
-      context.drawImage(this.bitmap, 0, 0, this.width, this.height);
+      context.setTransform(transform);
+      paint();
       context.restore();
-      context.beginPath();
-      context.rect(0, 0, this.width, after.bottom);
-      context.clip();
-    }
-    const [halfWidth, halfHeight] = [this.canvas.width / 2 / view.zoom, this.canvas.height / 2 / view.zoom];
-    after.draw(context, view.x - halfWidth, view.y - halfHeight, view.x + halfWidth, view.y + halfHeight, view.zoom);
+    };
+    if (edge < canvas.height) within(edge, canvas.height, () => context.drawImage(this.bitmap, 0, 0, this.width, this.height));
+    if (edge <= 0) return;
+    const [halfWidth, halfHeight] = [canvas.width / 2 / view.zoom, canvas.height / 2 / view.zoom];
+    within(0, edge, () =>
+      after.draw(context, view.x - halfWidth, view.y - halfHeight, view.x + halfWidth, view.y + halfHeight, view.zoom));
   }
 
   showLine(x, visible) {
