@@ -70,7 +70,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Return a function that opens a page in a context of its own; whatever goes wrong in it, or leaves its origin, fails."""
+    """Return a function that opens a page in a context of its own; what goes wrong in it, or leaves its origin, fails."""
     contexts, wrong = [], list[str]()
 
     def opened(url: str, *, script: str = "", **options: Any) -> Any:

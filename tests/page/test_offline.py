@@ -1,4 +1,4 @@
-"""The page on a host that can only hand out files: threads all the same, no connection after the first visit, and updates."""
+"""The page on a host that can only hand out files: threads all the same, no connection after a visit, and updates."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_service_worker_brings_the_headers_of_threads(host: Host, open_page:
 def test_after_the_first_visit_no_connection_is_needed(host: Host, open_page: Open) -> None:
     page = open_page(host.url)
     page.context.set_offline(True)
-    with pytest.raises(Exception, match="ERR_INTERNET_DISCONNECTED|Failed to fetch"):
+    with pytest.raises(Exception, match=r"ERR_INTERNET_DISCONNECTED|Failed to fetch"):
         page.evaluate("fetch('nowhere.txt').then(String)")
     del open_page.wrong[:]  # type: ignore[attr-defined]  # the browser notes that failed request
     page.reload()

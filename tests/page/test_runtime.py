@@ -108,7 +108,7 @@ def test_npms_settings_are_respected(package: bytes, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://other.example")
     assert registry() == "https://other.example/"
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://other.example")
-    with pytest.raises(EscError, match="'http://other.example', which is no valid address that begins with https://"):
+    with pytest.raises(EscError, match=r"'http://other\.example', which is no valid address that begins with https://"):
         registry()
 
 
