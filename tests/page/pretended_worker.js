@@ -25,7 +25,7 @@ async function next() {
 async function load(message, say) {
   model = message.model;
   say("loading", { what: "model", received: 1, total: 2 });
-  if (model.name.includes("damaged")) say("failed", { code: "model-damaged", message: "damaged", url: model.regions.url });
+  if (model.name.includes("damaged")) say("failed", { code: "model-damaged", message: "damaged", values: { url: model.regions.url } });
   else say("loaded", { model: model.name, backend: "wasm", threads: 1 });
 }
 
@@ -35,9 +35,9 @@ async function upscale({ id, picture, name }, say) {
   const scale = model.scale;
   const size = { outputWidth: width * scale, outputHeight: height * scale };
   say("picture", { width, height, scale, ...size, samples: 3, format: "PNG", transparent: false });
-  if (name.includes("broken")) return say("failed", { code: "picture-unreadable", message: "broken", reason: "cut off" });
-  if (name.includes("memory")) return say("failed", { code: "memory", message: "out of memory", reason: "no" });
-  say("notice", { code: "one-thread", message: "one thread" });
+  if (name.includes("broken")) return say("failed", { code: "picture-unreadable", message: "broken", values: { reason: "cut off" } });
+  if (name.includes("memory")) return say("failed", { code: "memory", message: "out of memory", values: { reason: "no" } });
+  say("notice", { code: "depth-lost", message: "16 bits", values: { bits: 16 } });
   const canvas = new OffscreenCanvas(size.outputWidth, size.outputHeight);
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;

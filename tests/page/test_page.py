@@ -78,6 +78,7 @@ def test_a_picture_goes_in_and_comes_out_larger(pretended: str, open_page: Open)
     assert name == "photo_x2.png"
     np.testing.assert_array_equal(result, repeated(pixels(), 2))
     assert page.inner_text("#sizes") == "60 × 40 → 120 × 80"
+    assert "The picture has 16 bits per colour; the result has 8." in page.inner_text("#notices")
     page.click("#record summary")
     assert "photo-x2" in page.inner_text("#record")
     assert "120 × 80 pixels" in page.inner_text("#record")

@@ -46,9 +46,10 @@ function problem(error) {
   $("problem").querySelector("p").textContent = fill(texts.problem[error.code] ?? error.message, values);
 }
 
-function notice(message) {
-  const values = { ...message, reason: short(message.reason ?? ""), what: [].concat(message.what ?? []).join(", ") };
-  $("notices").append(element("li", { textContent: fill(texts.notice[message.code] ?? message.message, values) }));
+function notice({ code, message, values = {} }) {
+  if (code === "one-thread") return;  // which the foot of the page says
+  const told = { ...values, reason: short(values.reason ?? ""), what: [].concat(values.what ?? []).join(", ") };
+  $("notices").append(element("li", { textContent: fill(texts.notice[code] ?? message, told) }));
 }
 
 function forget() {
@@ -212,7 +213,7 @@ async function prepare() {
     if (!response.ok) throw new Error(`${response.status}`);
     about = await response.json();
   } catch (error) {
-    throw new Failure({ code: "no-models", message: String(error), reason: short(error.message) });
+    throw new Failure({ code: "no-models", message: String(error), values: { reason: short(error.message) } });
   }
   const isEmpty = () => document.body.dataset.state === "empty";
   if (about.offline && await prepareOffline(isEmpty)) {

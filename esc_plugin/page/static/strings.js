@@ -92,10 +92,9 @@ export const texts = {
 
   notice: {
     "webgpu-failed": "The graphics card didn't work ({reason}); the processor goes on.",
-    "one-thread": "One thread only: this site's host doesn't allow more, so it takes longer.",
     "depth-lost": "The picture has {bits} bits per colour; the result has 8.",
     "alpha-rounded": "Colours of nearly transparent pixels are rounded ({format}).",
-    animation: "Of {frames} frames the first is enlarged.",
+    animation: "Only the first frame is enlarged.",
     "metadata-lost": "Not in the result: {what}.",
   },
   problem: {

@@ -4,7 +4,7 @@
 const PATIENCE_MS = 1500;
 
 export class Failure extends Error {
-  constructor({ code, message, ...values }) {
+  constructor({ code, message, values = {} }) {
     super(message);
     this.code = code;
     this.values = values;
@@ -76,7 +76,7 @@ export class Work {
     worker.addEventListener("error", (event) => {
       event.preventDefault();
       const reason = event.message || "its file can't be loaded";
-      if (worker === this.worker) this.end(new Failure({ code: "stuck", message: reason, reason }));
+      if (worker === this.worker) this.end(new Failure({ code: "stuck", message: reason, values: { reason } }));
     });
     return worker;
   }
