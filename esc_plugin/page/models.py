@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +16,7 @@ from ..catalog.cards import card_lines
 from ..catalog.menu import bundled_models, find_model
 from ..catalog.purposes import PURPOSES, find_purpose
 from ..disk import file_sha256
-from ..errors import needs
+from ..errors import EscError, needs
 from ..progress import Progress, part_of
 from ..version import __version__
 from .cache import own_folder
@@ -43,9 +45,11 @@ def export_models(models: Sequence[Model], progress: Progress | None = None) -> 
     Raises
     ------
     EscError
-        If a package is missing, or a model can't be exported.
+        If a package is missing, two models have one name, or one can't be exported.
     """
     needs("export")
+    if twice := [name for name, count in Counter(model.name for model in models).items() if count > 1]:
+        raise EscError(f"two models are called {twice[0]!r}; the page tells models by their names.")
     found: dict[str, Path] = {}
     with own_folder("page-models") as folder:
         for i, model in enumerate(models):
@@ -53,7 +57,9 @@ def export_models(models: Sequence[Model], progress: Progress | None = None) -> 
                 found[_file_name(model, form)] = _exported(model, form, folder)
                 if told := part_of(progress, i, len(models)):
                     told(j + 1, len(FORMS))
-    return found, {"version": __version__, "default": _default(models), "models": [_about(m, found) for m in models]}
+    titles = _titles(models)
+    listed = [{"name": m.name, "title": titles[m.name]} | _about(m, found) for m in models]
+    return found, {"version": __version__, "default": _default(models), "models": listed}
 
 
 def _exported(model: Model, form: str, folder: Path) -> Path:
@@ -80,7 +86,9 @@ def _source_hashes() -> list[str]:
 
 
 def _file_name(model: Model, form: str) -> str:
-    return f"{model.name}-{form}.onnx"
+    """Return a name for addresses and for every file system; no other weights have the same."""
+    plain = re.sub(r"[^\w.-]|^\.+", "_", model.name, flags=re.ASCII)
+    return f"{plain}-{form}-{model.sha256[:12]}.onnx"
 
 
 def _default(models: Sequence[Model]) -> str:
@@ -89,14 +97,23 @@ def _default(models: Sequence[Model]) -> str:
     return wanted if wanted in [model.name for model in models] else models[0].name
 
 
+def _titles(models: Sequence[Model]) -> dict[str, str]:
+    """Return what each model is for, as people choose by it; with its name where that and the scale leave several."""
+    titles = {model.name: find_purpose(str(model.card["purpose"])).title for model in models if model.card.get("purpose")}
+    count = Counter((titles.get(model.name, ""), model.scale) for model in models)
+    unclear = {title for (title, _), alike in count.items() if alike > 1}
+    return {
+        model.name: f"{title} ({model.name})" if title and title in unclear else title or model.name
+        for model in models
+        for title in [titles.get(model.name, "")]
+    }
+
+
 def _about(model: Model, found: dict[str, Path]) -> dict[str, Any]:
     entry = find_model(model.name)
     known = entry if entry and entry.sha256 == model.sha256 else model.card
-    purpose = str(model.card.get("purpose", ""))
     return {
-        "name": model.name,
-        "purpose": purpose,
-        "title": find_purpose(purpose).title if purpose else model.name,
+        "purpose": str(model.card.get("purpose", "")),
         "card": list(card_lines(known)),
         "license": str(model.card.get("license", "")),
         "sha256": model.sha256,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -35,11 +36,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     """The runtime. If it isn't in the user's cache, npm fetches it and we take it from there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        try:
+        with contextlib.suppress(HubError):
             yield fetch_runtime()
             return
-        except HubError:
-            pass
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("needs npm, or ONNX Runtime Web in the cache, where `esc-sr try` puts it")
