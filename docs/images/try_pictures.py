@@ -1,7 +1,7 @@
 """Take the pictures of docs/try.md: ``python docs/images/try_pictures.py``.
 
-It needs playwright, a Chromium among the programs, scikit-image, and what ``esc-sr try`` needs. The photo is NASA's portrait of
-Eileen Collins (public domain, from scikit-image), made worse as phones do it.
+It needs playwright, a Chromium among the programs, scikit-image, and what ``esc-sr try`` needs. The photo is NASA's portrait
+of Eileen Collins (public domain, from scikit-image), made worse as phones do it.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import { Cancelled, Failure, Work } from "./work.js";
 const $ = (id) => document.getElementById(id);
 const pane = $("pane");
 fillPage();
+$("late").remove();
 $("limit-list").replaceChildren(...texts.limitList.map((text) => element("li", { textContent: text })));
 
 const viewer = new Viewer({
@@ -128,7 +129,8 @@ function finish(done, seconds) {
   state("done");
   status(say("doneStatus", values));
   $("notices").prepend(element("li", { className: "good", textContent: say("done", values) }));
-  $("download").focus({ preventScroll: true });
+  // Not if somebody compares already.
+  if ([document.body, $("stage")].includes(document.activeElement)) $("download").focus({ preventScroll: true });
 }
 
 function showRecord(record) {

@@ -98,7 +98,7 @@ export const texts = {
     "metadata-lost": "Not in the result: {what}.",
   },
   problem: {
-    "no-image": "“{name}” is no picture that this browser can open. Choose a PNG, JPEG, WebP, GIF, BMP or AVIF file.",
+    "no-image": "“{name}” can't be opened: it is no picture that this browser knows, it is damaged, or it is too large for it. PNG, JPEG, WebP, GIF and AVIF files work.",
     "no-file": "That holds no picture. Drop or paste an image file.",
     "no-wasm": "This browser has no WebAssembly, which the page computes with. Use a current one, or allow it.",
     "no-models": "The list of models can't be loaded ({reason}). Reload the page; if that doesn't help, the site is incomplete.",
