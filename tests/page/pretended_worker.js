@@ -38,11 +38,14 @@ async function upscale({ id, picture, name }, say) {
   if (name.includes("broken")) return say("failed", { code: "picture-unreadable", message: "broken", values: { reason: "cut off" } });
   if (name.includes("memory")) return say("failed", { code: "memory", message: "out of memory", values: { reason: "no" } });
   say("notice", { code: "depth-lost", message: "16 bits", values: { bits: 16 } });
-  const canvas = new OffscreenCanvas(size.outputWidth, size.outputHeight);
-  const context = canvas.getContext("2d");
-  context.imageSmoothingEnabled = false;
-  context.drawImage(bitmap, 0, 0, size.outputWidth, size.outputHeight);
-  const bands = name.includes("slow") ? 40 : 4;
+  const draw = (top, height) => {
+    const canvas = new OffscreenCanvas(size.outputWidth, height);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.imageSmoothingEnabled = false;
+    context.drawImage(bitmap, 0, -top, size.outputWidth, size.outputHeight);
+    return { canvas, context };
+  };
+  const bands = name.includes("slow") || size.outputHeight > 4000 ? 40 : 4;
   for (let i = 0; i < bands; i++) {
     while (name.includes("stuck")) await new Promise(() => {});
     if (name.includes("slow")) await pause(250);
@@ -50,10 +53,11 @@ async function upscale({ id, picture, name }, say) {
     const [top, bottom] = [i, i + 1].map((n) => Math.round((n * size.outputHeight) / bands));
     say("progress", { stage: i ? "render" : "survey", done: i + 1, total: bands, seconds: i ? bands - i : null });
     if (bottom === top) continue;
-    const { data: pixels } = context.getImageData(0, top, size.outputWidth, bottom - top);
+    const { data: pixels } = draw(top, bottom - top).context.getImageData(0, 0, size.outputWidth, bottom - top);
     say("band", { top, width: size.outputWidth, height: bottom - top, pixels });
   }
   const record = { software: "esc-plugin page", command: "upscale", image: name, model: model.name, sha256: model.sha256, model_scale: scale,
     size: [size.outputHeight, size.outputWidth], precision: "float32", runtime: "none", survey: { method: "exact", passes: 2, change: 0, drift: 1e-7 }, seconds: 0.1 };
-  say("done", { width: size.outputWidth, height: size.outputHeight, png: await canvas.convertToBlob({ type: "image/png" }), record });
+  const png = await draw(0, Math.min(size.outputHeight, 4000)).canvas.convertToBlob({ type: "image/png" });
+  say("done", { width: size.outputWidth, height: size.outputHeight, png, record });
 }
