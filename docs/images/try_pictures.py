@@ -53,17 +53,17 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, scheme, options in (
             ("try.png", "light", DESKTOP),
-            ("try-dark.png", "dark", DESKTOP),
             ("try-phone.png", "light", PHONE),
+            ("try-drop.png", "dark", DESKTOP),
         ):
             page = browser.new_context(color_scheme=scheme, **options).new_page()
             page.goto(server.url)
             page.wait_for_selector("body[data-backend]", timeout=600_000)
-            if name == "try-dark.png":
+            if name == "try-drop.png":
                 page.wait_for_timeout(500)
-                save(page, "try-drop.png")
-            upscale(page, 4)
-            if options is DESKTOP:
+            else:
+                upscale(page, 4)
+            if name == "try.png":
                 page.click("#record summary")
             save(page, name)
         browser.close()
