@@ -115,6 +115,7 @@ def test_model_and_scale_are_chosen_and_the_picture_started_by_hand(pretended: s
 
 def test_all_can_be_done_with_keys(pretended: str, open_page: Open) -> None:
     page = open_page(pretended)
+    page.on("filechooser", lambda chooser: None)  # the browser takes a moment to leave dialogs to us
     page.keyboard.press("Tab")
     assert page.inner_text(":focus") == "Skip to the picture"
     page.keyboard.press("Tab")
