@@ -83,6 +83,9 @@ def test_what_is_known_without_torch_is_said_without_it(picture: Path, tmp_path:
         ("inspect", "esc-nano-x2", "{none}"): "there is no file",
         ("inspect", "esc-nano-x2", "{image}", "-o", "{image}"): "reads that file itself",
         ("inspect", "nothing", "{image}"): "did you mean",
+        ("try", "nothing"): "did you mean",
+        ("try", "--write", "{folder}/none/site"): "there is no folder",
+        ("try", "--write", "{images}"): "which isn't the page's",
         ("train", "nothing"): "there is no recipe",
         ("train", "nano", "--data", "{none}"): "there is no file or folder",
         ("train", "nano", "--minutes", "nan"): "--minutes must be",
@@ -93,7 +96,7 @@ def test_what_is_known_without_torch_is_said_without_it(picture: Path, tmp_path:
     places = {"none": tmp_path / "none.png", "text": text, "folder": folder, "image": picture, "made": made}
     places["images"] = tmp_path
     runs = [[next((str(p) for n, p in places.items() if a == f"{{{n}}}"), a) for a in case] for case in cases]
-    runs = [[a.replace("{text}", str(text)) for a in run] for run in runs]
+    runs = [[a.replace("{text}", str(text)).replace("{folder}", str(folder)) for a in run] for run in runs]
     before = sorted(tmp_path.iterdir())
     for run, wanted, (code, said) in zip(runs, cases.values(), run_commands(*runs, missing=["torch"]), strict=True):
         assert any(part in " ".join(said.split()) for part in wanted.split("|")), (run, said)

@@ -35,6 +35,7 @@ VALID = {
     "finetune": ["{images}", "-o", "{out}/mine"],
     "export": ["{weights}", "{out}/a.onnx", "--overwrite"],
     "inspect": ["{weights}", "{image}", "-o", "{out}/a.html", "--overwrite"],
+    "try": ["{weights}", "--write", "{out}/site"],
 }
 #: What takes long or is for other tests; the arguments are all checked before it.
 WORK = (
@@ -42,6 +43,7 @@ WORK = (
     "esc_plugin.train.finetune.finetune",
     "esc_plugin.export.export.export",
     "esc_plugin.inspection.study",
+    "esc_plugin.page.runtime.fetch_runtime",
 )
 NONSENSE = (
     "",

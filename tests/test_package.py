@@ -52,6 +52,10 @@ def test_the_wheel_holds_what_it_should(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"esc_plugin", "napari_esc"}
-    for name in ("esc_plugin/manifest.yaml", "esc_plugin/catalog/bundled/esc-nano-x2.safetensors", "napari_esc/napari.yaml"):
+    for name in (
+        *("esc_plugin/manifest.yaml", "esc_plugin/catalog/bundled/esc-nano-x2.safetensors", "napari_esc/napari.yaml"),
+        *("esc_plugin/page/static/index.html", "esc_plugin/page/static/manifest.webmanifest"),
+    ):
         assert name in names
+    assert not [name for name in names if name.endswith(".wasm")]  # the page's runtime is downloaded
     assert wheel.stat().st_size < 12e6

@@ -57,7 +57,7 @@ def get(url: str, target: Path, *, max_bytes: int, progress: Progress | None = N
             for block in _blocks(answer):
                 done += len(block)
                 if max(total, done) > max_bytes:
-                    raise HubError(f"{quoted(url)} is larger than {max_bytes:,} bytes; no model is.")
+                    raise HubError(f"{quoted(url)} is larger than {max_bytes:,} bytes, the most that is taken from there.")
                 file.write(block)
                 if progress:
                     progress(done, total)

@@ -14,6 +14,7 @@ from ..errors import EscError
 from .evaluate import evaluate
 from .measure import check, compare
 from .models import convert, info, models, publish
+from .page import try_
 from .study import export, inspect
 from .survey import survey
 from .terminal import complain, errors, shown_warnings
@@ -26,7 +27,22 @@ INTERNAL = 70
 CANCELLED = 130
 
 #: In the order of ``esc-sr --help``.
-COMMANDS = (upscale, survey, check, compare, evaluate, models, info, convert, publish, train, finetune, export, inspect)
+COMMANDS = (
+    upscale,
+    try_,
+    survey,
+    check,
+    compare,
+    evaluate,
+    models,
+    info,
+    convert,
+    publish,
+    train,
+    finetune,
+    export,
+    inspect,
+)
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -37,7 +53,7 @@ def about() -> None:
 
 
 for command in COMMANDS:
-    app.command()(command)
+    app.command(command.__name__.rstrip("_"))(command)  # `try` is a word of Python
 
 
 @contextlib.contextmanager
