@@ -8,6 +8,9 @@ EXTRAS = {
     "train": ("lightning", "tensorboard", "matplotlib", "skimage"),
     "evaluate": ("skimage",),
     "export": ("onnx", "onnxscript", "onnxruntime"),
+    "executorch": ("executorch",),
+    "coreml": ("coremltools",),
+    "openvino": ("openvino", "onnx", "onnxscript"),
     "inspect": ("matplotlib",),
     "video": ("av",),
 }

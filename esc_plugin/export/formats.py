@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -74,7 +75,20 @@ class Format:
         return cast(Converter, import_module(f"..{self.module}", __name__))
 
 
-FORMATS = (Format("ONNX", ".onnx", "onnx", "export"),)
+FORMATS = (
+    Format("ONNX", ".onnx", "onnx", "export"),
+    Format("ExecuTorch", ".pte", "executorch", "executorch", open_sizes=False),
+    Format(
+        "Core ML",
+        ".mlpackage",
+        "coreml",
+        "coreml",
+        precisions=("float32", "float16"),
+        open_sizes=False,
+        runs=sys.platform == "darwin",
+    ),
+    Format("OpenVINO", ".xml", "openvino", "openvino", companions=(".bin",), precisions=("float32", "float16")),
+)
 SUFFIXES = tuple(known.suffix for known in FORMATS)
 PRECISIONS = tuple(dict.fromkeys(precision for known in FORMATS for precision in known.precisions))
 
