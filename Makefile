@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PIP = pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-napari test-comfyui clean
+.PHONY: demo test test-napari test-export test-comfyui clean
 
 demo: .venv-demo/done  ## a photo as phones give it, upscaled, next to bicubic and the original: demo/comparison.png
 	mkdir -p demo
@@ -22,6 +22,9 @@ test: .venv-test/done  ## everything that runs without a display
 
 test-napari: .venv-napari/done  ## the napari plugin, in a real napari: needs a display, or Xvfb and the libraries in .ci/run
 	.venv-napari/bin/pytest tests/napari --timeout-method=thread
+
+test-export: .venv-export/done  ## files for other runtimes, in those runtimes; `make test` knows ONNX Runtime only
+	.venv-export/bin/pytest tests/test_export_ncnn.py tests/test_export_mobile.py
 
 test-comfyui: .venv-test/done .venv-comfyui/done  ## what ComfyUI's registry makes of this repository, and what tools for packs say of it
 	COMFYUI_TOOLS=.venv-comfyui/bin .venv-test/bin/pytest tests/test_registry.py
@@ -46,10 +49,16 @@ test-comfyui: .venv-test/done .venv-comfyui/done  ## what ComfyUI's registry mak
 	.venv-napari/bin/$(PIP) -e ".[napari,test]" "napari[pyqt6]" pytest-qt pytest-xvfb
 	touch $@
 
+.venv-export/done: pyproject.toml
+	$(PYTHON) -m venv .venv-export
+	.venv-export/bin/$(PIP) "$(TORCH)"
+	.venv-export/bin/$(PIP) -e ".[export,ncnn,executorch,coreml,openvino]" pytest pytest-timeout hypothesis
+	touch $@
+
 .venv-comfyui/done: Makefile
 	$(PYTHON) -m venv .venv-comfyui
 	.venv-comfyui/bin/$(PIP) comfy-cli==1.23.0 comfy-test==0.4.15 comfy-import-guard==1.3.0
 	touch $@
 
 clean:
-	rm -rf .venv-demo .venv-test .venv-napari .venv-comfyui demo dist
+	rm -rf .venv-demo .venv-test .venv-napari .venv-export .venv-comfyui demo dist

@@ -9,6 +9,9 @@ EXTRAS = {
     "evaluate": ("skimage",),
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "ncnn": ("pnnx", "ncnn"),
+    "executorch": ("executorch",),
+    "coreml": ("coremltools",),
+    "openvino": ("openvino", "onnx", "onnxscript"),
     "inspect": ("matplotlib",),
     "video": ("av",),
 }

@@ -59,7 +59,8 @@ def export(
     """Write a model as a file for another runtime, by its suffix: `.onnx` for ONNX Runtime."""
     kind = format_of(output)
     needs(kind.extra)
-    opt.check_output(output, (kind.suffix,), model, overwrite=overwrite)
+    if not (kind.folder and overwrite and output.is_dir()):
+        opt.check_output(output, (kind.suffix,), model, overwrite=overwrite)
     for suffix in kind.companions:
         opt.check_output(output.with_suffix(suffix), (suffix,), model, overwrite=overwrite)
     loaded = open_model(model, window_size=window_size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,7 +137,7 @@ def _folder_beside(path: Path) -> Iterator[Path]:
 def _move(made: Path, target: Path) -> None:
     if made.is_dir():
         if target.is_dir():
-            shutil.rmtree(target)
+            target.replace(made.with_name("older"))  # goes with the folder that it is now in
     else:
         settle(made)
     made.replace(target)

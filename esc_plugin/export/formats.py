@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -57,6 +58,8 @@ class Format:
         Whether a file may take images of any size.
     small_images : bool
         Whether a file takes images smaller than a window.
+    folder : bool
+        Whether a "file" is a folder.
     runs : bool
         Whether its runtime is one for this machine, so that a file can be checked.
     """
@@ -69,6 +72,7 @@ class Format:
     precisions: tuple[str, ...] = ("float32",)
     open_sizes: bool = True
     small_images: bool = True
+    folder: bool = False
     runs: bool = True
 
     @property
@@ -80,6 +84,18 @@ class Format:
 FORMATS = (
     Format("ONNX", ".onnx", "onnx", "export"),
     Format("ncnn", ".param", "ncnn", "ncnn", (".bin", ".json"), ("float32", "float16"), small_images=False),
+    Format("ExecuTorch", ".pte", "executorch", "executorch", open_sizes=False),
+    Format(
+        "Core ML",
+        ".mlpackage",
+        "coreml",
+        "coreml",
+        precisions=("float32", "float16"),
+        open_sizes=False,
+        folder=True,
+        runs=sys.platform == "darwin",
+    ),
+    Format("OpenVINO", ".xml", "openvino", "openvino", companions=(".bin",), precisions=("float32", "float16")),
 )
 SUFFIXES = tuple(known.suffix for known in FORMATS)
 PRECISIONS = tuple(dict.fromkeys(precision for known in FORMATS for precision in known.precisions))

@@ -1,0 +1,185 @@
+"""The graph of a network as mobile runtimes want it: constant filters only, norms as convolutions, no step for nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from operator import attrgetter
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
+
+from ..errors import EscError
+from ..network.conv_attention import DYNAMIC_SIZE
+from ..network.layers import Crop, LayerNorm
+from .order import Order
+from .portable import PortableConvAttn
+
+_aten = torch.ops.aten
+#: What may leave a tensor as it is.
+NO_OPERATIONS = (_aten.alias.default, _aten.slice.Tensor, _aten.expand.default, _aten._to_copy.default, _aten.clone.default)
+
+
+class ShiftedConvAttn(PortableConvAttn):
+    """`PortableConvAttn` without filters that are made as it runs: nine shifted copies, each weighted by its tap."""
+
+    def forward(self, x: Tensor, kernel: tuple[Tensor, ...], crop: Crop) -> Tensor:
+        """See `ConvAttn`."""
+        *pointwise, spatial, dynamic = kernel
+        mixed, rest = x[:, : self.pdim], crop(x[:, self.pdim :])
+        for weight in pointwise:
+            mixed = F.conv2d(mixed, weight)
+        large = F.conv2d(mixed, spatial, padding=self.halo, groups=self.pdim if pointwise else 1)
+        local = _weighted_shifts(mixed, dynamic.reshape(1, self.pdim, DYNAMIC_SIZE, DYNAMIC_SIZE))
+        out: Tensor = self.aggr(torch.cat([crop(large + local), rest], 1))
+        return out
+
+
+def _weighted_shifts(x: Tensor, kernel: Tensor) -> Tensor:
+    """Filter each channel of (1, P, H, W) by its taps in (1, P, 3, 3), zeros beyond the border."""
+    margin, (height, width) = DYNAMIC_SIZE // 2, x.shape[-2:]
+    padded = F.pad(x, (margin, margin, margin, margin))
+    taps = [
+        padded[:, :, i : i + height, j : j + width] * kernel[:, :, i : i + 1, j : j + 1]
+        for i in range(DYNAMIC_SIZE)
+        for j in range(DYNAMIC_SIZE)
+    ]
+    return sum(taps[1:], taps[0])
+
+
+class ConvolutionNorm(nn.Module):
+    """A `LayerNorm` over channels by 1x1 convolutions: of the axes of an image, runtimes average height and width only."""
+
+    centring: Tensor
+    averaging: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, norm: LayerNorm) -> None:
+        super().__init__()
+        channels = norm.weight.numel()
+        self.eps = norm.eps
+        self.register_buffer("centring", (torch.eye(channels) - 1 / channels)[:, :, None, None])
+        self.register_buffer("averaging", torch.full((1, channels, 1, 1), 1 / channels))
+        self.register_buffer("weight", norm.weight.detach().reshape(1, -1, 1, 1))
+        self.register_buffer("bias", norm.bias.detach().reshape(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        centred = F.conv2d(x, self.centring)
+        variance = F.conv2d(centred * centred, self.averaging)
+        return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+
+
+def graph_of(order: Order, height: int, width: int) -> ExportedProgram:
+    """Trace an order for images of one size.
+
+    Raises
+    ------
+    EscError
+        If torch can't.
+    """
+    module = order.network(stored_bias=True).eval()
+    _replace(module)
+    example = tuple(order.example(height, width).values())
+    try:
+        with quiet():
+            traced = torch.export.export(module, example, strict=False).module()
+            _fold(traced)
+            program: ExportedProgram = torch.export.export(traced, example, strict=False).run_decompositions({})
+    except Exception as error:  # its tracer raises almost anything
+        raise EscError(f"torch {torch.__version__} can't trace this network: {in_short(error)}") from None
+    _drop_no_operations(program)
+    return program
+
+
+def in_short(error: Exception) -> str:
+    """Return what an exception says, as the end of one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _replace(module: nn.Module) -> None:
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, LayerNorm):
+                setattr(parent, name, ConvolutionNorm(child))
+            elif isinstance(child, PortableConvAttn):
+                child.__class__ = ShiftedConvAttn
+
+
+def _fold(module: GraphModule) -> None:
+    """Make a buffer of all that depends on weights and sizes alone: converters know no other constants."""
+    known: dict[Node, Any] = {}
+    for node in module.graph.nodes:
+        if node.op == "get_attr":
+            known[node] = attrgetter(node.target)(module)
+        elif node.op == "call_function" and all(before in known for before in node.all_input_nodes):
+            arguments, options = (map_arg(given, known.__getitem__) for given in (node.args, node.kwargs))
+            known[node] = node.target(*arguments, **options)
+    registered = {id(tensor) for tensor in (*module.parameters(), *module.buffers())}
+    for number, (node, value) in enumerate(known.items()):
+        if isinstance(value, Tensor) and id(value) not in registered and not known.keys() >= node.users.keys():
+            module.register_buffer(f"constant_{number}", value.detach().clone())
+            with module.graph.inserting_before(node):
+                node.replace_all_uses_with(module.graph.get_attr(f"constant_{number}"))
+    for node in reversed(known):
+        if not node.users:  # assertions among them, which nothing uses anyway
+            module.graph.erase_node(node)
+    module.recompile()
+
+
+def _drop_no_operations(program: ExportedProgram) -> None:
+    graph = program.graph_module.graph
+    for node in graph.nodes:
+        if node.target in NO_OPERATIONS and _alike(node.args[0].meta["val"], node.meta["val"]):
+            node.replace_all_uses_with(node.args[0])
+            program.graph_signature.replace_all_uses(node.name, node.args[0].name)
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
+
+
+def _alike(before: Tensor, after: Tensor) -> bool:
+    return before.shape == after.shape and before.dtype == after.dtype
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep from the user what converters tell about themselves: warnings, logs, and what their compiled parts print."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), _no_error_stream():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def _no_error_stream() -> Iterator[None]:
+    with suppress(OSError, ValueError):  # in a window there may be none
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
