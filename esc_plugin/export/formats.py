@@ -74,7 +74,7 @@ class Format:
         return cast(Converter, import_module(f"..{self.module}", __name__))
 
 
-FORMATS = (Format("ONNX", ".onnx", "onnx", "export"),)
+FORMATS = (Format("ONNX", ".onnx", "onnx", "export", precisions=("float32", "float16", "int8")),)
 SUFFIXES = tuple(known.suffix for known in FORMATS)
 PRECISIONS = tuple(dict.fromkeys(precision for known in FORMATS for precision in known.precisions))
 
