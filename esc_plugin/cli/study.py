@@ -49,6 +49,14 @@ def export(
     precision: Annotated[
         str, typer.Option(callback=opt.one_of(*PRECISIONS), help=f"What the file computes in: {', '.join(PRECISIONS)}.")
     ] = PRECISIONS[0],
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            callback=opt.usable,
+            help="For int8: a folder of a few dozen pictures of the kind that will be upscaled. They are not kept.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     opset: Annotated[
         int, typer.Option(callback=opt.within(*OPSETS), help=f"Version of ONNX's operators, {OPSETS[0]} to {OPSETS[1]}.")
     ] = OPSETS[0],
@@ -66,15 +74,27 @@ def export(
     loaded = open_model(model, window_size=window_size)
 
     from ..export.export import export as write
+    from ..export.quantize import pictures_in
 
+    pictures = pictures_in(calibrate) if calibrate else ()
     with errors.status(f"exporting {plain(loaded.name)}"):
-        written = write(loaded, output, form=form, size=size, precision=precision, opset=opset, scale=scale, check_it=check)
+        written = write(
+            loaded,
+            output,
+            form=form,
+            size=size,
+            precision=precision,
+            opset=opset,
+            scale=scale,
+            pictures=pictures,
+            check_it=check,
+        )
     files = (written.path, *written.companions)
     megabytes = sum(file.stat().st_size for file in files) / 1e6
     say(f"{plain(loaded.name)} -> {', '.join(map(plain, files))}  {megabytes:.1f} MB, {kind.name}, {form}, {precision}")
     for difference in written.differences:
         shape = " x ".join(map(str, difference.shape))
-        say(f"largest difference to torch at {shape}: {difference.largest:.1e}")
+        say(f"largest difference to torch at {shape}: {difference.largest:.1e} ({difference.psnr:.1f} dB)")
     if check and not kind.runs:
         say(f"{kind.name} doesn't run on this machine: the file was not compared with torch.")
 

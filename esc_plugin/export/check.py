@@ -15,9 +15,11 @@ from ..errors import EscError
 from .formats import Format
 from .order import Order
 
-#: By precision: largest difference to torch, in units of the image's 0..1, that the check lets pass. What eight bits may
-#: lose is told, not limited: that depends on the pictures they were calibrated with.
+#: By precision: largest difference to torch, in units of the image's 0..1, that the check lets pass. Single pixels may lose
+#: much by eight bits; of them, the whole picture is judged.
 LIMITS = {"float32": 1e-4, "float16": 2e-2, "int8": inf}
+#: PSNR against torch, in dB, that eight bits must reach: less is seen, as if the ranges were those of other pictures.
+LEAST_INT8 = 40.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ def check(order: Order, kind: Format, path: Path) -> tuple[Difference, ...]:
         raise EscError(
             f"{kind.name}'s runtime and torch differ by {worst:.2g} for {order.model.name!r}, more than "
             f"{LIMITS[order.precision]:g}; nothing was written."
+        )
+    least = min(difference.psnr for difference in found)
+    if order.precision == "int8" and not least >= LEAST_INT8:
+        raise EscError(
+            f"in eight bits {order.model.name!r} comes only to {least:.1f} dB of torch, not to {LEAST_INT8:g}; nothing was "
+            "written. Calibrate with more pictures of the kind that will be upscaled, write float16, or leave out the check."
         )
     return found
 

@@ -106,6 +106,10 @@ def refuse(order: Order, kind: Format, path: Path) -> None:
         raise EscError(f"a form must be {' or '.join(FORMS)}, not {order.form!r}.")
     if order.precision not in kind.precisions:
         raise EscError(f"{kind.name} can be written in {', '.join(kind.precisions)}, not in {order.precision!r}.")
+    if order.precision == "int8" and not order.pictures:
+        raise EscError("int8 needs pictures to calibrate with: a folder of a few dozen of the kind that will be upscaled.")
+    if order.precision != "int8" and order.pictures:
+        raise EscError(f"pictures to calibrate with are for int8; {order.precision} needs none.")
     if size is not None and min(size) < 1:
         raise EscError(f"a size must be height and width from 1 on, not {size!r}.")
     if size is None and not kind.open_sizes:

@@ -82,7 +82,7 @@ class Format:
 
 
 FORMATS = (
-    Format("ONNX", ".onnx", "onnx", "export"),
+    Format("ONNX", ".onnx", "onnx", "export", precisions=("float32", "float16", "int8")),
     Format("ncnn", ".param", "ncnn", "ncnn", (".bin", ".json"), ("float32", "float16"), small_images=False),
     Format("ExecuTorch", ".pte", "executorch", "executorch", open_sizes=False),
     Format(

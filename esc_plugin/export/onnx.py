@@ -14,6 +14,7 @@ import torch
 from ..errors import EscError
 from ..version import __version__
 from .order import Order
+from .quantize import reduce_precision
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -31,7 +32,7 @@ def convert(order: Order, path: Path) -> None:
     with _quiet():
         proto = _traced(order)
     _tidy(proto, order)
-    path.write_bytes(proto.SerializeToString())
+    path.write_bytes(reduce_precision(proto, order).SerializeToString())
 
 
 def run(path: Path, inputs: Mapping[str, np.ndarray], threads: int) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,7 +24,7 @@ def convert(order: Order, path: Path) -> None:
     OpenVINO's own reader does that. Its converter for Python would measure the user.
     """
     traced = path.with_suffix(".onnx")
-    onnx.convert(order, traced)
+    onnx.convert(replace(order, precision="float32"), traced)  # OpenVINO shortens weights itself
     with quiet():
         import openvino
 
