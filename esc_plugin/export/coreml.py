@@ -10,8 +10,9 @@ import numpy as np
 
 from ..errors import EscError
 from ..version import __version__
-from .graph import graph_of, in_short, quiet
+from .graph import graph_of
 from .order import Order
+from .quiet import in_short, quiet
 
 #: Operators of the means and of what is made of them, which stay in float32: there rounding changes the whole image.
 KEPT = frozenset(("reduce_mean", "reduce_sum", "clip", "real_div", "linear"))
@@ -20,7 +21,7 @@ KEPT = frozenset(("reduce_mean", "reduce_sum", "clip", "real_div", "linear"))
 def convert(order: Order, path: Path) -> None:
     """See `esc_plugin.export.formats.Converter`."""
     assert order.size is not None
-    with quiet():
+    with quiet(compiled_parts=True):
         import coremltools as ct
 
         program = graph_of(order, *order.size)
@@ -50,7 +51,7 @@ def _precision(ct: Any, name: str) -> Any:
 
 def run(path: Path, inputs: Mapping[str, np.ndarray], threads: int) -> dict[str, np.ndarray]:
     """See `esc_plugin.export.formats.Converter`; on a Mac only."""
-    with quiet():
+    with quiet(compiled_parts=True):
         import coremltools as ct
 
         model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit.CPU_ONLY)
@@ -60,7 +61,7 @@ def run(path: Path, inputs: Mapping[str, np.ndarray], threads: int) -> dict[str,
 
 def describe(path: Path, facts: Mapping[str, str]) -> None:
     """See `esc_plugin.export.formats.Converter`."""
-    with quiet():
+    with quiet(compiled_parts=True):
         import coremltools as ct
 
         spec: Any = ct.utils.load_spec(str(path))

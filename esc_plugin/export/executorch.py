@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ..errors import EscError
-from .graph import graph_of, in_short, quiet
+from .graph import graph_of
 from .order import Order
+from .quiet import in_short, quiet
 
 
 def convert(order: Order, path: Path) -> None:
@@ -19,7 +20,7 @@ def convert(order: Order, path: Path) -> None:
     The facts are methods of the file that return them: it has no other place, and none that is filled later.
     """
     assert order.size is not None
-    with quiet():
+    with quiet(compiled_parts=True):
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
@@ -36,7 +37,7 @@ def convert(order: Order, path: Path) -> None:
 
 def run(path: Path, inputs: Mapping[str, np.ndarray], threads: int) -> dict[str, np.ndarray]:
     """See `esc_plugin.export.formats.Converter`."""
-    with quiet():
+    with quiet(compiled_parts=True):
         from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
         from executorch.runtime import Runtime
 

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from operator import attrgetter
 from typing import Any
 
@@ -23,6 +17,7 @@ from ..network.conv_attention import DYNAMIC_SIZE
 from ..network.layers import Crop, LayerNorm
 from .order import Order
 from .portable import PortableConvAttn
+from .quiet import in_short, quiet
 
 _aten = torch.ops.aten
 #: What may leave a tensor as it is.
@@ -92,7 +87,7 @@ def graph_of(order: Order, height: int, width: int) -> ExportedProgram:
     _replace(module)
     example = tuple(order.example(height, width).values())
     try:
-        with quiet():
+        with quiet(compiled_parts=True):
             traced = torch.export.export(module, example, strict=False).module()
             _fold(traced)
             program: ExportedProgram = torch.export.export(traced, example, strict=False).run_decompositions({})
@@ -100,11 +95,6 @@ def graph_of(order: Order, height: int, width: int) -> ExportedProgram:
         raise EscError(f"torch {torch.__version__} can't trace this network: {in_short(error)}") from None
     _drop_no_operations(program)
     return program
-
-
-def in_short(error: Exception) -> str:
-    """Return what an exception says, as the end of one line."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _replace(module: nn.Module) -> None:
@@ -149,37 +139,3 @@ def _drop_no_operations(program: ExportedProgram) -> None:
 
 def _alike(before: Tensor, after: Tensor) -> bool:
     return before.shape == after.shape and before.dtype == after.dtype
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep from the user what converters tell about themselves: warnings, logs, and what their compiled parts print."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), _no_error_stream():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-@contextmanager
-def _no_error_stream() -> Iterator[None]:
-    with suppress(OSError, ValueError):  # in a window there may be none
-        sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        with suppress(OSError, ValueError):
-            sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

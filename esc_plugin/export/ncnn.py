@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +15,7 @@ from torch import Tensor
 from ..errors import EscError
 from .ncnn_form import FORMS
 from .order import Order
+from .quiet import in_short, quiet
 
 #: What stays in float32 whatever the machine, so that a file gives the same everywhere. `ncnn.Option` has these switches.
 SHORTER = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
@@ -78,13 +78,11 @@ def describe(path: Path, facts: Mapping[str, str]) -> None:
 def _trace(module: torch.nn.Module, example: Sequence[Tensor], path: Path) -> None:
     for value in example:
         value.requires_grad_()  # as in training: torch's own operators, not those of one library for processors
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         try:
             torch.jit.trace(module, tuple(example), check_trace=False).save(str(path))
         except Exception as error:  # it raises almost anything
-            reason = " ".join(str(error).split())[:300]
-            raise EscError(f"torch {torch.__version__} can't trace this network: {reason}") from None
+            raise EscError(f"torch {torch.__version__} can't trace this network: {in_short(error)}") from None
 
 
 def _pnnx(traced: Path, examples: Sequence[Sequence[Tensor]], *, half: bool) -> tuple[Path, Path]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ from ..errors import EscError
 from ..version import __version__
 from .order import Order
 from .quantize import reduce_precision
+from .quiet import in_short, quiet
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -29,7 +28,7 @@ def convert(order: Order, path: Path) -> None:
     """See `esc_plugin.export.formats.Converter`."""
     if order.opset not in OPSETS:
         raise EscError(f"opset {order.opset!r} can't be written; it must be from {OPSETS[0]} to {OPSETS[-1]}.")
-    with _quiet():
+    with quiet():
         proto = _traced(order)
     _tidy(proto, order)
     path.write_bytes(reduce_precision(proto, order).SerializeToString())
@@ -57,14 +56,6 @@ def describe(path: Path, facts: Mapping[str, str]) -> None:
     path.write_bytes(proto.SerializeToString())
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's warnings about itself from the user."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _traced(order: Order) -> ModelProto:
     from .onnx_attention import TRANSLATIONS
 
@@ -86,8 +77,7 @@ def _traced(order: Order) -> ModelProto:
             optimize=not order.model.any_scale,
         )
     except Exception as error:  # its exporters raise almost anything
-        reason = " ".join(str(error).split())[:300]
-        raise EscError(f"torch {torch.__version__} can't export this network: {reason}") from None
+        raise EscError(f"torch {torch.__version__} can't export this network: {in_short(error)}") from None
     assert program is not None
     return program.model_proto
 

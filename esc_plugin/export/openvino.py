@@ -11,8 +11,8 @@ import numpy as np
 
 from ..errors import EscError
 from . import onnx
-from .graph import in_short, quiet
 from .order import Order
+from .quiet import in_short, quiet
 
 #: The folder of a file's facts.
 FACTS = "esc"
@@ -25,7 +25,7 @@ def convert(order: Order, path: Path) -> None:
     """
     traced = path.with_suffix(".onnx")
     onnx.convert(replace(order, precision="float32"), traced)  # OpenVINO shortens weights itself
-    with quiet():
+    with quiet(compiled_parts=True):
         import openvino
 
         try:

@@ -7,11 +7,8 @@ the blocks and those that read the sum of all layers so far, whose range is wide
 
 from __future__ import annotations
 
-import logging
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +20,7 @@ from ..arrays.layout import layout_of
 from ..arrays.levels import measure_levels
 from ..batch.find import find_originals
 from ..measure.photo import DEPTHS, read_photo
+from .quiet import quiet
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -70,7 +68,7 @@ def to_float16(proto: ModelProto) -> ModelProto:
     """Return a graph that keeps its weights in float16 and computes in it, but for what the module says."""
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-    with _quiet():
+    with quiet():
         found: ModelProto = convert_float_to_float16(
             proto,
             keep_io_types=True,
@@ -86,7 +84,7 @@ def to_int8(proto: ModelProto, inputs: Iterable[Mapping[str, np.ndarray]]) -> Mo
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     producer = proto.producer_name, proto.producer_version
-    with _quiet(), TemporaryDirectory(prefix="esc-") as folder:
+    with quiet(), TemporaryDirectory(prefix="esc-") as folder:
         path = Path(folder, "int8.onnx")
         quantize_static(
             proto,
@@ -223,17 +221,3 @@ def _load(path: Path) -> ModelProto:
     import onnx
 
     return onnx.load(path)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the converters tell about themselves from the user."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        root.setLevel(level)
