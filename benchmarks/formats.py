@@ -1,6 +1,7 @@
 """Which networks every format of ``esc-sr export`` takes, and how far its runtime is from torch: a table for docs/export.md.
 
-``python benchmarks/formats.py --suffixes .onnx .param -- MODEL...``: names or files. Formats whose packages are missing are left out.
+``python benchmarks/formats.py --suffixes .onnx .param -- MODEL...``: names or files. Formats whose packages are missing are
+left out.
 """
 
 from __future__ import annotations
