@@ -47,7 +47,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("scale", "stated", "bicubic"), [(2, 37.21, 33.67), (4, 31.06, 28.43)])
+@pytest.mark.parametrize(("scale", "stated", "bicubic"), [(2, 37.35, 33.67), (4, 31.21, 28.43)])
 def test_bundled_models_reach_their_stated_figures_on_set5(shared, tmp_path, scale, stated, bicubic) -> None:
     folder = shared / "data" / "set5"
     esc("upscale", folder / "LR_bicubic" / f"X{scale}", "-s", scale, "--for", "clean", "-o", tmp_path)

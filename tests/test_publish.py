@@ -175,7 +175,7 @@ def test_dry_run_writes_what_would_be_sent(server, tmp_path):
     for part in (
         "# nano",
         "2 times",
-        "37.21",
+        "37.35",
         "Set14 bicubic",
         "CLIC 2025",
         "me/nano",
