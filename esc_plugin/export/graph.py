@@ -27,9 +27,9 @@ NO_OPERATIONS = (_aten.alias.default, _aten.slice.Tensor, _aten.expand.default, 
 class ShiftedConvAttn(PortableConvAttn):
     """`PortableConvAttn` without filters that are made as it runs: nine shifted copies, each weighted by its tap."""
 
-    def local(self, x: Tensor, dynamic: Tensor) -> Tensor:
+    def mix_nearby(self, mixed: Tensor, dynamic: Tensor) -> Tensor:
         """See `PortableConvAttn`."""
-        return _weighted_shifts(x, dynamic.reshape(1, self.pdim, DYNAMIC_SIZE, DYNAMIC_SIZE))
+        return _weighted_shifts(mixed, dynamic.reshape(1, self.pdim, DYNAMIC_SIZE, DYNAMIC_SIZE))
 
 
 def _weighted_shifts(x: Tensor, kernel: Tensor) -> Tensor:

@@ -35,13 +35,17 @@ class PortableConvAttn(ConvAttn):
         mixed, rest = x[:, : self.pdim], crop(x[:, self.pdim :])
         for weight in pointwise:
             mixed = F.conv2d(mixed, weight)
-        large = F.conv2d(mixed, spatial, padding=self.halo, groups=self.pdim if pointwise else 1)
-        out: Tensor = self.aggr(torch.cat([crop(large + self.local(mixed, dynamic)), rest], 1))
+        widely = self.mix_widely(mixed, spatial, self.pdim if pointwise else 1)
+        out: Tensor = self.aggr(torch.cat([crop(widely + self.mix_nearby(mixed, dynamic)), rest], 1))
         return out
 
-    def local(self, x: Tensor, dynamic: Tensor) -> Tensor:
-        """Filter (1, P, H, W) by the dynamic kernel."""
-        return F.conv2d(x, dynamic, padding=DYNAMIC_SIZE // 2, groups=self.pdim)
+    def mix_widely(self, mixed: Tensor, spatial: Tensor, groups: int) -> Tensor:
+        """Apply the shared kernel."""
+        return F.conv2d(mixed, spatial, padding=self.halo, groups=groups)
+
+    def mix_nearby(self, mixed: Tensor, dynamic: Tensor) -> Tensor:
+        """Apply the dynamic kernel."""
+        return F.conv2d(mixed, dynamic, padding=DYNAMIC_SIZE // 2, groups=self.pdim)
 
 
 def attend_plainly(qkv: Tensor, bias: Tensor, window: int) -> Tensor:
