@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -43,6 +44,40 @@ def settle(path: Path) -> None:
     """Wait until a file is on the disk: a new name must not reach it before the content."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Give a folder on the same disk as `path`, so that what was made there needs only another name, see `take_place`.
+
+    Raises
+    ------
+    EscError
+        If it can't be made, or anything in it can't be written.
+    """
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=".esc-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise EscError(f"can't write {str(path)!r}: {error.strerror or error}.") from None
+
+
+def take_place(made: Path, target: Path) -> None:
+    """Give what was made in a `folder_beside` its final name.
+
+    A file replaces a file, a folder a folder; after an error, what was there is there again.
+    """
+    older = made.with_name(".older")  # goes with the folder that it is in
+    if not made.is_dir():
+        settle(made)
+    elif target.is_dir():
+        target.replace(older)
+    try:
+        made.replace(target)
+    except OSError:
+        if older.exists():
+            older.replace(target)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -119,8 +154,13 @@ def _exists(path: Path) -> bool:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
+    return file_digest(path, "sha256").hex()
+
+
+def file_digest(path: Path, algorithm: str) -> bytes:
+    """Return the hash of a file by one of the algorithms of `hashlib`."""
     with path.open("rb") as file:
-        digest = hashlib.sha256()
+        digest = hashlib.new(algorithm)
         while block := file.read(2**20):
             digest.update(block)
-    return digest.hexdigest()
+    return digest.digest()

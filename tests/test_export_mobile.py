@@ -20,7 +20,7 @@ from esc_plugin.export.quiet import quiet
 from esc_plugin.weights.model import read_model
 
 from .oracle_mil import evaluate
-from .test_export import CONFIGS, random_model
+from .test_export import CONFIGS, FORM_OF, random_model
 
 # What these packages use of others that is on its way out is theirs to mend.
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "FutureWarning")]
@@ -52,8 +52,7 @@ def outputs(order: Order, path: Path) -> tuple[dict[str, np.ndarray], dict[str, 
     return found, dict(zip(order.outputs, made if isinstance(made, tuple) else (made,), strict=True))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("form", ["whole", "regions"])
+@pytest.mark.parametrize(("name", "form"), FORM_OF.items())
 def test_the_graph_computes_the_same(name: str, form: str) -> None:
     """With norms as convolutions, shifted copies for dynamic filters, and without what does nothing."""
     order = Order(random_model(CONFIGS[name]), form, (21, 13))

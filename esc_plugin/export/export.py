@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from ..disk import settle
+from ..disk import folder_beside, take_place
 from ..errors import EscError, needs
 from ..weights.model import Model
 from .check import Difference, check
@@ -83,7 +81,7 @@ def export(
     order = Order(model, form, size, precision, opset, tuple(pictures), scale)
     refuse(order, kind, path)
     needs(kind.extra)
-    with _folder_beside(path) as folder:
+    with folder_beside(path) as folder:
         made, found = folder / path.name, tuple[Difference, ...]()
         kind.converter.convert(order, made)
         if check_it and kind.runs:
@@ -91,7 +89,7 @@ def export(
         kind.converter.describe(made, order.facts() | _told(found))
         companions = tuple(made.with_suffix(suffix) for suffix in kind.companions)
         for part in (*companions, made):  # the file that is opened comes last
-            _move(part, path.with_name(part.name))
+            take_place(part, path.with_name(part.name))
     return Exported(path, tuple(path.with_name(part.name) for part in companions), order, found)
 
 
@@ -126,22 +124,3 @@ def _told(found: tuple[Difference, ...]) -> dict[str, str]:
         "largest_difference": f"{max(each.largest for each in found):.2e}",
         "psnr_to_torch": f"{min(each.psnr for each in found):.1f} dB",
     }
-
-
-@contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """Give a folder on the same disk, so that what was made there needs only another name."""
-    try:
-        with TemporaryDirectory(dir=path.parent, prefix=".esc-") as folder:
-            yield Path(folder)
-    except OSError as error:
-        raise EscError(f"can't write {str(path)!r}: {error.strerror or error}.") from None
-
-
-def _move(made: Path, target: Path) -> None:
-    if made.is_dir():
-        if target.is_dir():
-            target.replace(made.with_name("older"))  # goes with the folder that it is now in
-    else:
-        settle(made)
-    made.replace(target)

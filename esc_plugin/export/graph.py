@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
 from ..errors import EscError
-from ..network.conv_attention import DYNAMIC_SIZE
-from ..network.layers import Crop, LayerNorm
+from ..network.conv_attention import DYNAMIC_SIZE, ConvAttn
+from ..network.layers import LayerNorm
 from .order import Order
-from .portable import PortableConvAttn
+from .portable import PORTABLE, Layers, PortableConvAttn
 from .quiet import in_short, quiet
 
 _aten = torch.ops.aten
@@ -27,16 +27,9 @@ NO_OPERATIONS = (_aten.alias.default, _aten.slice.Tensor, _aten.expand.default, 
 class ShiftedConvAttn(PortableConvAttn):
     """`PortableConvAttn` without filters that are made as it runs: nine shifted copies, each weighted by its tap."""
 
-    def forward(self, x: Tensor, kernel: tuple[Tensor, ...], crop: Crop) -> Tensor:
-        """See `ConvAttn`."""
-        *pointwise, spatial, dynamic = kernel
-        mixed, rest = x[:, : self.pdim], crop(x[:, self.pdim :])
-        for weight in pointwise:
-            mixed = F.conv2d(mixed, weight)
-        large = F.conv2d(mixed, spatial, padding=self.halo, groups=self.pdim if pointwise else 1)
-        local = _weighted_shifts(mixed, dynamic.reshape(1, self.pdim, DYNAMIC_SIZE, DYNAMIC_SIZE))
-        out: Tensor = self.aggr(torch.cat([crop(large + local), rest], 1))
-        return out
+    def mix_nearby(self, mixed: Tensor, dynamic: Tensor) -> Tensor:
+        """See `PortableConvAttn`."""
+        return _weighted_shifts(mixed, dynamic.reshape(1, self.pdim, DYNAMIC_SIZE, DYNAMIC_SIZE))
 
 
 def _weighted_shifts(x: Tensor, kernel: Tensor) -> Tensor:
@@ -51,28 +44,20 @@ def _weighted_shifts(x: Tensor, kernel: Tensor) -> Tensor:
     return sum(taps[1:], taps[0])
 
 
-class ConvolutionNorm(nn.Module):
-    """A `LayerNorm` over channels by 1x1 convolutions: of the axes of an image, runtimes average height and width only."""
-
-    centring: Tensor
-    averaging: Tensor
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, norm: LayerNorm) -> None:
-        super().__init__()
-        channels = norm.weight.numel()
-        self.eps = norm.eps
-        self.register_buffer("centring", (torch.eye(channels) - 1 / channels)[:, :, None, None])
-        self.register_buffer("averaging", torch.full((1, channels, 1, 1), 1 / channels))
-        self.register_buffer("weight", norm.weight.detach().reshape(1, -1, 1, 1))
-        self.register_buffer("bias", norm.bias.detach().reshape(1, -1, 1, 1))
+class ConvolutionNorm(LayerNorm):
+    """`LayerNorm` by 1x1 convolutions: of the axes of an image, runtimes average height and width only."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        centred = F.conv2d(x, self.centring)
-        variance = F.conv2d(centred * centred, self.averaging)
-        return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+        channels = self.weight.numel()
+        centred = F.conv2d(x, (torch.eye(channels) - 1 / channels)[:, :, None, None])
+        variance = F.conv2d(centred * centred, torch.full((1, channels, 1, 1), 1 / channels))
+        scaled = centred * torch.rsqrt(variance + self.eps) * self.weight.reshape(1, -1, 1, 1)
+        return scaled + self.bias.reshape(1, -1, 1, 1)
+
+
+#: What takes the place of a layer, see `esc_plugin.export.portable.replaced`.
+LAYERS: Layers = PORTABLE | {ConvAttn: ShiftedConvAttn, LayerNorm: ConvolutionNorm}
 
 
 def graph_of(order: Order, height: int, width: int) -> ExportedProgram:
@@ -83,8 +68,7 @@ def graph_of(order: Order, height: int, width: int) -> ExportedProgram:
     EscError
         If torch can't.
     """
-    module = order.network(stored_bias=True).eval()
-    _replace(module)
+    module = order.network(LAYERS)
     example = tuple(order.example(height, width).values())
     try:
         with quiet(compiled_parts=True):
@@ -95,15 +79,6 @@ def graph_of(order: Order, height: int, width: int) -> ExportedProgram:
         raise EscError(f"torch {torch.__version__} can't trace this network: {in_short(error)}") from None
     _drop_no_operations(program)
     return program
-
-
-def _replace(module: nn.Module) -> None:
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, LayerNorm):
-                setattr(parent, name, ConvolutionNorm(child))
-            elif isinstance(child, PortableConvAttn):
-                child.__class__ = ShiftedConvAttn
 
 
 def _fold(module: GraphModule) -> None:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ..errors import EscError
-from .ncnn_form import FORMS
+from .ncnn_layers import LAYERS, MODULES
 from .order import Order
+from .portable import replaced
 from .quiet import in_short, quiet
 
 #: What stays in float32 whatever the machine, so that a file gives the same everywhere. `ncnn.Option` has these switches.
@@ -32,7 +33,7 @@ def convert(order: Order, path: Path) -> None:
     least = order.window
     if order.size and min(order.size) < least:
         raise EscError(f"ncnn can't reflect beyond an image: {order.size!r} is less than a window, {least} x {least}.")
-    module = FORMS[order.form](order.model.network)
+    module = MODULES[order.form](replaced(order.model.network, LAYERS), order.scale)
     # As small as can be with other numbers of windows in each direction: pnnx keeps every value of both.
     sizes = [order.size] if order.size else [(least, least + 3), (least + 7, 2 * least + 1)]
     examples = [tuple(order.example(*size).values()) for size in sizes]

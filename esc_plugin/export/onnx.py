@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import EscError
+from ..network.window_attention import WindowAttention
 from ..version import __version__
 from .order import Order
+from .portable import PORTABLE, PortableAttention
 from .quantize import reduce_precision
 from .quiet import in_short, quiet
 
@@ -56,6 +59,15 @@ def describe(path: Path, facts: Mapping[str, str]) -> None:
     path.write_bytes(proto.SerializeToString())
 
 
+class OperatorAttention(PortableAttention):
+    """`PortableAttention` as one operator, see `esc_plugin.export.onnx_attention`."""
+
+    def attend(self, qkv: Tensor, bias: Tensor) -> Tensor:
+        """See `attend_plainly`."""
+        attended: Tensor = torch.ops.esc.attend(qkv, bias, self.window_size)
+        return attended
+
+
 def _traced(order: Order) -> ModelProto:
     from .onnx_attention import TRANSLATIONS
 
@@ -63,7 +75,7 @@ def _traced(order: Order) -> ModelProto:
     example = order.example(*(order.size or EXAMPLE))
     axes = {name: open_axes if value.ndim == 4 else None for name, value in example.items()}
     try:
-        network = order.network(torch.ops.esc.attend)
+        network = order.network(PORTABLE | {WindowAttention: OperatorAttention})
         traced = torch.export.export(network, tuple(example.values()), dynamic_shapes=axes, strict=False)
         program = torch.onnx.export(
             traced,

@@ -22,7 +22,7 @@ PIECES = 4
 
 @torch.library.custom_op("esc::attend", mutates_args=())
 def attend(qkv: Tensor, bias: Tensor, window: int) -> Tensor:
-    """See `esc_plugin.export.portable.Attend`."""
+    """See `esc_plugin.export.portable.attend_plainly`."""
     return attend_plainly(qkv, bias, window)
 
 

@@ -17,7 +17,7 @@ from ..network.grid import Region
 from ..version import __version__
 from ..weights.model import Model
 from ..weights.write import config_json
-from .portable import MODULES, Attend, Regions, Whole, attend_plainly, portable
+from .portable import MODULES, PORTABLE, Layers, Regions, Whole, replaced
 
 #: Edge in windows of an image that is large beside what a pixel depends on.
 FAR = 64
@@ -58,9 +58,9 @@ class Order:
         """Output pixels per pixel of the image, along each axis."""
         return self.model.scale if self.any_scale is None else self.any_scale
 
-    def network(self, attend: Attend = attend_plainly, *, stored_bias: bool = False) -> Whole | Regions:
-        """Return the module to convert, see `portable`."""
-        return MODULES[self.form](portable(self.model.network, attend, stored_bias=stored_bias), self.scale)
+    def network(self, layers: Layers = PORTABLE) -> Whole | Regions:
+        """Return the module to convert, see `replaced`."""
+        return MODULES[self.form](replaced(self.model.network, layers), self.scale)
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..network import ESC, EscConfig
+from ..network import ESC
 from ..network.attention import Bias
-from ..network.block import Block
 from ..network.conv_attention import DYNAMIC_SIZE, ConvAttn
 from ..network.grid import Geometry
 from ..network.layers import Crop, reflect_pad
@@ -35,21 +35,23 @@ class PortableConvAttn(ConvAttn):
         mixed, rest = x[:, : self.pdim], crop(x[:, self.pdim :])
         for weight in pointwise:
             mixed = F.conv2d(mixed, weight)
-        large = F.conv2d(mixed, spatial, padding=self.halo, groups=self.pdim if pointwise else 1)
-        local = F.conv2d(mixed, dynamic, padding=DYNAMIC_SIZE // 2, groups=self.pdim)
-        out: Tensor = self.aggr(torch.cat([crop(large + local), rest], 1))
+        widely = self.mix_widely(mixed, spatial, self.pdim if pointwise else 1)
+        out: Tensor = self.aggr(torch.cat([crop(widely + self.mix_nearby(mixed, dynamic)), rest], 1))
         return out
 
+    def mix_widely(self, mixed: Tensor, spatial: Tensor, groups: int) -> Tensor:
+        """Apply the shared kernel."""
+        return F.conv2d(mixed, spatial, padding=self.halo, groups=groups)
 
-#: ``attend(qkv, bias, window)``: softmax attention inside windows, (1, 3 C, H, W) -> (1, C, H, W), where the bias is
-#: (heads, w w, w w). How a runtime does that best differs.
-Attend = Callable[[Tensor, Tensor, int], Tensor]
+    def mix_nearby(self, mixed: Tensor, dynamic: Tensor) -> Tensor:
+        """Apply the dynamic kernel."""
+        return F.conv2d(mixed, dynamic, padding=DYNAMIC_SIZE // 2, groups=self.pdim)
 
 
 def attend_plainly(qkv: Tensor, bias: Tensor, window: int) -> Tensor:
-    """Attend by matrix products and a softmax, head by head; see `Attend`.
+    """Attend inside windows by matrix products and a softmax, head by head: (1, 3 C, H, W) -> (1, C, H, W).
 
-    All tensors are (1, ., ., .): some runtimes know no batch, and drop the first axis.
+    The bias is (heads, w w, w w). All tensors are (1, ., ., .): some runtimes know no batch, and drop the first axis.
     """
     (height, width), w = qkv.shape[-2:], window
     if height % w or width % w:
@@ -68,57 +70,71 @@ def attend_plainly(qkv: Tensor, bias: Tensor, window: int) -> Tensor:
 
 
 class PortableAttention(WindowAttention):
-    """`WindowAttention` of one image, with any `Attend`."""
-
-    matrix: Tensor | None
-
-    def __init__(self, config: EscConfig, attend: Attend) -> None:
-        super().__init__(config)
-        self.attend = attend
-        self.register_buffer("matrix", None, persistent=False)
-
-    def store_bias(self) -> None:
-        """Make the matrix of the bias a part of what is exported."""
-        self.matrix = self._matrix()
+    """`WindowAttention` of one image, with the bias as a matrix, (heads, w w, w w), made where the graph is."""
 
     def bias(self) -> Bias:
-        """Return the bias as a matrix, (heads, w w, w w)."""
-        return Bias(matrix=self._matrix() if self.matrix is None else self.matrix)
-
-    def _matrix(self) -> Tensor:
+        """See `WindowAttention`."""
         bias = self._make_bias()
-        if bias.query is None or bias.key is None:
-            return cast(Tensor, bias.matrix)
-        return bias.query @ bias.key.transpose(-2, -1)
+        return bias if bias.query is None or bias.key is None else Bias(matrix=bias.query @ bias.key.transpose(-2, -1))
 
     def forward(self, x: Tensor, norm: nn.Module, bias: Bias) -> Tensor:
         """See `WindowAttention`."""
-        return self.attend(self.to_qkv(norm(x)), cast(Tensor, bias.matrix), self.window_size)
+        return self.attend(self.to_qkv(norm(x)), cast(Tensor, bias.matrix))
+
+    def attend(self, qkv: Tensor, bias: Tensor) -> Tensor:
+        """See `attend_plainly`. How a runtime does that best differs."""
+        return attend_plainly(qkv, bias, self.window_size)
 
 
-def _geometry(network: ESC, image: Tensor, scale: int) -> Geometry:
-    height, width = image.shape[-2:]
-    if network.any_scale:  # sizes may be unknown until the graph runs, the ratio is not
-        return Geometry((height, width), (scale * height, scale * width), network.config.unshuffle, (scale, scale))
-    return network.geometry(height, width)
+#: By class: what takes the place of a layer. It holds the same parameters and computes the same, but in another way.
+Layers = dict[type[nn.Module], type[nn.Module]]
+PORTABLE: Layers = {ConvAttn: PortableConvAttn, WindowAttention: PortableAttention}
 
 
-class Whole(nn.Module):
-    """Form "whole": ``image`` (1, 3, H, W) in 0..1 -> ``upscaled`` (1, 3, s H, s W), not clipped."""
+def replaced(network: ESC, layers: Layers = PORTABLE) -> ESC:
+    """Return a copy that computes the same, of one image at a time, and can be exported."""
+    made = deepcopy(network).cpu().float().eval().requires_grad_(False)
+    for module in made.modules():
+        module.__class__ = layers.get(type(module), type(module))
+    return made
 
-    inputs, outputs = ("image",), ("upscaled",)
+
+class Form(nn.Module):
+    """What is exported: a network as `replaced` made it, run as a whole, and what of that a runtime may want otherwise."""
 
     def __init__(self, network: ESC, scale: int) -> None:
         super().__init__()
         self.network, self.scale = network, scale
 
+    def run(self, image: Tensor, mean: Callable[[Tensor], Tensor]) -> Tensor:
+        """Upscale (1, 3, H, W); `mean` makes (1, P) of (1, P, h, w) where a dynamic kernel asks for it."""
+        geometry = self.geometry(image)
+        return run_whole(self.network.program(geometry), geometry, image, mean)
+
+    def geometry(self, image: Tensor) -> Geometry:
+        """Lay out the run."""
+        height, width = image.shape[-2:]
+        if self.network.any_scale:  # sizes may be unknown until the graph runs, the ratio is not
+            output, ratio = (self.scale * height, self.scale * width), (self.scale, self.scale)
+            return Geometry((height, width), output, self.network.config.unshuffle, ratio)
+        return self.network.geometry(height, width)
+
+    def mean(self, x: Tensor) -> Tensor:
+        """(1, C, h, w) -> (1, C)."""
+        return x.mean((2, 3))
+
+
+class Whole(Form):
+    """Form "whole": ``image`` (1, 3, H, W) in 0..1 -> ``upscaled`` (1, 3, s H, s W), not clipped."""
+
+    inputs, outputs = ("image",), ("upscaled",)
+
     def forward(self, image: Tensor) -> Tensor:
         """Upscale a whole image."""
-        geometry = _geometry(self.network, image, self.scale)
-        return run_whole(self.network.program(geometry), geometry, image, lambda x: x.mean((2, 3)))
+        return self.run(image, self.mean)
 
 
-class Regions(nn.Module):
+class Regions(Form):
     """Form "regions": a crop of an image, with means that come from elsewhere.
 
     All that couples distant pixels of a network are the means that its dynamic kernels are made from. Given those of the
@@ -131,51 +147,27 @@ class Regions(nn.Module):
 
     inputs, outputs = ("image", "means", "interior"), ("upscaled", "found")
 
-    def __init__(self, network: ESC, scale: int) -> None:
-        super().__init__()
-        self.network, self.scale = network, scale
-
     def forward(self, image: Tensor, means: Tensor, interior: Tensor) -> tuple[Tensor, Tensor]:
         """Upscale a crop and tell its means."""
-        geometry = _geometry(self.network, image, self.scale)
-        fold = self.network.config.unshuffle
-        counts = interior[:, :, ::fold, ::fold]  # on the grid of the features
-        share = counts.mean((2, 3)).clamp(min=1e-12)
+        counts = self.folded(interior)
+        share = self.mean(counts).clamp(min=1e-12)
         found: list[Tensor] = []
 
         def given(x: Tensor) -> Tensor:
-            found.append((x * counts).mean((2, 3)) / share)
+            found.append(self.mean(x * counts) / share)
             return means[len(found) - 1 : len(found)]
 
-        upscaled = run_whole(self.network.program(geometry), geometry, image, given)
-        return upscaled, torch.cat(found)
+        return self.run(image, given), self.joined(found)
+
+    def folded(self, interior: Tensor) -> Tensor:
+        """Bring (1, 1, H, W) to the grid of the features."""
+        fold = self.network.config.unshuffle
+        return interior[:, :, ::fold, ::fold]
+
+    def joined(self, rows: list[Tensor]) -> Tensor:
+        """L times (1, P) -> (L, P)."""
+        return torch.cat(rows)
 
 
 #: By the names of `esc_plugin.export.formats.FORMS`.
 MODULES: dict[str, type[Whole] | type[Regions]] = {"whole": Whole, "regions": Regions}
-
-
-def portable(network: ESC, attend: Attend = attend_plainly, *, stored_bias: bool = False) -> ESC:
-    """Return a copy that computes the same, of one image at a time, and can be exported.
-
-    Parameters
-    ----------
-    network : ESC
-        It is not changed.
-    attend : callable
-        See `Attend`.
-    stored_bias : bool
-        Store the attention's bias as a matrix, ``heads x window size**4`` values a block, for runtimes that can't make it
-        from its small table when they load.
-    """
-    copy = ESC(network.config)
-    for block in cast("list[Block]", list(copy.blocks)):
-        block.attn = PortableAttention(network.config, attend)
-        block.pconvs = nn.ModuleList(PortableConvAttn(network.config) for _ in block.pconvs)
-    copy.load_state_dict(network.state_dict())
-    copy.eval().requires_grad_(False)
-    for block in cast("list[Block]", list(copy.blocks)):
-        block.attn.keep_bias(False)
-        if stored_bias:
-            cast(PortableAttention, block.attn).store_bias()
-    return copy

@@ -177,8 +177,7 @@ class ESC(nn.Module):
         def apply(chunk: Chunk, _: None, features: Tensor, *image: Tensor) -> Tensor:
             # The image stays in its own precision: half of what a viewer sees is the image itself.
             out: Tensor = head(chunk, features, *(self._to_range(i) for i in image)).float()
-            region = chunk.geometry.output_region(chunk.region)
-            return self._from_range(out[..., : region.height, : region.width])  # folding may have padded the image
+            return self._from_range(chunk.output(out))
 
         halo, image_halo = head.halos(geometry)
         reads = {FEATURES: halo} | ({} if image_halo is None else {"image": image_halo})

@@ -56,6 +56,11 @@ class Chunk:
         top, left = (kept.top - grown.top) * scale, (kept.left - grown.left) * scale
         return tensor[..., top : top + kept.height * scale, left : left + kept.width * scale]
 
+    def output(self, pixels: Tensor) -> Tensor:
+        """Cut off what lies beyond the output: folding may have padded the image."""
+        region = self.geometry.output_region(self.region)
+        return pixels[..., : region.height, : region.width]
+
 
 class WholeChunk(Chunk):
     """All of the feature grid. There is nothing to cut off, and an exported graph doesn't do as if there were."""
@@ -68,6 +73,11 @@ class WholeChunk(Chunk):
     def crop(self, tensor: Tensor, halo: int, scale: int = 1, keep: int = 0) -> Tensor:
         """See `Chunk`."""
         return tensor
+
+    def output(self, pixels: Tensor) -> Tensor:
+        """See `Chunk`."""
+        height, width = self.geometry.output
+        return pixels if self.geometry.unshuffle == 1 else pixels[..., :height, :width]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ..catalog.menu import bundled_models, find_model
 from ..catalog.purposes import PURPOSES, find_purpose
 from ..disk import file_sha256
 from ..errors import EscError, needs
+from ..export.formats import FORMS
 from ..progress import Progress, part_of
 from ..version import __version__
 from .cache import own_folder
@@ -24,8 +25,6 @@ from .cache import own_folder
 if TYPE_CHECKING:
     from ..weights.model import Model
 
-#: What the network of a file computes, see `esc_plugin.export`: a region with given means, or a whole picture.
-FORMS = ("regions", "whole")
 #: What changes the files that are exported.
 SOURCES = ("export", "network")
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..disk import file_sha256, replacing
+from ..disk import file_digest, file_sha256, replacing
 from ..errors import EscError, HubError
 from ..progress import Cancel, Progress
 from ..texts import quoted
@@ -116,16 +115,9 @@ def _download(folder: Path, progress: Progress | None, cancel: Cancel | None) ->
 
 
 def _check(package: Path, url: str) -> None:
-    if (found := _integrity(package)) != INTEGRITY:
+    found = f"sha512-{base64.b64encode(file_digest(package, 'sha512')).decode()}"
+    if found != INTEGRITY:
         raise HubError(f"{quoted(url)} is not the package that it should be: {found} instead of {INTEGRITY}.")
-
-
-def _integrity(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha512()
-        while block := file.read(2**20):
-            digest.update(block)
-    return f"sha512-{base64.b64encode(digest.digest()).decode()}"
 
 
 def _unpack(package: Path, folder: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
+from ..disk import folder_beside, take_place
 from ..errors import EscError
 from .site import Site
 
@@ -33,9 +33,7 @@ def write_site(site: Site, folder: Path) -> None:
         See `check_target`, or if it can't be written.
     """
     check_target(folder)
-    work: Path | None = None
-    try:
-        work = Path(tempfile.mkdtemp(prefix=".esc-page-", dir=folder.parent))
+    with folder_beside(folder) as work:
         new = work / "new"
         for name, part in site.items():
             target = new / name
@@ -45,19 +43,7 @@ def write_site(site: Site, folder: Path) -> None:
             else:
                 shutil.copyfile(part.content, target)
         (new / RECORD).write_text(json.dumps({"software": "esc-sr try", "files": sorted(site)}), encoding="utf-8")
-        if folder.exists():
-            folder.rename(work / "old")
-        try:
-            new.rename(folder)
-        except OSError:
-            if (work / "old").exists():
-                (work / "old").rename(folder)
-            raise
-    except OSError as error:
-        raise EscError(f"can't write the page to {str(folder)!r}: {error.strerror or error}.") from None
-    finally:
-        if work:
-            shutil.rmtree(work, ignore_errors=True)
+        take_place(new, folder)
 
 
 def _foreign(folder: Path) -> str:

@@ -12,8 +12,9 @@ import pytest
 
 from esc_plugin import EscError, Model, load_model
 from esc_plugin.catalog.by_default import default_model
+from esc_plugin.export.formats import FORMS
 from esc_plugin.page import models as page_models
-from esc_plugin.page.models import FORMS, export_models, offered_models
+from esc_plugin.page.models import export_models, offered_models
 
 FACTS = {"scale": "2", "window": "16", "unshuffle": "1", "reach": "112", "layers": "10", "channels": "16"}
 
@@ -77,9 +78,8 @@ def test_models_that_a_title_leaves_unclear_are_named(exported: list[str]) -> No
 
 def test_names_of_models_never_lead_out_of_their_folder(exported: list[str]) -> None:
     files, about = export_models([replace(load_model("esc-nano-x2"), name="../a b?#é/x")])
-    (first, second) = files
-    assert not set("/\\?# ") & set(first + second)
-    assert about["models"][0]["regions"]["url"] == f"models/{first}"
+    assert not set("/\\?# ") & set("".join(files))
+    assert {about["models"][0][form]["url"] for form in FORMS} == {f"models/{name}" for name in files}
 
 
 def test_two_models_of_one_name_are_refused(exported: list[str]) -> None:

@@ -83,14 +83,14 @@ def test_if_the_new_one_cant_be_moved_there_the_old_one_comes_back(tmp_path: Pat
     folder = tmp_path / "site"
     write_site(SITE, folder)
     before = content(folder)
-    rename = Path.rename
+    replace = Path.replace
 
     def refuse(path: Path, target: Path) -> Path:
         if path.name == "new":
             raise OSError(13, "Permission denied")
-        return rename(path, target)
+        return replace(path, target)
 
-    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(EscError, match="Permission denied"):
         write_site({"index.html": Part(b"newer")}, folder)
     assert content(folder) == before

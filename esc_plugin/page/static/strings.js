@@ -102,7 +102,6 @@ export const texts = {
     "no-file": "That holds no picture. Drop or paste an image file.",
     "no-wasm": "This browser has no WebAssembly, which the page computes with. Use a current one, or allow it.",
     "no-models": "The list of models can't be loaded ({reason}). Reload the page; if that doesn't help, the site is incomplete.",
-    "no-worker": "The page's own files can't be loaded ({reason}). Reload the page.",
     "model-missing": "The model can't be loaded: {status}. Check the connection and try again.",
     "model-damaged": "The model's file is damaged. Reload the page to load it again.",
     "model-refused": "The model can't be opened here: {reason}",

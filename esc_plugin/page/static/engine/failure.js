@@ -28,5 +28,17 @@ export function reasonOf(error) {
  * Return whether an error says that memory ran out: each browser, and WebAssembly, says it in its own words.
  * @param {unknown} error
  */
-export const isMemory = (error) =>
+const isMemory = (error) =>
   error instanceof RangeError || /out of memory|bad_alloc|allocat|memory access out of bounds/i.test(reasonOf(error));
+
+/**
+ * Return any error as what the page can tell of it.
+ * @param {unknown} error
+ */
+export function asFailure(error) {
+  if (error instanceof Failure) return error;
+  const reason = reasonOf(error);
+  return isMemory(error)
+    ? new Failure("memory", `There is not enough memory: ${reason}`, { reason })
+    : new Failure("runtime", `Computing failed: ${reason}`, { reason });
+}

@@ -2,7 +2,8 @@
 // page is isolated from others.
 
 import { download } from "./download.js";
-import { Failure, isMemory, reasonOf } from "./failure.js";
+import { asFailure, Failure, reasonOf } from "./failure.js";
+import { bestBackend, isolated, threadsFor } from "./hardware.js";
 
 /** @typedef {import("./download.js").FileEntry} FileEntry */
 /** @typedef {"webgpu" | "wasm"} Backend */
@@ -41,15 +42,13 @@ import { Failure, isMemory, reasonOf } from "./failure.js";
  * @typedef {object} Options
  * @property {string} runtime URL of the folder with the runtime's files; ends in a slash.
  * @property {Backend | "auto"} [backend]
- * @property {number} [threads] At most; by default as many as the processor has, up to `MOST_THREADS`.
+ * @property {number} [threads] At most; by default as many as the processor has, up to eight.
  * @property {AbortSignal} [signal]
  * @property {(code: string, message: string, values?: object) => void} [notice] Told of what isn't as it could be.
  * @property {(received: number, total: number) => void} [progress] Told how many bytes have been downloaded.
  * @property {(url: string) => Promise<Runtime>} [load] How to import a module of the runtime.
  */
 
-/** More of them gain little: the convolutions of a crop are short. */
-const MOST_THREADS = 8;
 /** The runtime's module for each backend. */
 const MODULES = { webgpu: "ort.webgpu.min.mjs", wasm: "ort.wasm.min.mjs" };
 
@@ -251,34 +250,6 @@ async function filesOf(model, { signal, progress }) {
   return files;
 }
 
-/** Whether memory may be shared between threads; where nothing is said, as outside of browsers, it may. */
-const isolated = () => globalThis.crossOriginIsolated ?? true;
-
-/** @param {number | undefined} wished */
-function threadsFor(wished) {
-  return isolated() ? Math.max(wished ?? Math.min(globalThis.navigator?.hardwareConcurrency ?? 1, MOST_THREADS), 1) : 1;
-}
-
-/**
- * What is used of WebGPU.
- * @typedef {{info?: {isFallbackAdapter?: boolean}, isFallbackAdapter?: boolean}} Adapter
- * @typedef {{gpu?: {requestAdapter(): Promise<Adapter | null>}}} Navigator
- */
-
-/**
- * Return where a network runs fastest: a graphics card that is only imitated is slower than the processor itself.
- * @returns {Promise<Backend>}
- */
-async function bestBackend() {
-  try {
-    const adapter = await /** @type {Navigator} */ (globalThis.navigator ?? {}).gpu?.requestAdapter();
-    const imitated = adapter?.info?.isFallbackAdapter ?? adapter?.isFallbackAdapter ?? false;
-    return adapter && !imitated ? "webgpu" : "wasm";
-  } catch {
-    return "wasm";
-  }
-}
-
 /**
  * @param {string} name
  * @param {string} reason
@@ -288,13 +259,4 @@ function refused(name, reason) {
   if (reason.includes("no available backend"))
     return new Failure("runtime", `ONNX Runtime doesn't run: ${reason}`, { reason });
   return new Failure("model-refused", `${name} can't be opened: ${reason}`, { name, reason });
-}
-
-/** @param {unknown} error */
-function asFailure(error) {
-  if (error instanceof Failure) return error;
-  const reason = reasonOf(error);
-  return isMemory(error)
-    ? new Failure("memory", `There is not enough memory: ${reason}`, { reason })
-    : new Failure("runtime", `The network can't run: ${reason}`, { reason });
 }

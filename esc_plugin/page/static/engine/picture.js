@@ -22,7 +22,7 @@ import { isTransparent } from "./values.js";
  */
 
 /** A file that claims more pixels is damaged, or more than a browser holds. */
-export const MOST_PIXELS = 2 ** 27;
+const MOST_PIXELS = 2 ** 27;
 /** Rows of a picture that are drawn at once, so that no canvas is too large. */
 const STRIP_PIXELS = 2 ** 22;
 /** Chunks that stay true whatever the size; as in esc_plugin/files/png.py. */

@@ -2,6 +2,7 @@
 
 import { Failure } from "./failure.js";
 import { heightOf, partition, pixelsOf, wholeOf, widthOf, within } from "./grid.js";
+import { usualLimit } from "./hardware.js";
 import { changeOf, exactSurvey, featuresOf, runCrop, sampledSurvey, Sums } from "./survey.js";
 import { alphaOf, coloursOf, isTransparent, writeAlpha, writeColours } from "./values.js";
 
@@ -39,11 +40,6 @@ import { alphaOf, coloursOf, isTransparent, writeAlpha, writeColours } from "./v
  *   picture's: as a part of how large they are.
  */
 
-/** Pixels that a network sees at once: each takes about 2 KB of memory in the bundled models. */
-const LIMIT = 512 ** 2;
-/** The same on a processor with memory: crops overlap by less. Buffers of graphics cards are limited. */
-const LARGE_LIMIT = 768 ** 2;
-const LARGE_MEMORY = 8;
 /** Passes that a survey usually takes, to tell the time. */
 const USUAL_PASSES = 3;
 
@@ -56,7 +52,7 @@ const USUAL_PASSES = 3;
  * @returns {Promise<Account>}
  */
 export async function upscale(network, picture, sink, wishes = {}) {
-  const { limit = usualLimit(network), survey } = wishes;
+  const { limit = usualLimit(network.backend), survey } = wishes;
   const transparent = isTransparent(picture);
   const planes = [...(transparent ? [alphaOf(picture)] : []), coloursOf(picture, transparent)];
   const work = { network, picture, planes, transparent, sink };
@@ -64,15 +60,6 @@ export async function upscale(network, picture, sink, wishes = {}) {
   if (network.hasWhole && pixels <= limit) return renderWhole(work, new Clock(wishes, pixels * planes.length));
   const rows = partition([picture.height, picture.width], network.reach, network.multiple, limit);
   return renderRegions(work, rows, survey === "exact", limit, wishes);
-}
-
-/**
- * Only some browsers tell how many gigabytes there are.
- * @param {Network} network
- */
-function usualLimit({ backend }) {
-  const { deviceMemory = 0 } = /** @type {{deviceMemory?: number}} */ (globalThis.navigator ?? {});
-  return backend === "wasm" && deviceMemory >= LARGE_MEMORY ? LARGE_LIMIT : LIMIT;
 }
 
 /**

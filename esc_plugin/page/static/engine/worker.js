@@ -30,7 +30,7 @@ metadata-lost {what: names}.
 Failures: model-missing {url, status}, model-damaged {url, sha256}, model-refused {name, reason}, no-model {},
 picture-unreadable {reason}, picture-too-large {pixels, limit}, runtime {reason}, memory {reason}. */
 
-import { Failure, isMemory, reasonOf } from "./failure.js";
+import { asFailure, Failure } from "./failure.js";
 import { openNetwork } from "./network.js";
 import { openPicture } from "./picture.js";
 import { PngWriter } from "./png_write.js";
@@ -100,7 +100,7 @@ export function serve(port, load) {
       await doings[message.type]({ message, signal, tell });
     } catch (error) {
       if (signal.aborted) tell("cancelled");
-      else tell("failed", contentOf(error));
+      else tell("failed", contentOf(asFailure(error)));
     }
     running.delete(message.id);
   }
@@ -154,12 +154,11 @@ async function answer(network, { message, signal, tell }) {
   }
 }
 
-/** @param {unknown} error */
-function contentOf(error) {
-  if (error instanceof Failure) return { code: error.code, message: error.message, values: error.values };
-  const reason = reasonOf(error);
-  return { code: isMemory(error) ? "memory" : "runtime", message: reason, values: { reason } };
-}
+/**
+ * Errors lose what isn't theirs by standard on their way to the page.
+ * @param {Failure} failure
+ */
+const contentOf = ({ code, message, values }) => ({ code, message, values });
 
 if (typeof WorkerGlobalScope !== "undefined" && globalThis instanceof WorkerGlobalScope) {
   serve(/** @type {Port} */ (/** @type {unknown} */ (globalThis)));

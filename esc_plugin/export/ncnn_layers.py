@@ -7,54 +7,21 @@ window can lack, and what is too much is cut off.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..network import ESC
 from ..network.attention import Bias
-from ..network.conv_attention import DYNAMIC_SIZE, ConvAttn
-from ..network.grid import Region
-from ..network.heads.classic import ClassicHead
 from ..network.heads.dysample import DYSAMPLE_GROUPS, DySample
-from ..network.layers import Crop, ImagePad, ReflectConv2d
-from ..network.program import FEATURES, Chunk
+from ..network.layers import ImagePad, ReflectConv2d
 from ..network.window_attention import WindowAttention
-
-#: Makes (B, C, 1, 1) of a map (B, C, H, W): the mean, or what is used instead.
-Mean = Callable[[Tensor], Tensor]
+from . import portable
+from .portable import PORTABLE, Form, Layers
 
 
 def average(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, C, 1, 1)."""
     return F.adaptive_avg_pool2d(x, 1)
-
-
-class NcnnConvAttn(ConvAttn):
-    """`ConvAttn` with the dynamic kernel as a depthwise convolution of its own."""
-
-    def kernel(self, large: tuple[Tensor, ...], mean: Tensor) -> tuple[Tensor, ...]:
-        """Return the shared kernel as it is, and the dynamic one, (P, 1, 3, 3)."""
-        _, reduce, _, expand = cast("tuple[nn.Module, nn.Conv2d, nn.Module, nn.Conv2d]", tuple(self.plk.dwc_proj))
-        hidden = F.gelu(F.linear(mean.reshape(1, self.pdim), reduce.weight.flatten(1), reduce.bias))
-        dynamic = F.linear(hidden, expand.weight.flatten(1), expand.bias)
-        return (*large, dynamic.reshape(self.pdim, 1, DYNAMIC_SIZE, DYNAMIC_SIZE))
-
-    def forward(self, x: Tensor, kernel: tuple[Tensor, ...], crop: Crop) -> Tensor:
-        """See `ConvAttn`."""
-        *pointwise, spatial, dynamic = kernel
-        mixed, rest = x[:, : self.pdim], x[:, self.pdim :]
-        for weight in pointwise:
-            mixed = F.conv2d(mixed, weight)
-        large = F.conv2d(mixed, spatial, padding=self.halo, groups=self.pdim if pointwise else 1)
-        local = F.conv2d(mixed, dynamic, padding=DYNAMIC_SIZE // 2, groups=self.pdim)
-        out: Tensor = self.aggr(torch.cat([large + local, rest], 1))
-        return out
 
 
 class NcnnAttention(WindowAttention):
@@ -130,12 +97,6 @@ class _ImagePad(ImagePad):
         return F.pixel_unshuffle(pad_to_multiple(x, self.factor), self.factor)
 
 
-class _ClassicHead(ClassicHead):
-    def forward(self, chunk: Chunk, features: Tensor, image: Tensor) -> Tensor:
-        nearest = F.interpolate(image, scale_factor=float(self.scale), mode="nearest")
-        return F.pixel_shuffle(self.sub_pixels(features), self.scale) + nearest
-
-
 class _DySample(DySample):
     """Positions are counted by running sums, as long as the map is."""
 
@@ -161,39 +122,24 @@ class _DySample(DySample):
         return torch.cat(parts, 1)
 
 
-#: What takes the place of a layer, with the same parameters.
-REPLACED: dict[type[nn.Module], type[nn.Module]] = {
-    ConvAttn: NcnnConvAttn,
+#: See `esc_plugin.export.portable.replaced`.
+LAYERS: Layers = PORTABLE | {
     WindowAttention: NcnnAttention,
     ReflectConv2d: _ReflectConv2d,
     ImagePad: _ImagePad,
-    ClassicHead: _ClassicHead,
     DySample: _DySample,
 }
 
 
-def ncnn_form(network: ESC) -> ESC:
-    """Return a copy that computes the same of one image, and that `Whole` and `Regions` take."""
-    made = deepcopy(network).eval().requires_grad_(False)
-    for module in made.modules():
-        # They differ in what they do, not in what they hold.
-        module.__class__ = REPLACED.get(type(module), type(module))
-    return made
+class NcnnForm(Form):
+    """`Form` with means as ncnn has them."""
+
+    def mean(self, x: Tensor) -> Tensor:
+        """See `Form`."""
+        return average(x).reshape(1, -1)
 
 
-@dataclass(frozen=True)
-class _Everything(Chunk):
-    """All of an image: nothing is cut off, so no size is written into the graph."""
-
-    @property
-    def whole(self) -> bool:
-        return True
-
-    def crop(self, tensor: Tensor, halo: int, scale: int = 1, keep: int = 0) -> Tensor:
-        return tensor
-
-
-class Whole(nn.Module):
+class Whole(NcnnForm, portable.Whole):
     """``data`` (1, 3, H, W) in 0..1 -> ``output`` (1, 3, s H, s W), not clipped.
 
     The names are those that Real-ESRGAN-ncnn-vulkan and Upscayl ask for.
@@ -201,65 +147,17 @@ class Whole(nn.Module):
 
     inputs, outputs = ("data",), ("output",)
 
-    def __init__(self, network: ESC) -> None:
-        super().__init__()
-        self.network = ncnn_form(network)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Upscale a whole image."""
-        return _run(self.network, image, average)
+class Regions(NcnnForm, portable.Regions):
+    """`portable.Regions`, but ``found`` is (1, L, P): ncnn drops a first axis of 1, its blobs have height L and width P."""
 
+    def folded(self, interior: Tensor) -> Tensor:
+        """See `portable.Regions`; ncnn has no slices with steps."""
+        return F.max_pool2d(interior, 1, self.network.config.unshuffle)
 
-class Regions(nn.Module):
-    """A crop of an image, with means that come from elsewhere.
-
-    ``image`` (1, 3, H, W) in 0..1, ``means`` (L, P) and ``interior`` (1, 1, H, W), 1 where pixels of the crop count, else
-    0 -> ``upscaled`` (1, 3, s H, s W), not clipped, and ``found`` (1, L, P), the means of the interior. ncnn knows no
-    first axis of 1; its blobs of (L, P) have height L and width P.
-    """
-
-    inputs, outputs = ("image", "means", "interior"), ("upscaled", "found")
-
-    def __init__(self, network: ESC) -> None:
-        super().__init__()
-        self.network = ncnn_form(network)
-
-    def forward(self, image: Tensor, means: Tensor, interior: Tensor) -> tuple[Tensor, Tensor]:
-        """Upscale a crop and tell its means."""
-        # One pixel in each direction for a pixel of the features; ncnn has no slices with steps.
-        counts = F.max_pool2d(interior, 1, self.network.config.unshuffle)
-        share = average(counts).reshape(1, 1) + 1e-12
-        found: list[Tensor] = []
-
-        def given(x: Tensor) -> Tensor:
-            found.append((average(x * counts).reshape(1, -1) / share).reshape(1, 1, -1))
-            return means[len(found) - 1 : len(found)]
-
-        upscaled = _run(self.network, image, given)
-        return upscaled, torch.cat(found, 1)
+    def joined(self, rows: list[Tensor]) -> Tensor:
+        """See `portable.Regions`."""
+        return torch.cat([row.reshape(1, 1, -1) for row in rows], 1)
 
 
-FORMS: dict[str, type[Whole] | type[Regions]] = {"whole": Whole, "regions": Regions}
-
-
-def _run(network: ESC, image: Tensor, mean: Mean) -> Tensor:
-    geometry = network.geometry(1, 1)  # no step asks for more of it than its region
-    maps = {"image": image}
-    chunk = _Everything(Region(0, 0, 1, 1), geometry, lambda name, halo: maps[name])
-    last: Tensor | None = None
-    *steps, _ = network.program(geometry).steps
-    for step in steps:
-        value = step.setup(last) if step.setup else None
-        maps[step.writes] = step.apply(chunk, value, *(maps[name] for name in step.reads))
-        last = mean(maps[step.writes][:, : step.mean]) if step.mean else None
-    return _pixels(network, chunk, maps[FEATURES], image)
-
-
-def _pixels(network: ESC, chunk: Chunk, features: Tensor, image: Tensor) -> Tensor:
-    """Apply the head, as the last step does."""
-    head, scale = network.to_img, network.config.scale
-    extra = [] if head.image_halo is None else [network._to_range(image)]
-    out = network._from_range(head(chunk, features, *extra))
-    if network.config.unshuffle == 1:
-        return out
-    return out[:, :, : image.shape[-2] * scale, : image.shape[-1] * scale]
+MODULES: dict[str, type[Whole] | type[Regions]] = {"whole": Whole, "regions": Regions}
