@@ -12,6 +12,7 @@ import torch
 from ..errors import EscError
 from ..version import __version__
 from .order import Order
+from .portable import FoldedConvAttn, PortableConvAttn
 from .quantize import reduce_precision
 from .quiet import in_short, quiet
 
@@ -63,7 +64,8 @@ def _traced(order: Order) -> ModelProto:
     example = order.example(*(order.size or EXAMPLE))
     axes = {name: open_axes if value.ndim == 4 else None for name, value in example.items()}
     try:
-        network = order.network(torch.ops.esc.attend)
+        way = FoldedConvAttn if order.precision == "float32" else PortableConvAttn  # it was measured in float32 only
+        network = order.network(torch.ops.esc.attend, conv_attn=way)
         traced = torch.export.export(network, tuple(example.values()), dynamic_shapes=axes, strict=False)
         program = torch.onnx.export(
             traced,

@@ -58,9 +58,9 @@ class Order:
         """Output pixels per pixel of the image, along each axis."""
         return self.model.scale if self.any_scale is None else self.any_scale
 
-    def network(self, attend: Attend = attend_plainly, *, stored_bias: bool = False) -> Whole | Regions:
+    def network(self, attend: Attend = attend_plainly, **ways: Any) -> Whole | Regions:
         """Return the module to convert, see `portable`."""
-        return MODULES[self.form](portable(self.model.network, attend, stored_bias=stored_bias), self.scale)
+        return MODULES[self.form](portable(self.model.network, attend, **ways), self.scale)
 
     @property
     def inputs(self) -> tuple[str, ...]:
