@@ -19,9 +19,10 @@ from esc_plugin.export.check import compare
 from esc_plugin.export.export import export
 from esc_plugin.export.formats import format_of
 from esc_plugin.export.order import Order, reach_of
-from esc_plugin.export.portable import PortableConvAttn, Regions, replaced
+from esc_plugin.export.portable import PORTABLE, FoldedConvAttn, PortableConvAttn, Regions, replaced
 from esc_plugin.network import ESC, EscConfig
 from esc_plugin.network.block import Block
+from esc_plugin.network.conv_attention import ConvAttn
 from esc_plugin.weights.model import read_model
 
 from .small import small_config
@@ -251,3 +252,10 @@ def test_the_command_and_a_fixed_size(
     graph = onnx.load(tmp_path / "out.onnx").graph
     for value, shape in ((graph.input[0], [1, 3, 9, 20]), (graph.output[0], [1, 3, 18, 40])):
         assert [axis.dim_value for axis in value.type.tensor_type.shape.dim] == shape
+
+
+def test_a_folded_kernel_is_the_whole_one() -> None:
+    network, image = random_model(CLASSIC).network, torch.rand(1, 3, 19, 23)
+    folded = replaced(network, PORTABLE | {ConvAttn: FoldedConvAttn})
+    assert any(isinstance(module, FoldedConvAttn) for module in folded.modules())
+    assert torch.allclose(folded(image), replaced(network)(image), rtol=0, atol=1e-5)

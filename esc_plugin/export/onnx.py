@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ..errors import EscError
+from ..network.conv_attention import ConvAttn
 from ..network.window_attention import WindowAttention
 from ..version import __version__
 from .order import Order
-from .portable import PORTABLE, PortableAttention
+from .portable import PORTABLE, FoldedConvAttn, PortableAttention
 from .quantize import reduce_precision
 from .quiet import in_short, quiet
 
@@ -75,7 +76,10 @@ def _traced(order: Order) -> ModelProto:
     example = order.example(*(order.size or EXAMPLE))
     axes = {name: open_axes if value.ndim == 4 else None for name, value in example.items()}
     try:
-        network = order.network(PORTABLE | {WindowAttention: OperatorAttention})
+        layers = PORTABLE | {WindowAttention: OperatorAttention}
+        if order.precision == "float32":  # it was measured in no other
+            layers |= {ConvAttn: FoldedConvAttn}
+        network = order.network(layers)
         traced = torch.export.export(network, tuple(example.values()), dynamic_shapes=axes, strict=False)
         program = torch.onnx.export(
             traced,
