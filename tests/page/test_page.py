@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from esc_plugin.page.site import POLICY, STATIC, TYPES
+from esc_plugin.page.serve import PageServer
+from esc_plugin.page.site import POLICY, STATIC, TYPES, assemble
+
+from .conftest import about_models, served
 
 Open = Callable[..., Any]
 PHONE = {"viewport": {"width": 320, "height": 640}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
@@ -316,6 +319,22 @@ def test_it_fits_a_phone(pretended: str, open_page: Open, scheme: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 21, 29)"
     assert dark == (scheme == "dark")
+
+
+def test_a_model_that_is_not_there_is_told_from_a_damaged_one(browser: Any) -> None:
+    """The browser refuses what the host says instead of it as damaged, since it has another hash too."""
+    site = assemble({}, {}, about_models(**{"photo-x2": ("Photo", 2)}))
+    asked = """(name) => import("/engine/download.js")
+        .then(({ download }) => download({ url: name, sha256: "00".repeat(32) }))
+        .catch(({ code, values }) => [code, values.status ?? null])"""
+    with served(PageServer(site)) as server, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{server.url}licences.txt")
+        assert page.evaluate(asked, "/gone.onnx") == ["model-missing", 404]
+        assert page.evaluate(asked, "/app.js") == ["model-damaged", None]
+        page.evaluate("import('/engine/download.js')")
+        context.set_offline(True)
+        assert page.evaluate(asked, "/gone.onnx") == ["model-missing", 0]
 
 
 def test_without_webassembly_it_says_so(pretended: str, open_page: Open) -> None:

@@ -43,6 +43,7 @@ function problem(error) {
   const values = { ...error.values, name: short(picture?.file.name || "?", 60) };
   if (values.pixels) Object.assign(values, { megapixels: Math.ceil(values.pixels / 1e6), limit: Math.floor(values.limit / 1e6) });
   if (values.reason) values.reason = short(values.reason, 200);
+  if (values.status === 0) values.status = say("noAnswer");
   $("problem").hidden = false;
   $("problem").querySelector("p").textContent = fill(texts.problem[error.code] ?? error.message, values);
 }
