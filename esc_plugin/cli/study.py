@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import needs
+from ..errors import EscError, needs
 from ..export.formats import FORMS, PRECISIONS, SUFFIXES, format_of
 from . import options as opt
 from .models import open_model
@@ -67,8 +67,10 @@ def export(
     """Write a model as a file for another runtime, by its suffix: `.onnx` for ONNX Runtime."""
     kind = format_of(output)
     needs(kind.extra)
-    if not (kind.folder and overwrite and output.is_dir()):
+    if not (kind.folder and output.is_dir()):
         opt.check_output(output, (kind.suffix,), model, overwrite=overwrite)
+    elif not overwrite:
+        raise EscError(f"{str(output)!r} is there already; choose another name, or replace it with --overwrite.")
     for suffix in kind.companions:
         opt.check_output(output.with_suffix(suffix), (suffix,), model, overwrite=overwrite)
     loaded = open_model(model, window_size=window_size)
@@ -90,8 +92,8 @@ def export(
             check_it=check,
         )
     files = (written.path, *written.companions)
-    megabytes = sum(file.stat().st_size for file in files) / 1e6
-    say(f"{plain(loaded.name)} -> {', '.join(map(plain, files))}  {megabytes:.1f} MB, {kind.name}, {form}, {precision}")
+    said = f"{written.size / 1e6:.1f} MB, {kind.name}, {form}, {precision}"
+    say(f"{plain(loaded.name)} -> {', '.join(map(plain, files))}  {said}")
     for difference in written.differences:
         shape = " x ".join(map(str, difference.shape))
         say(f"largest difference to torch at {shape}: {difference.largest:.1e} ({difference.psnr:.1f} dB)")

@@ -10,8 +10,11 @@ from ..disk import folder_beside, take_place
 from ..errors import EscError, needs
 from ..weights.model import Model
 from .check import Difference, check
-from .formats import FORMS, Format, format_of
+from .formats import FORMATS, FORMS, Format, format_of
 from .order import Order
+
+#: What every folder has that is a "file" of Core ML.
+PACKAGE_MARK = "Manifest.json"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,13 @@ class Exported:
     companions: tuple[Path, ...]
     order: Order
     differences: tuple[Difference, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it."""
+        parts = (self.path, *self.companions)
+        files = (file for part in parts for file in ([part] if part.is_file() else part.rglob("*")))
+        return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def export(
@@ -82,15 +92,17 @@ def export(
     refuse(order, kind, path)
     needs(kind.extra)
     with folder_beside(path) as folder:
-        made, found = folder / path.name, tuple[Difference, ...]()
+        # Converters know their suffix in small letters only.
+        made, found = folder / f"{path.stem}{kind.suffix}", tuple[Difference, ...]()
         kind.converter.convert(order, made)
         if check_it and kind.runs:
             found = check(order, kind, made)
         kind.converter.describe(made, order.facts() | _told(found))
-        companions = tuple(made.with_suffix(suffix) for suffix in kind.companions)
-        for part in (*companions, made):  # the file that is opened comes last
-            take_place(part, path.with_name(part.name))
-    return Exported(path, tuple(path.with_name(part.name) for part in companions), order, found)
+        companions = tuple(path.with_suffix(suffix) for suffix in kind.companions)
+        for target in companions:
+            take_place(made.with_suffix(target.suffix), target)
+        take_place(made, path)  # the file that is opened comes last
+    return Exported(path, companions, order, found)
 
 
 def refuse(order: Order, kind: Format, path: Path) -> None:
@@ -114,6 +126,19 @@ def refuse(order: Order, kind: Format, path: Path) -> None:
         raise EscError(f"{kind.name} needs the one size of the images that the file will take; state it.")
     if not path.parent.is_dir():
         raise EscError(f"there is no folder {str(path.parent)!r}.")
+    _refuse_to_lose(path, kind)
+
+
+def _refuse_to_lose(path: Path, kind: Format) -> None:
+    """Raise an `EscError` if a folder of something else, or a part of another file, would be replaced."""
+    for target in (path, *map(path.with_suffix, kind.companions)):
+        if target.is_dir() and not (kind.folder and (target / PACKAGE_MARK).is_file()):
+            raise EscError(f"can't write {str(target)!r}: it is a folder of something else; choose another name.")
+    for other in FORMATS:
+        owner = path.with_suffix(other.suffix)
+        if other is not kind and owner.exists() and (shared := set(other.companions) & set(kind.companions)):
+            lost = path.with_suffix(min(shared))
+            raise EscError(f"can't write {str(lost)!r}, which belongs to {str(owner)!r}; choose another name.")
 
 
 def _told(found: tuple[Difference, ...]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def check_target(folder: Path) -> None:
         raise EscError(f"there is no folder {str(folder.parent)!r}.")
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise EscError(f"can't write the page to {str(folder)!r}, which is no folder; choose another name.")
+    if folder.is_dir() and (folder.samefile(Path.cwd()) or os.path.ismount(folder)):  # another can't take its place
+        raise EscError(f"the page can't replace {str(folder)!r}, where you are or where a disk begins; name one inside it.")
     if folder.is_dir() and (foreign := _foreign(folder)):
         raise EscError(f"{str(folder)!r} holds {foreign!r}, which isn't the page's; choose a new or an empty folder.")
 

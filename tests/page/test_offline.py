@@ -20,6 +20,18 @@ from .test_page import downloaded, pixels, png, put, repeated, state
 Open = Callable[..., Any]
 
 
+#: Before the service worker: its store fails from then on.
+BREAKABLE = """
+let broken = false;
+const openAsEver = caches.open.bind(caches);
+CacheStorage.prototype.open = (name) => broken ? Promise.reject(new Error("full")) : openAsEver(name);
+addEventListener("message", ({ data }) => { broken ||= data === "break"; });
+addEventListener("fetch", (event) => {
+  if (event.request.url.endsWith("broken.txt")) event.respondWith(new Response(broken ? "yes" : "no"));
+});
+"""
+
+
 class Plain(SimpleHTTPRequestHandler):
     """A host of static files: no headers of ours."""
 
@@ -95,6 +107,19 @@ def test_a_file_that_came_damaged_isnt_kept(host: Host, open_page: Open) -> None
     )
     assert not [url for url in kept if "licences.txt" in url]
     assert [url for url in kept if "app.js" in url]
+
+
+def test_a_store_that_fails_leaves_the_page_as_the_host_has_it(host: Host, open_page: Open) -> None:
+    """Such as one whose disk is full, or that the browser finds damaged."""
+    worker = host.folder / "sw.js"
+    worker.write_text(BREAKABLE + worker.read_text(encoding="utf-8"), encoding="utf-8")
+    page = open_page(host.url)
+    page.evaluate("navigator.serviceWorker.controller.postMessage('break')")
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    assert page.evaluate("fetch('broken.txt').then((answer) => answer.text())") == "yes"
+    put(page, png(pixels()))
+    state(page, "done")
 
 
 def test_served_by_us_it_leaves_no_service_worker_behind(pretended: str, open_page: Open) -> None:

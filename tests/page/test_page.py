@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from esc_plugin.page.site import POLICY, STATIC, TYPES
+from esc_plugin.page.serve import PageServer
+from esc_plugin.page.site import POLICY, STATIC, TYPES, assemble
+
+from .conftest import about_models, served
 
 Open = Callable[..., Any]
 PHONE = {"viewport": {"width": 320, "height": 640}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
@@ -249,6 +252,51 @@ def test_another_picture_takes_the_place_of_one_in_work(pretended: str, open_pag
     assert page.inner_text("#sizes") == "20 × 10 → 40 × 20"
 
 
+def test_what_is_chosen_during_the_work_is_for_the_next_time(pretended: str, open_page: Open) -> None:
+    page = open_page(pretended)
+    put(page, png(pixels()), "slow.png")
+    told(page, "#left", "left")
+    page.check("input[value='4']")
+    state(page, "changed")
+    assert page.inner_text("#start") == "Enlarge again"
+    name, result = downloaded(page)
+    assert (name, result.shape) == ("slow_x2.png", (80, 120, 3))
+
+
+HOLD = """
+const load = window.fetch;
+window.fetch = (...all) => new Promise((go) => { window.go = go; }).then(() => load(...all));
+"""
+
+
+def test_cancel_works_before_there_are_models(pretended: str, browser: Any) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.add_init_script(HOLD)
+        page.goto(pretended)
+        put(page, png(pixels()))
+        page.click("#cancel")
+        state(page, "ready")
+        page.evaluate("go()")
+        page.wait_for_selector("body[data-ready]")
+        assert page.get_attribute("body", "data-state") == "ready"
+        page.click("#start")
+        state(page, "done")
+
+
+def test_a_picture_on_a_page_without_models_is_answered(pretended: str, browser: Any) -> None:
+    with browser.new_context() as context:
+        page, wrong = context.new_page(), list[str]()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.route("**/models.json", lambda route: route.fulfill(status=500, body=""))
+        page.goto(pretended)
+        assert "The list of models can't be loaded (500)" in said(page)
+        transfer(page, "drop", png(pixels()))
+        state(page, "ready")
+        assert "The list of models can't be loaded (500)" in said(page)
+        assert wrong == []
+
+
 def test_progress_is_told_to_eyes_and_ears(pretended: str, open_page: Open) -> None:
     page = open_page(pretended)
     put(page, png(pixels()), "slow.png")
@@ -271,6 +319,22 @@ def test_it_fits_a_phone(pretended: str, open_page: Open, scheme: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 21, 29)"
     assert dark == (scheme == "dark")
+
+
+def test_a_model_that_is_not_there_is_told_from_a_damaged_one(browser: Any) -> None:
+    """The browser refuses what the host says instead of it as damaged, since it has another hash too."""
+    site = assemble({}, {}, about_models(**{"photo-x2": ("Photo", 2)}))
+    asked = """(name) => import("/engine/download.js")
+        .then(({ download }) => download({ url: name, sha256: "00".repeat(32) }))
+        .catch(({ code, values }) => [code, values.status ?? null])"""
+    with served(PageServer(site)) as server, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{server.url}licences.txt")
+        assert page.evaluate(asked, "/gone.onnx") == ["model-missing", 404]
+        assert page.evaluate(asked, "/app.js") == ["model-damaged", None]
+        page.evaluate("import('/engine/download.js')")
+        context.set_offline(True)
+        assert page.evaluate(asked, "/gone.onnx") == ["model-missing", 0]
 
 
 def test_without_webassembly_it_says_so(pretended: str, open_page: Open) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from esc_plugin import EscError
 from esc_plugin.page.site import Part
-from esc_plugin.page.write import write_site
+from esc_plugin.page.write import check_target, write_site
 
 SITE = {"index.html": Part(b"one"), "engine/a.js": Part(b"two")}
 
@@ -94,3 +94,10 @@ def test_if_the_new_one_cant_be_moved_there_the_old_one_comes_back(tmp_path: Pat
     with pytest.raises(EscError, match="Permission denied"):
         write_site({"index.html": Part(b"newer")}, folder)
     assert content(folder) == before
+
+
+def test_the_folder_that_one_is_in_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for here in (Path(), tmp_path):
+        with pytest.raises(EscError, match="name one inside it"):
+            check_target(here)

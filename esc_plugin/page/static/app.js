@@ -43,6 +43,7 @@ function problem(error) {
   const values = { ...error.values, name: short(picture?.file.name || "?", 60) };
   if (values.pixels) Object.assign(values, { megapixels: Math.ceil(values.pixels / 1e6), limit: Math.floor(values.limit / 1e6) });
   if (values.reason) values.reason = short(values.reason, 200);
+  if (values.status === 0) values.status = say("noAnswer");
   $("problem").hidden = false;
   $("problem").querySelector("p").textContent = fill(texts.problem[error.code] ?? error.message, values);
 }
@@ -92,25 +93,26 @@ async function take(file) {
 const loading = () => ({
   model: choice.forEngine, runtime: new URL("runtime/", document.baseURI).href, backend: $("backend").value,
 });
+const wishes = () => ({ load: loading(), survey: $("exact").checked ? "exact" : "auto" });
 
 async function start() {
   const own = ++run;
   forget();
   state("working");
   showProgress(say("loadingRuntime"));
-  await ready;
-  if (own !== run) return;
-  const begun = performance.now();
   try {
+    await ready;
+    if (own !== run) return;
+    const begun = performance.now();
+    const wished = wishes();  // they may be others when this is done
     await work.stop(["upscale"]);
     if (own !== run) return;
-    showBackend(await work.load(loading()));
+    showBackend(await work.load(wished.load));
     if (own !== run) return;
     showProgress(say("opening"));
-    const survey = $("exact").checked ? "exact" : "auto";
-    const done = await work.upscale({ picture: picture.file, name: picture.file.name, survey });
+    const done = await work.upscale({ picture: picture.file, name: picture.file.name, survey: wished.survey });
     await viewer.after?.queue;
-    if (own === run) finish(done, (performance.now() - begun) / 1000);
+    if (own === run) finish(done, wished, (performance.now() - begun) / 1000);
   } catch (error) {
     if (own !== run) return;
     state("ready");
@@ -120,13 +122,23 @@ async function start() {
   }
 }
 
-function finish(done, seconds) {
+// Also where there is nothing yet that the worker could stop.
+async function cancel() {
+  const own = run;
+  await work.stop();
+  if (own !== run || document.body.dataset.state !== "working") return;
+  run++;
+  state("ready");
+  status(say("cancelled"));
+}
+
+function finish(done, wished, seconds) {
   const values = { outputWidth: number(done.width), outputHeight: number(done.height), time: duration(seconds) };
   address = URL.createObjectURL(done.png);
   const stem = (picture.file.name || "picture").replace(/\.[^.]*$/, "");
-  Object.assign($("download"), { href: address, download: `${stem}_x${choice.model.scale}.png` });
+  Object.assign($("download"), { href: address, download: `${stem}_x${wished.load.model.scale}.png` });
   showRecord(done.record);
-  state("done");
+  state(JSON.stringify(wished) === JSON.stringify(wishes()) ? "done" : "changed");
   status(say("doneStatus", values));
   $("notices").prepend(element("li", { className: "good", textContent: say("done", values) }));
   // Not if somebody compares already.
@@ -233,7 +245,7 @@ takePictures({
 $("settings").addEventListener("submit", (event) => event.preventDefault());
 for (const id of ["backend", "exact"]) $(id).addEventListener("change", changed);
 $("start").addEventListener("click", start);
-$("cancel").addEventListener("click", () => work.stop());
+$("cancel").addEventListener("click", cancel);
 $("another").addEventListener("click", reset);
 $("problem").querySelector("button").addEventListener("click", () => { $("problem").hidden = true; });
 

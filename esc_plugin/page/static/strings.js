@@ -62,6 +62,7 @@ export const texts = {
   cancelled: "Cancelled.",
   chosen: "{name}, chosen.",
 
+  noAnswer: "there is no answer",
   starting: "Getting ready…",
   onGpu: "Computes on the graphics card (WebGPU).",
   onCpu: "Computes on the processor (WebAssembly, {threads} threads).",

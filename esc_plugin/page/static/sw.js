@@ -43,9 +43,16 @@ async function fetchAndKeep(name) {
   return whole;
 }
 
+async function keptOf(name) {
+  try {
+    return await (await caches.open(CACHE)).match(keyOf(name));
+  } catch {
+    return undefined;  // the browser's store is damaged, or its disk is full: there is still the host
+  }
+}
+
 async function answer(name) {
-  const kept = await (await caches.open(CACHE)).match(keyOf(name));
-  return withHeaders(kept ?? await fetchAndKeep(name));
+  return withHeaders(await keptOf(name) ?? await fetchAndKeep(name));
 }
 
 self.addEventListener("install", (event) => event.waitUntil((async () => {

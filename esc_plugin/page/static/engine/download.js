@@ -2,6 +2,8 @@
 
 import { Failure } from "./failure.js";
 
+const OK = 200;
+
 /**
  * @typedef {object} FileEntry
  * @property {string} url
@@ -26,19 +28,23 @@ export async function download({ url, sha256 }, signal) {
     if (response.ok) return new Uint8Array(await response.arrayBuffer());
   } catch {
     signal?.throwIfAborted();
-    if (await isThere(url)) throw new Failure("model-damaged", `${url} isn't the file it should be.`, { url, sha256 });
+    status = await statusOf(url); // what the host says instead of a file has another hash too
+    if (status === OK) throw new Failure("model-damaged", `${url} isn't the file it should be.`, { url, sha256 });
   }
   throw new Failure("model-missing", `${url} can't be downloaded.`, { url, status });
 }
 
-/** @param {string} url */
-async function isThere(url) {
+/**
+ * Return the status of a host's answer; 0 if there is none.
+ * @param {string} url
+ */
+async function statusOf(url) {
   try {
     const response = await fetch(url);
     await response.body?.cancel();
-    return response.ok;
+    return response.status;
   } catch {
-    return false;
+    return 0;
   }
 }
 
