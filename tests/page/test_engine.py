@@ -9,9 +9,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from esc_plugin import EscError, Upscaler
+from esc_plugin.export.export import export
+from esc_plugin.export.order import Order
 from esc_plugin.files import read_provenance
 from esc_plugin.network import EscConfig
 from esc_plugin.provenance import facts_of
@@ -20,6 +23,7 @@ from ..small import small_config
 from ..test_export import CONFIGS, random_model
 from .engine_cases import file_of, write_grid, write_json, write_model, write_pictures, write_pngs, write_values
 
+ROOT = Path(__file__).parents[2]
 TESTS = Path(__file__).parent / "engine"
 #: The first version that has what browsers have.
 NODE = 20
@@ -109,3 +113,19 @@ def test_pixels_are_those_of_the_upscaler(config: EscConfig, node: str, runtime:
         assert record["sha256"] == model.sha256
         assert record["image"] == f"{picture['name']}.png"
         assert record.get("survey", {}).get("method") == picture.get("method")
+
+
+def test_the_recipe_on_the_page_about_exports_works(node: str, runtime: Path, tmp_path: Path) -> None:
+    model, scale = random_model(small_config(), "small"), 2
+    export(model, tmp_path / "regions.onnx", form="regions", check_it=False)
+    order = Order(model, "regions")
+    height, width = 3 * order.reach + 5, 2 * order.reach + order.window + 3
+    image = torch.rand(1, 3, height, width)
+    (tmp_path / "picture.raw").write_bytes(image.numpy().tobytes())
+    (tmp_path / "expected.raw").write_bytes(model.network(image).numpy().tobytes())
+    (layers, channels), step = order.means, order.reach + order.window // 2
+    about = {"height": height, "width": width, "scale": scale, "layers": layers, "channels": channels, "step": step}
+    write_json(tmp_path / "recipe.json", about | {"reach": order.reach, "window": order.window, "runtime": str(runtime)})
+    text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    (tmp_path / "recipe.js").write_text(text.partition("```js\n")[2].partition("```")[0], encoding="utf-8")
+    run(node, "recipe.test.mjs", tmp_path)
