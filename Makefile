@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PIP = pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-napari test-export test-comfyui clean
+.PHONY: demo test test-napari test-export test-large test-comfyui clean
 
 demo: .venv-demo/done  ## a photo as phones give it, upscaled, next to bicubic and the original: demo/comparison.png
 	mkdir -p demo
@@ -25,6 +25,9 @@ test-napari: .venv-napari/done  ## the napari plugin, in a real napari: needs a 
 
 test-export: .venv-export/done  ## files for other runtimes, in those runtimes; `make test` knows ONNX Runtime only
 	.venv-export/bin/pytest tests/test_export_ncnn.py tests/test_export_mobile.py
+
+test-large: .venv-test/done  ## what takes minutes: a picture of 12 megapixels in the browser
+	.venv-test/bin/pytest tests -m large --ignore tests/napari
 
 test-comfyui: .venv-test/done .venv-comfyui/done  ## what ComfyUI's registry makes of this repository, and what tools for packs say of it
 	COMFYUI_TOOLS=.venv-comfyui/bin .venv-test/bin/pytest tests/test_registry.py

@@ -158,7 +158,8 @@ def test_cancel_at_work(address: str, open_page: Open, upscaler: Upscaler) -> No
     assert_same(upscaled_there(page, image), upscaler(image))
 
 
-@pytest.mark.slow
+@pytest.mark.large
+@pytest.mark.timeout(3600)
 def test_twelve_megapixels(address: str, open_page: Open) -> None:
     """Without running out of memory; that pieces are exact is shown above."""
     page = open_page(address)
