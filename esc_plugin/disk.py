@@ -154,13 +154,8 @@ def _exists(path: Path) -> bool:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
-    return file_digest(path, "sha256").hex()
-
-
-def file_digest(path: Path, algorithm: str) -> bytes:
-    """Return the hash of a file by one of the algorithms of `hashlib`."""
     with path.open("rb") as file:
-        digest = hashlib.new(algorithm)
+        digest = hashlib.sha256()
         while block := file.read(2**20):
             digest.update(block)
-    return digest.digest()
+    return digest.hexdigest()

@@ -1,23 +1,20 @@
-"""ONNX Runtime Web: one version, from the npm registry, every byte known. Imports no torch."""
+"""ONNX Runtime Web: one version of npm's package, every byte known. Imports no torch."""
 
 from __future__ import annotations
 
-import base64
 import os
-import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from ..disk import file_digest, file_sha256, replacing
-from ..errors import EscError, HubError
+from ..disk import file_sha256, replacing
+from ..errors import EscError, HubError, WrongFileError
 from ..progress import Cancel, Progress
 from ..texts import quoted
 from .cache import cache_folder, own_folder
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
-#: Of the package as npm's lock files have it.
-INTEGRITY = "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-#: More than the package has.
+#: Where the files of npm's packages are served one by one, and what names another place that has the same ones.
+PUBLIC, SETTING = f"https://cdn.jsdelivr.net/npm/{PACKAGE}@{VERSION}/dist/", "ESC_RUNTIME_URL"
+#: More than a file has.
 MAX_BYTES = 40_000_000
 #: What the page loads of its folder ``dist``, and the sha256 of each: on a processor, and with WebGPU.
 FILES = {
@@ -28,7 +25,6 @@ FILES = {
     "ort-wasm-simd-threaded.asyncify.mjs": "3d1c85995364bb643302fc6fd877a0c3ba5ae72401815e0f24828a53d9191e28",
     "ort-wasm-simd-threaded.asyncify.wasm": "39f9f0894d478800487ed9f7dbe92618498db320cf55c8e3d89adff8dce658da",
 }
-PUBLIC_REGISTRY = "https://registry.npmjs.org/"
 NAME = f"{PACKAGE}-{VERSION}"
 
 
@@ -43,9 +39,9 @@ def fetch_runtime(progress: Progress | None = None, cancel: Cancel | None = None
     Raises
     ------
     HubError
-        If it isn't here and can't be had, or what comes isn't the package.
+        If it isn't here and can't be had, or what comes isn't what it should be.
     EscError
-        If npm's setting of the registry is none, or the cache can't be written to.
+        If `SETTING` is no address, or the cache can't be written to.
     Cancelled
         If `cancel` returned True.
     """
@@ -57,74 +53,37 @@ def fetch_runtime(progress: Progress | None = None, cancel: Cancel | None = None
     return files
 
 
-def registry() -> str:
-    """Return npm's registry: as npm's environment or its user's ``.npmrc`` says, or the public one.
-
-    Raises
-    ------
-    EscError
-        If it is no address of HTTPS.
-    """
-    from ..catalog.manifest import is_safe
-
-    url = next(_stated_registries(), PUBLIC_REGISTRY)
-    if not is_safe(url):
-        raise EscError(f"npm's registry is set to {quoted(url)}, which is no valid address that begins with https://.")
-    return url.rstrip("/") + "/"
-
-
-def _stated_registries() -> Iterator[str]:
-    """Yield what npm's settings say, the strongest first; other settings are none of our business."""
-    settings = {name.lower(): value for name, value in os.environ.items() if value}
-    if stated := settings.get("npm_config_registry"):
-        yield stated
-    own = Path(settings.get("npm_config_userconfig", "~/.npmrc")).expanduser()
-    try:
-        lines = own.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return
-    for line in lines:
-        key, _, value = (part.strip() for part in line.partition("="))
-        if key == "registry" and value:
-            yield os.path.expandvars(value.strip("\"'"))
-
-
 def _is_whole(files: dict[str, Path]) -> bool:
     return all(path.is_file() and file_sha256(path) == FILES[name] for name, path in files.items())
 
 
+def _source() -> str:
+    from ..catalog.manifest import is_safe
+
+    url = os.environ.get(SETTING) or PUBLIC
+    if not is_safe(url):
+        raise EscError(f"{SETTING} is set to {quoted(url)}, which is no valid address that begins with https://.")
+    return url.rstrip("/") + "/"
+
+
 def _download(folder: Path, progress: Progress | None, cancel: Cancel | None) -> None:
-    from ..catalog import https
     from ..catalog.hub import offline_by_environment
 
-    url = f"{registry()}{PACKAGE}/-/{NAME}.tgz"
-    by_hand = f"unpack the files of its folder package/dist into {str(folder)!r} by hand."
+    source = _source()
+    by_hand = f"put the files of the folder dist of npm's {PACKAGE}@{VERSION} into {str(folder)!r} by hand."
     if offline_by_environment():
-        raise HubError(
-            f"the page's runtime ({NAME}) isn't on this machine, and offline use was asked for; get {url}, {by_hand}"
-        )
-    package = folder / ".package.tgz"
+        raise HubError(f"the page's runtime ({NAME}) isn't on this machine, and offline use was asked for; {by_hand}")
     try:
-        https.get(url, package, max_bytes=MAX_BYTES, progress=progress, cancel=cancel)
-        _check(package, url)
-        _unpack(package, folder)
+        for name, sha256 in FILES.items():
+            _fetch(source + name, folder / name, sha256, progress, cancel)
     except HubError as error:
-        raise HubError(f"{error} The page needs it once; try again with a connection, or get it and {by_hand}") from None
-    finally:
-        package.unlink(missing_ok=True)
+        raise HubError(f"{error} The page needs it once; try again with a connection, or {by_hand}") from None
 
 
-def _check(package: Path, url: str) -> None:
-    found = f"sha512-{base64.b64encode(file_digest(package, 'sha512')).decode()}"
-    if found != INTEGRITY:
-        raise HubError(f"{quoted(url)} is not the package that it should be: {found} instead of {INTEGRITY}.")
+def _fetch(url: str, path: Path, sha256: str, progress: Progress | None, cancel: Cancel | None) -> None:
+    from ..catalog import https
 
-
-def _unpack(package: Path, folder: Path) -> None:
-    """Write the files that the page loads; what the package names its other members doesn't matter."""
-    with tarfile.open(package) as archive:
-        for name in FILES:
-            member = archive.extractfile(f"package/dist/{name}")
-            assert member is not None  # the archive's hash is known, and what is in it
-            with replacing(folder / name) as beside:
-                beside.write_bytes(member.read())
+    with replacing(path) as beside:
+        https.get(url, beside, max_bytes=MAX_BYTES, progress=progress, cancel=cancel)
+        if (found := file_sha256(beside)) != sha256:
+            raise WrongFileError(url, found, sha256, "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +13,12 @@ from typing import Any
 
 import pytest
 
+from esc_plugin.errors import HubError
+from esc_plugin.page.runtime import PACKAGE, VERSION, fetch_runtime
 from esc_plugin.page.serve import PageServer
 from esc_plugin.page.site import Part, Site, assemble, with_service_worker
+
+from ..hub_server import HubServer
 
 HERE = Path(__file__).parent
 #: Names of Chromium on several systems.
@@ -99,3 +105,24 @@ def pretended() -> Iterator[str]:
     """The address of the page with a worker in which no network runs."""
     with served(PageServer(pretended_site())) as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def runtime_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The runtime. If it isn't in the user's cache, npm fetches it and we take it from there."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(HubError):
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        return fetch_runtime()
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("needs npm, or ONNX Runtime Web in the cache, where `esc-sr try` puts it")
+    folder = tmp_path_factory.mktemp("npm")
+    command = [npm, "install", "--silent", "--ignore-scripts", "--prefix", str(folder), f"{PACKAGE}@{VERSION}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    if done.returncode:
+        pytest.skip(f"npm can't fetch ONNX Runtime Web: {done.stderr.strip()[:200]}")
+    server = HubServer()
+    server.release |= {path.name: path.read_bytes() for path in (folder / "node_modules" / PACKAGE / "dist").iterdir()}
+    with server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ESC_RUNTIME_URL", f"{server.url}/release")
+        return fetch_runtime()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from esc_plugin import EscError, Upscaler
+from esc_plugin import Upscaler
 from esc_plugin.export.export import export
 from esc_plugin.export.order import Order
 from esc_plugin.files import read_provenance
@@ -46,15 +46,9 @@ def node() -> str:
 
 
 @pytest.fixture(scope="session")
-def runtime() -> Path:
+def runtime(runtime_files: dict[str, Path]) -> Path:
     """Return the folder of ONNX Runtime Web."""
-    fetch = pytest.importorskip("esc_plugin.page.runtime").fetch_runtime
-    try:
-        files = fetch()
-    except EscError as error:
-        pytest.skip(f"needs ONNX Runtime Web: {error}")
-    folder: Path = files["ort.wasm.min.mjs"].parent
-    return folder
+    return runtime_files["ort.wasm.min.mjs"].parent
 
 
 def run(node: str, name: str, folder: Path) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +13,10 @@ from PIL import Image
 from skimage import data
 
 from esc_plugin import Upscaler, load_model
-from esc_plugin.errors import HubError
 from esc_plugin.page.models import export_models
-from esc_plugin.page.runtime import NAME, PACKAGE, VERSION, fetch_runtime
 from esc_plugin.page.serve import PageServer
 from esc_plugin.page.site import MODELS, Part, Site, assemble
 
-from ..hub_server import HubServer
 from .conftest import PATIENCE, served
 from .test_offline import Host
 from .test_page import downloaded, png, put, said, state, told
@@ -32,34 +26,11 @@ MODEL = "esc-nano-real-x2"
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """The runtime. If it isn't in the user's cache, npm fetches it and we take it from there."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        with contextlib.suppress(HubError):
-            yield fetch_runtime()
-            return
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("needs npm, or ONNX Runtime Web in the cache, where `esc-sr try` puts it")
-    folder = tmp_path_factory.mktemp("npm")
-    command = [npm, "pack", "--silent", f"{PACKAGE}@{VERSION}", "--pack-destination", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    if done.returncode:
-        pytest.skip(f"npm can't fetch ONNX Runtime Web: {done.stderr.strip()[:200]}")
-    server = HubServer()
-    server.release[f"{PACKAGE}/-/{NAME}.tgz"] = (folder / f"{NAME}.tgz").read_bytes()
-    with server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("npm_config_registry", f"{server.url}/release")
-        yield fetch_runtime()
-
-
-@pytest.fixture(scope="session")
-def site(cache: dict[str, Path]) -> Site:
+def site(runtime_files: dict[str, Path]) -> Site:
     """The page with one model."""
     pytest.importorskip("onnxscript", reason="needs the packages of the extra export")
     files, about = export_models([load_model(MODEL)])
-    return assemble(cache, files, about | {"offline": True})
+    return assemble(runtime_files, files, about | {"offline": True})
 
 
 @pytest.fixture(scope="session")
