@@ -61,9 +61,9 @@ def pretended_site(**options: Any) -> Site:
     return with_service_worker(known | worker)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """A Chromium without a window."""
+    """A Chromium without a window. Its driver keeps an event loop running, which other tests must not find."""
     api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright, and a Chromium")
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
