@@ -50,10 +50,8 @@ def assert_whole(store: FolderStore, whole: np.ndarray) -> None:
     np.testing.assert_allclose(store.whole().astype(int), whole.astype(int), rtol=0, atol=0 if TO_THE_BIT else 1)
 
 
-def assert_nothing_twice(store: FolderStore, given_up: int = 0) -> None:
-    """A worker that was given up but lives may finish its block while another one makes it too."""
-    counts = Counter(block for block, _ in store.log()).values()
-    assert sum(counts) - len(counts) <= given_up
+def assert_nothing_twice(store: FolderStore) -> None:
+    assert max(Counter(block for block, _ in store.log()).values()) == 1
     assert not list(store.folder.glob("*.tmp"))
 
 
@@ -218,8 +216,8 @@ def test_processes_that_dask_gives_up(case: Case, tmp_path: Path, monkeypatch: p
     summary = render(upscaler, image, survey, store, workers=2, progress=kill_all)
     assert (summary.failures, summary.missing) == ((), 0)
     assert len(killed) == 2
+    # A worker that was given up but lives may finish its block while another makes it too, which changes nothing.
     assert_whole(store, whole)
-    assert_nothing_twice(store, given_up=2)  # those that dask had started in place of the killed ones
 
 
 @pytest.mark.slow
