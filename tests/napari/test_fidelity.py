@@ -224,11 +224,11 @@ def test_a_hot_pixel_costs_its_surroundings_and_nothing_else(channel: str, value
 
 @pytest.mark.parametrize("channel", CELLS)
 def test_from_the_lowest_to_the_highest_value_a_hot_pixel_costs_all(channel: str) -> None:
-    """What the test above is measured against: it is offered, and isn't the default."""
+    """What the test above is measured against, ten times as much: it is offered, and isn't the default."""
     truth, image = reduced(channel)
     hot, far = image.copy(), np.ones(truth.shape, bool)
     hot[30, 17], far[54:68, 28:42] = 65535, False
-    assert psnr(made(Image(hot), intensity="minmax"), truth, far) < psnr(made(Image(image)), truth, far) - 2
+    assert psnr(made(Image(hot), intensity="minmax"), truth, far) < psnr(made(Image(image)), truth, far) - 1
 
 
 @pytest.mark.parametrize("block", [1, 3])
