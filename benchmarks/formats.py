@@ -15,17 +15,19 @@ import torch
 from esc_plugin import EscError, Model, load_model
 from esc_plugin.errors import needs
 from esc_plugin.export.export import export
-from esc_plugin.export.formats import FORMATS, FORMS, Format
+from esc_plugin.export.formats import FORMATS, FORMS, SUFFIXES, Format
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--suffixes", nargs="+", default=SUFFIXES, metavar="SUFFIX", help=f"of: {' '.join(SUFFIXES)}")
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    kinds = [kind for kind in FORMATS if installed(kind)]
+    kinds = [kind for kind in FORMATS if kind.suffix in args.suffixes and installed(kind)]
     print("| network | " + " | ".join(kind.name for kind in kinds) + " |")
     print("|---" * (len(kinds) + 1) + "|", flush=True)
-    for name in parser.parse_args().models:
+    for name in args.models:
         model = load_model(name)
         cells = [" / ".join(tried(model, kind, form) for form in FORMS) for kind in kinds]
         print(f"| {model.name} | " + " | ".join(cells) + " |", flush=True)

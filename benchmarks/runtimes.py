@@ -29,8 +29,6 @@ from quiet import BusyError, Others, check_quiet, quiet_rounds
 from speed_tables import table
 from timing import Taken, in_turn, machine, measured, ratios, spread, trim
 
-from esc_plugin.export.formats import SUFFIXES
-
 Run = Callable[[np.ndarray], np.ndarray]
 #: Edge of the image that each runs once before it is timed.
 WARM = 64
@@ -64,6 +62,37 @@ def open_openvino(path: Path, threads: int) -> Run:
     return lambda image: compiled({"image": image})["upscaled"]
 
 
+def open_ncnn(path: Path, threads: int) -> Run:
+    import ncnn
+
+    from esc_plugin.export.ncnn import SHORTER
+
+    network = ncnn.Net()
+    network.opt.num_threads = threads
+    for switch in SHORTER:
+        setattr(network.opt, switch, False)
+    network.load_param(str(path))
+    network.load_model(str(path.with_suffix(".bin")))
+
+    def run(image: np.ndarray) -> np.ndarray:
+        extractor = network.create_extractor()
+        extractor.input("data", ncnn.Mat(image[0]).clone())
+        return np.array(extractor.extract("output")[1])[None]
+
+    return run
+
+
+def open_executorch(path: Path, threads: int) -> Run:
+    import torch
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+    from executorch.runtime import Runtime as Executor
+
+    _unsafe_reset_threadpool(threads)
+    program = Executor.get().load_program(path)  # a method needs it as long as it lives
+    method = program.load_method("forward")
+    return lambda image: (method.execute([torch.from_numpy(image)])[0].numpy().copy(), program)[0]
+
+
 class Node:
     """onnxruntime-web in Node.js: WebAssembly, as in a browser without a graphics card."""
 
@@ -92,6 +121,8 @@ class Runtime:
     ----------
     name, precision, suffix : str
         For people; of the file that it opens.
+    one_size : bool
+        Whether that is for images of one size.
     package : str
         What must be installed.
     open : callable
@@ -103,6 +134,7 @@ class Runtime:
     suffix: str
     package: str
     open: Callable[[Path, int], Run]
+    one_size: bool = False
 
     @property
     def label(self) -> str:
@@ -111,20 +143,23 @@ class Runtime:
     def there(self, web: Path | None) -> bool:
         if self.open is Node:
             return web is not None
-        return find_spec(self.package) is not None and self.suffix in (*SUFFIXES, ".txt")
+        return find_spec(self.package) is not None
 
 
 RUNTIMES = (
     Runtime("Upscaler", "float32", ".txt", "torch", open_torch),
     *(Runtime("ONNX Runtime", precision, ".onnx", "onnxruntime", open_onnx) for precision in ("float32", "float16", "int8")),
     Runtime("OpenVINO", "float32", ".xml", "openvino", open_openvino),
+    *(Runtime("ncnn", precision, ".param", "ncnn", open_ncnn) for precision in ("float32", "float16")),
+    Runtime("ExecuTorch", "float32", ".pte", "executorch", open_executorch, one_size=True),
     *(Runtime("onnxruntime-web", precision, ".onnx", "", Node) for precision in ("float32", "float16", "int8")),
 )
 
 
-def file_for(runtime: Runtime, model: str, folder: Path, pictures: Sequence[Path]) -> Path:
+def file_for(runtime: Runtime, model: str, folder: Path, pictures: Sequence[Path], side: int) -> Path:
     """Write what a runtime opens, unless another one did."""
-    path = folder / f"{model}-{runtime.precision}{runtime.suffix}"
+    parts = [model, runtime.precision, runtime.suffix[1:], *([str(side)] if runtime.one_size else [])]
+    path = folder / f"{'-'.join(parts)}{runtime.suffix}"
     if path.exists():
         return path
     if runtime.suffix == ".txt":
@@ -134,7 +169,8 @@ def file_for(runtime: Runtime, model: str, folder: Path, pictures: Sequence[Path
     from esc_plugin.export.export import export
 
     given = pictures if runtime.precision == "int8" else ()
-    export(load_model(model), path, precision=runtime.precision, pictures=given)
+    size = (side, side) if runtime.one_size else None
+    export(load_model(model), path, precision=runtime.precision, pictures=given, size=size)
     return path
 
 
@@ -173,7 +209,8 @@ def serve(index: int, path: str, side: int, threads: int) -> None:
     run = RUNTIMES[index].open(Path(path), threads)
     trim()
     idle = psutil.Process().memory_info().rss
-    run(np.ascontiguousarray(image[..., :WARM, :WARM]))
+    warm = side if RUNTIMES[index].one_size else WARM
+    run(np.ascontiguousarray(image[..., :warm, :warm]))
     print("true", file=told, flush=True)
     for _ in sys.stdin:
         taken = measured(lambda: run(image), idle)
@@ -241,7 +278,7 @@ def main() -> None:
     chosen = [r for r in chosen if r.there(args.web) and (pictures or r.precision != "int8")]
     with TemporaryDirectory() as temporary:
         folder = args.files or Path(temporary)
-        files = {model: [(r, file_for(r, model, folder, pictures)) for r in chosen] for model in args.models}
+        files = {model: [(r, file_for(r, model, folder, pictures, args.side)) for r in chosen] for model in args.models}
         if args.export_only:
             return None
         others = Others()
