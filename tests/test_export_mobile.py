@@ -12,7 +12,7 @@ import torch
 from esc_plugin import EscError
 from esc_plugin.export import graph
 from esc_plugin.export.check import compare
-from esc_plugin.export.export import export
+from esc_plugin.export.export import PACKAGE_MARK, export
 from esc_plugin.export.formats import format_of
 from esc_plugin.export.graph import graph_of
 from esc_plugin.export.order import Order
@@ -135,6 +135,7 @@ def test_a_package_for_core_ml_says_what_it_is(precision: str, tmp_path: Path) -
 
     path = tmp_path / "a.mlpackage"
     (path / "older").mkdir(parents=True)
+    (path / PACKAGE_MARK).write_text("{}")  # a package that is replaced
     export(random_model(CONFIGS["ESC-FP"]), path, form="regions", size=SIZE, precision=precision)
     assert [part.name for part in tmp_path.iterdir()] == ["a.mlpackage"]
     assert sorted(part.name for part in path.iterdir()) == ["Data", "Manifest.json"]
