@@ -113,6 +113,7 @@ def check_free(
     overwrite: bool = False,
     ours: Callable[[Path], bool] | None = None,
     how: str = "--overwrite",
+    folder: bool = False,
 ) -> None:
     """Raise an `EscError` unless a file may be written to `path`; call it before the work.
 
@@ -129,6 +130,8 @@ def check_free(
         ``ours(path) -> bool``: whether what is there is of this program's own making and easily made again.
     how : str
         What the user must give to say so, for the error.
+    folder : bool
+        Whether what is written is a folder, which may replace one.
     """
     path = Path(path)
     try:
@@ -138,7 +141,7 @@ def check_free(
         raise EscError(f"can't write {str(path)!r}: {reason}.") from None
     if not identities(path).isdisjoint(inputs):
         raise EscError(f"can't write {str(path)!r}: the same run reads that file itself; choose another name.")
-    if is_there and path.is_dir():
+    if is_there and path.is_dir() and not folder:
         raise EscError(f"can't write {str(path)!r}: it is a folder.")
     if is_there and not overwrite and not (ours and ours(path)):
         raise EscError(f"{str(path)!r} is there already; choose another name, or replace it with {how}.")

@@ -97,7 +97,12 @@ def check_folder(folder: Path) -> None:
 
 
 def check_output(
-    path: Path, suffixes: Sequence[str], *inputs: str | Path, overwrite: bool, ours: Callable[[Path], bool] | None = None
+    path: Path,
+    suffixes: Sequence[str],
+    *inputs: str | Path,
+    overwrite: bool,
+    ours: Callable[[Path], bool] | None = None,
+    folder: bool = False,
 ) -> None:
     """Raise an `EscError` unless a file may be written: its suffix is known, it can be made, and nothing is lost by it.
 
@@ -109,7 +114,7 @@ def check_output(
     if path.suffix.lower() not in suffixes:
         raise EscError(f"{str(path)!r} must end in {' or '.join(suffixes)}.")
     check_place(path)
-    check_free(path, inputs=identities(*inputs), overwrite=overwrite, ours=ours)
+    check_free(path, inputs=identities(*inputs), overwrite=overwrite, ours=ours, folder=folder)
 
 
 def _each(value: Any) -> Iterable[Any]:

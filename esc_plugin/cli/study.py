@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import EscError, needs
+from ..errors import needs
 from ..export.formats import FORMS, PRECISIONS, SUFFIXES, format_of
 from . import options as opt
 from .models import open_model
@@ -67,10 +67,7 @@ def export(
     """Write a model as a file for another runtime, by its suffix: `.onnx` for ONNX Runtime."""
     kind = format_of(output)
     needs(kind.extra)
-    if not (kind.folder and output.is_dir()):
-        opt.check_output(output, (kind.suffix,), model, overwrite=overwrite)
-    elif not overwrite:
-        raise EscError(f"{str(output)!r} is there already; choose another name, or replace it with --overwrite.")
+    opt.check_output(output, (kind.suffix,), model, overwrite=overwrite, folder=kind.folder)
     for suffix in kind.companions:
         opt.check_output(output.with_suffix(suffix), (suffix,), model, overwrite=overwrite)
     loaded = open_model(model, window_size=window_size)
