@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
-from threading import BoundedSemaphore
+from threading import Condition
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,7 +98,7 @@ class Renderer:
         out = np.empty([stop - start for start, stop in place], self.dtype)
         for index in self._planes(place):
             plane = stack.plane(image, index, reads)
-            with _turns(self.upscaler.threads), limited_threads(self.upscaler.threads):
+            with _turn(self.upscaler.threads):
                 values = stack.render(plane, index, self.survey.planes[self._number(index)], cancel)
             out[tuple(i if isinstance(i, slice) else i - start for i, (start, _) in zip(index, place, strict=True))] = values
         return out
@@ -139,20 +140,46 @@ def _worker_bytes(threads: int) -> int | None:
         return None
     if not limit:
         return None
-    return max(int(limit * FILLED - psutil.Process().memory_info().rss) // _at_once(threads), 1)
+    total, own = _threads(threads)
+    return max(int(limit * FILLED - psutil.Process().memory_info().rss) // (total // own), 1)
 
 
-@cache
-def _turns(limit: int) -> BoundedSemaphore:
-    """Return what lets so many threads render at once as there are cores for, or a limit allows.
+class _Threads:
+    """So many threads, lent to whoever renders.
 
     A scheduler with n threads would else run n parts with as many torch threads each as there are cores, in n times the
     memory. Reading goes on meanwhile.
     """
-    return BoundedSemaphore(_at_once(limit))
+
+    def __init__(self, total: int) -> None:
+        self._left, self._changed = total, Condition()
+
+    @contextmanager
+    def lent(self, count: int) -> Iterator[None]:
+        """Wait until so many are left, of all that there are at most, and have them."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= count)
+            self._left -= count
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += count
+                self._changed.notify_all()
 
 
-@cache
-def _at_once(limit: int) -> int:
-    own = usable_threads()
-    return max((limit or cores()) // min(limit or own, own), 1)
+_lender = cache(_Threads)
+
+
+def _threads(limit: int) -> tuple[int, int]:
+    """Return how many threads there are for all calls together, and how many this thread uses; others may use more."""
+    total, own = limit or cores(), usable_threads()
+    return total, min(own, total)
+
+
+@contextmanager
+def _turn(limit: int) -> Iterator[None]:
+    """Compute on this thread's share of the threads that there are for all calls together."""
+    total, own = _threads(limit)
+    with _lender(total).lent(own), limited_threads(own):
+        yield

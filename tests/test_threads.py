@@ -150,6 +150,19 @@ def test_every_call_keeps_the_limit_and_makes_the_same(used: Callable[[], int]) 
         assert torch.get_num_threads() == 4
 
 
+def test_a_thread_that_had_fewer_does_not_decide_for_all(used: Callable[[], int]) -> None:
+    pytest.importorskip("dask")
+    image = np.random.default_rng(0).integers(0, 255, (120, 100, 3), np.uint8)
+    upscaler = Upscaler(random_upscaler().model, device="cpu", threads=3)
+    lazy = upscaler.lazy(image, survey=upscaler.survey(image), chunks=60)
+    torch.set_num_threads(1)
+    lazy[:10, :10].compute(scheduler="synchronous")
+    torch.set_num_threads(4)
+    used()
+    lazy.compute(scheduler="threads", num_workers=3)
+    assert used() <= 3
+
+
 def test_the_bits_of_a_real_model_do_not_depend_on_threads(used: Callable[[], int]) -> None:
     image = np.random.default_rng(0).random((96, 110, 3), np.float32)
     results = [Upscaler("esc-nano-x2", device="cpu", threads=count)(image, intensity="range") for count in (1, 2, 3, 4)]
