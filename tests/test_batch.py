@@ -23,6 +23,7 @@ from esc_plugin.batch.refused import split_results
 from esc_plugin.files import read_provenance
 
 from .small import nearest_upscaler
+from .systems import symlink
 
 NEAREST = nearest_upscaler()
 
@@ -134,7 +135,7 @@ def test_no_file_that_the_run_reads_is_written(tmp_path: Path, way: str) -> None
     first, second = picture(tmp_path / "a.png", 50), picture(tmp_path / "a_x2.png", 60)
     target = {"path": second, "case": tmp_path / "A_X2.png"}.get(way, tmp_path / "other.png")
     if way == "symlink":
-        target.symlink_to(second)
+        symlink(target, second)
     if way == "hard link":
         target.hardlink_to(second)
     jobs = [Job(first, target), Job(second, tmp_path / "a_x2_x2.png"), Job(first, tmp_path / "." / "a.png")]

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from esc_plugin.measure.scores import luma, psnr
 
 from .commands import ENVIRONMENT, ROOT, run_commands
+from .systems import needs_signals
 
 COMMAND = [sys.executable, "-m", "esc_plugin.cli"]
 #: Says when the work begins, for who wants to disturb it.
@@ -116,6 +117,7 @@ def test_bad_input_is_one_line_a_code_and_nothing_written(tmp_path: Path) -> Non
     assert not (ROOT / "executed").exists()
 
 
+@needs_signals
 def test_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (1500, 2000, 3), np.uint8)).save(tmp_path / "in.png")
     out = tmp_path / "out"

@@ -33,6 +33,7 @@ from esc_plugin.weights.model import read_model
 from .golden import Golden, golden_cases
 from .groups import Meeting, in_threads
 from .small import small_config
+from .systems import needs_signals
 
 
 @functools.cache
@@ -581,11 +582,13 @@ def assert_waited_in_vain(ended: list[tuple[int, str]], gone: int) -> None:
 
 
 @pytest.mark.slow
+@needs_signals
 def test_nobody_waits_for_a_process_that_hangs(tmp_path: Path) -> None:
     assert_waited_in_vain(processes(2, tmp_path, "1:6:hang", timeout=12), 1)
 
 
 @pytest.mark.slow
+@needs_signals
 def test_nobody_waits_for_a_process_that_was_killed_and_the_next_go_on_with_the_journal(tmp_path: Path) -> None:
     """The first of them, at which all meet, after some planes."""
     digest, expected = stack_expected()

@@ -24,6 +24,7 @@ from esc_plugin.batch.jobs import Job
 from esc_plugin.files import read_picture
 
 from .small import nearest_upscaler
+from .systems import needs_limits
 
 NEAREST = nearest_upscaler()
 #: Name of the file, what is in it, and what must happen: the result's shape and dtype, or words of the error.
@@ -280,7 +281,7 @@ except ImageError as error:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of time and memory")
+@needs_limits
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -298,7 +299,7 @@ def test_pages_without_end(tmp_path: Path, content: Callable[[], bytes], message
     assert message in done.stdout
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of time and memory")
+@needs_limits
 @pytest.mark.parametrize("sizes", [{"SizeZ": 10**8}, {"SizeZ": 10**5, "SizeC": 10**4}, {"SizeT": 10**30}])
 def test_planes_that_only_the_metadata_has(tmp_path: Path, sizes: dict[str, int]) -> None:
     """A list of all claimed planes would take gigabytes."""

@@ -18,6 +18,8 @@ from esc_plugin.files.ome_zarr_image import OmeZarrImage
 from esc_plugin.files.room import check_target
 from esc_plugin.provenance import record_of_command
 
+from .systems import symlink
+
 RECORD = record_of_command("upscale", model="toy & <co>", levels=[[0.0, 1.0]])
 #: A stack in micrometres whose x axis runs the other way, as microscopes have them.
 MIRRORED = Axes("zyx", (0.5, 0.2, -0.1), (1.0, 2.0, 3.0), ("micrometer",) * 3)
@@ -132,7 +134,7 @@ def test_without_zarr_there_is_a_clear_line(tmp_path: Path, monkeypatch: pytest.
 )
 def test_a_target_that_cannot_be_is_one_line(name: str, told: str, tmp_path: Path) -> None:
     if name.startswith("loop"):
-        (tmp_path / "loop").symlink_to("loop")
+        symlink(tmp_path / "loop", "loop")
         told = "no folder|can't write"
     with pytest.raises(ImageError, match=told):
         check_target(tmp_path / name)

@@ -36,6 +36,7 @@ from esc_plugin.train.training import Training
 from esc_plugin.upscaler import Upscaler
 
 from .small import FakeClock
+from .systems import needs_signals
 
 TINY = {"dim": 16, "pdim": 8, "kernel_size": 5, "n_blocks": 1, "conv_blocks": 1, "window_size": 8, "num_heads": 2}
 TINY |= {"proj_hidden": 16, "conv_hidden": 16}
@@ -218,6 +219,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(esc_sr: Any, long_reci
 
 
 @pytest.mark.slow
+@needs_signals
 def test_ctrl_c_stops_with_a_checkpoint(esc_sr: Any, long_recipe: Path, tmp_path: Path) -> None:
     process = esc_sr("train", long_recipe, "-o", tmp_path / "a", "--device", "cpu")
     wait_for(tmp_path / "a" / "last.ckpt", process)
