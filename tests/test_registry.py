@@ -123,7 +123,7 @@ def test_the_pack_holds_what_users_need(pack: Path, clone: Path) -> None:
     tops = {path.relative_to(pack).parts[0] for path in files}
     needed = {"LICENSE", "README.md", "__init__.py", "esc_plugin", "example_workflows", "nodes", "requirements.txt", "web"}
     assert needed <= tops <= needed | {"CHANGELOG.md", "locales", "manifest.yaml", "pyproject.toml", "subgraphs"}
-    assert sum(path.stat().st_size for path in files) < 6e6
+    assert sum(path.stat().st_size for path in files) < 7e6  # 3.9 of them are the bundled models
     assert not [path for path in clone.rglob("*") if path.is_symlink()]
 
 
