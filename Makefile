@@ -3,8 +3,9 @@ PYTHON ?= python3
 # The processor-only build: a bare `torch` brings gigabytes of CUDA. With a GPU, install the torch you want first.
 TORCH ?= torch==2.13.0
 PIP = pip install --quiet --disable-pip-version-check
+SCHEMA = check-jsonschema --quiet --builtin-schema vendor
 
-.PHONY: demo test test-napari test-export test-large test-comfyui clean
+.PHONY: demo test test-napari test-export test-large test-comfyui package clean
 
 demo: .venv-demo/done  ## a photo as phones give it, upscaled, next to bicubic and the original: demo/comparison.png
 	mkdir -p demo
@@ -30,7 +31,22 @@ test-large: .venv-test/done  ## what takes minutes: a picture of 12 megapixels i
 	.venv-test/bin/pytest tests -m large --ignore tests/napari
 
 test-comfyui: .venv-test/done .venv-comfyui/done  ## what ComfyUI's registry makes of this repository, and what tools for packs say of it
-	COMFYUI_TOOLS=.venv-comfyui/bin .venv-test/bin/pytest tests/test_registry.py
+	COMFYUI_TOOLS=.venv-comfyui/bin .venv-test/bin/pytest tests/test_registry.py tests/test_stubs_against_comfyui.py
+
+package: .venv-package/done .venv-test/done  ## what is released, in dist/, and what registries and linters say of it
+	.venv-package/bin/validate-pyproject pyproject.toml
+	.venv-package/bin/$(SCHEMA).citation-file-format --force-filetype yaml CITATION.cff
+	.venv-package/bin/$(SCHEMA).dependabot .github/dependabot.yml
+	.venv-package/bin/$(SCHEMA).github-workflows .github/workflows/*.yml
+	.venv-package/bin/$(SCHEMA).github-issue-forms $(filter-out %/config.yml, $(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	.venv-package/bin/zizmor --offline --quiet .github
+	rm -rf dist
+	.venv-package/bin/python -m build
+	.venv-package/bin/twine check --strict dist/*
+	.venv-package/bin/check-wheel-contents dist/*.whl
+	# Whoever packages it for a distribution tests what the sdist has.
+	rm -rf build/sdist && mkdir -p build/sdist && tar xf dist/*.tar.gz -C build/sdist --strip-components 1
+	cd build/sdist && ../../.venv-test/bin/python -m pytest -q tests/test_package.py tests/test_metadata.py tests/test_links.py tests/test_catalog.py
 
 .venv-demo/done: pyproject.toml
 	$(PYTHON) -m venv .venv-demo
@@ -63,5 +79,11 @@ test-comfyui: .venv-test/done .venv-comfyui/done  ## what ComfyUI's registry mak
 	.venv-comfyui/bin/$(PIP) comfy-cli==1.23.0 comfy-test==0.4.15 comfy-import-guard==1.3.0
 	touch $@
 
+.venv-package/done: Makefile
+	$(PYTHON) -m venv .venv-package
+	.venv-package/bin/$(PIP) build==1.6.1 twine==7.0.0 check-wheel-contents==0.6.3 validate-pyproject==0.27 \
+		check-jsonschema==0.39.0 zizmor==1.32.0
+	touch $@
+
 clean:
-	rm -rf .venv-demo .venv-test .venv-napari .venv-export .venv-comfyui demo dist
+	rm -rf .venv-demo .venv-test .venv-napari .venv-export .venv-comfyui .venv-package demo dist build
