@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+REPOSITORY = "https://github.com/esc-plugin/esc-plugin"
 #: What ComfyUI brings itself: naming it could replace a build that fits the graphics card.
 BROUGHT = {"torch", "numpy"}
 #: Packages that conda-forge has under another name.
@@ -83,7 +84,8 @@ def release_notes(tag: str) -> str:
     found = re.search(heading + r"(.*?)(?=^## |\Z)", read("CHANGELOG.md"), re.MULTILINE | re.DOTALL)
     if not found:
         raise SystemExit(f"CHANGELOG.md has no section '## [{version()}] - YYYY-MM-DD', so nothing is released.")
-    return found[1].strip()
+    # A release's page has none of the files beside it.
+    return re.sub(r"\]\((?!https?:)", f"]({REPOSITORY}/blob/{tag}/", found[1].strip())
 
 
 if __name__ == "__main__":

@@ -32,14 +32,14 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tree with a version and a changelog."""
     (tmp_path / "esc_plugin").mkdir()
     (tmp_path / "esc_plugin" / "version.py").write_text('__version__ = "1.2.0"\n', encoding="utf-8")
-    text = "# Changelog\n\n## [1.2.0] - 2026-12-01\n\n- New.\n\n## [1.1.0] - 2026-11-01\n\n- Old.\n"
+    text = "# Changelog\n\n## [1.2.0] - 2026-12-01\n\n- [New](docs/new.md).\n\n## [1.1.0] - 2026-11-01\n\n- Old.\n"
     (tmp_path / "CHANGELOG.md").write_text(text, encoding="utf-8")
     monkeypatch.setattr(metadata, "ROOT", tmp_path)
     return tmp_path
 
 
 def test_a_release_says_what_is_new_in_it(tree: Path) -> None:
-    assert metadata.release_notes("v1.2.0") == "- New."
+    assert metadata.release_notes("v1.2.0") == f"- [New]({metadata.REPOSITORY}/blob/v1.2.0/docs/new.md)."
 
 
 @pytest.mark.parametrize("tag", ["1.2.0", "v1.1.0", "v1.2.0rc1"])
@@ -89,6 +89,11 @@ def test_what_workflows_make_can_be_made() -> None:
     made = {name for command in commands for name in re.findall(r"\bmake ([\w-]+)", command)}
     made |= {name for job in JOBS.values() for name in job.get("strategy", {}).get("matrix", {}).get("target", [])}
     assert {"test", "docs", "package"} <= made <= targets
+
+
+@needs_toml
+def test_the_repository_has_one_address() -> None:
+    assert metadata.project()["urls"]["Repository"] == metadata.REPOSITORY
 
 
 @needs_toml
