@@ -21,7 +21,7 @@ test: .venv-test/done  ## everything that runs without a display
 	.venv-test/bin/lint-imports
 	.venv-test/bin/pytest tests --ignore tests/napari
 
-test-napari: .venv-napari/done  ## the napari plugin, in a real napari: needs a display, or Xvfb and the libraries in .ci/run
+test-napari: .venv-napari/done  ## the napari plugin, in a real napari: needs a display, or Xvfb and the libraries in .ci/packages
 	.venv-napari/bin/pytest tests/napari --timeout-method=thread
 
 test-export: .venv-export/done  ## files for other runtimes, in those runtimes; `make test` knows ONNX Runtime only
