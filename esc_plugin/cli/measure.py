@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from ..catalog.by_default import check_choice
 from . import options as opt
-from .models import open_model
-from .terminal import console, plain, say
+from .load import Where, load_upscaler
+from .terminal import plain, say, say_table, write_json
 
 
 def check(
@@ -35,22 +33,23 @@ def check(
     axes = layout_of(before.pixels, axes or before.axes).axes
     found = check_agreement(before.pixels, in_axes_of(after.pixels, after.axes, axes), axes)
     if as_json:
-        print(json.dumps([asdict(entry) for entry in found]))
+        write_json([asdict(entry) for entry in found])
         return
-    table = Table("channel", "mean", "bias", "bias %", "RMS", "largest", box=None)
+    rows = []
     for entry in found:
         percent = f"{100 * entry.bias / entry.mean:+.3f}" if entry.mean else "-"
-        row = (entry.channel, f"{entry.mean:.6g}", f"{entry.bias:+.6g}", percent, f"{entry.rms:.6g}", f"{entry.worst:.6g}")
-        table.add_row(*map(str, row))
-    console.print(table)
+        figures = f"{entry.mean:.6g}", f"{entry.bias:+.6g}", percent, f"{entry.rms:.6g}", f"{entry.worst:.6g}"
+        rows.append((entry.channel, *figures))
+    say_table(("channel", "mean", "bias", "bias %", "RMS", "largest"), *rows)
 
 
 def compare(
     image: opt.ImageFile,
-    output: Annotated[Path, typer.Option("-o", "--output", callback=opt.usable, help="Picture to write.")] = Path(
-        "comparison.png"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", callback=opt.sink, help="Picture to write, or - for standard output.")
+    ] = Path("comparison.png"),
     model: opt.ModelOption = None,
+    purpose: opt.Purpose = None,
     window_size: opt.WindowSize = None,
     scale: Annotated[
         int,
@@ -66,9 +65,9 @@ def compare(
     ] = None,
     detail: Annotated[str | None, typer.Option(help="Show left,top,width,height of the output only.")] = None,
     zoom: Annotated[int, typer.Option(callback=opt.within(1, 64), help="Screen pixels per output pixel, 1 to 64.")] = 1,
+    device: opt.Device = "auto",
     threads: opt.Threads = 0,
     overwrite: opt.Overwrite = False,
-    purpose: opt.Purpose = None,
 ) -> None:
     """Draw bicubic and model side by side, with an original beside what was made of it."""
     from ..arrays.framing import Framing
@@ -90,10 +89,9 @@ def compare(
     from ..measure.compare import Detail, write_comparison
     from ..measure.compare import compare as drawn
     from ..measure.photo import DEPTHS, read_photo
-    from ..upscaler import Upscaler
 
     part = None if detail is None else Detail.parse(detail)
-    upscaler = Upscaler(open_model(chosen.source, window_size=window_size), threads=threads).chosen_because(chosen.reason)
+    upscaler = load_upscaler(chosen.source, window_size, Where(device, threads=threads)).chosen_because(chosen.reason)
     found = drawn(read_photo(image, DEPTHS), upscaler, degradation=degrade, detail=part, scale=factor)
     write_comparison(output, found.draw(zoom), upscaler)
     figures = f": bicubic {found.bicubic:.2f} dB, {plain(upscaler.model.name)} {found.model:.2f} dB" if degrade else ""

@@ -13,8 +13,13 @@ from ..catalog.purposes import KEYS, purpose_named
 from ..device import PRECISIONS
 from ..errors import EscError, ImageError
 from ..texts import check_path, parse_bytes, quoted
+from .completion import boxes, model_names, purposes, words
+from .pipes import DASH, pipes, source_of, target_of
+from .terminal import be_quiet, reserve_stdout
 
-DEVICE = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?")
+#: What a device can be, and of which kinds there may be several.
+DEVICES = ("auto", "cpu", "gpu", "cuda", "mps", "xpu")
+DEVICE = re.compile(r"auto|cpu|gpu|(cuda|mps|xpu)(:\d{1,3})?")
 #: Edges in pixels of what is looked at as a whole.
 LARGEST_EDGE = 65_536
 
@@ -51,8 +56,44 @@ def usable(value: Any) -> Any:
     return value
 
 
+def one_of_words(*known: str) -> dict[str, Any]:
+    """Return how an option is declared whose value is a word among those that are known: checked, and completed."""
+    return {"callback": one_of(*known), "autocompletion": words(*known)}
+
+
+def sources(value: list[str]) -> list[str]:
+    """Return the images that are named, standard input among them."""
+    return [str(source_of(name)) for name in value]
+
+
+def sink(value: Any) -> Any:
+    """Return the picture to write, which may be standard output; a path is checked."""
+    return target_of(value)
+
+
+def json_sink(value: Any) -> Any:
+    """Return the JSON file to write, as `sink` does."""
+    return target_of(value, ".json")
+
+
+def for_programs(value: bool) -> bool:
+    """Leave standard output to JSON if that is asked for."""
+    if value:
+        reserve_stdout("JSON")
+    return value
+
+
+def quietly(value: bool) -> bool:
+    """Say only what goes wrong if that is asked for."""
+    if value:
+        be_quiet()
+    return value
+
+
 def place(value: str) -> Any:
-    """Return the path or the address that an argument names; a path is checked."""
+    """Return the path or the address that an argument names, or the file with standard input; a path is checked."""
+    if value == DASH:
+        return pipes.source()
     from ..files.address import place_of
 
     found = place_of(value)
@@ -69,7 +110,7 @@ def degradation(value: str) -> Any:
 def known_device(value: str) -> str:
     """Check the name of a device; whether it is there only torch can tell."""
     if not DEVICE.fullmatch(value):
-        raise EscError(f"unknown device {quoted(value)}; known are auto, cpu, cuda, cuda:1, mps, xpu.")
+        raise EscError(f"unknown device {quoted(value)}; known are {', '.join(DEVICES)}, cuda:1.")
     return value
 
 
@@ -132,8 +173,10 @@ some_minutes = within(0.01, 5_256_000)
 
 MODEL_HELP = "Name (`esc-sr models`), weights file, folder, or org/repo of the Hub."
 
-ModelName = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")]
-ModelOption = Annotated[str | None, typer.Option("-m", "--model", help=MODEL_HELP)]
+ModelName = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL", autocompletion=model_names)]
+ModelOption = Annotated[
+    str | None, typer.Option("-m", "--model", help=MODEL_HELP, metavar="MODEL", autocompletion=model_names)
+]
 WindowSize = Annotated[
     int | None, typer.Option(callback=within(1, 1024), help="Of an ESC-RIB, whose file doesn't always tell it.")
 ]
@@ -144,10 +187,18 @@ Purpose = Annotated[
         callback=lambda text: text and purpose_named(text),
         help=f"Kind of images, or how that begins: {', '.join(KEYS)}.",
         metavar="KIND",
+        autocompletion=purposes,
     ),
 ]
-Device = Annotated[str, typer.Option(callback=known_device, help="auto, cpu, cuda, cuda:1, mps.")]
-Precision = Annotated[str, typer.Option(callback=one_of("auto", *PRECISIONS), help=f"{', '.join(('auto', *PRECISIONS))}.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        callback=known_device, autocompletion=words(*DEVICES), help="auto, cpu, gpu for any, or cuda, cuda:1, mps, xpu."
+    ),
+]
+Gpu = Annotated[bool, typer.Option("--gpu", help="As --device gpu: a GPU, or an error where there is none.")]
+Cpu = Annotated[bool, typer.Option("--cpu", help="As --device cpu.")]
+Precision = Annotated[str, typer.Option(**one_of_words("auto", *PRECISIONS), help=f"{', '.join(('auto', *PRECISIONS))}.")]
 Memory = Annotated[
     int | None,
     typer.Option(parser=parse_bytes, metavar="SIZE", help="Most memory to use, such as 4GB. The result is the same."),
@@ -165,10 +216,17 @@ Width = Annotated[int | None, typer.Option(help="Width of the result in pixels."
 Height = Annotated[int | None, typer.Option(help="Height of the result in pixels.")]
 BOX = "WxH|4K"
 Fit = Annotated[
-    str | None, typer.Option(metavar=BOX, help="Largest result inside a box, such as 3840x2160, or HD, 2K, 4K, 8K.")
+    str | None,
+    typer.Option(
+        metavar=BOX, autocompletion=boxes, help="Largest result inside a box, such as 3840x2160, or HD, 2K, 4K, 8K."
+    ),
 ]
-Fill = Annotated[str | None, typer.Option(metavar=BOX, help="Cover a box, and crop to it around the centre.")]
-Stretch = Annotated[str | None, typer.Option(metavar=BOX, help="Exactly a box, whatever the proportions.")]
+Fill = Annotated[
+    str | None, typer.Option(metavar=BOX, autocompletion=boxes, help="Cover a box, and crop to it around the centre.")
+]
+Stretch = Annotated[
+    str | None, typer.Option(metavar=BOX, autocompletion=boxes, help="Exactly a box, whatever the proportions.")
+]
 Longest = Annotated[int | None, typer.Option(help="Longer edge of the result in pixels; with --shortest, at most so many.")]
 Shortest = Annotated[int | None, typer.Option(help="Shorter edge of the result in pixels.")]
 ResultMegapixels = Annotated[float | None, typer.Option("--result-megapixels", help="Millions of pixels of the result.")]
@@ -182,9 +240,9 @@ Passes = Annotated[
 Intensity = Annotated[
     str, typer.Option(help="What the network sees as black and white: auto, range, minmax, percentile, or LOW,HIGH.")
 ]
-Nan = Annotated[str, typer.Option(callback=one_of("error", "keep"), help="NaN and infinity: error, or keep.")]
+Nan = Annotated[str, typer.Option(**one_of_words("error", "keep"), help="NaN and infinity: error, or keep.")]
 Alpha = Annotated[
-    str, typer.Option(callback=one_of("network", "lanczos"), help="What upscales transparency: network or lanczos.")
+    str, typer.Option(**one_of_words("network", "lanczos"), help="What upscales transparency: network or lanczos.")
 ]
 LinearLight = Annotated[bool, typer.Option("--linear-light", help="Resize to the target in linear light.")]
 Consistency = Annotated[bool, typer.Option("--consistency", help="Keep the averages over each input pixel.")]
@@ -198,7 +256,10 @@ MaskFile = Annotated[
     ),
 ]
 BlendModel = Annotated[
-    str | None, typer.Option("--blend", metavar="MODEL", help="A second model; the result is a mixture of both.")
+    str | None,
+    typer.Option(
+        "--blend", metavar="MODEL", autocompletion=model_names, help="A second model; the result is a mixture of both."
+    ),
 ]
 BlendShare = Annotated[float, typer.Option(callback=within(0, 1), help="How much of the second model there is, 0 to 1.")]
 Shared = Annotated[
@@ -218,7 +279,17 @@ Sampled = Annotated[
         help="Estimate the survey from so many pixels of each plane, where an exact one can't be had.",
     ),
 ]
-ImageFile = Annotated[Any, typer.Argument(parser=place, help="Image file, Zarr folder or address.", metavar="IMAGE")]
+ImageFile = Annotated[
+    Any, typer.Argument(parser=place, help="Image file, - for standard input, Zarr folder or address.", metavar="IMAGE")
+]
 Axes = Annotated[str | None, typer.Option(help="Letters of a stack's axes, such as TZCYX; by default the file's.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist, but no input.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", is_eager=True, callback=for_programs, help="For programs: JSON, and nothing else on standard output."
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", is_eager=True, callback=quietly, help="Say nothing but what goes wrong.")
+]

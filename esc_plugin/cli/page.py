@@ -10,7 +10,7 @@ import typer
 from ..errors import EscError, needs
 from ..texts import bytes_words, counted
 from . import options as opt
-from .models import open_model
+from .load import open_model
 from .terminal import complain, download_bar, plain, progress_bar, say
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 from ..errors import needs
 from ..export.formats import FORMS, PRECISIONS, SUFFIXES, format_of
 from . import options as opt
-from .models import open_model
+from .load import open_model
 from .parse import parse_place
 from .terminal import errors, plain, progress_bar, say
 
@@ -31,7 +31,7 @@ def export(
     form: Annotated[
         str,
         typer.Option(
-            callback=opt.one_of(*FORMS),
+            **opt.one_of_words(*FORMS),
             help="`whole` for images that fit into memory at once, `regions` for crops of larger ones.",
         ),
     ] = FORMS[0],
@@ -44,10 +44,11 @@ def export(
         ),
     ] = None,
     scale: Annotated[
-        int | None, typer.Option(callback=opt.within(1, 64), help="Of a model for any scale (LTE); by default 4.")
+        int | None,
+        typer.Option("-s", "--scale", callback=opt.within(1, 64), help="Of a model for any scale (LTE); by default 4."),
     ] = None,
     precision: Annotated[
-        str, typer.Option(callback=opt.one_of(*PRECISIONS), help=f"What the file computes in: {', '.join(PRECISIONS)}.")
+        str, typer.Option(**opt.one_of_words(*PRECISIONS), help=f"What the file computes in: {', '.join(PRECISIONS)}.")
     ] = PRECISIONS[0],
     calibrate: Annotated[
         Path | None,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from ..catalog.purposes import MICROSCOPY
 from ..device import limited_threads
 from ..errors import EscError
 from . import options as opt
-from .terminal import complain, console, errors, plain, say
+from .completion import model_names, recipes
+from .terminal import complain, errors, plain, say, say_table
 
 if TYPE_CHECKING:
     from ..train.wish import HeldOutGain
@@ -32,7 +32,10 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            callback=opt.usable, help="Name of a recipe, such as classic or nano, or a YAML file.", metavar="RECIPE"
+            callback=opt.usable,
+            help="Name of a recipe, such as classic or nano, or a YAML file.",
+            metavar="RECIPE",
+            autocompletion=recipes,
         ),
     ],
     data: Annotated[
@@ -44,7 +47,10 @@ def train(
         typer.Option("-o", "--output", callback=opt.usable, help="Folder for the results; its name is the model's."),
     ] = None,
     scale: Annotated[int | None, typer.Option("-s", "--scale", callback=opt.within(1, 16), help="Of the model.")] = None,
-    init: Annotated[str | None, typer.Option(help="Model to start from; x3 and x4 may start from x2.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", autocompletion=model_names, help="Model to start from; x3 and x4 may start from x2."),
+    ] = None,
     val: Annotated[Path | None, typer.Option(callback=opt.usable, help="Folder of true images to measure with.")] = None,
     iterations: Annotated[
         int | None, typer.Option(callback=opt.within(1, MOST_ITERATIONS), help="Instead of the recipe's.")
@@ -112,12 +118,17 @@ def finetune(
         list[Path],
         typer.Argument(callback=opt.usable, help="Image files or folders; five to twenty are enough.", metavar="IMAGE..."),
     ],
-    init: Annotated[str | None, typer.Option(help="Model to start from; by default a bundled one for such images.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=model_names,
+            help="Model to start from; by default a bundled one for such images.",
+        ),
+    ] = None,
     kind: Annotated[
         str,
-        typer.Option(
-            callback=opt.one_of(*KINDS), help="microscopy: a microscope's forward model; photo: bicubic reduction."
-        ),
+        typer.Option(**opt.one_of_words(*KINDS), help="microscopy: a microscope's forward model; photo: bicubic reduction."),
     ] = "microscopy",
     minutes: Annotated[float, typer.Option(callback=opt.some_minutes, help="For all of it, measuring included.")] = 10,
     output: Annotated[
@@ -160,10 +171,8 @@ def finetune(
     wish = Wish(init, kind, minutes, options=changes, device=device, keep=keep, purpose=purpose or "")
     with limited_threads(threads), Bar(folder.name) as bar:
         outcome = run(images, wish, folder, bar.move, gain=bar.learned, note=lambda text: complain("note", text))
-    table = Table("held-out image", "bicubic", "before", "after", box=None)
-    for score in outcome.rows():
-        table.add_row(plain(score.image), *(f"{value:.2f}" for value in (score.bicubic, score.before, score.after)))
-    console.print(table)
+    rows = [(score.image, *(f"{v:.2f}" for v in (score.bicubic, score.before, score.after))) for score in outcome.rows()]
+    say_table(("held-out image", "bicubic", "before", "after"), *rows)
     if outcome.weights is None:
         ways = "; --keep writes it all the same" if outcome.gained else ""
         raise EscError(f"{outcome.problem}; nothing was written. {HELPS}{ways}.")
