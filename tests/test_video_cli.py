@@ -146,4 +146,5 @@ def test_ctrl_c_keeps_what_is_whole(run: Callable[..., str], film: Path, monkeyp
 def test_without_pyav_one_line_says_how_to_get_it(film: Path) -> None:
     ((code, said),) = run_commands(["upscale", film], missing=["av"])
     assert code == 1
-    assert "'video' needs packages that aren't installed; install them with: pip install av" in said
+    assert "'video' needs packages that aren't installed (from a clone: pip install -e '.[video]')" in said
+    assert "install them with: pip install av" in said

@@ -212,8 +212,8 @@ Threads = Annotated[
     ),
 ]
 Scale = Annotated[float | None, typer.Option("-s", "--scale", help="Any factor; by default the model's.")]
-Width = Annotated[int | None, typer.Option(help="Width of the result in pixels.")]
-Height = Annotated[int | None, typer.Option(help="Height of the result in pixels.")]
+Width = Annotated[int | None, typer.Option(help="Width of the result in pixels; the height follows.")]
+Height = Annotated[int | None, typer.Option(help="Height of the result in pixels; the width follows.")]
 BOX = "WxH|4K"
 Fit = Annotated[
     str | None,

@@ -36,6 +36,9 @@ def parse_framing(
     sides: dict[str, Any] = {"scale": scale, "longest": longest, "shortest": shortest, "megapixels": megapixels}
     sides |= {"width": width, "height": height}
     if not boxes:
+        if width is not None and height is not None:
+            ways = f"--fit {width}x{height} keeps the proportions, --fill crops to the box and --stretch makes exactly that"
+            raise ImageError(f"--width and --height together don't say what becomes of the proportions; {ways}.")
         return Framing(**sides)
     given = [f"--{mode}" for mode in boxes] + [f"--{name}" for name, value in sides.items() if value is not None]
     if len(given) > 1:
