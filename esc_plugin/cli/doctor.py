@@ -32,7 +32,7 @@ ALWAYS = (
 
 
 def doctor(as_json: opt.AsJson = False) -> None:
-    """Show what a report of a fault should say: versions, device, memory and folders, without names of users."""
+    """Show what belongs into a bug report: versions, device, memory and folders; no name of a user."""
     facts = facts_of_this_machine()
     if as_json:
         write_json(facts)

@@ -27,13 +27,13 @@ def info(
         typer.Argument(
             metavar="MODEL|FILE",
             autocompletion=model_names,
-            help="A model, an image, - for standard input, or any other file.",
+            help="Model, image, - for standard input, film, folder, manifest, recipe or survey.",
         ),
     ],
     window_size: opt.WindowSize = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Show what a model is, or an image and which model it would get; or a film, folder, manifest, recipe or survey."""
+    """Show what something is: a model, an image and which model it would get, or any other file."""
     facts = about(name, window_size)
     if as_json:
         write_json(facts)

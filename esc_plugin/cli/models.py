@@ -29,7 +29,7 @@ def models(
     ] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """List the models on offer or those for a kind of images, check those that are here, or download one."""
+    """List the models on offer, or those for a kind of images; show, check or download them."""
     from ..catalog.by_purpose import models_for
     from ..catalog.menu import models_folder
 
@@ -180,9 +180,9 @@ def publish(
         Path | None,
         typer.Option("--dry-run", callback=opt.usable, help="Write the files here, send nothing.", metavar="DIR"),
     ] = None,
-    license: Annotated[str, typer.Option(help="Of the weights, such as mit or cc-by-4.0.")] = "",  # noqa: A002
+    license: Annotated[str, typer.Option(help="Licence of the weights, such as mit or cc-by-4.0.")] = "",  # noqa: A002
     base_model: Annotated[str, typer.Option(help="Hub model that it was trained from.")] = "",
-    training: Annotated[str, typer.Option(help="The data and the training, in a sentence.")] = "",
+    training: Annotated[str, typer.Option(help="What it was trained on and how, in a sentence.")] = "",
     private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
     window_size: opt.WindowSize = None,
 ) -> None:

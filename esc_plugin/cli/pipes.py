@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from ..errors import EscError
 from ..texts import check_path
-from .terminal import called, reserve_stdout
+from .terminal import called, reserve_stdout, written
 
 #: What stands for standard input and output; a file of that name is ``./-``.
 DASH = "-"
@@ -88,9 +88,9 @@ class Pipes:
         """Send the result to standard output, if there is one."""
         if self._target and self._target.is_file():
             stream = binary(sys.stdout, "standard output")
-            with self._target.open("rb") as file:
+            with written(), self._target.open("rb") as file:
                 shutil.copyfileobj(file, stream, 2**20)
-            stream.flush()
+                stream.flush()
 
     def close(self) -> None:
         """Remove the files."""

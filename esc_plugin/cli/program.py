@@ -106,7 +106,7 @@ def fail(text: str, code: int) -> None:
     """Say why a command failed, to people and to a program that waits for JSON, and end."""
     complain("error", text, "bold red")
     if "JSON" in readers:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, EscError):  # that it can't be written may be the reason
             write_json({"error": shown_name(text)})
     sys.exit(code)
 
@@ -150,4 +150,4 @@ def run() -> None:
         unwound_when_ended(),
         opened_pipes(),
     ):
-        app(standalone_mode=True)
+        app(prog_name=NAME)

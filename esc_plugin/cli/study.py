@@ -45,7 +45,7 @@ def export(
     ] = None,
     scale: Annotated[
         int | None,
-        typer.Option("-s", "--scale", callback=opt.within(1, 64), help="Of a model for any scale (LTE); by default 4."),
+        typer.Option("-s", "--scale", callback=opt.within(1, 64), help="Scale of a model for any (LTE); by default 4."),
     ] = None,
     precision: Annotated[
         str, typer.Option(**opt.one_of_words(*PRECISIONS), help=f"What the file computes in: {', '.join(PRECISIONS)}.")
@@ -65,7 +65,7 @@ def export(
     window_size: opt.WindowSize = None,
     overwrite: opt.Overwrite = False,
 ) -> None:
-    """Write a model as a file for another runtime, by its suffix: `.onnx` for ONNX Runtime."""
+    """Write a model as a file for another runtime, by its suffix: .onnx for ONNX Runtime."""
     kind = format_of(output)
     needs(kind.extra)
     opt.check_output(output, (kind.suffix,), model, overwrite=overwrite, folder=kind.folder)
@@ -115,7 +115,7 @@ def inspect(
         int, typer.Option(callback=opt.within(8, opt.LARGEST_EDGE), help="Edge of the part of the image that is looked at.")
     ] = 96,
     steps: Annotated[
-        int, typer.Option(callback=opt.within(1, 100_000), help="Of the attribution; more are more exact.")
+        int, typer.Option(callback=opt.within(1, 100_000), help="Steps of the attribution; more are more exact.")
     ] = 50,
     window_size: opt.WindowSize = None,
     overwrite: opt.Overwrite = False,

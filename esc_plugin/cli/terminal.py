@@ -86,7 +86,8 @@ def plain(text: object) -> str:
 
 def say(text: str) -> None:
     """Print a line of a result; a terminal may break it, a file doesn't."""
-    console.print(text, soft_wrap=True, highlight=False)
+    with written():
+        console.print(text, soft_wrap=True, highlight=False)
 
 
 def say_facts(facts: Mapping[str, object], indent: str = "") -> None:
@@ -107,7 +108,19 @@ def say_table(*rows: Sequence[object]) -> None:
 
 def write_json(document: Any) -> None:
     """Print a JSON document on a line of standard output; it holds nothing that could move a cursor, and no NaN."""
-    print(json.dumps(_finite(document), allow_nan=False), flush=True)
+    with written():
+        print(json.dumps(_finite(document), allow_nan=False), flush=True)
+
+
+@contextlib.contextmanager
+def written() -> Iterator[None]:
+    """Make an `EscError` of what can't be written to standard output, but for a pipe that nobody reads any more."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise EscError(f"can't write to standard output: {error.strerror or error}.") from None
 
 
 def _finite(value: Any) -> Any:

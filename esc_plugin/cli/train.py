@@ -46,20 +46,22 @@ def train(
         Path | None,
         typer.Option("-o", "--output", callback=opt.usable, help="Folder for the results; its name is the model's."),
     ] = None,
-    scale: Annotated[int | None, typer.Option("-s", "--scale", callback=opt.within(1, 16), help="Of the model.")] = None,
+    scale: Annotated[
+        int | None, typer.Option("-s", "--scale", callback=opt.within(1, 16), help="Scale of the model.")
+    ] = None,
     init: Annotated[
         str | None,
         typer.Option(metavar="MODEL", autocompletion=model_names, help="Model to start from; x3 and x4 may start from x2."),
     ] = None,
     val: Annotated[Path | None, typer.Option(callback=opt.usable, help="Folder of true images to measure with.")] = None,
     iterations: Annotated[
-        int | None, typer.Option(callback=opt.within(1, MOST_ITERATIONS), help="Instead of the recipe's.")
+        int | None, typer.Option(callback=opt.within(1, MOST_ITERATIONS), help="How many, instead of the recipe's.")
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(callback=opt.some_minutes, help="End after this time, all included; the schedule follows the clock."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Refuse to begin anew.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Only go on with what is there; never begin anew.")] = False,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any entry of the recipe, such as optimizer.lr=1e-4.", metavar="ENTRY=VALUE"),
@@ -116,7 +118,7 @@ def train(
 def finetune(
     images: Annotated[
         list[Path],
-        typer.Argument(callback=opt.usable, help="Image files or folders; five to twenty are enough.", metavar="IMAGE..."),
+        typer.Argument(callback=opt.usable, help="Image files or folders; five to twenty are enough.", metavar="IMAGE"),
     ],
     init: Annotated[
         str | None,
@@ -130,14 +132,16 @@ def finetune(
         str,
         typer.Option(**opt.one_of_words(*KINDS), help="microscopy: a microscope's forward model; photo: bicubic reduction."),
     ] = "microscopy",
-    minutes: Annotated[float, typer.Option(callback=opt.some_minutes, help="For all of it, measuring included.")] = 10,
+    minutes: Annotated[
+        float, typer.Option(callback=opt.some_minutes, help="How long all of it may take, measuring included.")
+    ] = 10,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", callback=opt.usable, help="Folder for the result; its name is the model's."),
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Of the forward model, such as photons=[20,200].", metavar="OPTION=VALUE"),
+        typer.Option("--set", help="Any option of the forward model, such as photons=[20,200].", metavar="OPTION=VALUE"),
     ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Write a model that got better even if bicubic interpolation is better still.")

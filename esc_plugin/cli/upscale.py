@@ -25,7 +25,7 @@ def upscale(
     images: Annotated[
         list[str],
         typer.Argument(
-            callback=opt.sources, help="Image files, folders, patterns, - for standard input; films.", metavar="IMAGE..."
+            callback=opt.sources, help="Image files, folders, patterns, - for standard input; films.", metavar="IMAGE"
         ),
     ],
     output: Annotated[
@@ -84,7 +84,13 @@ def upscale(
     blend: opt.BlendModel = None,
     blend_share: opt.BlendShare = BLEND_SHARE,
     megapixels: Annotated[
-        float, typer.Option("--max-megapixels", callback=opt.within(1e-6, 1e9), help="Refuse files that claim more.")
+        float,
+        typer.Option(
+            "--max-megapixels",
+            metavar="MILLIONS",
+            callback=opt.within(1e-6, 1e9),
+            help="Refuse files that claim more pixels.",
+        ),
     ] = 500,
     device: opt.Device = "auto",
     precision: opt.Precision = "auto",
@@ -108,7 +114,8 @@ def upscale(
         ),
     ] = 1,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", rich_help_panel=opt.LARGE, help="Of a dask cluster that fills it.")
+        str | None,
+        typer.Option(metavar="ADDRESS", rich_help_panel=opt.LARGE, help="Address of a dask cluster that fills it."),
     ] = None,
     share: Annotated[
         str | None,
@@ -117,7 +124,7 @@ def upscale(
     finish: Annotated[
         bool, typer.Option("--finish", rich_help_panel=opt.LARGE, help="Finish what parts have filled.")
     ] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Only show how the memory would be used.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show how it would be done: steps, memory and time.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say how each result was made.")] = False,
     quiet: opt.Quiet = False,
     as_json: opt.AsJson = False,
