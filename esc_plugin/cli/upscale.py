@@ -158,7 +158,12 @@ def place_of_results(output: str | None, form: str | None) -> str | None:
         If they can't go there.
     """
     if output == DASH:
-        return str(pipes.target(f".{(form or 'png').lower().lstrip('.')}"))
+        from ..files.formats import is_store
+
+        target = pipes.target(f".{(form or 'png').lower().lstrip('.')}")
+        if is_store(target):
+            raise EscError(f"a result as {form!r} is a folder, which can't go to standard output; name one with -o.")
+        return str(target)
     if pipes.has_source and (output is None or "{folder}" in output):
         raise EscError("standard input lies in no folder; say where the result goes, with -o FILE, or -o - to send it on.")
     return output
