@@ -13,6 +13,7 @@ import typer
 from ..errors import EscError, needs
 from ..texts import check_path
 from . import options as opt
+from . import values
 from .load import open_model
 from .terminal import complain, progress_bar, say_table, write_json
 
@@ -38,18 +39,18 @@ def evaluate(
         typer.Argument(metavar="MODEL... FOLDER", help=f"Models, or the word {BUNDLED}, and a folder of true images."),
     ],
     low: Annotated[
-        Path | None, typer.Option(callback=opt.usable, help="Folder of their reductions; by default MATLAB's bicubic.")
+        Path | None, typer.Option(callback=values.usable, help="Folder of their reductions; by default MATLAB's bicubic.")
     ] = None,
     degrade: Annotated[
         list[Any] | None,
         typer.Option(
-            parser=opt.degradation,
+            parser=values.degradation,
             metavar="STEPS",
             help="How the reductions are made, such as jpeg=40, noise=15, bin=2,photons=200 or bicubic; repeatable.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", callback=opt.usable, help="Write the figures as .csv or .json.")
+        Path | None, typer.Option("-o", "--output", callback=values.usable, help="Write the figures as .csv or .json.")
     ] = None,
     as_json: opt.AsJson = False,
     window_size: opt.WindowSize = None,
@@ -69,9 +70,9 @@ def evaluate(
         raise EscError("--low has reductions that are there already, which --degrade would make; leave one of them out.")
     for place in (folder, low):
         if place:
-            opt.check_images(place)
+            values.check_images(place)
     if output:
-        opt.check_output(output, SUFFIXES, *models, overwrite=overwrite)
+        values.check_output(output, SUFFIXES, *models, overwrite=overwrite)
     degradations = list(dict.fromkeys(degrade or [CLEAN]))
     check_degradations(folder, degradations, {model: look_up(model).scale for model in models})
     from ..measure import evaluate as figures

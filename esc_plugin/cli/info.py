@@ -11,6 +11,7 @@ import typer
 from ..catalog.manifest import SUFFIXES
 from ..errors import EscError, ImageError
 from . import options as opt
+from . import values
 from .completion import model_names
 from .load import open_model
 from .models import shown
@@ -182,7 +183,7 @@ def _kind_of(path: Path) -> Callable[[Any, int | None], dict[str, Any]]:
 
 
 def _is_there(path: Path) -> bool:
-    opt.usable(path)
+    values.usable(path)
     return path.exists()
 
 

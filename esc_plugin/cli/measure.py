@@ -10,13 +10,14 @@ import typer
 
 from ..catalog.by_default import check_choice
 from . import options as opt
+from . import values
 from .load import Where, load_upscaler
 from .terminal import plain, say, say_table, write_json
 
 
 def check(
-    image: Annotated[Any, typer.Argument(parser=opt.place, metavar="IMAGE", help="The image before.")],
-    upscaled: Annotated[Any, typer.Argument(parser=opt.place, metavar="UPSCALED", help="The image after.")],
+    image: Annotated[Any, typer.Argument(parser=values.place, metavar="IMAGE", help="The image before.")],
+    upscaled: Annotated[Any, typer.Argument(parser=values.place, metavar="UPSCALED", help="The image after.")],
     axes: opt.Axes = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -46,25 +47,25 @@ def check(
 def compare(
     image: opt.ImageFile,
     output: Annotated[
-        Path, typer.Option("-o", "--output", callback=opt.sink, help="Picture to write, or - for standard output.")
+        Path, typer.Option("-o", "--output", callback=values.sink, help="Picture to write, or - for standard output.")
     ] = Path("comparison.png"),
     model: opt.ModelOption = None,
     purpose: opt.Purpose = None,
     window_size: opt.WindowSize = None,
     scale: Annotated[
         int,
-        typer.Option("-s", "--scale", callback=opt.within(1, 16), help="Factor; chooses a model where none is named."),
+        typer.Option("-s", "--scale", callback=values.within(1, 16), help="Factor; chooses a model where none is named."),
     ] = 2,
     degrade: Annotated[
         Any,
         typer.Option(
-            parser=opt.degradation,
+            parser=values.degradation,
             metavar="STEPS",
             help="Make the image small and worse first, by jpeg=40, noise=15, bin,photons=200 or bicubic; show it too.",
         ),
     ] = None,
     detail: Annotated[str | None, typer.Option(help="Show left,top,width,height of the output only.")] = None,
-    zoom: Annotated[int, typer.Option(callback=opt.within(1, 64), help="Screen pixels per output pixel, 1 to 64.")] = 1,
+    zoom: Annotated[int, typer.Option(callback=values.within(1, 64), help="Screen pixels per output pixel, 1 to 64.")] = 1,
     device: opt.Device = "auto",
     threads: opt.Threads = 0,
     overwrite: opt.Overwrite = False,
@@ -77,7 +78,7 @@ def compare(
     from ..files.formats import writable_suffixes
     from ..measure.degradation import CLEAN
 
-    opt.check_output(output, writable_suffixes(), image, overwrite=overwrite, ours=made_by("compare"))
+    values.check_output(output, writable_suffixes(), image, overwrite=overwrite, ours=made_by("compare"))
     check_source(image)
     check_choice(model, purpose)
     # What is reduced and nothing else has no noise.

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import CheckpointError, HubError
 from . import options as opt
+from . import values
 from .completion import model_names
 from .terminal import complain, download_bar, plain, say, say_facts, say_table, write_json
 
@@ -157,15 +158,15 @@ def download_model(name: str) -> None:
 
 
 def convert(
-    weights: Annotated[Path, typer.Argument(callback=opt.usable, help="Weights file of any kind.", metavar="IN.pth")],
-    output: Annotated[Path, typer.Argument(callback=opt.usable, help="File to write.", metavar="OUT.safetensors")],
+    weights: Annotated[Path, typer.Argument(callback=values.usable, help="Weights file of any kind.", metavar="IN.pth")],
+    output: Annotated[Path, typer.Argument(callback=values.usable, help="File to write.", metavar="OUT.safetensors")],
     force: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace a file that exists.")] = False,
     window_size: opt.WindowSize = None,
 ) -> None:
     """Convert a weights file to safetensors, with its configuration and where it came from."""
     if not weights.is_file():
         raise CheckpointError(f"there is no weights file {str(weights)!r}.")
-    opt.check_output(output, (".safetensors",), weights, overwrite=force)
+    values.check_output(output, (".safetensors",), weights, overwrite=force)
 
     from ..weights.convert import convert as convert_file
 
@@ -178,7 +179,7 @@ def publish(
     repo: Annotated[str, typer.Argument(help="Where to, on the Hugging Face Hub.", metavar="ORG/REPO")],
     dry_run: Annotated[
         Path | None,
-        typer.Option("--dry-run", callback=opt.usable, help="Write the files here, send nothing.", metavar="DIR"),
+        typer.Option("--dry-run", callback=values.usable, help="Write the files here, send nothing.", metavar="DIR"),
     ] = None,
     license: Annotated[str, typer.Option(help="Licence of the weights, such as mit or cc-by-4.0.")] = "",  # noqa: A002
     base_model: Annotated[str, typer.Option(help="Hub model that it was trained from.")] = "",

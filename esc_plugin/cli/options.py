@@ -1,9 +1,7 @@
-"""Arguments and options that several commands have, each declared once, and what is checked while they are read."""
+"""Arguments and options that several commands have, each declared once."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,168 +9,12 @@ import typer
 
 from ..catalog.purposes import KEYS, purpose_named
 from ..device import PRECISIONS
-from ..errors import EscError, ImageError
-from ..texts import check_path, parse_bytes, quoted
+from ..texts import parse_bytes
+from . import values
 from .completion import boxes, model_names, purposes, words
-from .pipes import DASH, pipes, source_of, target_of
-from .terminal import be_quiet, reserve_stdout
-
-#: What a device can be, and of which kinds there may be several.
-DEVICES = ("auto", "cpu", "gpu", "cuda", "mps", "xpu")
-DEVICE = re.compile(r"auto|cpu|gpu|(cuda|mps|xpu)(:\d{1,3})?")
-#: Edges in pixels of what is looked at as a whole.
-LARGEST_EDGE = 65_536
 
 #: Headings in the help.
 SIZE, VALUES, COMPUTING, LARGE = "Size of the result", "Values", "Computing", "Large images"
-
-Check = Callable[[typer.CallbackParam, Any], Any]
-
-
-def within(least: float, most: float) -> Check:
-    """Return the check that a number, or each of several, lies in a range; NaN doesn't."""
-
-    def check(param: typer.CallbackParam, value: Any) -> Any:
-        for number in _each(value):
-            if not least <= number <= most:
-                raise EscError(f"{_name(param)} must be from {least:,} to {most:,}, not {quoted(number)}.")
-        return value
-
-    return check
-
-
-def one_of(*known: str) -> Check:
-    """Return the check that a word is among those that are known."""
-
-    def check(param: typer.CallbackParam, value: Any) -> Any:
-        if value is not None and value not in known:
-            raise EscError(f"{_name(param)} must be one of {', '.join(known)}, not {quoted(value)}.")
-        return value
-
-    return check
-
-
-def usable(value: Any) -> Any:
-    """Check that paths are such."""
-    for path in _each(value):
-        check_path(path)
-    return value
-
-
-def one_of_words(*known: str) -> dict[str, Any]:
-    """Return how an option is declared whose value is a word among those that are known: checked, and completed."""
-    return {"callback": one_of(*known), "autocompletion": words(*known)}
-
-
-def sources(value: list[str]) -> list[str]:
-    """Return the images that are named, standard input among them."""
-    return [str(source_of(name)) for name in value]
-
-
-def sink(value: Any) -> Any:
-    """Return the picture to write, which may be standard output; a path is checked."""
-    return target_of(value)
-
-
-def json_sink(value: Any) -> Any:
-    """Return the JSON file to write, as `sink` does."""
-    return target_of(value, ".json")
-
-
-def for_programs(value: bool) -> bool:
-    """Leave standard output to JSON if that is asked for."""
-    if value:
-        reserve_stdout("JSON")
-    return value
-
-
-def quietly(value: bool) -> bool:
-    """Say only what goes wrong if that is asked for."""
-    if value:
-        be_quiet()
-    return value
-
-
-def place(value: str) -> Any:
-    """Return the path or the address that an argument names, or the file with standard input; a path is checked."""
-    if value == DASH:
-        return pipes.source()
-    from ..files.address import place_of
-
-    found = place_of(value)
-    return usable(found) if isinstance(found, Path) else found
-
-
-def degradation(value: str) -> Any:
-    """Return how an image is made worse."""
-    from ..measure.degradation import Degradation
-
-    return Degradation.parse(value)
-
-
-def known_device(value: str) -> str:
-    """Check the name of a device; whether it is there only torch can tell."""
-    if not DEVICE.fullmatch(value):
-        raise EscError(f"unknown device {quoted(value)}; known are {', '.join(DEVICES)}, cuda:1.")
-    return value
-
-
-def check_inputs(*paths: Path) -> None:
-    """Raise an `ImageError` unless all files and folders are there."""
-    for path in paths:
-        if not path.exists():
-            raise ImageError(f"there is no file or folder {str(path)!r}.")
-
-
-def check_images(folder: Path) -> None:
-    """Raise an `ImageError` unless a folder holds images."""
-    from ..batch.find import find_images
-
-    if not folder.is_dir():
-        raise ImageError(f"there is no folder {str(folder)!r}.")
-    find_images([folder])
-
-
-def check_folder(folder: Path) -> None:
-    """Raise an `EscError` unless results can go into a folder, which is there or can be made."""
-    from ..batch.checks import check_place
-
-    check_place(folder / "result")
-
-
-def check_output(
-    path: Path,
-    suffixes: Sequence[str],
-    *inputs: str | Path,
-    overwrite: bool,
-    ours: Callable[[Path], bool] | None = None,
-    folder: bool = False,
-) -> None:
-    """Raise an `EscError` unless a file may be written: its suffix is known, it can be made, and nothing is lost by it.
-
-    For the rest see `check_free`.
-    """
-    from ..batch.checks import check_place
-    from ..disk import check_free, identities
-
-    if path.suffix.lower() not in suffixes:
-        raise EscError(f"{str(path)!r} must end in {' or '.join(suffixes)}.")
-    check_place(path)
-    check_free(path, inputs=identities(*inputs), overwrite=overwrite, ours=ours, folder=folder)
-
-
-def _each(value: Any) -> Iterable[Any]:
-    if value is None:
-        return ()
-    return value if isinstance(value, (list, tuple)) else (value,)
-
-
-def _name(param: typer.CallbackParam) -> str:
-    return max(param.opts, key=len)
-
-
-#: Of a training: from less than a second to ten years.
-some_minutes = within(0.01, 5_256_000)
 
 MODEL_HELP = "Name (`esc-sr models`), weights file, folder, or org/repo of the Hub."
 
@@ -181,7 +23,8 @@ ModelOption = Annotated[
     str | None, typer.Option("-m", "--model", help=MODEL_HELP, metavar="MODEL", autocompletion=model_names)
 ]
 WindowSize = Annotated[
-    int | None, typer.Option(callback=within(1, 1024), help="Windows of an ESC-RIB in pixels, where its file doesn't tell.")
+    int | None,
+    typer.Option(callback=values.within(1, 1024), help="Windows of an ESC-RIB in pixels, where its file doesn't tell."),
 ]
 Purpose = Annotated[
     str | None,
@@ -196,8 +39,8 @@ Purpose = Annotated[
 Device = Annotated[
     str,
     typer.Option(
-        callback=known_device,
-        autocompletion=words(*DEVICES),
+        callback=values.known_device,
+        autocompletion=words(*values.DEVICES),
         rich_help_panel=COMPUTING,
         help="auto, cpu, gpu for any, or cuda, cuda:1, mps, xpu.",
     ),
@@ -209,7 +52,7 @@ Cpu = Annotated[bool, typer.Option("--cpu", rich_help_panel=COMPUTING, help="As 
 Precision = Annotated[
     str,
     typer.Option(
-        **one_of_words("auto", *PRECISIONS), rich_help_panel=COMPUTING, help=f"{', '.join(('auto', *PRECISIONS))}."
+        **values.one_of_words("auto", *PRECISIONS), rich_help_panel=COMPUTING, help=f"{', '.join(('auto', *PRECISIONS))}."
     ),
 ]
 Memory = Annotated[
@@ -224,7 +67,7 @@ Memory = Annotated[
 Threads = Annotated[
     int,
     typer.Option(
-        callback=within(0, 65_536),
+        callback=values.within(0, 65_536),
         metavar="COUNT",
         rich_help_panel=COMPUTING,
         help="Most threads of a processor to use, of each process; 0 for all cores. The result is the same.",
@@ -267,7 +110,7 @@ ResultMegapixels = Annotated[
 Passes = Annotated[
     int | None,
     typer.Option(
-        callback=within(0, 6),
+        callback=values.within(0, 6),
         rich_help_panel=SIZE,
         help="How often the network runs; with 1 it also cleans an image that doesn't grow. By default as often as needed.",
     ),
@@ -281,12 +124,16 @@ Intensity = Annotated[
 ]
 Nan = Annotated[
     str,
-    typer.Option(**one_of_words("error", "keep"), rich_help_panel=VALUES, help="What NaN and infinity are: error, or keep."),
+    typer.Option(
+        **values.one_of_words("error", "keep"), rich_help_panel=VALUES, help="What NaN and infinity are: error, or keep."
+    ),
 ]
 Alpha = Annotated[
     str,
     typer.Option(
-        **one_of_words("network", "lanczos"), rich_help_panel=VALUES, help="What upscales transparency: network or lanczos."
+        **values.one_of_words("network", "lanczos"),
+        rich_help_panel=VALUES,
+        help="What upscales transparency: network or lanczos.",
     ),
 ]
 LinearLight = Annotated[
@@ -298,7 +145,7 @@ Consistency = Annotated[
 Strength = Annotated[
     float,
     typer.Option(
-        callback=within(0, 1),
+        callback=values.within(0, 1),
         rich_help_panel=VALUES,
         help="How much of the network there is, 0 to 1; the rest is interpolated.",
     ),
@@ -307,7 +154,7 @@ MaskFile = Annotated[
     Path | None,
     typer.Option(
         "--mask",
-        callback=usable,
+        callback=values.usable,
         rich_help_panel=VALUES,
         help="Gray image file: the network where it is white, interpolated where it is black.",
     ),
@@ -323,7 +170,10 @@ BlendModel = Annotated[
     ),
 ]
 BlendShare = Annotated[
-    float, typer.Option(callback=within(0, 1), rich_help_panel=VALUES, help="How much of the second model there is, 0 to 1.")
+    float,
+    typer.Option(
+        callback=values.within(0, 1), rich_help_panel=VALUES, help="How much of the second model there is, 0 to 1."
+    ),
 ]
 Shared = Annotated[
     str | None,
@@ -336,23 +186,27 @@ Shared = Annotated[
 Sampled = Annotated[
     int | None,
     typer.Option(
-        callback=within(1, 10**12),
+        callback=values.within(1, 10**12),
         metavar="PIXELS",
         rich_help_panel=LARGE,
         help="Estimate the survey from so many pixels of each plane, where an exact one can't be had.",
     ),
 ]
 ImageFile = Annotated[
-    Any, typer.Argument(parser=place, help="Image file, - for standard input, Zarr folder or address.", metavar="IMAGE")
+    Any,
+    typer.Argument(parser=values.place, help="Image file, - for standard input, Zarr folder or address.", metavar="IMAGE"),
 ]
 Axes = Annotated[str | None, typer.Option(help="Letters of a stack's axes, such as TZCYX; by default the file's.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist, but no input.")]
 AsJson = Annotated[
     bool,
     typer.Option(
-        "--json", is_eager=True, callback=for_programs, help="For programs: JSON, and nothing else on standard output."
+        "--json",
+        is_eager=True,
+        callback=values.for_programs,
+        help="For programs: JSON, and nothing else on standard output.",
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("-q", "--quiet", is_eager=True, callback=quietly, help="Say nothing but what goes wrong.")
+    bool, typer.Option("-q", "--quiet", is_eager=True, callback=values.quietly, help="Say nothing but what goes wrong.")
 ]

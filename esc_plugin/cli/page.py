@@ -9,7 +9,7 @@ import typer
 
 from ..errors import EscError, needs
 from ..texts import bytes_words, counted
-from . import options as opt
+from . import values
 from .completion import model_names
 from .load import open_model
 from .terminal import complain, download_bar, plain, progress_bar, say
@@ -28,13 +28,13 @@ def try_(
     write: Annotated[
         Path | None,
         typer.Option(
-            callback=opt.usable,
+            callback=values.usable,
             metavar="FOLDER",
             help="Write the page here as static files, for any web host, and show nothing.",
         ),
     ] = None,
     port: Annotated[
-        int, typer.Option(callback=opt.within(0, 65_535), help="Port of this machine; 0 for any that is free.")
+        int, typer.Option(callback=values.within(0, 65_535), help="Port of this machine; 0 for any that is free.")
     ] = 0,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
 ) -> None:

@@ -11,6 +11,7 @@ from ..catalog.by_default import check_choice
 from ..errors import EscError
 from ..texts import counted
 from . import options as opt
+from . import values
 from .load import Where, load_mixture, own_device
 from .parse import parse_framing, parse_intensity
 from .terminal import complain, plain, progress_bar, say
@@ -19,7 +20,7 @@ from .terminal import complain, plain, progress_bar, say
 def survey(
     image: opt.ImageFile,
     output: Annotated[
-        Path, typer.Option("-o", "--output", callback=opt.json_sink, help="File to write, or - for standard output.")
+        Path, typer.Option("-o", "--output", callback=values.json_sink, help="File to write, or - for standard output.")
     ] = Path("survey.json"),
     model: opt.ModelOption = None,
     purpose: opt.Purpose = None,
@@ -58,7 +59,7 @@ def survey(
     levels = parse_intensity(intensity)
     check_intensity(levels)
     check_source(image)
-    opt.check_output(output, (".json",), image, overwrite=overwrite)
+    values.check_output(output, (".json",), image, overwrite=overwrite)
 
     from ..batch.batch import Batch
     from ..batch.choice import group_of

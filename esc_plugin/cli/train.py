@@ -13,6 +13,7 @@ from ..catalog.purposes import MICROSCOPY
 from ..device import limited_threads
 from ..errors import EscError
 from . import options as opt
+from . import values
 from .completion import model_names, recipes
 from .terminal import complain, errors, plain, say, say_table
 
@@ -32,7 +33,7 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            callback=opt.usable,
+            callback=values.usable,
             help="Name of a recipe, such as classic or nano, or a YAML file.",
             metavar="RECIPE",
             autocompletion=recipes,
@@ -40,26 +41,28 @@ def train(
     ],
     data: Annotated[
         list[Path] | None,
-        typer.Option(callback=opt.usable, help="Folder of images, searched recursively; may be repeated."),
+        typer.Option(callback=values.usable, help="Folder of images, searched recursively; may be repeated."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", callback=opt.usable, help="Folder for the results; its name is the model's."),
+        typer.Option("-o", "--output", callback=values.usable, help="Folder for the results; its name is the model's."),
     ] = None,
     scale: Annotated[
-        int | None, typer.Option("-s", "--scale", callback=opt.within(1, 16), help="Scale of the model.")
+        int | None, typer.Option("-s", "--scale", callback=values.within(1, 16), help="Scale of the model.")
     ] = None,
     init: Annotated[
         str | None,
         typer.Option(metavar="MODEL", autocompletion=model_names, help="Model to start from; x3 and x4 may start from x2."),
     ] = None,
-    val: Annotated[Path | None, typer.Option(callback=opt.usable, help="Folder of true images to measure with.")] = None,
+    val: Annotated[Path | None, typer.Option(callback=values.usable, help="Folder of true images to measure with.")] = None,
     iterations: Annotated[
-        int | None, typer.Option(callback=opt.within(1, MOST_ITERATIONS), help="How many, instead of the recipe's.")
+        int | None, typer.Option(callback=values.within(1, MOST_ITERATIONS), help="How many, instead of the recipe's.")
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(callback=opt.some_minutes, help="End after this time, all included; the schedule follows the clock."),
+        typer.Option(
+            callback=values.some_minutes, help="End after this time, all included; the schedule follows the clock."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Only go on with what is there; never begin anew.")] = False,
     changes: Annotated[
@@ -68,11 +71,13 @@ def train(
     ] = None,
     device: opt.Device = "auto",
     devices: Annotated[
-        int, typer.Option(callback=opt.within(-1, MOST_MACHINES), help="Devices of each machine; -1 for all.")
+        int, typer.Option(callback=values.within(-1, MOST_MACHINES), help="Devices of each machine; -1 for all.")
     ] = 1,
     nodes: Annotated[
         int,
-        typer.Option(callback=opt.within(1, MOST_MACHINES), help="Machines; start the command on each, as Lightning says."),
+        typer.Option(
+            callback=values.within(1, MOST_MACHINES), help="Machines; start the command on each, as Lightning says."
+        ),
     ] = 1,
     threads: opt.Threads = 0,
 ) -> None:
@@ -96,8 +101,8 @@ def train(
     }
     read = read_recipe(recipe, {k: v for k, v in given.items() if v is not None} | dict(map(parse_change, changes or [])))
     folder = output or Path(f"{Path(recipe).stem}-x{read.scale}")
-    opt.check_inputs(*map(Path, read.data.folders), *([Path(read.validation.folder)] if read.validation.folder else []))
-    opt.check_folder(folder)
+    values.check_inputs(*map(Path, read.data.folders), *([Path(read.validation.folder)] if read.validation.folder else []))
+    values.check_folder(folder)
     check_folder(named(folder), TRAINED, is_ours)
     if read.init:
         look_up(read.init)
@@ -118,7 +123,7 @@ def train(
 def finetune(
     images: Annotated[
         list[Path],
-        typer.Argument(callback=opt.usable, help="Image files or folders; five to twenty are enough.", metavar="IMAGE"),
+        typer.Argument(callback=values.usable, help="Image files or folders; five to twenty are enough.", metavar="IMAGE"),
     ],
     init: Annotated[
         str | None,
@@ -130,14 +135,16 @@ def finetune(
     ] = None,
     kind: Annotated[
         str,
-        typer.Option(**opt.one_of_words(*KINDS), help="microscopy: a microscope's forward model; photo: bicubic reduction."),
+        typer.Option(
+            **values.one_of_words(*KINDS), help="microscopy: a microscope's forward model; photo: bicubic reduction."
+        ),
     ] = "microscopy",
     minutes: Annotated[
-        float, typer.Option(callback=opt.some_minutes, help="How long all of it may take, measuring included.")
+        float, typer.Option(callback=values.some_minutes, help="How long all of it may take, measuring included.")
     ] = 10,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", callback=opt.usable, help="Folder for the result; its name is the model's."),
+        typer.Option("-o", "--output", callback=values.usable, help="Folder for the result; its name is the model's."),
     ] = None,
     options: Annotated[
         list[str] | None,
@@ -164,8 +171,8 @@ def finetune(
     changes = dict(map(parse_change, options or []))
     init = init or start_for(purpose or KINDS[kind]).name
     folder = output or Path(f"{Path(init).stem}-{kind}")
-    opt.check_inputs(*images)
-    opt.check_folder(folder)
+    values.check_inputs(*images)
+    values.check_folder(folder)
     check_folder(named(folder), FINETUNED)
     look_up(init)
 

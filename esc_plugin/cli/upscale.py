@@ -12,6 +12,7 @@ import typer
 from ..catalog.by_default import check_choice
 from ..errors import EscError
 from . import options as opt
+from . import values
 from .completion import image_formats
 from .parse import parse_framing
 from .pipes import DASH, pipes
@@ -25,7 +26,7 @@ def upscale(
     images: Annotated[
         list[str],
         typer.Argument(
-            callback=opt.sources, help="Image files, folders, patterns, - for standard input; films.", metavar="IMAGE"
+            callback=values.sources, help="Image files, folders, patterns, - for standard input; films.", metavar="IMAGE"
         ),
     ],
     output: Annotated[
@@ -63,7 +64,7 @@ def upscale(
         ),
     ] = None,
     quality: Annotated[
-        int | None, typer.Option(callback=opt.within(1, 100), help="Of JPEG, WebP, AVIF and films, 1 to 100.")
+        int | None, typer.Option(callback=values.within(1, 100), help="Of JPEG, WebP, AVIF and films, 1 to 100.")
     ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="A film without loss (FFV1), as .mkv.")] = False,
     overwrite: opt.Overwrite = False,
@@ -88,7 +89,7 @@ def upscale(
         typer.Option(
             "--max-megapixels",
             metavar="MILLIONS",
-            callback=opt.within(1e-6, 1e9),
+            callback=values.within(1e-6, 1e9),
             help="Refuse files that claim more pixels.",
         ),
     ] = 500,
@@ -102,13 +103,13 @@ def upscale(
     ] = None,
     survey: Annotated[
         Path | None,
-        typer.Option(callback=opt.usable, rich_help_panel=opt.LARGE, help="What `esc-sr survey` wrote for this image."),
+        typer.Option(callback=values.usable, rich_help_panel=opt.LARGE, help="What `esc-sr survey` wrote for this image."),
     ] = None,
     sampled: opt.Sampled = None,
     workers: Annotated[
         int,
         typer.Option(
-            callback=opt.within(1, 1024),
+            callback=values.within(1, 1024),
             rich_help_panel=opt.LARGE,
             help="Processes on this machine that fill a .zarr target.",
         ),
