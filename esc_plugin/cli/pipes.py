@@ -79,7 +79,11 @@ class Pipes:
 
     def _named(self, name: str, suffix: str = "") -> Path:
         if self._folder is None:
-            self._folder = Path(self._open.enter_context(TemporaryDirectory(prefix="esc-", ignore_cleanup_errors=True)))
+            try:
+                made = TemporaryDirectory(prefix="esc-", ignore_cleanup_errors=True)
+            except OSError as error:
+                raise EscError(f"- needs a folder for temporary files, see TMPDIR: {error.strerror or error}.") from None
+            self._folder = Path(self._open.enter_context(made))
         path = self._folder / f"{name}{suffix}"
         called[str(path)] = f"<{name}>"
         return path
