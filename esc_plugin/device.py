@@ -56,7 +56,7 @@ def choose_device(device: str | torch.device) -> torch.device:
     if device in ("auto", "gpu"):
         found = _gpu() or ("cpu" if device == "auto" else "")
         if not found:
-            raise EscError(f"PyTorch {torch.__version__} finds no GPU on this machine; {_why_none()}, or use the cpu.")
+            raise EscError(f"PyTorch {torch.__version__} finds no GPU on this machine; {_why_none()}, or use the CPU.")
         return torch.device(found)
     try:
         chosen = torch.device(device)

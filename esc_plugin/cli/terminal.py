@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 
 from ..errors import EscError
-from ..texts import printable
+from ..texts import finite, printable
 
 
 class SafeConsole(Console):
@@ -109,7 +108,7 @@ def say_table(*rows: Sequence[object]) -> None:
 def write_json(document: Any) -> None:
     """Print a JSON document on a line of standard output; it holds nothing that could move a cursor, and no NaN."""
     with written():
-        print(json.dumps(_finite(document), allow_nan=False), flush=True)
+        print(json.dumps(finite(document), allow_nan=False), flush=True)
 
 
 @contextlib.contextmanager
@@ -121,15 +120,6 @@ def written() -> Iterator[None]:
         raise
     except OSError as error:
         raise EscError(f"can't write to standard output: {error.strerror or error}.") from None
-
-
-def _finite(value: Any) -> Any:
-    """Return a document in which null stands for what JSON has no number for."""
-    if isinstance(value, dict):
-        return {str(key): _finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def complain(kind: str, text: object, color: str = "yellow") -> None:
