@@ -41,6 +41,11 @@ V1: Files = (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactiv
 def choose_device(device: str | torch.device) -> torch.device:
     """Return the device that a user means.
 
+    Parameters
+    ----------
+    device : str or torch.device
+        A name of torch's; ``"gpu"`` for the GPU that there is; or ``"auto"`` for that, and the CPU where there is none.
+
     Raises
     ------
     EscError
@@ -48,16 +53,34 @@ def choose_device(device: str | torch.device) -> torch.device:
     """
     import torch
 
-    if device == "auto":
-        mps = torch.backends.mps.is_available()
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    if device in ("auto", "gpu"):
+        found = _gpu() or ("cpu" if device == "auto" else "")
+        if not found:
+            raise EscError(f"PyTorch {torch.__version__} finds no GPU on this machine; {_why_none()}, or use the CPU.")
+        return torch.device(found)
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()  # a device without values, such as "meta", fails here
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise EscError(f"can't use device {device!r}, use auto, cpu, cuda, cuda:1 or mps: {reason}") from None
+        raise EscError(f"can't use device {device!r}, use auto, cpu, gpu, cuda, cuda:1 or mps: {reason}") from None
     return chosen
+
+
+def _gpu() -> str:
+    """Return the GPU that is taken where none is named; empty if there is none."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else ""
+
+
+def _why_none() -> str:
+    """Say what a user can do who has a GPU that torch doesn't find."""
+    import torch
+
+    if torch.version.cuda or getattr(torch.version, "hip", None) or sys.platform == "darwin":
+        return "look whether its driver is installed"
+    return "this build of it knows CPUs only: install one for your GPU (pytorch.org says which)"
 
 
 def choose_dtype(precision: str, device: torch.device, harmless: str = "", bits: int = 32) -> torch.dtype:

@@ -1,9 +1,11 @@
 """What can go wrong, as one family: catch `EscError` and show its text."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 #: What parts of this package import that a plain installation lacks, by extra.
 EXTRAS = {
+    "cli": ("typer", "rich", "imagecodecs"),
     "cluster": ("dask", "distributed"),
     "train": ("lightning", "tensorboard", "matplotlib", "skimage"),
     "evaluate": ("skimage",),
@@ -71,8 +73,21 @@ def needs(extra: str) -> None:
     """
     missing = [name for name in EXTRAS[extra] if find_spec(name) is None]
     if missing:
-        names = " ".join(PACKAGES.get(name, name) for name in missing)
-        raise EscError(f"{extra!r} needs packages that aren't installed; install them with: pip install {names}")
+        raise EscError(f"{extra!r} needs packages that aren't installed {how_to_install(extra, missing)}")
+
+
+def how_to_install(extra: str, missing: Sequence[str]) -> str:
+    """Return the end of a sentence that says how to get what an extra needs: from a clone, and anywhere else.
+
+    Parameters
+    ----------
+    extra : str
+        A key of `EXTRAS`.
+    missing : sequence of str
+        Modules that aren't there.
+    """
+    names = " ".join(PACKAGES.get(name, name) for name in missing)
+    return f"(from a clone: pip install -e '.[{extra}]'); install them with: pip install {names}"
 
 
 class DiskSpaceError(EscError):

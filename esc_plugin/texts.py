@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import reprlib
 import unicodedata
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from .errors import EscError
 
@@ -109,3 +111,12 @@ def bytes_words(count: float) -> str:
 def mebibytes(count: float) -> str:
     """Return a number of bytes as whole MiB, so that several stand in one unit below each other."""
     return f"{count / 2**20:,.0f} MiB"
+
+
+def finite(document: Any) -> Any:
+    """Return a document for JSON, in which null stands for what that has no number for: infinity and NaN."""
+    if isinstance(document, dict):
+        return {str(key): finite(value) for key, value in document.items()}
+    if isinstance(document, (list, tuple)):
+        return [finite(value) for value in document]
+    return None if isinstance(document, float) and not isfinite(document) else document

@@ -352,7 +352,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.
     [
         (["-s", "2.7"], (14, 11)),
         (["--width", "30"], (30, 24)),
-        (["--width", "40", "--height", "12"], (15, 12)),
+        (["--height", "12"], (15, 12)),
         (["--fit", "40x12"], (15, 12)),
         (["--fill", "40x12"], (40, 12)),
         (["--stretch", "40x12"], (40, 12)),
@@ -406,10 +406,11 @@ def test_it_is_said_how_often_the_network_ran(
     [
         (["--fit", "huge"], "3840x2160"),
         (["--fit", "3x3", "--width", "3"], "ask for one size, not for --fit and --width"),
-        (["-s", "2", "--width", "3"], "ask for one size, not for scale=2.0 and width=3"),
+        (["--width", "40", "--height", "12"], "--fit 40x12 keeps the proportions, --fill crops"),
+        (["-s", "2", "--width", "3"], "ask for one size, not for --scale and --width"),
         (["--fill", "5k"], "HD, Full HD, 2K, 4K, 8K"),
         (["--fill", "4k", "--stretch", "3x3"], "ask for one size, not for --fill and --stretch"),
-        (["--longest", "9", "--result-megapixels", "3"], "ask for one size, not for longest=9 and megapixels=3.0"),
+        (["--longest", "9", "--result-megapixels", "3"], "ask for one size, not for --longest and --result-megapixels"),
         (["--longest", "9", "--shortest", "10"], "the shortest edge, 10, can't be more than the longest, 9"),
         (["--stretch", "257x3"], "a side grows at most 64 times"),
         (["--stretch", "100x1"], "differ more than 16 times"),

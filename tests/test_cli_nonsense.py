@@ -37,6 +37,7 @@ VALID = {
     "export": ["{weights}", "{out}/a.onnx", "--overwrite"],
     "inspect": ["{weights}", "{image}", "-o", "{out}/a.html", "--overwrite"],
     "try": ["{weights}", "--write", "{out}/site"],
+    "doctor": [],
 }
 #: What takes long or is for other tests; the arguments are all checked before it.
 WORK = (
@@ -107,7 +108,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
 
 
 @pytest.fixture
-def esc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def esc(monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Callable[..., tuple[int, str, str]]:
     def stopped(*_: Any, **__: Any) -> None:
         raise EscError("reached the work.")
 
@@ -119,7 +120,8 @@ def esc(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         monkeypatch.setattr(sys, "argv", ["esc-sr", *arguments])
         with pytest.raises(SystemExit) as done:
             cli.main()
-        return (int(done.value.code or 0), *capsys.readouterr())
+        out, err = (said.decode(errors="replace") for said in capsysbinary.readouterr())  # a picture may have been asked for
+        return int(done.value.code or 0), out, err
 
     return run
 

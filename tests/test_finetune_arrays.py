@@ -409,7 +409,8 @@ def test_without_the_extra_it_says_what_to_install() -> None:
         "except e.EscError as error: print(error)\n"
         "assert 'torch' not in sys.modules\n"
     )
-    assert told == "'train' needs packages that aren't installed; install them with: pip install lightning"
+    lacking = "'train' needs packages that aren't installed (from a clone: pip install -e '.[train]')"
+    assert told == f"{lacking}; install them with: pip install lightning"
 
 
 @pytest.mark.parametrize("module", ["finetune", "callback", "training", "run"])

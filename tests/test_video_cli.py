@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,15 @@ def test_what_means_nothing_is_refused(options: list[str], said: str, run: Calla
     assert list(film.parent.iterdir()) == [film]
 
 
+def test_a_film_is_told_to_programs_but_not_sent_to_them(run: Callable[..., str], film: Path) -> None:
+    assert "a film can't go to standard output" in run("upscale", film, "-o", "-", code=1)
+    assert json.loads(run("upscale", film, "--json", "-q", "--plan"))["plan"]["model"].startswith("esc-nano")
+    row = json.loads(run("upscale", film, "--json", "-q"))
+    assert (row["status"], row["result"], row["record"]["frames"]) == ("done", str(film.with_name("film_x2.mp4")), 6)
+    facts = json.loads(run("info", film, "--json"))
+    assert (facts["kind"], facts["size"], facts["made_by"]) == ("film", [16, 24], None)
+
+
 def test_images_have_no_lossless(run: Callable[..., str], tmp_path: Path) -> None:
     assert "--lossless is for films" in run("upscale", tmp_path / "a.png", "--lossless", code=1)
 
@@ -146,4 +156,5 @@ def test_ctrl_c_keeps_what_is_whole(run: Callable[..., str], film: Path, monkeyp
 def test_without_pyav_one_line_says_how_to_get_it(film: Path) -> None:
     ((code, said),) = run_commands(["upscale", film], missing=["av"])
     assert code == 1
-    assert "'video' needs packages that aren't installed; install them with: pip install av" in said
+    assert "'video' needs packages that aren't installed (from a clone: pip install -e '.[video]')" in said
+    assert "install them with: pip install av" in said

@@ -70,7 +70,7 @@ def resolve(source: str | Path) -> Path | CatalogEntry | HubFile:
         return file
     if Path(text).suffix.lower() in SUFFIXES:
         raise CheckpointError(f"there is no weights file {text!r}.")
-    raise HubError(_unknown(text))
+    raise HubError(unknown_model(text))
 
 
 def _is_there(path: Path) -> bool:
@@ -80,7 +80,7 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _unknown(text: str) -> str:
+def unknown_model(text: str) -> str:
     """Say that there is no such model, and what is alike."""
     if text.startswith(("http://", "https://")):
         return f"{text!r} is an address; download the file and give its path, or name a Hub model as 'org/repo'."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ..errors import EXTRAS, how_to_install
+
 __all__ = ["app", "main"]
 
 
@@ -16,7 +18,7 @@ def main() -> None:
         # Without its extra there is nothing to print with.
         if (error.name or "").partition(".")[0] not in ("typer", "rich", "click"):
             raise
-        sys.exit(f"error: the command line needs {error.name}; install it with: pip install typer rich imagecodecs")
+        sys.exit(f"error: the command line needs {error.name} {how_to_install('cli', EXTRAS['cli'])}")
     run()
 
 

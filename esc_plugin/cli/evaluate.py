@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from ..errors import EscError, needs
 from ..texts import check_path
 from . import options as opt
-from .models import open_model
-from .terminal import complain, console, plain, progress_bar
+from . import values
+from .load import open_model
+from .terminal import complain, progress_bar, say_table, write_json
 
 if TYPE_CHECKING:
     from ..measure.evaluate import Distance, Score
@@ -40,18 +39,18 @@ def evaluate(
         typer.Argument(metavar="MODEL... FOLDER", help=f"Models, or the word {BUNDLED}, and a folder of true images."),
     ],
     low: Annotated[
-        Path | None, typer.Option(callback=opt.usable, help="Folder of their reductions; by default MATLAB's bicubic.")
+        Path | None, typer.Option(callback=values.usable, help="Folder of their reductions; by default MATLAB's bicubic.")
     ] = None,
     degrade: Annotated[
         list[Any] | None,
         typer.Option(
-            parser=opt.degradation,
+            parser=values.degradation,
             metavar="STEPS",
             help="How the reductions are made, such as jpeg=40, noise=15, bin=2,photons=200 or bicubic; repeatable.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", callback=opt.usable, help="Write the figures as .csv or .json.")
+        Path | None, typer.Option("-o", "--output", callback=values.usable, help="Write the figures as .csv or .json.")
     ] = None,
     as_json: opt.AsJson = False,
     window_size: opt.WindowSize = None,
@@ -71,9 +70,9 @@ def evaluate(
         raise EscError("--low has reductions that are there already, which --degrade would make; leave one of them out.")
     for place in (folder, low):
         if place:
-            opt.check_images(place)
+            values.check_images(place)
     if output:
-        opt.check_output(output, SUFFIXES, *models, overwrite=overwrite)
+        values.check_output(output, SUFFIXES, *models, overwrite=overwrite)
     degradations = list(dict.fromkeys(degrade or [CLEAN]))
     check_degradations(folder, degradations, {model: look_up(model).scale for model in models})
     from ..measure import evaluate as figures
@@ -95,9 +94,9 @@ def evaluate(
             runs.append(Run(upscaler.model.name, "" if low else str(degradation), scores))
     rows = [{"model": run.model, "degradation": run.degradation, **row} for run in runs for row in rows_of(run.scores)]
     if as_json:
-        print(json.dumps(rows))
+        write_json(rows)
     else:
-        console.print(_by_image(runs[0].scores) if len(runs) == 1 else _by_run(runs))
+        say_table(*(_by_image(runs[0].scores) if len(runs) == 1 else _by_run(runs)))
     if output:
         write_rows(output, rows)
 
@@ -124,31 +123,28 @@ def _distance() -> Distance | None:
         return None
 
 
-def _by_image(scores: list[Score]) -> Table:
+def _by_image(scores: list[Score]) -> list[tuple[str, ...]]:
+    """Return a heading, a row for each image and one for the mean."""
     from ..measure.scores import mean
 
     known = any(score.lpips is not None for score in scores)
-    table = Table("image", "PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB", "bicubic PSNR Y", "SSIM Y", "bias %", box=None)
-    if known:
-        table.add_column("LPIPS")
-        table.add_column("bicubic LPIPS")
+    heading = "image", "PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB", "bicubic PSNR Y", "SSIM Y", "bias %"
+    table: list[tuple[str, ...]] = [(*heading, *(("LPIPS", "bicubic LPIPS") if known else ()))]
     for s in [*scores, mean(scores)]:
         values = (s.psnr_y, s.ssim_y, s.psnr_rgb, s.ssim_rgb, s.bicubic_psnr_y, s.bicubic_ssim_y)
         row = [f"{v:.2f}" if i % 2 == 0 else f"{v:.4f}" for i, v in enumerate(values)]
         distances = (s.lpips, s.bicubic_lpips) if known else ()
-        table.add_row(plain(s.image), *row, f"{100 * s.bias:+.3f}", *("-" if d is None else f"{d:.4f}" for d in distances))
+        table.append((s.image, *row, f"{100 * s.bias:+.3f}", *("-" if d is None else f"{d:.4f}" for d in distances)))
     return table
 
 
-def _by_run(runs: list[Run]) -> Table:
-    """A row for each model and degradation: means over the images, and the bias of the image that has most."""
+def _by_run(runs: list[Run]) -> list[tuple[str, ...]]:
+    """Return a heading, and a row for each model and degradation: means, and the bias of the image that has most."""
     from ..measure.scores import mean
 
-    table = Table("model", "degradation", "images", "PSNR Y", "bicubic", "gain", "bias %", box=None)
-    for column in table.columns[:2]:
-        column.overflow = "fold"
+    table: list[tuple[str, ...]] = [("model", "degradation", "images", "PSNR Y", "bicubic", "gain", "bias %")]
     for run in runs:
         s, most = mean(run.scores), max((score.bias for score in run.scores), key=abs)
         figures = f"{s.psnr_y:.2f}", f"{s.bicubic_psnr_y:.2f}", f"{s.gain:+.2f}", f"{100 * most:+.3f}"
-        table.add_row(plain(run.model), run.degradation, f"{len(run.scores):,}", *figures)
+        table.append((run.model, run.degradation, f"{len(run.scores):,}", *figures))
     return table

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EscError, ImageError, needs
 from ..texts import check_path, counted
+from .load import Where, load_mixture
+from .pipes import DASH
 from .report import Report
 from .terminal import complain, plain, progress_bar, say
 
@@ -35,7 +36,7 @@ OPTIONS = (
         "plan",
         "verbose",
     ),
-    "purpose",
+    *("purpose", "gpu", "cpu", "quiet", "as_json"),
 )
 #: Those that say how large the result shall be.
 SIZES = ("scale", "width", "height", "fit", "fill", "stretch", "longest", "shortest", "result_megapixels")
@@ -43,17 +44,17 @@ SIZES = ("scale", "width", "height", "fit", "fill", "stretch", "longest", "short
 PASSED_ON = ("linear_light", "consistency", "passes", "strength")
 
 
-def upscale_films(context: typer.Context, framing: Framing, load: Callable[..., Upscaler]) -> int:
+def upscale_films(context: typer.Context, given: dict[str, Any], framing: Framing) -> int:
     """Upscale the films that a command names, and return its exit code.
 
     Parameters
     ----------
     context
-        Of the command, with all of its options.
+        Of the command.
+    given
+        All options of the command, by their names.
     framing : Framing
         How large the results shall be.
-    load : callable
-        ``load(source, reason=...)`` loads a model, and notes why it was taken if nobody has named it.
 
     Raises
     ------
@@ -66,10 +67,11 @@ def upscale_films(context: typer.Context, framing: Framing, load: Callable[..., 
     from ..catalog.traits import PHOTO
     from ..video.names import is_film
 
-    given = context.params
     check_options(context)
     if others := [name for name in given["images"] if not is_film(name)]:
         raise EscError(f"{others[0]!r} is no film; name films and images in two calls.")
+    if given["output"] == DASH:
+        raise EscError("a film can't go to standard output, since it is written in parts; name a file with -o.")
     needs("video")
     sources = [Path(name) for name in dict.fromkeys(given["images"])]
     source, reason = given["model"], ""
@@ -77,10 +79,11 @@ def upscale_films(context: typer.Context, framing: Framing, load: Callable[..., 
         entry, reason, _ = default_model(PHOTO, growth_of(sources, framing, given), given["purpose"] or "")
         source = entry.name
     known, second = look_up(source), look_up(given["blend"]) if given["blend"] else None
-    report = Report(given["verbose"])
+    report = Report(given["verbose"], given["as_json"])
     # The name of two models is known once they are loaded.
     plan_films(sources, given, framing, (second is None and known.name) or "model", known.scale or 1)
-    upscaler = load(source, reason=reason)
+    where = Where(given["device"], given["precision"], given["memory"], given["threads"])
+    upscaler = load_mixture(source, given["blend"], given["blend_share"], given["window_size"], where, reason)
     jobs = plan_films(sources, given, framing, upscaler.model.name, upscaler.model.scale)
     refused = {} if given["plan"] else refusals(jobs, given["overwrite"])
     for job in jobs:
@@ -163,16 +166,16 @@ def upscale_film(job: Job, upscaler: Upscaler, framing: Framing, given: dict[str
     work = FilmUpscaling(upscaler, film, target, frame, options, shared, **how)
     check_place(target)
     if given["plan"]:
-        show_film_plan(work, source)
+        report.planned(job, show_film_plan(work, source))
         return
     record = run(work, source)
     height, width = work.written
-    report.did(f"{plain(source)} -> {plain(target)}  {width} x {height}, {counted(record['frames'], 'frame')}")
+    line = f"{plain(source)} -> {plain(target)}  {width} x {height}, {counted(record['frames'], 'frame')}"
     notes = film.notes
     if work.written != frame.size:
         cut = f"the last row or column is cut off: {width} x {height}, since two share a sample of colour."
         notes = (*notes, cut)
-    report.made(job, record, notes)
+    report.did(job, line, record, notes)
 
 
 def named_beside(given: dict[str, Any], source: Path) -> set[Any]:
@@ -195,10 +198,10 @@ def run(work: FilmUpscaling, source: Path) -> dict[str, Any]:
         raise
 
 
-def show_film_plan(work: FilmUpscaling, source: Path) -> None:
-    """Print how each frame of a film would be worked on."""
+def show_film_plan(work: FilmUpscaling, source: Path) -> dict[str, Any]:
+    """Print how each frame of a film would be worked on; return the same for programs."""
     from .plan import show_plan
 
     height, width = work.film.size
     say(f"{plain(source)}  each frame of {width} x {height}:")
-    show_plan(work.upscaler, work.enlarge.request)
+    return show_plan(work.upscaler, work.enlarge.request)

@@ -81,8 +81,7 @@ def upscale_stores(jobs: list[Job], report: Report, batch: Batch, work: Work) ->
                     continue
                 line, large = _upscale_store(job, batch, work, group)
                 if group.rank == 0:  # the others have nothing to say, and nothing to count
-                    report.did(line)
-                    report.made(job, large.record, large.notes)
+                    report.did(job, line, large.record, large.notes)
 
 
 def _upscale_store(job: Job, batch: Batch, work: Work, group: Group) -> tuple[str, Large]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from ..catalog.by_default import check_choice
 from . import options as opt
-from .models import open_model
-from .terminal import console, plain, say
+from . import values
+from .load import Where, load_upscaler
+from .terminal import plain, say, say_table, write_json
 
 
 def check(
-    image: Annotated[Any, typer.Argument(parser=opt.place, metavar="IMAGE", help="The image before.")],
-    upscaled: Annotated[Any, typer.Argument(parser=opt.place, metavar="UPSCALED", help="The image after.")],
+    image: Annotated[Any, typer.Argument(parser=values.place, metavar="IMAGE", help="The image before.")],
+    upscaled: Annotated[Any, typer.Argument(parser=values.place, metavar="UPSCALED", help="The image after.")],
     axes: opt.Axes = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -35,40 +34,41 @@ def check(
     axes = layout_of(before.pixels, axes or before.axes).axes
     found = check_agreement(before.pixels, in_axes_of(after.pixels, after.axes, axes), axes)
     if as_json:
-        print(json.dumps([asdict(entry) for entry in found]))
+        write_json([asdict(entry) for entry in found])
         return
-    table = Table("channel", "mean", "bias", "bias %", "RMS", "largest", box=None)
+    rows = []
     for entry in found:
         percent = f"{100 * entry.bias / entry.mean:+.3f}" if entry.mean else "-"
-        row = (entry.channel, f"{entry.mean:.6g}", f"{entry.bias:+.6g}", percent, f"{entry.rms:.6g}", f"{entry.worst:.6g}")
-        table.add_row(*map(str, row))
-    console.print(table)
+        figures = f"{entry.mean:.6g}", f"{entry.bias:+.6g}", percent, f"{entry.rms:.6g}", f"{entry.worst:.6g}"
+        rows.append((entry.channel, *figures))
+    say_table(("channel", "mean", "bias", "bias %", "RMS", "largest"), *rows)
 
 
 def compare(
     image: opt.ImageFile,
-    output: Annotated[Path, typer.Option("-o", "--output", callback=opt.usable, help="Picture to write.")] = Path(
-        "comparison.png"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", callback=values.sink, help="Picture to write, or - for standard output.")
+    ] = Path("comparison.png"),
     model: opt.ModelOption = None,
+    purpose: opt.Purpose = None,
     window_size: opt.WindowSize = None,
     scale: Annotated[
         int,
-        typer.Option("-s", "--scale", callback=opt.within(1, 16), help="Factor; chooses a model where none is named."),
+        typer.Option("-s", "--scale", callback=values.within(1, 16), help="Factor; chooses a model where none is named."),
     ] = 2,
     degrade: Annotated[
         Any,
         typer.Option(
-            parser=opt.degradation,
+            parser=values.degradation,
             metavar="STEPS",
             help="Make the image small and worse first, by jpeg=40, noise=15, bin,photons=200 or bicubic; show it too.",
         ),
     ] = None,
     detail: Annotated[str | None, typer.Option(help="Show left,top,width,height of the output only.")] = None,
-    zoom: Annotated[int, typer.Option(callback=opt.within(1, 64), help="Screen pixels per output pixel, 1 to 64.")] = 1,
+    zoom: Annotated[int, typer.Option(callback=values.within(1, 64), help="Screen pixels per output pixel, 1 to 64.")] = 1,
+    device: opt.Device = "auto",
     threads: opt.Threads = 0,
     overwrite: opt.Overwrite = False,
-    purpose: opt.Purpose = None,
 ) -> None:
     """Draw bicubic and model side by side, with an original beside what was made of it."""
     from ..arrays.framing import Framing
@@ -78,7 +78,7 @@ def compare(
     from ..files.formats import writable_suffixes
     from ..measure.degradation import CLEAN
 
-    opt.check_output(output, writable_suffixes(), image, overwrite=overwrite, ours=made_by("compare"))
+    values.check_output(output, writable_suffixes(), image, overwrite=overwrite, ours=made_by("compare"))
     check_source(image)
     check_choice(model, purpose)
     # What is reduced and nothing else has no noise.
@@ -90,10 +90,9 @@ def compare(
     from ..measure.compare import Detail, write_comparison
     from ..measure.compare import compare as drawn
     from ..measure.photo import DEPTHS, read_photo
-    from ..upscaler import Upscaler
 
     part = None if detail is None else Detail.parse(detail)
-    upscaler = Upscaler(open_model(chosen.source, window_size=window_size), threads=threads).chosen_because(chosen.reason)
+    upscaler = load_upscaler(chosen.source, window_size, Where(device, threads=threads)).chosen_because(chosen.reason)
     found = drawn(read_photo(image, DEPTHS), upscaler, degradation=degrade, detail=part, scale=factor)
     write_comparison(output, found.draw(zoom), upscaler)
     figures = f": bicubic {found.bicubic:.2f} dB, {plain(upscaler.model.name)} {found.model:.2f} dB" if degrade else ""

@@ -1,36 +1,36 @@
-"""The commands about models: ``esc-sr models``, ``info``, ``convert`` and ``publish``."""
+"""The commands about models: ``esc-sr models``, ``convert`` and ``publish``."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from ..errors import CheckpointError, HubError
-from ..texts import quoted
 from . import options as opt
-from .terminal import complain, console, download_bar, plain, say
+from . import values
+from .completion import model_names
+from .terminal import complain, download_bar, plain, say, say_facts, say_table, write_json
 
 if TYPE_CHECKING:
     from ..catalog.manifest import CatalogEntry
-    from ..weights.model import Model
-
-#: How the states of `esc_plugin.catalog.verify` are shown.
-COLORS = {"ok": "green", "mismatch": "bold red", "absent": "dim", "unknown": "yellow"}
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="One model: all that is known of it.", metavar="NAME")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="One model: all that is known of it.", metavar="NAME", autocompletion=model_names),
+    ] = None,
     purpose: opt.Purpose = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare the files on this machine with their sha256.")] = False,
-    download: Annotated[str | None, typer.Option(help="Download this model.", metavar="NAME")] = None,
+    download: Annotated[
+        str | None, typer.Option(help="Download this model.", metavar="NAME", autocompletion=model_names)
+    ] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """List the models on offer or those for a kind of images, check those that are here, or download one."""
+    """List the models on offer, or those for a kind of images; show, check or download them."""
     from ..catalog.by_purpose import models_for
     from ..catalog.menu import models_folder
 
@@ -42,20 +42,17 @@ def models(
         return
     entries = [offered(name)] if name else models_for(purpose or "")
     if as_json:
-        print(json.dumps(list(map(facts_of, entries))))
+        write_json(list(map(facts_of, entries)))
         return
     if name or purpose:
         show_cards(entries, purpose or "", whole=bool(name))
         return
-    table = Table("name", "scale", "for", "what", "licence", "file", box=None)
-    for entry in entries:
-        scale = f"x{entry.scale}" if entry.scale else ""
-        row = entry.name, scale, entry.purpose, entry.summary, entry.license, where(entry)
-        table.add_row(*map(plain, row))
-    console.print(table)
-    say(f"\nModels folder: {plain(models_folder())} (ESC_MODELS_DIR)")
+    rows = [(entry.name, f"x{entry.scale}" if entry.scale else "", entry.purpose, where(entry)) for entry in entries]
+    say_table(("name", "scale", "for", "file"), *rows)
+    say("\n`esc-sr models NAME` shows what a model does, its licence and its figures.")
+    say(f"Models folder: {plain(models_folder())} (ESC_MODELS_DIR)")
     if any(not entry.confirmed for entry in entries):
-        console.print("unconfirmed: the name is only implied by the authors' option files; the download may not exist.")
+        say("unconfirmed: the name is only implied by the authors' option files; the download may not exist.")
 
 
 def offered(name: str) -> CatalogEntry:
@@ -66,16 +63,18 @@ def offered(name: str) -> CatalogEntry:
     HubError
         If there is none of that name.
     """
+    from ..catalog.lookup import unknown_model
     from ..catalog.menu import find_model
 
     if entry := find_model(name):
         return entry
-    raise HubError(f"there is no model {quoted(name)} on offer; `esc-sr models` lists them.")
+    raise HubError(unknown_model(name))
 
 
 def facts_of(entry: CatalogEntry) -> dict[str, Any]:
     """Return all that is known of a model on offer, for programs."""
-    return {"name": entry.name, "scale": entry.scale, "file": where(entry)} | entry.card
+    facts = {"name": entry.name, "scale": entry.scale, "file": state_of(entry), "megabytes": entry.megabytes or None}
+    return facts | entry.card
 
 
 def show_cards(entries: list[CatalogEntry], purpose: str, *, whole: bool) -> None:
@@ -84,16 +83,13 @@ def show_cards(entries: list[CatalogEntry], purpose: str, *, whole: bool) -> Non
     from ..catalog.cards import card_lines
 
     for entry in entries:
-        console.print(f"[bold]{plain(entry.name)}[/] ({where(entry)})")
+        say(f"[bold]{plain(entry.name)}[/] ({where(entry)})")
         for line in card_lines(entry):
             say(f"  {plain(line)}")
     if not entries:
         say(f"{plain(none_text(purpose))} `esc-sr finetune --help` says how.")
     if whole:
-        table = Table(box=None, show_header=False)
-        for field, value in facts_of(entries[0]).items():
-            table.add_row(field, shown(field, value))
-        console.print(table)
+        say_facts({field: shown(field, value) for field, value in facts_of(entries[0]).items() if value is not None})
 
 
 def shown(field: str, value: Any) -> str:
@@ -101,12 +97,16 @@ def shown(field: str, value: Any) -> str:
     from ..catalog.gains import stated_gains
 
     if field == "gains":
-        return plain("; ".join(map(str, stated_gains({field: value}))))
-    return plain(f"{value:,}" if field == "parameters" else value)
+        return "; ".join(map(str, stated_gains({field: value})))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {entry}" for key, entry in value.items() if entry not in (None, ""))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if field == "parameters" else str(value)
 
 
-def where(entry: CatalogEntry) -> str:
-    """Say in a word or two where a model's file is."""
+def state_of(entry: CatalogEntry) -> str:
+    """Say in a word where a model's file is: here, absent, download, or unconfirmed."""
     from ..catalog.by_purpose import is_here
 
     if is_here(entry):
@@ -116,6 +116,12 @@ def where(entry: CatalogEntry) -> str:
     return "download" if entry.confirmed else "unconfirmed"
 
 
+def where(entry: CatalogEntry) -> str:
+    """Say where a model's file is, and how large a download would be."""
+    state = state_of(entry)
+    return f"{state}, {entry.megabytes} MB" if entry.megabytes and state in ("download", "unconfirmed") else state
+
+
 def verify_models(as_json: bool) -> None:
     """Print the state of each model's file; exit with 1 if one is not what it should be."""
     from ..catalog.verify import verify
@@ -123,14 +129,10 @@ def verify_models(as_json: bool) -> None:
     rows = verify()
     bad = [row for row in rows if row["status"] == "mismatch"]
     if as_json:
-        print(json.dumps(rows))
+        write_json(rows)
         sys.exit(1 if bad else 0)
-    table = Table("status", "name", "file", "sha256", box=None)
-    for row in rows:
-        status = row["status"]
-        facts = row["name"], row["path"], row["sha256"] or row["expected"]
-        table.add_row(f"[{COLORS[status]}]{status}[/]", *map(plain, facts))
-    console.print(table)
+    shown_rows = [(row["status"], row["name"], row["sha256"] or row["expected"] or "-", row["path"]) for row in rows]
+    say_table(("status", "name", "sha256", "file"), *shown_rows)
     for row in bad:
         text = f"{row['path']!r} has sha256 {row['sha256']}, {row['expected']} was expected. {row['remedy']}"
         complain("error", text, "bold red")
@@ -155,47 +157,16 @@ def download_model(name: str) -> None:
     say(f"{plain(path)}\nsha256 {file_sha256(path)}")
 
 
-def open_model(source: str, **options: Any) -> Model:
-    """Load a model; show a bar while it is downloaded."""
-    from ..catalog.lookup import look_up
-
-    look_up(source)  # torch takes longer to start than to say that there is no such model
-
-    from ..catalog.load import load_model
-
-    with download_bar(source) as progress:
-        return load_model(source, progress=progress, **options)
-
-
-def info(
-    model: opt.ModelName,
-    window_size: opt.WindowSize = None,
-    as_json: opt.AsJson = False,
-) -> None:
-    """Show what a model is: configuration, size, origin, and what is known about it."""
-    loaded = open_model(model, window_size=window_size)
-    parameters = sum(p.numel() for p in loaded.network.parameters())
-    facts = {"name": loaded.name, "source": loaded.source, "sha256": loaded.sha256, "parameters": parameters}
-    facts |= loaded.config.to_dict() | loaded.card
-    if as_json:
-        print(json.dumps(facts))
-        return
-    table = Table(box=None, show_header=False)
-    for field, value in facts.items():
-        table.add_row(field, shown(field, value))
-    console.print(table)
-
-
 def convert(
-    weights: Annotated[Path, typer.Argument(callback=opt.usable, help="Weights file of any kind.", metavar="IN.pth")],
-    output: Annotated[Path, typer.Argument(callback=opt.usable, help="File to write.", metavar="OUT.safetensors")],
+    weights: Annotated[Path, typer.Argument(callback=values.usable, help="Weights file of any kind.", metavar="IN.pth")],
+    output: Annotated[Path, typer.Argument(callback=values.usable, help="File to write.", metavar="OUT.safetensors")],
     force: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace a file that exists.")] = False,
     window_size: opt.WindowSize = None,
 ) -> None:
     """Convert a weights file to safetensors, with its configuration and where it came from."""
     if not weights.is_file():
         raise CheckpointError(f"there is no weights file {str(weights)!r}.")
-    opt.check_output(output, (".safetensors",), weights, overwrite=force)
+    values.check_output(output, (".safetensors",), weights, overwrite=force)
 
     from ..weights.convert import convert as convert_file
 
@@ -208,11 +179,11 @@ def publish(
     repo: Annotated[str, typer.Argument(help="Where to, on the Hugging Face Hub.", metavar="ORG/REPO")],
     dry_run: Annotated[
         Path | None,
-        typer.Option("--dry-run", callback=opt.usable, help="Write the files here, send nothing.", metavar="DIR"),
+        typer.Option("--dry-run", callback=values.usable, help="Write the files here, send nothing.", metavar="DIR"),
     ] = None,
-    license: Annotated[str, typer.Option(help="Of the weights, such as mit or cc-by-4.0.")] = "",  # noqa: A002
+    license: Annotated[str, typer.Option(help="Licence of the weights, such as mit or cc-by-4.0.")] = "",  # noqa: A002
     base_model: Annotated[str, typer.Option(help="Hub model that it was trained from.")] = "",
-    training: Annotated[str, typer.Option(help="The data and the training, in a sentence.")] = "",
+    training: Annotated[str, typer.Option(help="What it was trained on and how, in a sentence.")] = "",
     private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
     window_size: opt.WindowSize = None,
 ) -> None:

@@ -9,8 +9,9 @@ import typer
 
 from ..errors import EscError, needs
 from ..texts import bytes_words, counted
-from . import options as opt
-from .models import open_model
+from . import values
+from .completion import model_names
+from .load import open_model
 from .terminal import complain, download_bar, plain, progress_bar, say
 
 if TYPE_CHECKING:
@@ -20,17 +21,21 @@ if TYPE_CHECKING:
 def try_(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Models that the page offers; by default the bundled ones.", metavar="[MODEL...]"),
+        typer.Argument(
+            help="Models that the page offers; by default the bundled ones.", metavar="MODEL", autocompletion=model_names
+        ),
     ] = None,
     write: Annotated[
         Path | None,
         typer.Option(
-            callback=opt.usable,
+            callback=values.usable,
             metavar="FOLDER",
             help="Write the page here as static files, for any web host, and show nothing.",
         ),
     ] = None,
-    port: Annotated[int, typer.Option(callback=opt.within(0, 65_535), help="Of this machine; 0 for any that is free.")] = 0,
+    port: Annotated[
+        int, typer.Option(callback=values.within(0, 65_535), help="Port of this machine; 0 for any that is free.")
+    ] = 0,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
 ) -> None:
     """Try models on a page in the browser: drop a picture. Nothing leaves this machine."""

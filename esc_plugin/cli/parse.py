@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from ..arrays.framing import Framing
 
 
+#: How options are called whose names aren't those of `Framing`.
+OPTIONS = {"megapixels": "--result-megapixels"}
+
+
 def parse_framing(
     scale: float | None = None,
     width: int | None = None,
@@ -30,16 +34,19 @@ def parse_framing(
     ImageError
         If it is none, or there are two.
     """
-    from ..arrays.framing import Framing
+    from ..arrays.framing import KINDS, Framing
 
     boxes = {mode: text for mode, text in (("fit", fit), ("fill", fill), ("stretch", stretch)) if text is not None}
     sides: dict[str, Any] = {"scale": scale, "longest": longest, "shortest": shortest, "megapixels": megapixels}
     sides |= {"width": width, "height": height}
+    given = [name for name, value in (boxes | sides).items() if value is not None]
+    if width is not None and height is not None and len(given) == 2:
+        ways = f"--fit {width}x{height} keeps the proportions, --fill crops to the box and --stretch makes exactly that"
+        raise ImageError(f"--width and --height together don't say what becomes of the proportions; {ways}.")
+    if len(given) > 1 and not any(set(given) <= set(kind) for kind in KINDS):
+        raise ImageError(f"ask for one size, not for {' and '.join(OPTIONS.get(name, f'--{name}') for name in given)}.")
     if not boxes:
         return Framing(**sides)
-    given = [f"--{mode}" for mode in boxes] + [f"--{name}" for name, value in sides.items() if value is not None]
-    if len(given) > 1:
-        raise ImageError(f"ask for one size, not for {' and '.join(given)}.")
     ((mode, text),) = boxes.items()
     return Framing(**parse_box(text), mode=mode)
 

@@ -10,7 +10,8 @@ import typer
 from ..errors import needs
 from ..export.formats import FORMS, PRECISIONS, SUFFIXES, format_of
 from . import options as opt
-from .models import open_model
+from . import values
+from .load import open_model
 from .parse import parse_place
 from .terminal import errors, plain, progress_bar, say
 
@@ -26,50 +27,51 @@ def export(
     model: opt.ModelName,
     output: Annotated[
         Path,
-        typer.Argument(callback=opt.usable, help=f"File to write, one of {', '.join(SUFFIXES)}.", metavar="OUT"),
+        typer.Argument(callback=values.usable, help=f"File to write, one of {', '.join(SUFFIXES)}.", metavar="OUT"),
     ],
     form: Annotated[
         str,
         typer.Option(
-            callback=opt.one_of(*FORMS),
+            **values.one_of_words(*FORMS),
             help="`whole` for images that fit into memory at once, `regions` for crops of larger ones.",
         ),
     ] = FORMS[0],
     size: Annotated[
         tuple[int, int] | None,
         typer.Option(
-            callback=opt.within(1, LARGEST_EXPORT),
+            callback=values.within(1, LARGEST_EXPORT),
             help="Only for images of this size; by default any.",
             metavar="HEIGHT WIDTH",
         ),
     ] = None,
     scale: Annotated[
-        int | None, typer.Option(callback=opt.within(1, 64), help="Of a model for any scale (LTE); by default 4.")
+        int | None,
+        typer.Option("-s", "--scale", callback=values.within(1, 64), help="Scale of a model for any (LTE); by default 4."),
     ] = None,
     precision: Annotated[
-        str, typer.Option(callback=opt.one_of(*PRECISIONS), help=f"What the file computes in: {', '.join(PRECISIONS)}.")
+        str, typer.Option(**values.one_of_words(*PRECISIONS), help=f"What the file computes in: {', '.join(PRECISIONS)}.")
     ] = PRECISIONS[0],
     calibrate: Annotated[
         Path | None,
         typer.Option(
-            callback=opt.usable,
+            callback=values.usable,
             help="For int8: a folder of a few dozen pictures of the kind that will be upscaled. They are not kept.",
             metavar="FOLDER",
         ),
     ] = None,
     opset: Annotated[
-        int, typer.Option(callback=opt.within(*OPSETS), help=f"Version of ONNX's operators, {OPSETS[0]} to {OPSETS[1]}.")
+        int, typer.Option(callback=values.within(*OPSETS), help=f"Version of ONNX's operators, {OPSETS[0]} to {OPSETS[1]}.")
     ] = OPSETS[0],
     check: Annotated[bool, typer.Option(help="Compare its own runtime with torch before the file is kept.")] = True,
     window_size: opt.WindowSize = None,
     overwrite: opt.Overwrite = False,
 ) -> None:
-    """Write a model as a file for another runtime, by its suffix: `.onnx` for ONNX Runtime."""
+    """Write a model as a file for another runtime, by its suffix: .onnx for ONNX Runtime."""
     kind = format_of(output)
     needs(kind.extra)
-    opt.check_output(output, (kind.suffix,), model, overwrite=overwrite, folder=kind.folder)
+    values.check_output(output, (kind.suffix,), model, overwrite=overwrite, folder=kind.folder)
     for suffix in kind.companions:
-        opt.check_output(output.with_suffix(suffix), (suffix,), model, overwrite=overwrite)
+        values.check_output(output.with_suffix(suffix), (suffix,), model, overwrite=overwrite)
     loaded = open_model(model, window_size=window_size)
 
     from ..export.export import export as write
@@ -102,19 +104,22 @@ def inspect(
     model: opt.ModelName,
     image: opt.ImageFile,
     output: Annotated[
-        Path, typer.Option("-o", "--output", callback=opt.usable, help="Report to write, .html or .png.")
+        Path, typer.Option("-o", "--output", callback=values.usable, help="Report to write, .html or .png.")
     ] = Path("inspect.html"),
     at: Annotated[
         str | None, typer.Option(help="Middle of the patch in pixels of the image; by default strong edges.", metavar="X,Y")
     ] = None,
     patch: Annotated[
-        int, typer.Option(callback=opt.within(1, opt.LARGEST_EDGE), help="Edge of the patch in pixels of the output.")
+        int, typer.Option(callback=values.within(1, values.LARGEST_EDGE), help="Edge of the patch in pixels of the output.")
     ] = 16,
     crop: Annotated[
-        int, typer.Option(callback=opt.within(8, opt.LARGEST_EDGE), help="Edge of the part of the image that is looked at.")
+        int,
+        typer.Option(
+            callback=values.within(8, values.LARGEST_EDGE), help="Edge of the part of the image that is looked at."
+        ),
     ] = 96,
     steps: Annotated[
-        int, typer.Option(callback=opt.within(1, 100_000), help="Of the attribution; more are more exact.")
+        int, typer.Option(callback=values.within(1, 100_000), help="Steps of the attribution; more are more exact.")
     ] = 50,
     window_size: opt.WindowSize = None,
     overwrite: opt.Overwrite = False,
@@ -123,7 +128,7 @@ def inspect(
     needs("inspect")
     from ..batch.checks import check_source
 
-    opt.check_output(output, REPORTS, image, model, overwrite=overwrite, ours=is_own_report)
+    values.check_output(output, REPORTS, image, model, overwrite=overwrite, ours=is_own_report)
     check_source(image)
     place = parse_place(at) if at is not None else None
     loaded = open_model(model, window_size=window_size)

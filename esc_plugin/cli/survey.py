@@ -11,22 +11,30 @@ from ..catalog.by_default import check_choice
 from ..errors import EscError
 from ..texts import counted
 from . import options as opt
+from . import values
+from .load import Where, load_mixture, own_device
 from .parse import parse_framing, parse_intensity
 from .terminal import complain, plain, progress_bar, say
-from .upscale import load_mixture, own_device
 
 
 def survey(
     image: opt.ImageFile,
-    output: Annotated[Path, typer.Option("-o", "--output", callback=opt.usable, help="File to write.")] = Path(
-        "survey.json"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", callback=values.json_sink, help="File to write, or - for standard output.")
+    ] = Path("survey.json"),
     model: opt.ModelOption = None,
+    purpose: opt.Purpose = None,
     window_size: opt.WindowSize = None,
     scale: opt.Scale = None,
     width: opt.Width = None,
     height: opt.Height = None,
+    longest: opt.Longest = None,
+    shortest: opt.Shortest = None,
     fit: opt.Fit = None,
+    fill: opt.Fill = None,
+    stretch: opt.Stretch = None,
+    result_megapixels: opt.ResultMegapixels = None,
+    passes: opt.Passes = None,
     intensity: opt.Intensity = "auto",
     nan: opt.Nan = "error",
     alpha: opt.Alpha = "network",
@@ -41,13 +49,7 @@ def survey(
     precision: opt.Precision = "auto",
     memory: opt.Memory = None,
     threads: opt.Threads = 0,
-    fill: opt.Fill = None,
-    stretch: opt.Stretch = None,
-    longest: opt.Longest = None,
-    shortest: opt.Shortest = None,
-    result_megapixels: opt.ResultMegapixels = None,
-    passes: opt.Passes = None,
-    purpose: opt.Purpose = None,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Look at a whole image once, so that any region of its result can be made on its own, anywhere."""
     from ..batch.checks import check_intensity, check_source
@@ -57,7 +59,7 @@ def survey(
     levels = parse_intensity(intensity)
     check_intensity(levels)
     check_source(image)
-    opt.check_output(output, (".json",), image, overwrite=overwrite)
+    values.check_output(output, (".json",), image, overwrite=overwrite)
 
     from ..batch.batch import Batch
     from ..batch.choice import group_of
@@ -66,7 +68,7 @@ def survey(
     from ..cluster.group import joined
     from ..cluster.launch import launched
 
-    where = own_device(device, launched()), precision, memory, threads
+    where = Where(own_device(device, launched()), precision, memory, threads)
     chosen = group_of(image, model, framing, purpose or "")
     if chosen.note:
         complain("note", chosen.note)

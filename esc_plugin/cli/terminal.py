@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
-import signal
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 
-from ..texts import printable
+from ..errors import EscError
+from ..texts import finite, printable
 
 
 class SafeConsole(Console):
@@ -28,20 +29,103 @@ class SafeConsole(Console):
 
 console = SafeConsole()
 errors = SafeConsole(stderr=True)
+#: What some paths are called in all that is said: those of temporary files, which mean nothing to a user.
+called: dict[str, str] = {}
+#: What standard output holds for programs, see `reserve_stdout`.
+readers: set[str] = set()
+
+
+@contextlib.contextmanager
+def fresh_terminal() -> Iterator[None]:
+    """Let one command decide who reads standard output, and how much is said."""
+    try:
+        yield
+    finally:
+        console.stderr, console.quiet = False, False
+        called.clear()
+        readers.clear()
+
+
+def reserve_stdout(reader: str) -> None:
+    """Keep standard output for what a program reads there, and send what people read to standard error.
+
+    Parameters
+    ----------
+    reader : {"JSON", "a result"}
+        What it is.
+
+    Raises
+    ------
+    EscError
+        If it holds something else already.
+    """
+    if readers and reader not in readers:
+        raise EscError("standard output can hold either a result or JSON; leave out -o - or --json.")
+    readers.add(reader)
+    console.stderr = True
+
+
+def be_quiet() -> None:
+    """Say no more than what goes wrong."""
+    console.quiet = True
+
+
+def shown_name(text: object) -> str:
+    """Return a text in which temporary files have the names that a user knows, see `called`."""
+    shown = str(text)
+    for path, name in called.items():
+        shown = shown.replace(repr(path)[1:-1], name).replace(path, name)
+    return shown
 
 
 def plain(text: object) -> str:
     """Return a text for the console: on one line, and what would be markup is shown instead of obeyed."""
-    return escape(printable(str(text)))
+    return escape(printable(shown_name(text)))
 
 
 def say(text: str) -> None:
     """Print a line of a result; a terminal may break it, a file doesn't."""
-    console.print(text, soft_wrap=True, highlight=False)
+    with written():
+        console.print(text, soft_wrap=True, highlight=False)
+
+
+def say_facts(facts: Mapping[str, object], indent: str = "") -> None:
+    """Print what is known of something, a line for each fact; nothing is cut off, however narrow the terminal is."""
+    width = max(map(len, facts), default=0)
+    for name, value in facts.items():
+        say(f"{indent}{plain(name):<{width}}  {plain(value)}")
+
+
+def say_table(*rows: Sequence[object]) -> None:
+    """Print rows whose columns stand below each other, the first as a heading; nothing is cut off, as by `say_facts`."""
+    texts = [[printable(shown_name(cell)) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
+    for i, row in enumerate(texts):
+        line = "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        say(escape(line) if i else f"[bold]{escape(line)}[/]")
+
+
+def write_json(document: Any) -> None:
+    """Print a JSON document on a line of standard output; it holds nothing that could move a cursor, and no NaN."""
+    with written():
+        print(json.dumps(finite(document), allow_nan=False), flush=True)
+
+
+@contextlib.contextmanager
+def written() -> Iterator[None]:
+    """Make an `EscError` of what can't be written to standard output, but for a pipe that nobody reads any more."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise EscError(f"can't write to standard output: {error.strerror or error}.") from None
 
 
 def complain(kind: str, text: object, color: str = "yellow") -> None:
-    """Print one line to standard error: an error, a warning or a note."""
+    """Print one line to standard error: an error, a warning or a note, of which only the last can be left unsaid."""
+    if kind == "note" and console.quiet:
+        return
     errors.print(f"[{color}]{kind}:[/] {plain(text)}", soft_wrap=True, highlight=False)
 
 
@@ -79,7 +163,7 @@ def progress_bar(name: str, describe: Callable[[int, int], str] | None = None) -
         text = f"{name}, {describe(done, total)}" if describe else name
         bar.update(task, completed=done, total=total or None, description=plain(text))
 
-    if not errors.is_terminal:
+    if not errors.is_terminal or console.quiet:
         yield lambda done, total: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
@@ -89,20 +173,9 @@ def progress_bar(name: str, describe: Callable[[int, int], str] | None = None) -
 
 
 @contextlib.contextmanager
-def _unwound_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does, so that half a download is removed."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
 def download_bar(name: str) -> Iterator[Callable[[int, int], None]]:
     """Give a callback that shows a bar once there is something to report: most models are here already."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_unwound_by_sigterm())
         shown: list[Callable[[int, int], None]] = []
 
         def report(done: int, total: int) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from ..catalog.purposes import MICROSCOPY
 from ..device import limited_threads
 from ..errors import EscError
 from . import options as opt
-from .terminal import complain, console, errors, plain, say
+from . import values
+from .completion import model_names, recipes
+from .terminal import complain, errors, plain, say, say_table
 
 if TYPE_CHECKING:
     from ..train.wish import HeldOutGain
@@ -32,39 +33,51 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            callback=opt.usable, help="Name of a recipe, such as classic or nano, or a YAML file.", metavar="RECIPE"
+            callback=values.usable,
+            help="Name of a recipe, such as classic or nano, or a YAML file.",
+            metavar="RECIPE",
+            autocompletion=recipes,
         ),
     ],
     data: Annotated[
         list[Path] | None,
-        typer.Option(callback=opt.usable, help="Folder of images, searched recursively; may be repeated."),
+        typer.Option(callback=values.usable, help="Folder of images, searched recursively; may be repeated."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", callback=opt.usable, help="Folder for the results; its name is the model's."),
+        typer.Option("-o", "--output", callback=values.usable, help="Folder for the results; its name is the model's."),
     ] = None,
-    scale: Annotated[int | None, typer.Option("-s", "--scale", callback=opt.within(1, 16), help="Of the model.")] = None,
-    init: Annotated[str | None, typer.Option(help="Model to start from; x3 and x4 may start from x2.")] = None,
-    val: Annotated[Path | None, typer.Option(callback=opt.usable, help="Folder of true images to measure with.")] = None,
+    scale: Annotated[
+        int | None, typer.Option("-s", "--scale", callback=values.within(1, 16), help="Scale of the model.")
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", autocompletion=model_names, help="Model to start from; x3 and x4 may start from x2."),
+    ] = None,
+    val: Annotated[Path | None, typer.Option(callback=values.usable, help="Folder of true images to measure with.")] = None,
     iterations: Annotated[
-        int | None, typer.Option(callback=opt.within(1, MOST_ITERATIONS), help="Instead of the recipe's.")
+        int | None, typer.Option(callback=values.within(1, MOST_ITERATIONS), help="How many, instead of the recipe's.")
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(callback=opt.some_minutes, help="End after this time, all included; the schedule follows the clock."),
+        typer.Option(
+            callback=values.some_minutes, help="End after this time, all included; the schedule follows the clock."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Refuse to begin anew.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Only go on with what is there; never begin anew.")] = False,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any entry of the recipe, such as optimizer.lr=1e-4.", metavar="ENTRY=VALUE"),
     ] = None,
     device: opt.Device = "auto",
     devices: Annotated[
-        int, typer.Option(callback=opt.within(-1, MOST_MACHINES), help="Devices of each machine; -1 for all.")
+        int, typer.Option(callback=values.within(-1, MOST_MACHINES), help="Devices of each machine; -1 for all.")
     ] = 1,
     nodes: Annotated[
         int,
-        typer.Option(callback=opt.within(1, MOST_MACHINES), help="Machines; start the command on each, as Lightning says."),
+        typer.Option(
+            callback=values.within(1, MOST_MACHINES), help="Machines; start the command on each, as Lightning says."
+        ),
     ] = 1,
     threads: opt.Threads = 0,
 ) -> None:
@@ -88,8 +101,8 @@ def train(
     }
     read = read_recipe(recipe, {k: v for k, v in given.items() if v is not None} | dict(map(parse_change, changes or [])))
     folder = output or Path(f"{Path(recipe).stem}-x{read.scale}")
-    opt.check_inputs(*map(Path, read.data.folders), *([Path(read.validation.folder)] if read.validation.folder else []))
-    opt.check_folder(folder)
+    values.check_inputs(*map(Path, read.data.folders), *([Path(read.validation.folder)] if read.validation.folder else []))
+    values.check_folder(folder)
     check_folder(named(folder), TRAINED, is_ours)
     if read.init:
         look_up(read.init)
@@ -110,23 +123,32 @@ def train(
 def finetune(
     images: Annotated[
         list[Path],
-        typer.Argument(callback=opt.usable, help="Image files or folders; five to twenty are enough.", metavar="IMAGE..."),
+        typer.Argument(callback=values.usable, help="Image files or folders; five to twenty are enough.", metavar="IMAGE"),
     ],
-    init: Annotated[str | None, typer.Option(help="Model to start from; by default a bundled one for such images.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=model_names,
+            help="Model to start from; by default a bundled one for such images.",
+        ),
+    ] = None,
     kind: Annotated[
         str,
         typer.Option(
-            callback=opt.one_of(*KINDS), help="microscopy: a microscope's forward model; photo: bicubic reduction."
+            **values.one_of_words(*KINDS), help="microscopy: a microscope's forward model; photo: bicubic reduction."
         ),
     ] = "microscopy",
-    minutes: Annotated[float, typer.Option(callback=opt.some_minutes, help="For all of it, measuring included.")] = 10,
+    minutes: Annotated[
+        float, typer.Option(callback=values.some_minutes, help="How long all of it may take, measuring included.")
+    ] = 10,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", callback=opt.usable, help="Folder for the result; its name is the model's."),
+        typer.Option("-o", "--output", callback=values.usable, help="Folder for the result; its name is the model's."),
     ] = None,
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Of the forward model, such as photons=[20,200].", metavar="OPTION=VALUE"),
+        typer.Option("--set", help="Any option of the forward model, such as photons=[20,200].", metavar="OPTION=VALUE"),
     ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Write a model that got better even if bicubic interpolation is better still.")
@@ -149,8 +171,8 @@ def finetune(
     changes = dict(map(parse_change, options or []))
     init = init or start_for(purpose or KINDS[kind]).name
     folder = output or Path(f"{Path(init).stem}-{kind}")
-    opt.check_inputs(*images)
-    opt.check_folder(folder)
+    values.check_inputs(*images)
+    values.check_folder(folder)
     check_folder(named(folder), FINETUNED)
     look_up(init)
 
@@ -160,10 +182,8 @@ def finetune(
     wish = Wish(init, kind, minutes, options=changes, device=device, keep=keep, purpose=purpose or "")
     with limited_threads(threads), Bar(folder.name) as bar:
         outcome = run(images, wish, folder, bar.move, gain=bar.learned, note=lambda text: complain("note", text))
-    table = Table("held-out image", "bicubic", "before", "after", box=None)
-    for score in outcome.rows():
-        table.add_row(plain(score.image), *(f"{value:.2f}" for value in (score.bicubic, score.before, score.after)))
-    console.print(table)
+    rows = [(score.image, *(f"{v:.2f}" for v in (score.bicubic, score.before, score.after))) for score in outcome.rows()]
+    say_table(("held-out image", "bicubic", "before", "after"), *rows)
     if outcome.weights is None:
         ways = "; --keep writes it all the same" if outcome.gained else ""
         raise EscError(f"{outcome.problem}; nothing was written. {HELPS}{ways}.")

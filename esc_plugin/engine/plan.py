@@ -173,7 +173,7 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
                 return plan
     raise EscError(
         f"the image needs at least {plan.device_bytes / 2**30:.2f} GiB of memory on {device}, of which "
-        f"{budget / 2**30:.2f} GiB may be used; close other programs or raise the memory limit."
+        f"{budget / 2**30:.2f} GiB may be used; close other programs or raise the memory limit (--memory, memory_limit=)."
     )
 
 

@@ -18,6 +18,8 @@ from .tiff_notes import TiffNotes
 
 #: A file that claims more pixels than this is refused unless the caller says otherwise: it is damaged or meant to harm.
 MAX_PIXELS = 500_000_000
+#: What a user does about it who knows better.
+RAISE_LIMIT = "raise the limit if that is true (--max-megapixels, max_pixels=)"
 #: Of a file system.
 MOST_BYTES = 2**63 - 1
 #: Of the free memory, how much one image may take; a larger result goes into a temporary file.
@@ -124,7 +126,7 @@ def check_size(name: str, shape: tuple[int, ...], itemsize: int, max_pixels: int
     if not pixels:
         raise ImageError(f"{name} has no pixels: its shape is {shape}.")
     if pixels > max_pixels * 4:
-        raise ImageError(f"{name} claims to have {pixels / 1e6:,.0f} million values; raise the limit if that is true.")
+        raise ImageError(f"{name} claims to have {pixels / 1e6:,.0f} million values; {RAISE_LIMIT}.")
     if pixels * itemsize > (free := free_host_bytes()):
         raise ImageError(f"{name} needs {pixels * itemsize / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free.")
 

@@ -14,7 +14,7 @@ from PIL import Image
 from ..errors import ImageError
 from . import exif
 from .colours import from_cmyk, srgb_profile
-from .picture import MAX_PIXELS, Picture, check_size, oriented
+from .picture import MAX_PIXELS, RAISE_LIMIT, Picture, check_size, oriented
 
 #: Quality of lossy formats unless the user says otherwise.
 QUALITY = 95
@@ -44,7 +44,7 @@ def opened(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> Iterator[Imag
             with Image.open(path, formats=(name,)) as image:
                 yield image
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise ImageError(f"it claims to have more than {max_pixels / 1e6:,.0f} million pixels.") from None
+        raise ImageError(f"it claims to have more than {max_pixels / 1e6:,.6g} million pixels; {RAISE_LIMIT}.") from None
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

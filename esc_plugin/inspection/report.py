@@ -15,6 +15,7 @@ from ..disk import write_text
 from ..errors import EscError, needs
 from ..files import Picture, made_by, write_picture
 from ..provenance import record_of_command
+from ..texts import printable
 from .study import Study
 
 SUFFIXES = (".html", ".png")
@@ -161,7 +162,7 @@ def page(study: Study, parts: list[Section], image_name: str) -> str:
         for part in parts
     ]
     title = f"Inside {study.model.name}"
-    return PAGE.format(mark=MARK, title=escape(title), facts=escape(facts), sections="\n".join(blocks))
+    return PAGE.format(mark=MARK, title=escape(printable(title)), facts=escape(printable(facts)), sections="\n".join(blocks))
 
 
 def stacked(parts: list[Section]) -> Image.Image:

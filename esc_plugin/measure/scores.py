@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from ..disk import replacing
 from ..errors import ImageError
+from ..texts import finite
 
 #: A mean squared error, for a peak of 1, that counts as none where figures are averaged: 120 dB are as good as equal.
 NEGLIGIBLE = 1e-12
@@ -95,7 +96,7 @@ def rows_of(scores: Sequence[ScoreT], digits: int | None = None) -> list[dict[st
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a table as CSV or JSON, by the suffix; what a row doesn't have stays empty.
+    """Write a table as CSV or JSON, by the suffix; what a row doesn't have stays empty, what isn't finite is null in JSON.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
     with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         if path.suffix == ".json":
-            json.dump(rows, file, indent=1)
+            json.dump(finite(rows), file, indent=1, allow_nan=False)
         else:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
