@@ -1,4 +1,4 @@
-"""Make docs/gallery.md and its pictures with the bundled models: ``python docs/images/gallery.py``.
+"""Make docs/gallery.md, its pictures and README's first one with the bundled models: ``python docs/images/gallery.py``.
 
 It needs scikit-image and scipy. All pictures come inside scikit-image and are in the public domain, or are drawn here.
 """
@@ -15,6 +15,7 @@ from skimage import data
 
 from esc_plugin import Upscaler
 from esc_plugin.arrays.synthetic import light
+from esc_plugin.catalog.by_default import default_model
 from esc_plugin.catalog.manifest import CatalogEntry
 from esc_plugin.catalog.menu import bundled_models
 from esc_plugin.catalog.purposes import akin, find_purpose
@@ -66,6 +67,7 @@ def cells(channel: str) -> Callable[[], np.ndarray]:
     return lambda: (100 + 4000 * light(5, 320, SEED)[channel][2].clip(0, 1)).round().astype(np.uint16)
 
 
+DEMO = Row("astronaut", data.astronaut, "", "noise=10,jpeg=80", 175, 72)
 ROWS = {
     "clean photo": (
         Row("cat", data.cat, "A cat's eye.", "bicubic", 128, 70),
@@ -139,6 +141,8 @@ def main() -> None:
     for path in set(FOLDER.glob("*.webp")) - set(made):
         path.unlink()
     PAGE.write_text(TEXT.format(models="\n".join(sections)), encoding="utf-8", newline="\n")
+    upscaler = Upscaler(default_model().entry.name, device="cpu", precision="float32")
+    write_comparison(HERE / "comparison.png", drawn(DEMO, upscaler).draw(ZOOM), upscaler)
 
 
 def pictures(entry: CatalogEntry) -> Iterator[tuple[Row, Path, Comparison]]:
