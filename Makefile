@@ -1,7 +1,10 @@
 # Each target builds its own virtual environment. The README has the same lines for people without make.
 PYTHON ?= python3
-# The processor-only build: a bare `torch` brings gigabytes of CUDA. With a GPU, install the torch you want first.
 TORCH ?= torch==2.13.0
+# Where it comes from, if not from where pip looks. On Linux PyPI's brings gigabytes for NVIDIA's cards; the build for processors
+# alone is at https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+FROM = $(addprefix --index-url ,$(TORCH_INDEX))
 PIP = pip install --quiet --disable-pip-version-check
 SCHEMA = check-jsonschema --quiet --builtin-schema vendor
 
@@ -50,27 +53,28 @@ package: .venv-package/done .venv-test/done  ## what is released, in dist/, and 
 
 .venv-demo/done: pyproject.toml
 	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/$(PIP) "$(TORCH)"
+	.venv-demo/bin/$(PIP) "$(TORCH)" $(FROM)
 	.venv-demo/bin/$(PIP) -e ".[cli]" scikit-image
 	touch $@
 
 .venv-test/done: pyproject.toml
 	$(PYTHON) -m venv .venv-test
-	.venv-test/bin/$(PIP) "$(TORCH)"
+	.venv-test/bin/$(PIP) "$(TORCH)" $(FROM)
 	.venv-test/bin/$(PIP) -e ".[dev]"
 	# Without their needs: torchvision's would replace the torch above.
-	.venv-test/bin/$(PIP) --no-deps spandrel==0.4.2 einops torchvision==0.28.0
+	.venv-test/bin/$(PIP) --no-deps spandrel==0.4.2 einops
+	.venv-test/bin/$(PIP) --no-deps torchvision==0.28.0 $(FROM)
 	touch $@
 
 .venv-napari/done: pyproject.toml
 	$(PYTHON) -m venv .venv-napari
-	.venv-napari/bin/$(PIP) "$(TORCH)"
+	.venv-napari/bin/$(PIP) "$(TORCH)" $(FROM)
 	.venv-napari/bin/$(PIP) -e ".[napari,test]" "napari[pyqt6]" pytest-qt pytest-xvfb
 	touch $@
 
 .venv-export/done: pyproject.toml
 	$(PYTHON) -m venv .venv-export
-	.venv-export/bin/$(PIP) "$(TORCH)"
+	.venv-export/bin/$(PIP) "$(TORCH)" $(FROM)
 	.venv-export/bin/$(PIP) -e ".[export,ncnn,executorch,coreml,openvino]" pytest pytest-timeout hypothesis
 	touch $@
 
