@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PIP = pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-napari test-export test-large test-comfyui clean
+.PHONY: demo test test-napari test-export test-large test-comfyui docs clean
 
 demo: .venv-demo/done  ## a photo as phones give it, upscaled, next to bicubic and the original: demo/comparison.png
 	mkdir -p demo
@@ -32,6 +32,13 @@ test-large: .venv-test/done  ## what takes minutes: a picture of 12 megapixels i
 test-comfyui: .venv-test/done .venv-comfyui/done  ## what ComfyUI's registry makes of this repository, and what tools for packs say of it
 	COMFYUI_TOOLS=.venv-comfyui/bin .venv-test/bin/pytest tests/test_registry.py
 
+docs: .venv-docs/done  ## the site, in docs/_build/site, with its links checked; TRY=1 puts the page to try models on into it
+	rm -rf docs/_build
+	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going $(if $(TRY),--tag try) docs docs/_build/site
+	$(if $(TRY),.venv-docs/bin/$(PIP) -e ".[export]")
+	$(if $(TRY),.venv-docs/bin/esc-sr try --write docs/_build/site/try)
+	.venv-docs/bin/python docs/check_links.py docs/_build/site
+
 .venv-demo/done: pyproject.toml
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/$(PIP) "$(TORCH)"
@@ -58,10 +65,16 @@ test-comfyui: .venv-test/done .venv-comfyui/done  ## what ComfyUI's registry mak
 	.venv-export/bin/$(PIP) -e ".[export,ncnn,executorch,coreml,openvino]" pytest pytest-timeout hypothesis
 	touch $@
 
+.venv-docs/done: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/$(PIP) "$(TORCH)"
+	.venv-docs/bin/$(PIP) -e ".[docs]"
+	touch $@
+
 .venv-comfyui/done: Makefile
 	$(PYTHON) -m venv .venv-comfyui
 	.venv-comfyui/bin/$(PIP) comfy-cli==1.23.0 comfy-test==0.4.15 comfy-import-guard==1.3.0
 	touch $@
 
 clean:
-	rm -rf .venv-demo .venv-test .venv-napari .venv-export .venv-comfyui demo dist
+	rm -rf .venv-demo .venv-test .venv-napari .venv-export .venv-comfyui .venv-docs demo dist docs/_build
