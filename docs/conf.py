@@ -21,6 +21,7 @@ extensions = [
     "before_after",
 ]
 exclude_patterns = ["_build"]
+highlight_language = "none"  # of blocks that don't say
 nitpicky = True
 # In docstrings, a name in single backticks is a link if it is one of ours; else it is a parameter or a value.
 default_role = "py:obj"
@@ -39,7 +40,7 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 90
 
 html_theme = "furo"
-html_title = f"ESC plugin {version}"
+html_title = "ESC plugin"
 html_logo = html_favicon = "images/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
