@@ -4,10 +4,14 @@ Markdown files link to their neighbours as GitHub wants it. A page that begins w
 the site for that file; its first paragraph is for readers of the repository, and what follows that comes after the file.
 """
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent.parent
 ROOT = DOCS.parent
