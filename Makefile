@@ -8,7 +8,7 @@ FROM = $(addprefix --index-url ,$(TORCH_INDEX))
 PIP = pip install --quiet --disable-pip-version-check
 SCHEMA = check-jsonschema --quiet --builtin-schema vendor
 
-.PHONY: demo test test-napari test-export test-large test-comfyui package clean
+.PHONY: demo test test-napari test-export test-large test-comfyui package docs clean
 
 demo: .venv-demo/done  ## a photo as phones give it, upscaled, next to bicubic and the original: demo/comparison.png
 	mkdir -p demo
@@ -51,6 +51,13 @@ package: .venv-package/done .venv-test/done  ## what is released, in dist/, and 
 	rm -rf build/sdist && mkdir -p build/sdist && tar xf dist/*.tar.gz -C build/sdist --strip-components 1
 	cd build/sdist && ../../.venv-test/bin/python -m pytest -q tests/test_package.py tests/test_metadata.py tests/test_links.py tests/test_catalog.py
 
+docs: .venv-docs/done  ## the site, in docs/_build/site, with its links checked; TRY=1 puts the page to try models on into it
+	rm -rf docs/_build
+	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going $(if $(TRY),--tag try) docs docs/_build/site
+	$(if $(TRY),.venv-docs/bin/$(PIP) -e ".[export]")
+	$(if $(TRY),.venv-docs/bin/esc-sr try --write docs/_build/site/try)
+	.venv-docs/bin/python docs/check_links.py docs/_build/site
+
 .venv-demo/done: pyproject.toml
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/$(PIP) "$(TORCH)" $(FROM)
@@ -78,6 +85,12 @@ package: .venv-package/done .venv-test/done  ## what is released, in dist/, and 
 	.venv-export/bin/$(PIP) -e ".[export,ncnn,executorch,coreml,openvino]" pytest pytest-timeout hypothesis
 	touch $@
 
+.venv-docs/done: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/$(PIP) "$(TORCH)"
+	.venv-docs/bin/$(PIP) -e ".[docs]"
+	touch $@
+
 .venv-comfyui/done: Makefile
 	$(PYTHON) -m venv .venv-comfyui
 	.venv-comfyui/bin/$(PIP) comfy-cli==1.23.0 comfy-test==0.4.15 comfy-import-guard==1.3.0
@@ -90,4 +103,4 @@ package: .venv-package/done .venv-test/done  ## what is released, in dist/, and 
 	touch $@
 
 clean:
-	rm -rf .venv-demo .venv-test .venv-napari .venv-export .venv-comfyui .venv-package demo dist build
+	rm -rf .venv-demo .venv-test .venv-napari .venv-export .venv-comfyui .venv-package .venv-docs demo dist build docs/_build

@@ -19,6 +19,7 @@ from esc_plugin.catalog.by_default import default_model
 from esc_plugin.catalog.manifest import CatalogEntry
 from esc_plugin.catalog.menu import bundled_models
 from esc_plugin.catalog.purposes import akin, find_purpose
+from esc_plugin.files import Picture, write_picture
 from esc_plugin.measure.compare import Comparison, Detail, compare, write_comparison
 from esc_plugin.measure.degradation import Degradation
 
@@ -28,6 +29,8 @@ FOLDER, PAGE = HERE / "gallery", HERE.parent / "gallery.md"
 QUALITY = 90
 #: Of a detail, in pixels, and how large each of them is shown.
 WIDTH, HEIGHT, ZOOM = 110, 100, 2
+#: The rows that are shown before and after too, and the size of that part in pixels.
+SLIDERS, WIDER, HIGHER = ("cat", "face", "nuclei-dim", "tissue-noise"), 220, 165
 #: Of the drawn cells: others than napari's sample and the tests have.
 SEED = 11
 
@@ -133,14 +136,12 @@ The screenshot is drawn by the script, the cells by `esc_plugin.arrays.synthetic
 def main() -> None:
     """Make everything, and remove pictures of models that are gone."""
     FOLDER.mkdir(exist_ok=True)
-    sections, made = [], []
-    for entry in bundled_models():
-        found = list(pictures(entry))
-        made += [path for _, path, _ in found]
-        sections.append(section(entry, found))
-    for path in set(FOLDER.glob("*.webp")) - set(made):
+    before = set(FOLDER.glob("*.webp"))
+    sections = [section(entry, list(pictures(entry))) for entry in bundled_models()]
+    text = TEXT.format(models="\n".join(sections))
+    for path in (path for path in before if path.name not in text):
         path.unlink()
-    PAGE.write_text(TEXT.format(models="\n".join(sections)), encoding="utf-8", newline="\n")
+    PAGE.write_text(text, encoding="utf-8", newline="\n")
     upscaler = Upscaler(default_model().entry.name, device="cpu", precision="float32")
     write_comparison(HERE / "comparison.png", drawn(DEMO, upscaler).draw(ZOOM), upscaler)
 
@@ -151,13 +152,29 @@ def pictures(entry: CatalogEntry) -> Iterator[tuple[Row, Path, Comparison]]:
     for row in (row for purpose, rows in ROWS.items() if akin(purpose, entry.purpose) for row in rows):
         path, found = FOLDER / f"{entry.name}-{row.name}.webp", drawn(row, upscaler)
         write_comparison(path, found.draw(ZOOM), upscaler, QUALITY)
+        if row.name in SLIDERS:
+            write_slider(row, upscaler)
         print(path.stem, row.degrade, f"{found.bicubic:.2f} -> {found.model:.2f} dB", flush=True)
         yield row, path, found
 
 
-def drawn(row: Row, upscaler: Upscaler) -> Comparison:
+def write_slider(row: Row, upscaler: Upscaler) -> None:
+    """Write a wider part of a row as two pictures: by bicubic interpolation, and by the model."""
+    detail = Detail(row.left - (WIDER - WIDTH) // 2, row.top - (HIGHER - HEIGHT) // 2, WIDER, HIGHER)
+    _, *pair, _ = drawn(row, upscaler, detail).panels
+    for path, panel in zip(slider_paths(row, upscaler.model.name), pair, strict=True):
+        pixels = panel.pixels.repeat(ZOOM, 0).repeat(ZOOM, 1)
+        write_picture(path, Picture(pixels, "YXS"[: pixels.ndim], "PNG"), QUALITY)
+
+
+def slider_paths(row: Row, model: str) -> tuple[Path, Path]:
+    """Return where the pictures before and after are."""
+    return FOLDER / f"{model}-{row.name}-before.webp", FOLDER / f"{model}-{row.name}-after.webp"
+
+
+def drawn(row: Row, upscaler: Upscaler, detail: Detail | None = None) -> Comparison:
     """Make a comparison of a row."""
-    detail = Detail(row.left, row.top, WIDTH, HEIGHT)
+    detail = detail or Detail(row.left, row.top, WIDTH, HEIGHT)
     return compare(row.image(), upscaler, degradation=Degradation.parse(row.degrade), detail=detail)
 
 
@@ -169,7 +186,15 @@ def section(entry: CatalogEntry, found: list[tuple[Row, Path, Comparison]]) -> s
         gain = result.model - result.bicubic
         alt = f"{row.says} Input, bicubic ({result.bicubic:.2f} dB), {entry.name} ({result.model:.2f} dB) and original"
         lines.append(f"{row.says} `--degrade {row.degrade}`, {gain:+.2f} dB:\n\n![{alt}](images/gallery/{path.name})\n")
+        if row.name in SLIDERS:
+            lines.append(slider(row, entry.name))
     return "\n".join(lines)
+
+
+def slider(row: Row, model: str) -> str:
+    """Return two pictures in a paragraph, which the site shows under a slider."""
+    before, after = (f"images/gallery/{path.name}" for path in slider_paths(row, model))
+    return f"![Before, by bicubic interpolation]({before})\n![After, by {model}]({after})\n"
 
 
 if __name__ == "__main__":

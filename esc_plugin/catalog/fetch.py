@@ -54,7 +54,7 @@ def fetch(
     ----------
     entry : CatalogEntry
         Of `list_models` or `find_model`.
-    folder : path, optional
+    folder : Path, optional
         Where downloads go, such as a host's own models folder; it is made if need be. By default the models folder, and for
         the Hugging Face Hub its cache.
     progress, cancel : callable, optional

@@ -38,7 +38,7 @@ def publish(
         Anything that `load_model` opens.
     repo : str
         ``"org/repo"``; it is made if need be.
-    dry_run : path, optional
+    dry_run : Path, optional
         Write the files into this folder, which must be empty or absent, and send nothing.
     license : str, optional
         Of the weights, as an SPDX identifier; needed if nothing is known about it.

@@ -77,7 +77,7 @@ def run_exact(
     rows : int
         Bands begin at multiples of so many rows of the result, such as those of a shard, which one process must write.
         Where there are fewer than processes, some have nothing to do.
-    journal : path, optional
+    journal : Path, optional
         A file in which rank 0 keeps what has been found. If it is there, the work goes on from there, with any number of
         processes: they needn't wait for each other before they come to what isn't known. It is removed at the end.
     progress, cancel : callable, optional

@@ -65,7 +65,7 @@ def export(
 
     Parameters
     ----------
-    path : path
+    path : Path
         A file that is there is replaced, once the new one is whole and checked.
     form : str
         ``"whole"`` for images that fit into memory at once; ``"regions"`` for crops of larger ones.
@@ -75,7 +75,7 @@ def export(
         ``"float32"``, or what else the format can be written in.
     opset : int
         Version of ONNX's operator set, 18 to 23.
-    pictures : sequence of path
+    pictures : sequence of Path
         What int8 is calibrated with.
     scale : int, optional
         Of a network that renders any scale (LTE), the whole number that the file shall have; by default the largest trained.

@@ -68,7 +68,7 @@ def finetune(
 
     Parameters
     ----------
-    images : sequence of path or ImageArray
+    images : sequence of Path or ImageArray
         Files, folders that are searched, and arrays with names. What of them is held out, says `split`.
     wish : Wish
     output : Path

@@ -24,9 +24,9 @@ def convert(
 
     Parameters
     ----------
-    path : path
+    path : Path
         Any file that `load_model` opens.
-    target : path
+    target : Path
         Ends in ``.safetensors``.
     force : bool
         Replace a file that is there.

@@ -66,7 +66,7 @@ class Model:
 
         Parameters
         ----------
-        folder : path
+        folder : Path
             It is made if need be.
         force : bool
             Replace files that are there.
