@@ -87,7 +87,7 @@ docs: .venv-docs/done  ## the site, in docs/_build/site, with its links checked;
 
 .venv-docs/done: pyproject.toml
 	$(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/$(PIP) "$(TORCH)"
+	.venv-docs/bin/$(PIP) "$(TORCH)" $(FROM)
 	.venv-docs/bin/$(PIP) -e ".[docs]"
 	touch $@
 
