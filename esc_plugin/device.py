@@ -331,7 +331,7 @@ def _read(path: Path) -> str:
 
 def _job_limit(environ: Mapping[str, str]) -> int | None:
     """Return what Slurm gives a job on this node, whether or not control groups enforce it."""
-    node, cpu = (environ.get(f"SLURM_MEM_PER_{what}", "") for what in ("NODE", "CPU"))
+    node, cpu = (environ.get(name, "") for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU"))
     cpus = environ.get("SLURM_CPUS_ON_NODE") or environ.get("SLURM_CPUS_PER_TASK") or "1"
     if node.isdigit() and int(node):  # 0 is all that the node has
         return int(node) * 2**20

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from esc_plugin.inspection import study
 from esc_plugin.train.finetune import finetune
 from esc_plugin.train.wish import Wish
 
@@ -57,6 +58,7 @@ def reader(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("ESC_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr("esc_plugin.train.finetune.finetune", partial(two_iterations, finetune))
+    monkeypatch.setitem(study.__kwdefaults__, "steps", 2)  # of an attribution that shall be exact
     with HubServer() as hub:
         point_to(hub.url, monkeypatch, tmp_path)
         hub.repo("org/repo", {"model.safetensors": (ROOT / BUNDLED).read_bytes()})
