@@ -18,6 +18,7 @@ from esc_plugin.files.ome_axes import Axes
 from esc_plugin.files.ome_image import save_image
 from esc_plugin.network import ESC, EscConfig
 
+from ..small import small_config
 from .pages import ROOT
 
 PIXEL_SIZES = Axes("zyx", (0.5, 0.16, 0.16), (0.0, 0.0, 0.0), ("micrometer",) * 3)
@@ -66,6 +67,11 @@ def photo_weights(path: Path) -> None:
     torch.save(load_model("esc-nano-real-x4").network.state_dict(), path)
 
 
+def small(path: Path) -> None:
+    """Write a network that is quick, for commands that take long with any other."""
+    torch.save(ESC(small_config()).state_dict(), path)
+
+
 def rib(path: Path) -> None:
     """Write weights of the kind whose file doesn't tell the window."""
     small = {"dim": 16, "pdim": 8, "kernel_size": 3, "n_blocks": 1, "conv_blocks": 1, "window_size": 64, "num_heads": 2}
@@ -96,6 +102,7 @@ MAKERS: dict[Callable[[Path], Any], str] = {
     weights: "weights.pth mine.pth",
     safe: "mine.safetensors",
     photo_weights: "ESC_Real_X4_GAN.pth",
+    small: "small.pth",
     rib: "ESCRIB_mine.pth",
     photos: "scans photos Set5 Set5/HR DIV2K train_tiles tissue",
     micrographs: "cells nuclei",

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from esc_plugin.catalog.manifest import read_manifest
+from esc_plugin.catalog.menu import find_model
 from esc_plugin.export.formats import FORMATS
 from esc_plugin.strict_yaml import parse_yaml
 from esc_plugin.train.recipe import Recipe, read_recipe
@@ -42,6 +43,8 @@ SHORT = {
     "export": ["--no-check"],
     "inspect": ["--steps", "2"],
 }
+#: Of a command that is slow with any of these, which are there.
+SMALL = {"export": "small.pth", "inspect": "small.pth"}
 #: Of a training, which would be done by the clock.
 BY_THE_CLOCK = {"--minutes", "--iterations"}
 #: Packages that only some environments of tests have, and which tests run the blocks that import them.
@@ -144,8 +147,12 @@ def installed(extra: str) -> bool:
 def quick(arguments: list[str]) -> list[str]:
     """Return arguments whose work is small; what is there already is replaced."""
     name, *rest = arguments
+    if name in SMALL and find_model(rest[0]):
+        rest[0] = SMALL[name]
     if name == "train":
         rest = [word for before, word in zip(arguments, rest, strict=False) if not {before, word} & BY_THE_CLOCK]
+    if "--workers" in rest:
+        rest += ["--workers", "2"]
     replaced = takes(name, "--overwrite") and "--skip-existing" not in rest
     return [name, *rest, *SHORT.get(name, []), *["--overwrite"] * replaced]
 
