@@ -7,11 +7,13 @@ import importlib
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from esc_plugin.export.formats import FORMATS
 from esc_plugin.strict_yaml import parse_yaml
 from esc_plugin.train.recipe import Recipe, read_recipe
 
-from .commands import NOT_RUN, Command, check, commands, needs_shell, takes
+from .commands import NOT_RUN, PIPED, Command, check, commands, needs_shell, takes
 from .files import arrays
 from .pages import PAGES, ROOT, Block
 
@@ -89,21 +91,22 @@ class Reader:
                 exec(code, self.names)  # noqa: S102
 
     def shell(self, block: Block) -> None:
-        """Check all commands of a block, and run those that can be: in a shell if there is a pipe or the like."""
+        """Check all commands of a block, and run those that can be: a line with a pipe or the like in a shell."""
         found = list(commands(block, self.variables))
         for command in found:
             with self.noted(block.place, command.line):
                 check(command)
         if block.not_run:
             return
-        if needs_shell(block.text):
-            with self.noted(block.place, "```sh"):
-                run_in_shell(block.text)
-            return
-        for command in found:
-            if not why_not(command):
-                with self.noted(block.place, command.line):
-                    self.esc_sr(*quick(command.arguments))
+        for line, group in groupby(found, lambda command: command.line):
+            members = list(group)
+            if any(map(why_not, members)):
+                continue
+            with self.noted(block.place, line):
+                if needs_shell(line):
+                    run_in_shell(line)
+                else:
+                    self.esc_sr(*quick(members[0].arguments))
 
     def yaml(self, block: Block) -> None:
         """Read models as a manifest, recipes as a recipe, and the rest strictly."""
@@ -124,9 +127,13 @@ class Reader:
 
 def why_not(command: Command) -> str:
     """Say why a command isn't run; the empty text if it is."""
+    if command.program in PIPED:
+        return "" if shutil.which(command.program) else "it isn't installed"
     if command.program != "esc-sr":
         return NOT_RUN[command.program]
     name, *rest = command.arguments
+    if name == "--install-completion":
+        return "it changes the settings of a shell"
     if name == "try":
         return "it shows a page until it is stopped; tests/page has it"
     if any("://" in word for word in rest):
@@ -147,6 +154,8 @@ def installed(extra: str) -> bool:
 def quick(arguments: list[str]) -> list[str]:
     """Return arguments whose work is small; what is there already is replaced."""
     name, *rest = arguments
+    if name.startswith("-"):
+        return arguments
     if name in SMALL and find_model(rest[0]):
         rest[0] = SMALL[name]
     if name == "train":
@@ -179,7 +188,7 @@ def _check_import(module: str, name: str) -> None:
 
 
 def run_in_shell(text: str) -> None:
-    """Run a block in bash, whose ``esc-sr`` is this tree's."""
+    """Run a line in bash, whose ``esc-sr`` is this tree's."""
     script = f'set -euo pipefail\nesc-sr() {{ "{sys.executable}" -m esc_plugin.cli "$@"; }}\n{text}'
     environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment, timeout=300)

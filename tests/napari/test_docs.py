@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ..docs.pages import blocks
+from ..docs.reader import Reader
+
 PAGE = Path(__file__).parents[2] / "docs" / "napari.md"
 
 
-def test_the_example_for_notebooks_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not PAGE.is_file():
         pytest.skip("the pages aren't in this copy")
-    (code,) = (
-        text for text in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL) if "upscale_layer" in text
-    )
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "notebook.py").write_text(code, encoding="utf-8")
-    names = runpy.run_path("notebook.py")
+    reader = Reader(lambda *words: "")
+    for block in blocks("docs/napari.md"):
+        if block.language == "python":
+            reader.python(block)
+    assert not reader.failures, "\n\n".join(reader.failures)
+    names = reader.names
     result, (part, properties, _) = names["result"], names["part"]
     assert (result.data.shape, result.name) == ((3, 128, 128), "nuclei [x2]")
     np.testing.assert_allclose(result.scale, (0.5, 0.08, 0.08))
