@@ -178,7 +178,7 @@ def _check_python(words: tuple[str, ...]) -> None:
         return
     text = (ROOT / words[0]).read_text(encoding="utf-8") if words[0].endswith(".py") else None
     for word in words:
-        if word.startswith("tests") or word.endswith(".py"):
+        if word.startswith(("tests", "benchmarks/", "docs/")):
             assert (ROOT / word).exists(), f"no file: {word}"
         if text and word.startswith("--"):
             assert f'"{word}"' in text or f'"{word[2:]}"' in text, f"no option of {words[0]}: {word}"

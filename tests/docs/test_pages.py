@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from esc_plugin.export.export import export
 from esc_plugin.inspection import study
 from esc_plugin.train.finetune import finetune
 from esc_plugin.train.wish import Wish
@@ -59,6 +60,7 @@ def reader(
     monkeypatch.setenv("ESC_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr("esc_plugin.train.finetune.finetune", partial(two_iterations, finetune))
     monkeypatch.setattr("esc_plugin.train.wish.Outcome.problem", "")  # of so few, of images of noise
+    monkeypatch.setitem(export.__kwdefaults__, "check_it", False)  # which has tests of its own
     monkeypatch.setitem(study.__kwdefaults__, "steps", 2)  # of an attribution that shall be exact
     with HubServer() as hub:
         point_to(hub.url, monkeypatch, tmp_path)
