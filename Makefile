@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PIP = pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-napari test-export test-large test-comfyui clean
+.PHONY: demo test test-napari test-export test-large test-comfyui test-floors test-newest clean
 
 demo: .venv-demo/done  ## a photo as phones give it, upscaled, next to bicubic and the original: demo/comparison.png
 	mkdir -p demo
@@ -18,6 +18,7 @@ test: .venv-test/done  ## everything that runs without a display
 	.venv-test/bin/ruff check .
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
+	.venv-test/bin/deptry .
 	.venv-test/bin/pytest tests --ignore tests/napari
 
 test-napari: .venv-napari/done  ## the napari plugin, in a real napari: needs a display, or Xvfb and the libraries in .ci/run
@@ -31,6 +32,12 @@ test-large: .venv-test/done  ## what takes minutes: a picture of 12 megapixels i
 
 test-comfyui: .venv-test/done .venv-comfyui/done  ## what ComfyUI's registry makes of this repository, and what tools for packs say of it
 	COMFYUI_TOOLS=.venv-comfyui/bin .venv-test/bin/pytest tests/test_registry.py
+
+test-floors: .venv-uv/done  ## the oldest dependencies that pyproject.toml allows: PYTHON=python3.10 EXTRAS="core zarr"
+	.venv-uv/bin/python tests/floors.py lowest --python $(PYTHON) $(EXTRAS)
+
+test-newest: .venv-uv/done  ## the newest ones: PYTHON=python3.13 EXTRAS="core zarr"
+	.venv-uv/bin/python tests/floors.py newest --python $(PYTHON) $(EXTRAS)
 
 .venv-demo/done: pyproject.toml
 	$(PYTHON) -m venv .venv-demo
@@ -63,5 +70,10 @@ test-comfyui: .venv-test/done .venv-comfyui/done  ## what ComfyUI's registry mak
 	.venv-comfyui/bin/$(PIP) comfy-cli==1.23.0 comfy-test==0.4.15 comfy-import-guard==1.3.0
 	touch $@
 
+.venv-uv/done: Makefile
+	python3 -m venv .venv-uv
+	.venv-uv/bin/$(PIP) uv
+	touch $@
+
 clean:
-	rm -rf .venv-demo .venv-test .venv-napari .venv-export .venv-comfyui demo dist
+	rm -rf .venv-demo .venv-test .venv-napari .venv-export .venv-comfyui .venv-floors .venv-uv demo dist
