@@ -8,7 +8,7 @@ FROM = $(addprefix --index-url ,$(TORCH_INDEX))
 PIP = pip install --quiet --disable-pip-version-check
 SCHEMA = check-jsonschema --quiet --builtin-schema vendor
 
-.PHONY: demo test test-napari test-export test-large test-comfyui package docs clean
+.PHONY: demo test test-napari test-export test-large test-comfyui test-floors test-newest package docs clean
 
 demo: .venv-demo/done  ## a photo as phones give it, upscaled, next to bicubic and the original: demo/comparison.png
 	mkdir -p demo
@@ -22,6 +22,7 @@ test: .venv-test/done  ## everything that runs without a display
 	.venv-test/bin/ruff check .
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
+	.venv-test/bin/deptry .
 	.venv-test/bin/pytest tests --ignore tests/napari
 
 test-napari: .venv-napari/done  ## the napari plugin, in a real napari: needs a display, or Xvfb and the libraries in .ci/packages
@@ -57,6 +58,12 @@ docs: .venv-docs/done  ## the site, in docs/_build/site, with its links checked;
 	$(if $(TRY),.venv-docs/bin/$(PIP) -e ".[export]")
 	$(if $(TRY),.venv-docs/bin/esc-sr try --write docs/_build/site/try)
 	.venv-docs/bin/python docs/check_links.py docs/_build/site
+
+test-floors: .venv-uv/done  ## the oldest dependencies that pyproject.toml allows: PYTHON=python3.10 EXTRAS="core zarr"
+	.venv-uv/bin/python tests/floors.py lowest --python $(PYTHON) $(EXTRAS)
+
+test-newest: .venv-uv/done  ## the newest ones: PYTHON=python3.13 EXTRAS="core zarr"
+	.venv-uv/bin/python tests/floors.py newest --python $(PYTHON) $(EXTRAS)
 
 .venv-demo/done: pyproject.toml
 	$(PYTHON) -m venv .venv-demo
@@ -102,5 +109,10 @@ docs: .venv-docs/done  ## the site, in docs/_build/site, with its links checked;
 		check-jsonschema==0.39.0 zizmor==1.32.0
 	touch $@
 
+.venv-uv/done: Makefile
+	python3 -m venv .venv-uv
+	.venv-uv/bin/$(PIP) uv
+	touch $@
+
 clean:
-	rm -rf .venv-demo .venv-test .venv-napari .venv-export .venv-comfyui .venv-package .venv-docs demo dist build docs/_build
+	rm -rf .venv-demo .venv-test .venv-napari .venv-export .venv-comfyui .venv-package .venv-docs .venv-floors .venv-uv demo dist build docs/_build
