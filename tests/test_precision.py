@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,13 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esc_plugin import Model, Upscaler, list_models, load_model
+from esc_plugin import ImageError, Model, Upscaler, list_models, load_model
 from esc_plugin.network import ESC
 from esc_plugin.network.attention import Bias, attend
 from esc_plugin.network.layers import Conv2d
 from esc_plugin.tensors import bits_of, upscale_images
 
-from .small import small_config
+from .small import random_upscaler, small_config
 
 native = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor can't compute in bfloat16"
@@ -119,3 +120,13 @@ def smooth_noise(kind: type, high: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     image = sum(np.kron(rng.random((40 // n + 1, 52 // n + 1, 3)), np.ones((n, n, 1)))[:40, :52] * n for n in (1, 4, 8))
     return (image / 13 * high).astype(kind)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("layer", ["proj", "to_img"])
+def test_parameters_too_large_for_float32_make_no_picture(dtype: Any, layer: str) -> None:
+    upscaler = random_upscaler()
+    with torch.no_grad():
+        getattr(upscaler.model.network, layer).weight.fill_(3e38)
+    with pytest.raises(ImageError, match="no numbers"):
+        upscaler(np.random.default_rng(0).integers(0, 200, (8, 9, 3)).astype(dtype), axes="YXS")

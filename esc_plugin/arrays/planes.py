@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import ImageError
 from ..network.grid import Region
 from .interpolate import interpolated
 from .levels import Levels
@@ -165,8 +166,16 @@ class PlaneSink:
             self.area = Region(0, 0, *self.size)
 
     def write(self, region: Region, tensor: Tensor) -> None:
-        """See `esc_plugin.engine.Sink`. Gray is the mean of what the network made of three equal channels."""
+        """See `esc_plugin.engine.Sink`. Gray is the mean of what the network made of three equal channels.
+
+        Raises
+        ------
+        ImageError
+            If it isn't finite.
+        """
         values = (tensor[0].mean(0) if self.plane.ndim == 2 else tensor[0].permute(1, 2, 0)).cpu().numpy()
+        if not np.isfinite(values).all():  # integers would be black, and nobody would know
+            raise ImageError("the model makes values of it that are no numbers: its parameters are damaged or too large.")
         beyond, here = self._beyond(region), region.within(self.area).slices
         if self.alpha is not None and self.alpha_levels is not None:
             share = self.alpha_levels.to_unit(self.alpha[here])
