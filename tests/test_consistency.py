@@ -211,3 +211,13 @@ def test_a_part_is_corrected_as_in_the_whole(draw: st.DataObject, height: int, w
     project(part, plane[top:bottom, left:right])
     project(upscaled, plane)
     np.testing.assert_array_equal(part, upscaled[here])
+
+
+def test_values_at_the_end_of_their_type_stay_finite() -> None:
+    plane = np.full((3, 4), 100, np.float16)
+    plane[1, 1] = 60000
+    upscaled = np.repeat(np.repeat(plane, 2, 0), 2, 1)
+    upscaled[2, 2], upscaled[2, 3] = 65504, 20000  # the block lacks what would bring its first value beyond the type
+    project(upscaled, plane)
+    assert np.isfinite(upscaled).all()
+    np.testing.assert_allclose(blocks(upscaled.astype(float), 2, 2).mean(-1)[..., 0], plane.astype(float), rtol=1e-3)

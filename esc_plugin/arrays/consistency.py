@@ -243,7 +243,8 @@ def project(upscaled: np.ndarray, plane: np.ndarray, cancel: Callable[[], bool] 
     (height, width), (tall, wide) = plane.shape[:2], upscaled.shape[:2]
     if tall % height or wide % width:
         raise ImageError(f"consistency needs a whole factor, {(tall, wide)} isn't a multiple of {(height, width)}.")
-    _change_blocks(upscaled, plane, _floating if plane.dtype.kind == "f" else partial(_whole, dtype=plane.dtype), cancel)
+    change = _floating if plane.dtype.kind == "f" else _whole
+    _change_blocks(upscaled, plane, partial(change, dtype=plane.dtype), cancel)
 
 
 def clip_blocks(upscaled: np.ndarray, plane: np.ndarray, low: float, high: float) -> None:
@@ -287,9 +288,15 @@ def _rows(height: int, values: int, most: int = BAND_VALUES) -> Iterator[tuple[i
         yield top, min(top + step, height)
 
 
-def _floating(blocks: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    shift = wanted - blocks.mean(-1)
-    return blocks + np.where(np.isfinite(shift), shift, 0)[..., None]
+def _floating(blocks: np.ndarray, wanted: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Shift blocks (..., n) to the means `wanted`, within the type's range: float16 ends at 65504."""
+    limits, shift = np.finfo(dtype), wanted - blocks.mean(-1)
+    usable = np.isfinite(shift)
+    shifted: np.ndarray = blocks + np.where(usable, shift, 0)[..., None]
+    beyond = usable & (np.abs(shifted).max(-1) > limits.max)
+    total = wanted[beyond] * blocks.shape[-1]
+    shifted[beyond] = _shift_within(blocks[beyond], total, float(limits.min), float(limits.max))
+    return shifted
 
 
 def _clipped(blocks: np.ndarray, wanted: np.ndarray, low: float, high: float) -> np.ndarray:
