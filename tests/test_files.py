@@ -444,6 +444,7 @@ def test_other_samples_are_channels(tmp_path: Path) -> None:
         ((4, 4), np.uint16, ".jpg", "can't hold uint16"),
         ((4, 4, 3), np.uint16, ".webp", "can't hold uint16"),
         ((4, 4), np.float32, ".png", "can't hold float32"),
+        ((4, 4, 3), bool, ".tif", "colours or transparency of one bit"),
         ((4, 4, 4), np.uint8, ".jpg", "transparency"),
         ((2, 4, 4), np.uint8, ".png", "'QYX'"),
         ((4, 9000), np.uint8, ".webp", "16383"),

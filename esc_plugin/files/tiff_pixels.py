@@ -45,7 +45,10 @@ def read_pixels(path: Path, series: tifffile.TiffPageSeries) -> Any:
     if series.nbytes > LAZY_BYTES and len(series) > 1 and series.shape[-len(page.shape) :] == page.shape:
         return Pages(path, series.shape, series.dtype, len(page.shape))
     check_size("it", series.shape, series.dtype.itemsize, 2**62)
-    return series.asarray()
+    pixels = series.asarray()
+    if pixels.shape != series.shape:  # tifffile only logs it
+        raise ImageError(f"its values make an image of {pixels.shape}, not of {series.shape}.")
+    return pixels
 
 
 class Pages:

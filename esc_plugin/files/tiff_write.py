@@ -142,5 +142,7 @@ def check_tiff(picture: Picture, shape: tuple[int, ...], dtype: np.dtype) -> Non
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if picture.tiff and picture.tiff.kind == "imagej" and size > CLASSIC_LIMIT:
         raise ImageError(f"ImageJ's TIFF can't hold {size / 2**30:.1f} GiB; save the input as OME-TIFF first.")
+    if dtype.kind == "b" and picture.axes.endswith("S"):
+        raise ImageError("TIFF can't hold colours or transparency of one bit; convert the image to 8 bits first.")
     if any(length >= 2**31 for length in shape):
         raise ImageError(f"TIFF can't hold {shape} values.")
