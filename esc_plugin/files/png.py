@@ -52,6 +52,8 @@ def chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
             data = file.read(size)
             file.seek(4, 1)
             yield name, data
+            if name == b"IEND":  # what follows is no part of the image, and nobody has looked at it
+                return
 
 
 def kept_chunks(path: Path) -> list[tuple[bytes, bytes]]:
