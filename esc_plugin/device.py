@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .errors import EscError
+from .texts import quoted
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +64,8 @@ def choose_device(device: str | torch.device) -> torch.device:
         torch.zeros(1, device=chosen).item()  # a device without values, such as "meta", fails here
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise EscError(f"can't use device {device!r}, use auto, cpu, gpu, cuda, cuda:1 or mps: {reason}") from None
+        known = "auto, cpu, gpu, cuda, cuda:1 or mps"
+        raise EscError(f"can't use device {quoted(device)}, use {known}: {reason}") from None
     return chosen
 
 
@@ -106,7 +108,7 @@ def choose_dtype(precision: str, device: torch.device, harmless: str = "", bits:
 
     if precision != "auto":
         if not isinstance(precision, str) or precision not in PRECISIONS:
-            raise EscError(f"unknown precision {precision!r}; known are auto, {', '.join(PRECISIONS)}.")
+            raise EscError(f"unknown precision {quoted(precision)}; known are auto, {', '.join(PRECISIONS)}.")
         dtype: torch.dtype = getattr(torch, precision)
         return dtype
     if harmless != "bfloat16" or bits > 8 or device.type != "cpu":
@@ -178,7 +180,7 @@ def checked_threads(count: Any) -> int:
         If there can't be so many.
     """
     if not isinstance(count, Integral) or isinstance(count, bool) or count < 0:
-        raise EscError(f"threads must be 0, for all cores, or how many to compute on, not {count!r}.")
+        raise EscError(f"threads must be 0, for all cores, or how many to compute on, not {quoted(count)}.")
     return int(count)
 
 

@@ -16,6 +16,7 @@ from .arrays.shared import checked_shared
 from .arrays.sizes import Size, choose_target
 from .errors import ImageError
 from .network.grid import Region
+from .texts import quoted
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,10 @@ class Request:
 
     def __post_init__(self) -> None:
         """Check all that can be checked without looking at pixels; levels of intensity are when they are looked for."""
-        if self.alpha not in ("network", "lanczos"):
-            raise ImageError(f"alpha must be 'network' or 'lanczos', not {self.alpha!r}.")
-        if self.nan not in ("error", "keep"):
-            raise ImageError(f"nan must be 'error' or 'keep', not {self.nan!r}.")
+        _check_word("alpha", self.alpha, "network", "lanczos")
+        _check_word("nan", self.nan, "error", "keep")
         if not is_share(self.strength):
-            raise ImageError(f"strength must be a number from 0 to 1, not {self.strength!r:.40}.")
+            raise ImageError(f"strength must be a number from 0 to 1, not {quoted(self.strength)}.")
         if not self.consistency:
             return
         size = self.layout.height, self.layout.width
@@ -109,7 +108,8 @@ def make_request(
     bits = bits_of(image) if bits is None else _checked_bits(bits)
     wished = intensity if isinstance(intensity, str) else [list(pair) for pair in stated_levels(intensity)]
     dtype = np.dtype(image.dtype).name
-    options = nan, alpha, bool(linear_light), bool(consistency), bits, checked_shared(shared, layout)
+    flags = _checked_flag("linear_light", linear_light), _checked_flag("consistency", consistency)
+    options = nan, alpha, *flags, bits, checked_shared(shared, layout)
     asked = checked_passes(passes, model_scale, any_scale)
     runs = len(pass_sizes((layout.height, layout.width), target, model_scale, any_scale, asked)) - 1
     strength = float(strength) if is_share(strength) else strength
@@ -118,7 +118,7 @@ def make_request(
 
 def is_share(value: Any) -> bool:
     """Tell whether a value is a number from 0 to 1."""
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 1
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value <= 1  # type: ignore[operator]  # typeshed's Real
 
 
 def bits_of(image: Any) -> int:
@@ -126,9 +126,20 @@ def bits_of(image: Any) -> int:
     return int(np.dtype(image.dtype).itemsize) * 8
 
 
+def _check_word(name: str, value: Any, first: str, second: str) -> None:
+    if not isinstance(value, str) or value not in (first, second):
+        raise ImageError(f"{name} must be {first!r} or {second!r}, not {quoted(value)}.")
+
+
+def _checked_flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ImageError(f"{name} must be True or False, not {quoted(value)}.")
+    return bool(value)
+
+
 def _checked_bits(bits: Any) -> int:
     if not isinstance(bits, Integral) or not 1 <= int(bits) <= 64:
-        raise ImageError(f"bits must be those of a value of the image, a whole number from 1 to 64, not {bits!r}.")
+        raise ImageError(f"bits must be those of a value of the image, a whole number from 1 to 64, not {quoted(bits)}.")
     return int(bits)
 
 
@@ -145,10 +156,10 @@ def checked_region(region: Any, target: Size) -> Region | None:
     try:
         (top, bottom), (left, right) = ((_whole(start), _whole(stop)) for start, stop in region)
     except (TypeError, ValueError):
-        raise ImageError(f"a region must be ((top, bottom), (left, right)), whole numbers, not {region!r}.") from None
+        raise ImageError(f"a region must be ((top, bottom), (left, right)), whole numbers, not {quoted(region)}.") from None
     if not (0 <= top < bottom <= target[0] and 0 <= left < right <= target[1]):
         raise ImageError(
-            f"the region {region!r} is empty or leaves the result, which has {target[0]} rows and {target[1]} columns."
+            f"the region {quoted(region)} is empty or leaves the result, which has {target[0]} rows and {target[1]} columns."
         )
     return Region(top, left, bottom, right)
 

@@ -32,6 +32,7 @@ from .network.grid import Geometry, Region
 from .progress import UNITS, Cancel, Progress, share_of
 from .runner import Runner
 from .survey import Sampling
+from .texts import quoted
 
 LEAST_PIXELS = LEAST * EDGE**2
 #: How often a sample is rendered with other means, to see what their uncertainty does to pixels. Some parts of an image
@@ -48,9 +49,11 @@ def checked_pixels(pixels: Any) -> int:
         If it is no whole number, or too small.
     """
     if not isinstance(pixels, Integral) or isinstance(pixels, bool):
-        raise ImageError(f"pixels must be a whole number of pixels to sample, not {pixels!r}.")
+        raise ImageError(f"pixels must be a whole number of pixels to sample, not {quoted(pixels)}.")
     if pixels < LEAST_PIXELS:
-        raise ImageError(f"pixels must be at least {LEAST_PIXELS}, {LEAST} samples of {EDGE} x {EDGE}, not {pixels!r}.")
+        raise ImageError(
+            f"pixels must be at least {LEAST_PIXELS}, {LEAST} samples of {EDGE} x {EDGE}, not {quoted(pixels)}."
+        )
     return int(pixels)
 
 

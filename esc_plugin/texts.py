@@ -29,7 +29,8 @@ _short.maxstring = _short.maxlong = _short.maxother = 80
 def quoted(value: object) -> str:
     """Return `repr` of what a user wrote, cut in the middle so that it fits into a line."""
     try:
-        return _short.repr(value)
+        text = _short.repr(value)
+        return " ".join(text.split()) if "\n" in text else text  # as arrays have them
     except ValueError:  # Python refuses to print numbers of thousands of digits
         return "a number of thousands of digits"
 

@@ -36,6 +36,7 @@ from .request import Request, bits_of, checked_region, make_request
 from .runner import Runner, check_batch
 from .sampling import Estimator, Sampler, checked_pixels
 from .survey import Environment, Sampling, Survey, image_digest
+from .texts import quoted
 from .weights.model import Model
 
 logger = getLogger(__name__)
@@ -196,7 +197,7 @@ class Upscaler(Runner):
     def check(self, survey: Survey, request: Request, image: Any = None) -> None:
         """Raise an `ImageError` unless a survey serves this model, a request and an image."""
         if not isinstance(survey, Survey):
-            raise ImageError(f"a survey must be what Upscaler.survey returned, not {survey!r:.99}.")
+            raise ImageError(f"a survey must be what Upscaler.survey returned, not {quoted(survey)}.")
         model = self.model
         survey.check(model.name, model.sha256, request, image, model.fingerprint, self.runs(request))
 

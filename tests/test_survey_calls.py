@@ -297,6 +297,7 @@ def damaged() -> dict[str, str]:
         "precision": with_run(precision="load"),
         "precision too": with_run(precision="int8"),
         "letters": with_run(float32="!!"),
+        "no numbers": with_run(float32="AADAfw==" + run["float32"][8:]),  # NaN
         "too few": with_run(float32=run["float32"][:8]),
         "no shape": with_run(shape=[]),
         "shape": with_run(shape=[-1]),
@@ -410,6 +411,11 @@ def test_a_region_that_cannot_be(region: Any) -> None:
         ({"consistency": True, "scale": 1.5}, "whole factor"),
         ({"nan": "zero"}, "'zero'"),
         ({"intensity": "best"}, "'best'"),
+        ({"alpha": np.zeros(2)}, "alpha must be"),
+        ({"linear_light": np.zeros(2)}, "linear_light must be True or False"),
+        ({"consistency": "no"}, "consistency must be True or False, not 'no'"),
+        ({"strength": 10**5000}, "strength must be"),
+        ({"size": np.array(3)}, "size must be"),
     ],
 )
 def test_nothing_is_done_before_an_error(options: dict[str, Any], message: str) -> None:

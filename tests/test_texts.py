@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from esc_plugin import EscError
@@ -53,3 +54,4 @@ def test_what_a_user_wrote_fits_into_a_line() -> None:
     assert len(quoted("9" * 5000)) < 100
     assert len(quoted(10**400)) < 100
     assert "\n" not in quoted("a\nb")
+    assert quoted(np.eye(2)) == "array([[1., 0.], [0., 1.]])"

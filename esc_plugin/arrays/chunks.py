@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
+from ..texts import quoted
 
 #: Lengths along each axis, as dask has them.
 Chunks = tuple[tuple[int, ...], ...]
@@ -48,11 +49,12 @@ def chunks_for(wish: Any, image: Any, axes: str, shape: tuple[int, ...], dtype: 
     try:
         chunks: Chunks = normalize_chunks(wish, shape, dtype=dtype)
     except (ValueError, TypeError, ArithmeticError, NotImplementedError) as error:
-        raise ImageError(f"chunks={wish!r} don't fit a result of {shape}: {' '.join(str(error).split())}.") from None
+        raise ImageError(f"chunks={quoted(wish)} don't fit a result of {shape}: {' '.join(str(error).split())}.") from None
     if any(n < 1 for sizes in chunks for n in sizes):
-        raise ImageError(f"chunks={wish!r} don't fit a result of {shape}: they must be 1 or more.")
+        raise ImageError(f"chunks={quoted(wish)} don't fit a result of {shape}: they must be 1 or more.")
     if "S" in axes and len(chunks[axes.index("S")]) > 1:
-        raise ImageError(f"chunks={wish!r} cut the samples of a pixel (S), which are made together; give {shape!r} there.")
+        asked = quoted(wish)
+        raise ImageError(f"chunks={asked} cut the samples of a pixel (S), which are made together; give {shape!r} there.")
     return chunks
 
 

@@ -8,6 +8,7 @@ from math import sqrt
 from typing import Any
 
 from ..errors import ImageError
+from ..texts import quoted
 from .sizes import LARGEST_SCALE, LARGEST_SIDE, Size, is_number, is_side, target_size
 
 #: How an image comes into a box: inside it, covering it and cropped to it around the centre, or without its proportions.
@@ -88,20 +89,21 @@ class Framing:
         """Check all that can be checked without an image."""
         asked = [[name for name in kind if getattr(self, name) is not None] for kind in KINDS]
         if sum(map(bool, asked)) > 1:
-            shown = " and ".join(f"{name}={getattr(self, name)!r:.20}" for kind in asked for name in kind)
+            shown = " and ".join(f"{name}={quoted(getattr(self, name))}" for kind in asked for name in kind)
             raise ImageError(f"ask for one size, not for {shown}.")
         if self.mode not in MODES:
-            raise ImageError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r:.40}.")
+            raise ImageError(f"mode must be one of {', '.join(MODES)}, not {quoted(self.mode)}.")
         for name in SIDES:
             _check_side(name, getattr(self, name))
         if self.scale is not None:
             target_size(1, 1, self.scale)
         if self.megapixels is not None and not (is_number(self.megapixels) and self.megapixels > 0):
-            raise ImageError(f"megapixels must be a number above 0, such as 12, not {self.megapixels!r:.20}.")
+            raise ImageError(f"megapixels must be a number above 0, such as 12, not {quoted(self.megapixels)}.")
         if self.preset is not None and self.preset not in PRESETS:
-            raise ImageError(f"preset must be one of {', '.join(PRESETS)}, not {self.preset!r:.40}.")
+            raise ImageError(f"preset must be one of {', '.join(PRESETS)}, not {quoted(self.preset)}.")
         if self.longest and self.shortest and self.shortest > self.longest:
-            raise ImageError(f"the shortest edge, {self.shortest!r}, can't be more than the longest, {self.longest!r}.")
+            least, most = quoted(self.shortest), quoted(self.longest)
+            raise ImageError(f"the shortest edge, {least}, can't be more than the longest, {most}.")
 
     def frame(self, height: int, width: int, model_scale: int) -> Frame:
         """Return the size of the result for an image of `height` x `width`.
@@ -184,7 +186,7 @@ def _plain(name: str) -> str:
 
 def _check_side(name: str, side: Any) -> None:
     if side is not None and (isinstance(side, bool) or not is_side(side)):
-        raise ImageError(f"{name} must be a whole number of pixels from 1 to {LARGEST_SIDE:,}, not {side!r:.20}.")
+        raise ImageError(f"{name} must be a whole number of pixels from 1 to {LARGEST_SIDE:,}, not {quoted(side):.40}.")
 
 
 def _check_size(image: Size, size: Size, keeps: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
+from ..texts import quoted
 
 #: Colour samples of a pixel: gray, gray and alpha, RGB, RGBA.
 SAMPLES = (1, 2, 3, 4)
@@ -118,7 +119,7 @@ def layout_of(image: Any, axes: str | None = None) -> Layout:
     try:
         letters = _guess(shape) if axes is None else "".join(axes).upper()
     except TypeError:
-        raise ImageError(f"axes must be a text with a letter for each axis, such as 'TZCYX', not {axes!r}.") from None
+        raise ImageError(f"axes must be a text with a letter for each axis, such as 'TZCYX', not {quoted(axes)}.") from None
     layout = Layout(shape, letters)
     check_axes(layout)
     return layout
@@ -137,7 +138,7 @@ def _guess(shape: tuple[int, ...]) -> str:
 def check_axes(layout: Layout) -> None:
     """Raise an `ImageError` unless the letters fit the shape."""
     shape, axes = layout.shape, layout.axes
-    told = f"axes {axes!r} of shape {shape}"
+    told = f"axes {quoted(axes)} of shape {shape}"
     if len(axes) != len(shape):
         raise ImageError(f"{told} don't fit: {len(axes)} letters for {len(shape)} axes.")
     if not axes.isalpha() or not axes.isascii() or len(set(axes)) < len(axes):

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import ImageError
 from ..progress import Cancel, stop_if_asked
+from ..texts import quoted
 from .layout import Index, Layout
 from .rows import Rows
 from .statistics import Extremes, Finite, Ranks, Statistic, Typical
@@ -131,7 +132,7 @@ def measure_levels(
         If `cancel` returned ``True``.
     """
     if nan not in ("error", "keep"):
-        raise ImageError(f"nan must be 'error' or 'keep', not {nan!r}.")
+        raise ImageError(f"nan must be 'error' or 'keep', not {quoted(nan)}.")
     dtype = np.dtype(image.dtype)
     pairs = _stated(intensity, layout, dtype)
     if pairs is None:
@@ -165,7 +166,7 @@ def _stated(intensity: Any, layout: Layout, dtype: np.dtype) -> list[tuple[float
         return None
     pairs = _pairs(intensity)
     if len(pairs) not in (1, layout.channels):
-        raise ImageError(f"intensity has {len(pairs)} pairs, the image {layout.channels} channels: {intensity!r}.")
+        raise ImageError(f"intensity has {len(pairs)} pairs, the image {layout.channels} channels: {quoted(intensity)}.")
     return pairs * layout.channels if len(pairs) == 1 else pairs
 
 
@@ -176,13 +177,13 @@ def _pairs(intensity: Any) -> list[tuple[float, float]]:
     try:
         pairs = np.atleast_2d(np.asarray(intensity, np.float64))
         low, high = pairs.T
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise ImageError(
             "intensity must be 'auto', 'range', 'minmax', 'percentile', (low, high), or such a pair for each channel, "
-            f"not {intensity!r}."
+            f"not {quoted(intensity)}."
         ) from None
     if not (np.isfinite(pairs).all() and (low < high).all()):
-        raise ImageError(f"intensity must be (low, high) with low < high, not {intensity!r}.")
+        raise ImageError(f"intensity must be (low, high) with low < high, not {quoted(intensity)}.")
     return [(float(first), float(last)) for first, last in pairs]
 
 
@@ -195,7 +196,8 @@ def _percentiles(text: str) -> tuple[float, float]:
         low = high = -1
     if word != "percentile" or not 0 <= low < high <= 100:
         raise ImageError(
-            f"intensity must be 'auto', 'range', 'minmax', 'percentile', 'percentile:0.1,99.9' or (low, high), not {text!r}."
+            "intensity must be 'auto', 'range', 'minmax', 'percentile', 'percentile:0.1,99.9' or (low, high), "
+            f"not {quoted(text)}."
         )
     return low, high
 

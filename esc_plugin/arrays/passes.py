@@ -7,6 +7,7 @@ from operator import index
 from typing import Any
 
 from ..errors import ImageError
+from ..texts import quoted
 from .sizes import LARGEST_SCALE, Size
 
 #: A filter enlarges what a pass has made by up to this, rather than that another pass makes more than is wanted, which takes
@@ -69,7 +70,7 @@ def checked_passes(passes: Any, scale: int, any_scale: bool = False) -> int | No
     except TypeError:
         count = -1
     if not 0 <= count <= most:
-        raise ImageError(f"passes must be a whole number from 0 to {most} for this model, not {passes!r:.20}.")
+        raise ImageError(f"passes must be a whole number from 0 to {most} for this model, not {quoted(passes)}.")
     return count
 
 

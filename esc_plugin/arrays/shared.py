@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import ImageError
+from ..texts import quoted
 from .layout import Layout
 from .surveyed import PlaneSurvey, RunSurvey
 
@@ -23,7 +24,7 @@ def checked_shared(shared: str | None, layout: Layout) -> str:
     counting = "".join(axis for axis in layout.axes if axis not in "YXS")
     if not isinstance(shared, str | None) or not set((shared or "").upper()) <= set(counting):
         there = f"of {counting!r}" if counting else "and this image has none"
-        raise ImageError(f"shared must be axes that count planes, {there}, not {shared!r}.")
+        raise ImageError(f"shared must be axes that count planes, {there}, not {quoted(shared)}.")
     return "".join(axis for axis in counting if axis in (shared or "").upper())
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite, sqrt
+from math import inf, sqrt
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from ..errors import ImageError
+from ..texts import quoted
 from .layout import Layout
 
 #: A factor above this is a slip of the hand rather than a wish.
@@ -36,10 +37,10 @@ def target_size(height: int, width: int, scale: float | tuple[float, float]) -> 
     ImageError
         If a factor is no number in 0..64.
     """
-    down, across = scale if isinstance(scale, tuple) else (scale, scale)
-    for factor in (down, across):
-        if not (is_number(factor) and 0 < factor <= LARGEST_SCALE):
-            raise ImageError(f"scale must be above 0 and at most {LARGEST_SCALE}, not {factor!r:.20}.")
+    factors = scale if isinstance(scale, tuple) else (scale, scale)
+    if len(factors) != 2 or not all(is_number(factor) and 0 < factor <= LARGEST_SCALE for factor in factors):
+        raise ImageError(f"scale must be above 0 and at most {LARGEST_SCALE}, not {quoted(scale)}.")
+    down, across = factors
     return max(round(height * down), 1), max(round(width * across), 1)
 
 
@@ -62,18 +63,18 @@ def choose_target(layout: Layout, scale: Any, size: Any) -> Size:
         If neither or both are given, or they are out of range.
     """
     if (scale is None) == (size is None):
-        raise ImageError(f"give either a scale or a size, not {scale!r} and {size!r}.")
+        raise ImageError(f"give either a scale or a size, not {quoted(scale)} and {quoted(size)}.")
     if scale is not None:
         return target_size(layout.height, layout.width, scale)
-    wanted = size if isinstance(size, list | tuple | np.ndarray) else ()
+    wanted = size if isinstance(size, list | tuple) or (isinstance(size, np.ndarray) and size.ndim == 1) else ()
     if len(wanted) != 2 or not all(is_number(n) and n == int(n) and n >= 1 for n in wanted):
-        raise ImageError(f"size must be height and width, whole numbers from 1 on, not {size!r}.")
+        raise ImageError(f"size must be height and width, whole numbers from 1 on, not {quoted(size)}.")
     return int(wanted[0]), int(wanted[1])
 
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number, of whatever library."""
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(abs(value) < inf)  # type: ignore[operator]  # typeshed's Real
 
 
 def isotropic_planes(planes: int, spacing: Sequence[float]) -> int:
@@ -95,10 +96,10 @@ def isotropic_planes(planes: int, spacing: Sequence[float]) -> int:
     """
     try:
         z, y, x = (abs(float(size)) for size in spacing)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         z = y = x = 0.0
-    if not all(isfinite(size) and size > 0 for size in (z, y, x)):
-        raise ImageError(f"spacing must be the sizes of a voxel along z, y and x, not {spacing!r}.")
+    if not (0 < z < inf and 0 < y * x < inf):
+        raise ImageError(f"spacing must be the sizes of a voxel along z, y and x, not {quoted(spacing)}.")
     factor = z / sqrt(y * x)
     wanted = target_size(planes, 1, (factor, 1))[0]
     if wanted <= planes:

@@ -39,6 +39,8 @@ class RunSurvey:
             raise ValueError(f"{content['precision']!r:.40} is no precision")
         rows, columns = content["shape"]
         values = np.frombuffer(base64.b64decode(content["float32"], validate=True), "<f4")
+        if not np.isfinite(values).all():
+            raise ValueError("its means are no numbers")
         return cls(content["precision"], values.astype(np.float32).reshape(rows, columns))
 
 
