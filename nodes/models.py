@@ -23,6 +23,7 @@ from ..esc_plugin.catalog.traits import PHOTO
 from ..esc_plugin.disk import file_sha256
 from ..esc_plugin.errors import EscError, HubError, OtherNetworkError
 from ..esc_plugin.progress import Cancel, Progress
+from ..esc_plugin.texts import quoted
 from ..esc_plugin.weights.glance import may_be_esc
 from ..esc_plugin.weights.model import Model, read_model
 
@@ -112,9 +113,11 @@ def find_choice(choice: str, folders: ModelFolders) -> CatalogEntry | Path:
     """
     if entry := next((entry for entry in list_models() if entry.name == choice), None):
         return entry
-    if path := folders.path(choice):
+    if isinstance(choice, str) and (path := folders.path(choice)):  # prompts may hold anything
         return Path(path)
-    raise EscError(f"there is no model {choice!r}; press R to read the model folders again, then choose one of the menu.")
+    raise EscError(
+        f"there is no model {quoted(choice)}; press R to read the model folders again, then choose one of the menu."
+    )
 
 
 def fingerprint(choice: str | None, hub_id: str | None, folders: ModelFolders) -> str:
@@ -181,7 +184,9 @@ def _from_hub(hub_id: str, folder: Path, progress: Progress | None, cancel: Canc
     """Load a model of the Hub, and keep its file as ``org/repo/file`` in a folder, where all other nodes find it too."""
     parts = parse_source(hub_id)
     if parts is None:
-        raise HubError(f"{hub_id!r} names no model of the Hugging Face Hub; write org/repo or org/repo/file.safetensors.")
+        raise HubError(
+            f"{quoted(hub_id)} names no model of the Hugging Face Hub; write org/repo or org/repo/file.safetensors."
+        )
     try:
         path, commit = hub.download(*parts, progress=progress, cancel=cancel)
     except UnreachableError as error:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..esc_plugin.arrays.framing import Framing
 from ..esc_plugin.device import PRECISIONS
 from ..esc_plugin.errors import EscError
+from ..esc_plugin.texts import quoted
 from .size_question import asked_for
 
 AUTO = "auto"
@@ -62,10 +63,10 @@ class Options:
         """
         for name, known in MENUS.items():
             if (value := str(widgets.get(name, known[0]))) not in known:
-                raise EscError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
+                raise EscError(f"{name} is {quoted(value)}; it must be one of {', '.join(known)}.")
         for name, most in MOST.items():
             if not 0 <= (value := widgets.get(name, 0)) <= most:  # NaN isn't
-                raise EscError(f"{name} is {value!r}; it must be from 0 to {most}.")
+                raise EscError(f"{name} is {quoted(value)}; it must be from 0 to {most}.")
         framing = asked_for(widgets.get("size"), widgets)
         core, own = ({name: widgets[name] for name in names if name in widgets} for names in (CORE, OWN))
         passes = str(widgets.get("passes", AUTO))

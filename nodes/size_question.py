@@ -9,6 +9,7 @@ from typing import Any
 from ..esc_plugin.arrays.framing import MODES, PRESETS, Framing
 from ..esc_plugin.arrays.sizes import LARGEST_SCALE
 from ..esc_plugin.errors import ImageError
+from ..esc_plugin.texts import quoted
 
 MODEL_SCALE, FACTOR, LONGEST, SHORTEST = "model scale", "factor", "longest edge", "shortest edge"
 MEGAPIXELS, SIZE, PRESET = "megapixels", "width and height", "preset"
@@ -116,8 +117,8 @@ def asked_for(size: str | Mapping[str, Any] | None, fields: Mapping[str, Any]) -
     """
     given = dict(fields) | (dict(size) if isinstance(size, Mapping) else {"size": size})
     choice = given.get("size")
-    if choice not in QUESTION:
-        shown = "missing, or none that there is" if choice is None else repr(choice)
+    if not isinstance(choice, str) or choice not in QUESTION:
+        shown = "missing, or none that there is" if choice is None else quoted(choice)
         raise ImageError(f"size is {shown}; it must be one of {', '.join(QUESTION)}.")
     asked = {NAMES.get(field.id, field.id): _said(field, given) for field in QUESTION[choice]}
     if choice == SIZE and asked["width"] is asked["height"] is None:

@@ -22,6 +22,7 @@ from esc_plugin import Upscaler
 from esc_plugin.network import ESC
 from esc_plugin.weights.model import Model
 
+from .comfy_io import arguments
 from .comfy_stubs import ROOT, TINY, Comfy, OutOfMemoryError, comfy, import_spandrel
 from .hub_server import HubServer
 from .test_hub import point_to
@@ -373,6 +374,20 @@ def test_a_choice_of_size_that_there_is_not_says_so(host: Comfy, model: Any) -> 
     said = "size is 'larger'" if host.generation == "2025" else "size is missing, or none that there is"
     with pytest.raises(host.inside("esc_plugin.errors").EscError, match=f"{said}; it must be one of model scale, factor"):
         host.run("ESC_UpscaleImage", upscale_model=model, image=picture(), size="larger")
+
+
+@pytest.mark.parametrize("wrong", [{"precision": "x" * 5000}, {"size": {}}, {"size": "x" * 5000}, {"alpha": "x" * 5000}])
+def test_what_is_not_of_a_menu_is_one_short_line(wrong: dict[str, Any], host: Comfy, model: Any) -> None:
+    """Prompts need not come from the front end, and not every version checks them."""
+    values = arguments(host.nodes["ESC_UpscaleImage"].define_schema().inputs, {"upscale_model": model, "image": picture()})
+    with pytest.raises(host.inside("esc_plugin.errors").EscError) as caught:
+        host.nodes["ESC_UpscaleImage"].execute(**values | wrong)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_model_that_is_no_name_is_refused(host: Comfy) -> None:
+    with pytest.raises(host.inside("esc_plugin.errors").EscError, match=r"there is no model \{\}"):
+        host.nodes["ESC_LoadModel"].execute(model={})
 
 
 @pytest.mark.parametrize("shape", [(20, 26, 3), (1, 20, 26, 1), (1, 0, 26, 3)])
