@@ -57,6 +57,8 @@ class HubServer:
         self.raw: dict[str, Callable[[Handler], None]] = {}  # answers at /raw/<name>, written by a test
         self.break_after: list[int] = []  # of the next answers with a file: bytes until the connection breaks
         self.status = 0  # of every answer, if not 0
+        self.bend: Callable[[int, dict[str, str]], tuple[int, dict[str, str]]] | None = None  # changes status and headers
+        self.bend_json: Callable[[object], bytes] | None = None  # writes answers in another way
 
     def __enter__(self) -> HubServer:
         for port in self.ports:
@@ -182,14 +184,11 @@ class Handler(BaseHTTPRequestHandler):
         start = 0
         if match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
             start = int(match[1])
-        self.send_response(206 if start else 200)
-        for key, value in (headers or {}).items():
-            self.send_header(key, value)
+        about = dict(headers or {})
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
+            about["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        about |= {"Accept-Ranges": "bytes", "Content-Length": str(len(content) - start)}
+        self.begin(206 if start else 200, about)
         if self.command == "HEAD":
             return
         if self.hub.break_after:
@@ -201,7 +200,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content[start:])
 
     def send_json(self, value: object, status: int = 200) -> None:
-        self.answer(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+        body = self.hub.bend_json(value) if self.hub.bend_json else json.dumps(value).encode()
+        self.answer(status, body, {"Content-Type": "application/json"})
 
     def redirect(self, target: str, headers: dict[str, str] | None = None) -> None:
         self.answer(302 if target.startswith("http") else 307, b"", {"Location": target} | (headers or {}))
@@ -216,6 +216,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def begin(self, status: int, headers: dict[str, str]) -> None:
+        if self.hub.bend:
+            status, headers = self.hub.bend(status, headers)
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)

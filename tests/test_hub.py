@@ -235,6 +235,13 @@ def test_what_is_not_there(server):
         load_model("org/text")
 
 
+def test_a_list_of_what_are_no_names(server):
+    server.repo("org/repo", {"esc.safetensors": A})
+    names = [None, 3, {"a": 1}, "esc.safetensors"]
+    server.bend_json = lambda value: json.dumps(value | {"siblings": [{"rfilename": name} for name in names]}).encode()
+    assert is_model(load_model("org/repo"), 1)
+
+
 def test_an_address_of_the_hub(server):
     first = server.repo("org/repo", {"esc.safetensors": A})
     server.repos["org/repo"].commit({"esc.safetensors": B})

@@ -129,7 +129,8 @@ def _list_remote(repo: str, file: str, revision: str | None, offline: bool) -> l
     from huggingface_hub import HfApi
 
     info = HfApi(library_name="esc-plugin").model_info(repo, revision=revision, timeout=30)
-    return [sibling.rfilename for sibling in info.siblings or []]
+    names = (sibling.rfilename for sibling in info.siblings or [])
+    return [name for name in names if isinstance(name, str)]  # the client believes whatever is sent
 
 
 def _list_cached(repo: str, revision: str | None) -> list[str]:
