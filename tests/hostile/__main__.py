@@ -1,0 +1,81 @@
+"""``python -m tests.hostile``: try hostile input by the thousand, and print what became of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from .case import Tally
+from .kinds import KINDS, available
+from .runner import outcomes
+
+HEAD = ("kind", "cases", "right", "refused", "faults", "seconds", "peak MiB", "refused by")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    made = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
+    made.add_argument("--seed", type=int, default=0, help="decides all cases; the same one makes the same ones")
+    made.add_argument("--count", type=int, default=100, help="cases of each kind")
+    made.add_argument("--first", type=int, default=0, metavar="NUMBER", help="number of the first one")
+    made.add_argument("--only", nargs="+", default=available(), choices=list(KINDS), metavar="KIND", help=", ".join(KINDS))
+    made.add_argument("--minutes", type=float, help="begin no case after so much time")
+    made.add_argument("--out", type=Path, help="a JSON file for the results")
+    return made
+
+
+def main() -> int:
+    """Return 1 if there was a fault."""
+    asked = parser().parse_args()
+    until = None if asked.minutes is None else time.monotonic() + 60 * asked.minutes
+    tallies = {kind: Tally(kind) for kind in asked.only}
+    for kind, number, outcome in outcomes(asked.only, asked.seed, asked.count, asked.first, until):
+        before = len(tallies[kind].faults)
+        tallies[kind].add(number, outcome)
+        if len(tallies[kind].faults) > before:
+            again = f"--seed {asked.seed} --only {kind} --first {number} --count 1"
+            print(f"FAULT {outcome.result} ({again}): {outcome.what}: {outcome.about}", flush=True)
+    print(table(list(tallies.values())))
+    if asked.out:
+        found = [asdict(tally) for tally in tallies.values()]
+        asked.out.write_text(json.dumps({"seed": asked.seed, "kinds": found}, indent=1), encoding="utf-8")
+    return int(any(tally.faults for tally in tallies.values()))
+
+
+def table(tallies: list[Tally]) -> str:
+    """Return what became of all cases, a line for each kind."""
+    rows = [HEAD, *(_row(tally) for tally in tallies), _row(_sum(tallies))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
+    lines = [
+        "  ".join(
+            cell.ljust(w) if i in (0, len(HEAD) - 1) else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(tally: Tally) -> tuple[str, ...]:
+    counts = [tally.cases, tally.right, sum(tally.refused.values()), len(tally.faults)]
+    by = ", ".join(f"{name} {count:,}" for name, count in sorted(tally.refused.items(), key=lambda pair: -pair[1]))
+    return (tally.kind, *(f"{count:,}" for count in counts), f"{tally.seconds:.0f}", f"{tally.peak / 2**20:.0f}", by)
+
+
+def _sum(tallies: list[Tally]) -> Tally:
+    whole = Tally("all")
+    for tally in tallies:
+        whole.cases, whole.right = whole.cases + tally.cases, whole.right + tally.right
+        whole.seconds, whole.peak = whole.seconds + tally.seconds, max(whole.peak, tally.peak)
+        whole.faults = whole.faults + tally.faults
+        for name, count in tally.refused.items():
+            whole.refused[name] = whole.refused.get(name, 0) + count
+    return whole
+
+
+if __name__ == "__main__":
+    sys.exit(main())
