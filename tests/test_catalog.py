@@ -278,8 +278,9 @@ def test_verify(folder):
     assert rows["bad"]["remedy"]
 
 
-def test_a_damaged_record_is_an_error_and_not_forgotten(folder):
-    (folder / RECORD).write_text("[")
+@pytest.mark.parametrize("text", ["[", "[]", '{"a.pth": {"sha256": 3}}', '{"a.pth": {"sha256": "\\n"}}'])
+def test_a_damaged_record_is_an_error_and_not_forgotten(folder, text):
+    (folder / RECORD).write_text(text)
     (folder / "ESC_DIV2K_X2.pth").write_bytes(b"x")
     with pytest.raises(EscError, match=r"esc-downloads\.json.*delete it to forget"):
         load_model("esc-x2")
@@ -287,7 +288,7 @@ def test_a_damaged_record_is_an_error_and_not_forgotten(folder):
 
 def test_records_written_at_the_same_time_are_all_kept(folder):
     program = "import sys; from pathlib import Path; from esc_plugin.catalog.record import note\n"
-    program += "for i in range(10): note(Path(sys.argv[1]) / f'{sys.argv[2]}{i}', sha256='0')"
+    program += "for i in range(10): note(Path(sys.argv[1]) / f'{sys.argv[2]}{i}', sha256='0' * 64)"
     jobs = [subprocess.Popen([sys.executable, "-c", program, str(folder), name], cwd=ROOT) for name in "ab"]
     assert [job.wait() for job in jobs] == [0, 0]
     assert len(read_record(folder)) == 20

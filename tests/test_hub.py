@@ -240,6 +240,9 @@ def test_a_list_of_what_are_no_names(server):
     names = [None, 3, {"a": 1}, "esc.safetensors"]
     server.bend_json = lambda value: json.dumps(value | {"siblings": [{"rfilename": name} for name in names]}).encode()
     assert is_model(load_model("org/repo"), 1)
+    names += ["a\n\x1b[2J.safetensors"]
+    with one_sentence("'org/repo' has 2 weights files", r"a\n\x1b[2J.safetensors"):
+        load_model("org/repo")
 
 
 def test_an_address_of_the_hub(server):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HubError
+from ..texts import quoted
 from .manifest import SUFFIXES
 
 
@@ -43,9 +44,8 @@ def choose_weights(files: list[str], where: str) -> str:
         if len(found) == 1 or "model.safetensors" in found:
             return found[0] if len(found) == 1 else "model.safetensors"
         if found:
-            raise HubError(
-                f"{where!r} has {len(found)} weights files; choose one: {', '.join(f'{where}/{n}' for n in found[:6])}."
-            )
+            some = ", ".join(quoted(f"{where}/{name}") for name in found[:6])
+            raise HubError(f"{where!r} has {len(found)} weights files; choose one: {some}.")
     raise HubError(f"{where!r} has no weights file ({', '.join(SUFFIXES)}) among its {len(files)} files.")
 
 

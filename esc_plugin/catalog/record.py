@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..errors import EscError
 #: Name of the file. It holds, by file name, ``sha256`` of the file, ``url`` that it came from, and ``source_sha256`` of
 #: what came from there if we converted it.
 RECORD = "esc-downloads.json"
+DIGEST = re.compile("[0-9a-fA-F]{64}")
 
 
 def read_record(folder: Path) -> dict[str, dict[str, str]]:
@@ -39,7 +41,11 @@ def read_record(folder: Path) -> dict[str, dict[str, str]]:
 
 def _is_record(content: Any) -> bool:
     files = content.values() if isinstance(content, dict) else [None]
-    return all(isinstance(facts, dict) and all(isinstance(fact, str) for fact in facts.values()) for facts in files)
+    return all(isinstance(facts, dict) and all(map(_is_fact, facts, facts.values())) for facts in files)
+
+
+def _is_fact(name: str, value: Any) -> bool:
+    return isinstance(value, str) and (not name.endswith("sha256") or DIGEST.fullmatch(value) is not None)
 
 
 def folder_lock(folder: Path) -> FileLock:
