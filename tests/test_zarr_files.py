@@ -261,6 +261,26 @@ def test_a_damaged_chunk_is_named_and_a_missing_one_is_filled(options: dict[str,
     assert (array[8:16, 16:24] == 7).all()
 
 
+def test_more_than_the_memory_is_one_line_at_once(tmp_path: Path) -> None:
+    """No chunk of it is there, so that none would be found to be damaged."""
+    path = plain(tmp_path / "a.zarr", values(2, 2))
+    about = json.loads((path / "zarr.json").read_text())
+    (path / "zarr.json").write_text(json.dumps(about | {"shape": [2**30, 2**30]}))
+    with pytest.raises(ImageError, match="no memory for so much"):
+        read_picture(path).pixels[...]
+
+
+def test_damage_is_not_looked_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = plain(tmp_path / "a.zarr", values(24, 24))
+    array = read_picture(path).pixels
+    array[0, 0]
+    monkeypatch.setattr(type(array._opened), "__getitem__", lambda *_: (_ for _ in ()).throw(OSError("gone")))
+    huge = ((0, 2**40), (0, 2**40))
+    assert "chunk 'c/0/0'" in str(array._broken(array._opened, huge, OSError("gone")))
+    monkeypatch.setattr(type(array._opened), "__getitem__", lambda *_: 0)
+    assert "gone" in str(array._broken(array._opened, huge, OSError("gone")))
+
+
 AXES = [{"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
 DATASET = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 1]}]}
 IMAGE = {"version": "0.5", "multiscales": [{"axes": AXES, "datasets": [DATASET]}]}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from .file_array import Bounds, FileArray, reason_of
 
 if TYPE_CHECKING:
     import zarr
+
+#: Chunks among which the one is looked for that can't be read.
+MOST_LOOKED_AT = 10_000
 
 
 class ZarrArray(FileArray):
@@ -47,14 +51,16 @@ class ZarrArray(FileArray):
         """See `FileArray.read`. Where there is no chunk, Zarr has its fill value."""
         try:
             return np.asarray(opened[_slices(bounds)], self.dtype)
+        except MemoryError:
+            raise ImageError(f"there is no memory for so much of {self.store!r} at once.") from None
         except Exception as error:  # codecs and stores raise almost anything
             raise self._broken(opened, bounds, error) from None
 
     def _broken(self, opened: zarr.Array[Any], bounds: Bounds, error: Exception) -> ImageError:
         """Return an error that names the first chunk, or shard, that can't be read."""
         grid = opened.shards or opened.chunks
-        cells = product(*(range(start // n, -(-stop // n)) for (start, stop), n in zip(bounds, grid, strict=True)))
-        for cell in cells:
+        cells = _product([range(start // n, -(-stop // n)) for (start, stop), n in zip(bounds, grid, strict=True)])
+        for cell in islice(cells, MOST_LOOKED_AT):
             part = [(max(a, c * n), min(b, c * n + n)) for (a, b), c, n in zip(bounds, cell, grid, strict=True)]
             try:
                 opened[_slices(part)]
@@ -62,6 +68,16 @@ class ZarrArray(FileArray):
                 key = "/".join(filter(None, (self.path, opened.metadata.encode_chunk_key(cell))))
                 return ImageError(f"chunk {key!r} of {self.store!r} can't be read: {reason_of(reason)}.")
         return ImageError(f"{self.store!r} can't be read: {reason_of(error)}.")
+
+
+def _product(ranges: Sequence[range]) -> Iterator[tuple[int, ...]]:
+    """Yield what `itertools.product` does, of ranges of any length: it would list them first."""
+    if not ranges:
+        yield ()
+        return
+    for first in ranges[0]:
+        for rest in _product(ranges[1:]):
+            yield first, *rest
 
 
 def _slices(bounds: Any) -> tuple[slice, ...]:
