@@ -137,6 +137,11 @@ CASES: list[Case] = [
     ("lab.tif", lambda: tiff(pixels(4, 4, 3), photometric="cielab"), "CIELAB"),
     ("no-such-codec.tif", lambda: patched(tiff(pixels(9, 9)), 259, 60001, "H"), "no image that can be read"),
     ("broken-ome.tif", lambda: ome(lambda text: text.replace("<Pixels", "<Pix")), "OME|no image"),
+    (
+        "other-size.ome.tif",
+        lambda: ome(lambda text: text.replace('SizeZ="2"', 'SizeZ="1"').replace('SizeX="6"', 'SizeX="9"')),
+        ((2, 12, 12), "uint8"),
+    ),
     ("two-images.ome.tif", lambda: ome(lambda text: re.sub("(<Image.*</Image>)", r"\1\1", text)), "2 images|images of diff"),
 ]
 

@@ -37,10 +37,10 @@ def target_size(height: int, width: int, scale: float | tuple[float, float]) -> 
     ImageError
         If a factor is no number in 0..64.
     """
-    factors = scale if isinstance(scale, tuple) else (scale, scale)
-    if len(factors) != 2 or not all(is_number(factor) and 0 < factor <= LARGEST_SCALE for factor in factors):
-        raise ImageError(f"scale must be above 0 and at most {LARGEST_SCALE}, not {quoted(scale)}.")
-    down, across = factors
+    down, across = scale if isinstance(scale, tuple) and len(scale) == 2 else (scale, scale)
+    for factor in (down, across):
+        if not (is_number(factor) and 0 < factor <= LARGEST_SCALE):
+            raise ImageError(f"scale must be above 0 and at most {LARGEST_SCALE}, not {quoted(factor)}.")
     return max(round(height * down), 1), max(round(width * across), 1)
 
 

@@ -90,7 +90,10 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS, lazy: bool = False) -> P
         tags, turn = page.tags, page.tags.valueof(274, 1)
         if turn in range(2, 9):
             pixels = oriented(np.asarray(pixels), axes, turn)
-        tiff = _notes(tif, page)
+        described = not tif.is_ome or series.kind == "ome"
+        if not described:  # the pages would be lost for whoever believes it
+            notes.append("its OME-XML doesn't fit its pages and is left out")
+        tiff = _notes(tif, page, described)
         if tif.is_imagej and set(tif.imagej_metadata or {}) & {"ROI", "Overlays"}:
             notes.append("ImageJ overlays are in pixels of the old size and are left out")
         no_exif = tif.is_bigtiff or tif.is_imagej
@@ -108,7 +111,7 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS, lazy: bool = False) -> P
             icc=icc,
             xmp=exif.upright_xmp(tags.valueof(XMP_TAG)),
             # Where tifffile, ImageJ or OME wrote the description, it is theirs and no caption.
-            exif=None if no_exif else exif.exif_of_tiff(path, tiff.kind == "plain"),
+            exif=None if no_exif else exif.exif_of_tiff(path, tiff.kind == "plain" and described),
             dpi=(tiff.resolution[0] * unit, tiff.resolution[1] * unit) if tiff.resolution and unit else None,
             tiff=tiff,
             ome=ome_of_tiff(tiff, axes, path.name),
@@ -152,7 +155,7 @@ def _only_series(tif: tifffile.TiffFile) -> tuple[tifffile.TiffPageSeries, list[
     return first, notes
 
 
-def _notes(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> TiffNotes:
+def _notes(tif: tifffile.TiffFile, page: tifffile.TiffPage, described: bool) -> TiffNotes:
     tags = page.tags
     options: dict[str, Any] = {
         "compression": COMPRESSIONS.get(_name(tifffile.COMPRESSION, page.compression), "zlib"),
@@ -169,14 +172,14 @@ def _notes(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> TiffNotes:
     if 282 in tags and 283 in tags:
         x, y = (_ratio(tags.valueof(code)) for code in (282, 283))
         resolution = (x, y, int(tags.valueof(296, 2))) if x > 0 and y > 0 else None
-    kind, metadata = _metadata(tif, page)
+    kind, metadata = _metadata(tif, page, described)
     return TiffNotes(kind, metadata, resolution, options)
 
 
-def _metadata(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[str, Any]:
+def _metadata(tif: tifffile.TiffFile, page: tifffile.TiffPage, described: bool) -> tuple[str, Any]:
     if tif.is_ome:
         resized_ome(tif.ome_metadata or "", page.imagelength, page.imagewidth, 1, 1)  # damaged? Now rather than at the end
-        return "ome", tif.ome_metadata
+        return ("ome", tif.ome_metadata) if described else ("plain", None)
     if tif.is_imagej:
         return "imagej", {k: v for k, v in (tif.imagej_metadata or {}).items() if k not in IMAGEJ_DROPPED}
     if tif.is_shaped:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,12 +34,13 @@ def main() -> int:
     asked = parser().parse_args()
     until = None if asked.minutes is None else time.monotonic() + 60 * asked.minutes
     tallies = {kind: Tally(kind) for kind in asked.only}
-    for kind, number, outcome in outcomes(asked.only, asked.seed, asked.count, asked.first, until):
-        before = len(tallies[kind].faults)
-        tallies[kind].add(number, outcome)
-        if len(tallies[kind].faults) > before:
-            again = f"--seed {asked.seed} --only {kind} --first {number} --count 1"
-            print(f"FAULT {outcome.result} ({again}): {outcome.what}: {outcome.about}", flush=True)
+    with suppress(KeyboardInterrupt):  # then the table is of what was tried
+        for kind, number, outcome in outcomes(asked.only, asked.seed, asked.count, asked.first, until):
+            before = len(tallies[kind].faults)
+            tallies[kind].add(number, outcome)
+            if len(tallies[kind].faults) > before:
+                again = f"--seed {asked.seed} --only {kind} --first {number} --count 1"
+                print(f"FAULT {outcome.result} ({again}): {outcome.what}: {outcome.about}", flush=True)
     print(table(list(tallies.values())))
     if asked.out:
         found = [asdict(tally) for tally in tallies.values()]
