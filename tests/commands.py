@@ -20,6 +20,8 @@ ENVIRONMENT = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}
 PROGRAM = r"""
 import contextlib, io, json, sys, traceback
 sys.modules |= dict.fromkeys(json.loads(sys.argv[1]))
+from tests.mend import mend_torchvision
+mend_torchvision()
 from esc_plugin.cli import main
 results = []
 for arguments in json.loads(sys.argv[2]):
