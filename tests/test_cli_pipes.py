@@ -202,8 +202,8 @@ def test_a_pipe_that_nobody_reads_is_silent(arguments: list[str], photo: bytes, 
 def test_who_is_told_to_end_leaves_nothing(number: int, photo: bytes, tmp_path: Path) -> None:
     """In the middle of the work, with a picture in a pipe."""
     code = (
-        "import os, signal\nfrom esc_plugin.cli import main\nfrom esc_plugin.engine.run import Run\n"
-        f"Run.execute = lambda *_, **__: os.kill(os.getpid(), {int(number)})\nmain()"
+        "import os, signal, time\nfrom esc_plugin.cli import main\nfrom esc_plugin.engine.run import Run\n"
+        f"Run.execute = lambda *_, **__: (os.kill(os.getpid(), {int(number)}), time.sleep(60))\nmain()"
     )
     folder = tmp_path / "temporary"
     folder.mkdir()
