@@ -137,9 +137,7 @@ def parse(arguments: list[str]) -> None:
         assert name in options(), f"no option: {name!r}"
         return
     assert name in program.commands, f"no command: {name!r}"
-    # Standard input is read and output is reserved while arguments are.
-    files = ["in-a-pipe.png" if word == "-" else word for word in rest]
-    values = program.commands[name].make_context(name, files).params
+    values = program.commands[name].make_context(name, rest).params
     if name == "train":
         read_recipe(values["recipe"], {"init": values["init"] or ""} | dict(map(parse_change, values["changes"] or [])))
 
