@@ -129,7 +129,7 @@ def upscale(
     as_json: opt.AsJson = False,
 ) -> None:
     """Upscale images and films: files, folders, patterns. Everything that a file carries is kept."""
-    given = locals()  # every option by its name
+    given = SimpleNamespace(**locals())  # every option by its name
     from ..video.names import is_film
 
     if blend is None and blend_share != BLEND_SHARE:
@@ -139,14 +139,14 @@ def upscale(
     if any(map(is_film, images)):
         from .film import upscale_films
 
-        sys.exit(upscale_films(context, given, framing))
+        sys.exit(upscale_films(given, framing))
     if lossless:
         raise EscError("--lossless is for films; of images, PNG, TIFF and Zarr always are.")
     from .pictures import upscale_pictures
 
-    given["output"] = place_of_results(output, form, piped=DASH in images)
-    given["images"] = list(map(source_of, images))
-    sys.exit(upscale_pictures(SimpleNamespace(**given), framing))
+    given.output = place_of_results(output, form, piped=DASH in images)
+    given.images = list(map(source_of, images))
+    sys.exit(upscale_pictures(given, framing))
 
 
 def place_of_results(output: str | None, form: str | None, piped: bool) -> str | None:
