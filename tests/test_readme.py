@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from .metadata import ROOT, project
+from .metadata import REPOSITORY, ROOT, project
 
-HOME = "https://github.com/esc-plugin/esc-plugin/blob/main/"
+HOME = f"{REPOSITORY}/blob/main/"
 RAW = "https://raw.githubusercontent.com/esc-plugin/esc-plugin/main/"
 #: Markdown in one line or by reference, and HTML.
 TARGET = re.compile(r"""\]\(([^)\s]+)[^)]*\)|^\[[^]]+\]:\s*(\S+)|(?:src|href|srcset)=["']([^"']+)""", re.MULTILINE)

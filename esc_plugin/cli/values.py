@@ -133,7 +133,3 @@ def _each(value: Any) -> Iterable[Any]:
 
 def _name(param: typer.CallbackParam) -> str:
     return max(param.opts, key=len)
-
-
-#: Of a training: from less than a second to ten years.
-some_minutes = within(0.01, 5_256_000)
