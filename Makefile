@@ -65,10 +65,14 @@ test-floors: .venv-uv/done  ## the oldest dependencies that pyproject.toml allow
 test-newest: .venv-uv/done  ## the newest ones: PYTHON=python3.13 EXTRAS="core zarr"
 	.venv-uv/bin/python tests/floors.py newest --python $(PYTHON) $(EXTRAS)
 
-.venv-demo/done: pyproject.toml
-	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/$(PIP) "$(TORCH)" $(FROM)
-	.venv-demo/bin/$(PIP) -e ".[cli]" scikit-image
+.venv-demo/done: WANTED = -e ".[cli]" scikit-image
+.venv-napari/done: WANTED = -e ".[napari,test]" "napari[pyqt6]" pytest-qt pytest-xvfb
+.venv-export/done: WANTED = -e ".[export,ncnn,executorch,coreml,openvino]" pytest pytest-timeout hypothesis
+.venv-docs/done: WANTED = -e ".[docs]"
+.venv-%/done: pyproject.toml
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/$(PIP) "$(TORCH)" $(FROM)
+	.venv-$*/bin/$(PIP) $(WANTED)
 	touch $@
 
 .venv-test/done: pyproject.toml
@@ -78,24 +82,6 @@ test-newest: .venv-uv/done  ## the newest ones: PYTHON=python3.13 EXTRAS="core z
 	# Without their needs: torchvision's would replace the torch above.
 	.venv-test/bin/$(PIP) --no-deps spandrel==0.4.2 einops
 	.venv-test/bin/$(PIP) --no-deps torchvision==0.28.0 $(FROM)
-	touch $@
-
-.venv-napari/done: pyproject.toml
-	$(PYTHON) -m venv .venv-napari
-	.venv-napari/bin/$(PIP) "$(TORCH)" $(FROM)
-	.venv-napari/bin/$(PIP) -e ".[napari,test]" "napari[pyqt6]" pytest-qt pytest-xvfb
-	touch $@
-
-.venv-export/done: pyproject.toml
-	$(PYTHON) -m venv .venv-export
-	.venv-export/bin/$(PIP) "$(TORCH)" $(FROM)
-	.venv-export/bin/$(PIP) -e ".[export,ncnn,executorch,coreml,openvino]" pytest pytest-timeout hypothesis
-	touch $@
-
-.venv-docs/done: pyproject.toml
-	$(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/$(PIP) "$(TORCH)" $(FROM)
-	.venv-docs/bin/$(PIP) -e ".[docs]"
 	touch $@
 
 .venv-comfyui/done: Makefile

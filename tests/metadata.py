@@ -10,6 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest brings it
+
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://github.com/esc-plugin/esc-plugin"
 #: What ComfyUI brings itself: naming it could replace a build that fits the graphics card.
@@ -22,11 +27,18 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads(read("pyproject.toml"))
+
+
 def project() -> dict[str, Any]:
     """Return the table [project] of pyproject.toml."""
-    import tomllib
+    return pyproject()["project"]
 
-    return tomllib.loads(read("pyproject.toml"))["project"]
+
+def make_targets() -> set[str]:
+    """Return what the Makefile can be asked for."""
+    return set(re.findall(r"^([a-z][\w-]*):", read("Makefile"), re.MULTILINE))
 
 
 def version() -> str:

@@ -14,7 +14,8 @@ from PIL import Image
 
 from esc_plugin.errors import EXTRAS, PACKAGES
 
-ROOT = Path(__file__).parents[1]
+from .metadata import ROOT, project
+
 ZARR = ("zarr", "yaozarrs")
 #: What the command of an extra below imports, where that is more than `EXTRAS` says.
 MORE = {"zarr": ZARR, "cluster": (*EXTRAS["cluster"], *ZARR)}
@@ -123,8 +124,7 @@ def test_without_any_extra(names: dict[str, str]) -> None:
 
 
 def test_what_is_asked_for_is_what_the_extras_bring() -> None:
-    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    extras = project()["optional-dependencies"]
     for extra, modules in EXTRAS.items():
         assert {PACKAGES.get(name, name) for name in modules} <= brought_by(extra, extras), extra
 

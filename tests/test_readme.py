@@ -6,17 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    tomllib = pytest.importorskip("tomli")
+from .metadata import REPOSITORY, ROOT, project
 
-ROOT = Path(__file__).parents[1]
-HOME = "https://github.com/esc-plugin/esc-plugin/blob/main/"
+HOME = f"{REPOSITORY}/blob/main/"
 RAW = "https://raw.githubusercontent.com/esc-plugin/esc-plugin/main/"
 #: Markdown in one line or by reference, and HTML.
 TARGET = re.compile(r"""\]\(([^)\s]+)[^)]*\)|^\[[^]]+\]:\s*(\S+)|(?:src|href|srcset)=["']([^"']+)""", re.MULTILINE)
@@ -28,10 +23,6 @@ def targets(text: str) -> list[str]:
     """Return where the links and pictures of a page lead."""
     prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE)
     return ["".join(found) for found in TARGET.findall(prose)]
-
-
-def project() -> dict:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def test_on_a_package_page_all_links_and_pictures_lead_somewhere() -> None:

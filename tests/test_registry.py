@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from .comfy_stubs import GENERATIONS, ROOT, comfy, import_spandrel
+from .metadata import pyproject
 
 RAW = "https://raw.githubusercontent.com/esc-plugin/esc-plugin/main/"
 #: What of ComfyUI a pack can refer to.
@@ -26,8 +27,7 @@ CORE = ("comfy", "comfy_api", "comfy_execution", "folder_paths.py", "comfyui_ver
 
 @pytest.fixture(scope="module")
 def settings() -> dict[str, Any]:
-    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return pyproject()
 
 
 def test_the_registry_can_read_the_version(settings: dict[str, Any]) -> None:

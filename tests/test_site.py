@@ -9,8 +9,7 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-REPOSITORY = "https://github.com/esc-plugin/esc-plugin"
+from .metadata import REPOSITORY, ROOT
 
 
 def script(path: str) -> ModuleType:

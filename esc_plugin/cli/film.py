@@ -23,20 +23,9 @@ if TYPE_CHECKING:
 
 #: Options of `esc-sr upscale` that are for films too; any other that is given is refused.
 OPTIONS = (
-    *("images", "output", "model", "blend", "blend_share", "window_size", "form", "quality", "lossless", "overwrite"),
-    *(
-        "skip_existing",
-        "include_results",
-        "shared",
-        "megapixels",
-        "device",
-        "precision",
-        "memory",
-        "threads",
-        "plan",
-        "verbose",
-    ),
-    *("purpose", "gpu", "cpu", "quiet", "as_json"),
+    *("images", "output", "model", "purpose", "blend", "blend_share", "window_size", "form", "quality", "lossless"),
+    *("overwrite", "skip_existing", "include_results", "shared", "megapixels", "device", "gpu", "cpu", "precision"),
+    *("memory", "threads", "plan", "verbose", "quiet", "as_json"),
 )
 #: Those that say how large the result shall be.
 SIZES = ("scale", "width", "height", "fit", "fill", "stretch", "longest", "shortest", "result_megapixels")
@@ -44,51 +33,36 @@ SIZES = ("scale", "width", "height", "fit", "fill", "stretch", "longest", "short
 PASSED_ON = ("linear_light", "consistency", "passes", "strength")
 
 
-def upscale_films(context: typer.Context, given: dict[str, Any], framing: Framing) -> int:
-    """Upscale the films that a command names, and return its exit code.
-
-    Parameters
-    ----------
-    context
-        Of the command.
-    given
-        All options of the command, by their names.
-    framing : Framing
-        How large the results shall be.
-
-    Raises
-    ------
-    EscError
-        If the command contradicts itself, or the model can't be had.
-    """
+def upscale_films(given: Any, framing: Framing) -> int:
+    """Upscale films, as `upscale_pictures` does pictures."""
     from ..batch.refused import refusals
     from ..catalog.by_default import default_model
     from ..catalog.lookup import look_up
     from ..catalog.traits import PHOTO
     from ..video.names import is_film
 
-    check_options(context)
-    if others := [name for name in given["images"] if not is_film(name)]:
+    check_options(given.context)
+    if others := [name for name in given.images if not is_film(name)]:
         raise EscError(f"{others[0]!r} is no film; name films and images in two calls.")
-    if given["output"] == DASH:
+    if given.output == DASH:
         raise EscError("a film can't go to standard output, since it is written in parts; name a file with -o.")
     needs("video")
-    sources = [Path(name) for name in dict.fromkeys(given["images"])]
-    source, reason = given["model"], ""
+    sources = [Path(name) for name in dict.fromkeys(given.images)]
+    source, reason = given.model, ""
     if source is None:
-        entry, reason, _ = default_model(PHOTO, growth_of(sources, framing, given), given["purpose"] or "")
+        entry, reason, _ = default_model(PHOTO, growth_of(sources, framing, given), given.purpose or "")
         source = entry.name
-    known, second = look_up(source), look_up(given["blend"]) if given["blend"] else None
-    report = Report(given["verbose"], given["as_json"])
+    known, second = look_up(source), look_up(given.blend) if given.blend else None
+    report = Report(given.verbose, given.as_json)
     # The name of two models is known once they are loaded.
     plan_films(sources, given, framing, (second is None and known.name) or "model", known.scale or 1)
-    where = Where(given["device"], given["precision"], given["memory"], given["threads"])
-    upscaler = load_mixture(source, given["blend"], given["blend_share"], given["window_size"], where, reason)
+    where = Where(given.device, given.precision, given.memory, given.threads)
+    upscaler = load_mixture(source, given.blend, given.blend_share, given.window_size, where, reason)
     jobs = plan_films(sources, given, framing, upscaler.model.name, upscaler.model.scale)
-    refused = {} if given["plan"] else refusals(jobs, given["overwrite"])
+    refused = {} if given.plan else refusals(jobs, given.overwrite)
     for job in jobs:
         with report.told(job):
-            if given["skip_existing"] and Path(job.target).exists():
+            if given.skip_existing and Path(job.target).exists():
                 report(job, None)
                 continue
             if job in refused:
@@ -97,7 +71,7 @@ def upscale_films(context: typer.Context, given: dict[str, Any], framing: Framin
     return report.finish()
 
 
-def growth_of(sources: list[Path], framing: Framing, given: dict[str, Any]) -> float | None:
+def growth_of(sources: list[Path], framing: Framing, given: Any) -> float | None:
     """Return by how much the film grows that grows most; None if no size is asked for."""
     from ..batch.choice import growth
     from ..video.film import open_film
@@ -105,7 +79,7 @@ def growth_of(sources: list[Path], framing: Framing, given: dict[str, Any]) -> f
     sizes = []
     for source in sources:
         with suppress(EscError):  # which is told when it is the film's turn
-            sizes.append(open_film(str(source), round(given["megapixels"] * 1e6)).size)
+            sizes.append(open_film(str(source), round(given.megapixels * 1e6)).size)
     return max((factor for size in sizes if (factor := growth(framing, size)) is not None), default=None)
 
 
@@ -117,7 +91,7 @@ def check_options(context: typer.Context) -> None:
             raise EscError(f"{max(parameter.opts, key=len)} isn't for films; leave it out.")
 
 
-def plan_films(sources: list[Path], given: dict[str, Any], framing: Framing, model: str, scale: int) -> list[Job]:
+def plan_films(sources: list[Path], given: Any, framing: Framing, model: str, scale: int) -> list[Job]:
     """Say where the result of each film goes.
 
     Raises
@@ -129,22 +103,22 @@ def plan_films(sources: list[Path], given: dict[str, Any], framing: Framing, mod
     from ..video.names import container_of, suffix_for
 
     label = framing.label(scale)
-    pattern, folder = pattern_for(given["output"], label)
+    pattern, folder = pattern_for(given.output, label)
     jobs = []
     for path in sources:
         check_path(path)
-        suffix = suffix_for(path, given["form"])
-        if given["lossless"] and given["form"] is None:
+        suffix = suffix_for(path, given.form)
+        if given.lossless and given.form is None:
             suffix = ".mkv"
         target = Path(filled(pattern, path, path.stem, suffix, model, label))
         container_of(target)
-        if given["form"] and target.suffix.lower() != suffix:
-            raise ImageError(f"{target.name!r} is no {given['form']!r}, which was asked for; leave one of them out.")
+        if given.form and target.suffix.lower() != suffix:
+            raise ImageError(f"{target.name!r} is no {given.form!r}, which was asked for; leave one of them out.")
         jobs.append(Job(path, folder / target if folder else target))
     return jobs
 
 
-def upscale_film(job: Job, upscaler: Upscaler, framing: Framing, given: dict[str, Any], report: Report) -> None:
+def upscale_film(job: Job, upscaler: Upscaler, framing: Framing, given: Any, report: Report) -> None:
     """Upscale a film, or say how it would be worked on; what goes wrong is an `EscError`."""
     from ..batch.checks import check_place
     from ..video.film import open_film
@@ -153,19 +127,19 @@ def upscale_film(job: Job, upscaler: Upscaler, framing: Framing, given: dict[str
     source, target = Path(job.source), Path(job.target)
     if not source.is_file():
         raise ImageError(f"there is no file {str(source)!r}.")
-    film = open_film(str(source), round(given["megapixels"] * 1e6))
+    film = open_film(str(source), round(given.megapixels * 1e6))
     original = record_in(film).get("image")
-    if original in named_beside(given, source) and not given["include_results"]:
+    if original in named_beside(given, source) and not given.include_results:
         complain("note", f"{source.name!r} is a result, of {original!r}, and left out; --include-results takes it.")
         return
     frame = framing.frame(*film.size, upscaler.model.scale)
-    options = {name: given[name] for name in PASSED_ON}
-    shared = given["shared"] or USUAL_SHARED
-    how = {name: given[name] for name in ("quality", "lossless", "overwrite")}
+    options = {name: getattr(given, name) for name in PASSED_ON}
+    shared = given.shared or USUAL_SHARED
+    how = {name: getattr(given, name) for name in ("quality", "lossless", "overwrite")}
     how["tell"] = lambda note: complain("note", f"{source}: {note}")
     work = FilmUpscaling(upscaler, film, target, frame, options, shared, **how)
     check_place(target)
-    if given["plan"]:
+    if given.plan:
         report.planned(job, show_film_plan(work, source))
         return
     record = run(work, source)
@@ -178,9 +152,9 @@ def upscale_film(job: Job, upscaler: Upscaler, framing: Framing, given: dict[str
     report.did(job, line, record, notes)
 
 
-def named_beside(given: dict[str, Any], source: Path) -> set[Any]:
+def named_beside(given: Any, source: Path) -> set[Any]:
     """Return the names of the other films of a command, such as a shell's pattern has found."""
-    return {Path(name).name for name in given["images"]} - {source.name}
+    return {Path(name).name for name in given.images} - {source.name}
 
 
 def run(work: FilmUpscaling, source: Path) -> dict[str, Any]:

@@ -9,13 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from ..catalog.manifest import SUFFIXES
-from ..errors import EscError, ImageError
+from ..errors import EscError, ImageError, needs
 from . import options as opt
-from . import values
 from .completion import model_names
 from .load import open_model
 from .models import shown
-from .pipes import DASH, pipes
+from .pipes import place_of_source
 from .terminal import say_facts, write_json
 
 #: Suffixes of manifests and recipes.
@@ -62,15 +61,15 @@ def about(name: str, window_size: int | None) -> dict[str, Any]:
         If it means nothing, or what it means is damaged.
     """
     from ..catalog.menu import find_model
-    from ..files.address import Url, place_of
+    from ..files.address import Url
 
     entry = find_model(name)
     if entry and entry.name == name:
         return about_model(name, window_size)
-    place = pipes.source() if name == DASH else place_of(name)
+    place = place_of_source(name)
     if isinstance(place, Url):
         return about_image(place)
-    if not _is_there(place):
+    if not place.exists():
         if place.suffix.lower() in _suffixes_of_files() or place.is_absolute():
             raise EscError(f"there is no file or folder {name!r}.")
         return about_model(name, window_size)
@@ -99,8 +98,6 @@ def about_image(place: Any, _: int | None = None) -> dict[str, Any]:
 
 def about_film(path: Path, _: int | None) -> dict[str, Any]:
     """Return what a film is."""
-    from ..errors import needs
-
     needs("video")
     from ..video.film import open_film
     from ..video.upscaling import record_in
@@ -180,11 +177,6 @@ def _kind_of(path: Path) -> Callable[[Any, int | None], dict[str, Any]]:
     except OSError as error:
         raise ImageError(f"can't read {str(path)!r}: {error.strerror or error}.") from None
     return about_folder if path.is_dir() else BY_SUFFIX.get(path.suffix.lower(), about_nothing)
-
-
-def _is_there(path: Path) -> bool:
-    values.usable(path)
-    return path.exists()
 
 
 def _suffixes_of_files() -> tuple[str, ...]:

@@ -12,12 +12,13 @@ from ..catalog.by_default import check_choice
 from . import options as opt
 from . import values
 from .load import Where, load_upscaler
+from .pipes import place_of_source, target_of
 from .terminal import plain, say, say_table, write_json
 
 
 def check(
-    image: Annotated[Any, typer.Argument(parser=values.place, metavar="IMAGE", help="The image before.")],
-    upscaled: Annotated[Any, typer.Argument(parser=values.place, metavar="UPSCALED", help="The image after.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image before.")],
+    upscaled: Annotated[str, typer.Argument(metavar="UPSCALED", help="The image after.")],
     axes: opt.Axes = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -28,9 +29,10 @@ def check(
     from ..batch.checks import check_source
     from ..files import read_picture
 
-    for path in (image, upscaled):
-        check_source(path)
-    before, after = read_picture(image, lazy=True), read_picture(upscaled, lazy=True)
+    places = [place_of_source(name) for name in (image, upscaled)]
+    for place in places:
+        check_source(place)
+    before, after = (read_picture(place, lazy=True) for place in places)
     axes = layout_of(before.pixels, axes or before.axes).axes
     found = check_agreement(before.pixels, in_axes_of(after.pixels, after.axes, axes), axes)
     if as_json:
@@ -47,7 +49,7 @@ def check(
 def compare(
     image: opt.ImageFile,
     output: Annotated[
-        Path, typer.Option("-o", "--output", callback=values.sink, help="Picture to write, or - for standard output.")
+        Path, typer.Option("-o", "--output", callback=values.usable, help="Picture to write, or - for standard output.")
     ] = Path("comparison.png"),
     model: opt.ModelOption = None,
     purpose: opt.Purpose = None,
@@ -78,11 +80,12 @@ def compare(
     from ..files.formats import writable_suffixes
     from ..measure.degradation import CLEAN
 
-    values.check_output(output, writable_suffixes(), image, overwrite=overwrite, ours=made_by("compare"))
-    check_source(image)
     check_choice(model, purpose)
+    source, target = place_of_source(image), target_of(output, ".png")
+    values.check_output(target, writable_suffixes(), source, overwrite=overwrite, ours=made_by("compare"))
+    check_source(source)
     # What is reduced and nothing else has no noise.
-    chosen = group_of(image, model, Framing(scale), purpose or ("clean photo" if degrade == CLEAN else ""))
+    chosen = group_of(source, model, Framing(scale), purpose or ("clean photo" if degrade == CLEAN else ""))
     factor = None if model else scale
     if degrade:
         degrade.check_scale(factor or chosen.scale, chosen.name)
@@ -93,7 +96,7 @@ def compare(
 
     part = None if detail is None else Detail.parse(detail)
     upscaler = load_upscaler(chosen.source, window_size, Where(device, threads=threads)).chosen_because(chosen.reason)
-    found = drawn(read_photo(image, DEPTHS), upscaler, degradation=degrade, detail=part, scale=factor)
-    write_comparison(output, found.draw(zoom), upscaler)
+    found = drawn(read_photo(source, DEPTHS), upscaler, degradation=degrade, detail=part, scale=factor)
+    write_comparison(target, found.draw(zoom), upscaler)
     figures = f": bicubic {found.bicubic:.2f} dB, {plain(upscaler.model.name)} {found.model:.2f} dB" if degrade else ""
-    say(f"{plain(image)} -> {plain(output)}{figures}")
+    say(f"{plain(source)} -> {plain(target)}{figures}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -192,10 +192,7 @@ Sampled = Annotated[
         help="Estimate the survey from so many pixels of each plane, where an exact one can't be had.",
     ),
 ]
-ImageFile = Annotated[
-    Any,
-    typer.Argument(parser=values.place, help="Image file, - for standard input, Zarr folder or address.", metavar="IMAGE"),
-]
+ImageFile = Annotated[str, typer.Argument(help="Image file, - for standard input, Zarr folder or address.", metavar="IMAGE")]
 Axes = Annotated[str | None, typer.Option(help="Letters of a stack's axes, such as TZCYX; by default the file's.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist, but no input.")]
 AsJson = Annotated[

@@ -148,6 +148,6 @@ def run() -> None:
         plain_errors(),
         shown_warnings(__package__.partition(".")[0]),
         unwound_when_ended(),
-        opened_pipes(),
+        opened_pipes,
     ):
         app(prog_name=NAME)

@@ -13,6 +13,7 @@ from . import options as opt
 from . import values
 from .load import open_model
 from .parse import parse_place
+from .pipes import place_of_source
 from .terminal import errors, plain, progress_bar, say
 
 #: The first and the last version of ONNX's operators that can be written, see `esc_plugin.export.onnx`.
@@ -128,8 +129,9 @@ def inspect(
     needs("inspect")
     from ..batch.checks import check_source
 
-    values.check_output(output, REPORTS, image, model, overwrite=overwrite, ours=is_own_report)
-    check_source(image)
+    source = place_of_source(image)
+    values.check_output(output, REPORTS, source, model, overwrite=overwrite, ours=is_own_report)
+    check_source(source)
     place = parse_place(at) if at is not None else None
     loaded = open_model(model, window_size=window_size)
 
@@ -137,8 +139,8 @@ def inspect(
     from ..inspection import check_report, study, write_report
 
     check_report(output)
-    picture = read_picture(image)
-    with progress_bar(f"{loaded.name}, {image.name}") as progress:
+    picture = read_picture(source)
+    with progress_bar(f"{loaded.name}, {source.name}") as progress:
         found = study(
             loaded,
             picture.pixels,
@@ -149,8 +151,8 @@ def inspect(
             steps=steps,
             progress=progress,
         )
-    write_report(output, found, image.name)
-    say(f"{plain(loaded.name)}, {plain(image)} -> {plain(output)}")
+    write_report(output, found, source.name)
+    say(f"{plain(loaded.name)}, {plain(source)} -> {plain(output)}")
 
 
 def is_own_report(path: Path) -> bool:

@@ -14,13 +14,14 @@ from . import options as opt
 from . import values
 from .load import Where, load_mixture, own_device
 from .parse import parse_framing, parse_intensity
+from .pipes import place_of_source, target_of
 from .terminal import complain, plain, progress_bar, say
 
 
 def survey(
     image: opt.ImageFile,
     output: Annotated[
-        Path, typer.Option("-o", "--output", callback=values.json_sink, help="File to write, or - for standard output.")
+        Path, typer.Option("-o", "--output", callback=values.usable, help="File to write, or - for standard output.")
     ] = Path("survey.json"),
     model: opt.ModelOption = None,
     purpose: opt.Purpose = None,
@@ -58,8 +59,9 @@ def survey(
     framing = parse_framing(scale, width, height, fit, fill, stretch, longest, shortest, result_megapixels)
     levels = parse_intensity(intensity)
     check_intensity(levels)
-    check_source(image)
-    values.check_output(output, (".json",), image, overwrite=overwrite)
+    source, target = place_of_source(image), target_of(output, ".json")
+    check_source(source)
+    values.check_output(target, (".json",), source, overwrite=overwrite)
 
     from ..batch.batch import Batch
     from ..batch.choice import group_of
@@ -69,7 +71,7 @@ def survey(
     from ..cluster.launch import launched
 
     where = Where(own_device(device, launched()), precision, memory, threads)
-    chosen = group_of(image, model, framing, purpose or "")
+    chosen = group_of(source, model, framing, purpose or "")
     if chosen.note:
         complain("note", chosen.note)
     upscaler = load_mixture(chosen.source, blend, 0.5, window_size, where, chosen.reason)  # it serves any share
@@ -83,8 +85,8 @@ def survey(
         "shared": shared,
         "passes": passes,
     }
-    picture, options = Batch(upscaler, framing, wished).opened(Job(image, output))
-    with progress_bar(image.name) as progress, joined() as group:
+    picture, options = Batch(upscaler, framing, wished).opened(Job(source, target))
+    with progress_bar(source.name) as progress, joined() as group:
         if group.size > 1:
             if sampled or shared:
                 raise EscError("processes that were started together survey exactly; leave --sampled and --shared out.")
@@ -94,6 +96,6 @@ def survey(
             found = upscaler.survey(picture.pixels, pixels=sampled, progress=progress, **options)
         if group.rank > 0:
             return
-    found.save(output)
+    found.save(target)
     how = f"sampled, about {found.difference:.2g} levels from exact" if found.sampling else "exact"
-    say(f"{plain(image)} -> {plain(output)}  {how}, {counted(len(found.planes), 'plane')}, {found.digest[:12]}")
+    say(f"{plain(source)} -> {plain(target)}  {how}, {counted(len(found.planes), 'plane')}, {found.digest[:12]}")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 KINDS = {"microscopy": MICROSCOPY, "photo": "clean photo"}
 #: Iterations of a training, and machines or devices of one, beyond which a slip of the hand is likelier.
 MOST_ITERATIONS, MOST_MACHINES = 10**9, 10**4
+#: From less than a second to ten years.
+some_minutes = values.within(0.01, 5_256_000)
 #: Seconds between two lines where nobody sees a bar.
 QUIET = 30
 HELPS = "More --minutes, more images or another --kind may help"
@@ -60,9 +62,7 @@ def train(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(
-            callback=values.some_minutes, help="End after this time, all included; the schedule follows the clock."
-        ),
+        typer.Option(callback=some_minutes, help="End after this time, all included; the schedule follows the clock."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Only go on with what is there; never begin anew.")] = False,
     changes: Annotated[
@@ -140,7 +140,7 @@ def finetune(
         ),
     ] = "microscopy",
     minutes: Annotated[
-        float, typer.Option(callback=values.some_minutes, help="How long all of it may take, measuring included.")
+        float, typer.Option(callback=some_minutes, help="How long all of it may take, measuring included.")
     ] = 10,
     output: Annotated[
         Path | None,

@@ -15,7 +15,7 @@ from . import options as opt
 from . import values
 from .completion import image_formats
 from .parse import parse_framing
-from .pipes import DASH, pipes
+from .pipes import DASH, source_of, standard_output
 
 #: Of the second model, if nobody says.
 BLEND_SHARE = 0.5
@@ -25,9 +25,7 @@ def upscale(
     context: typer.Context,
     images: Annotated[
         list[str],
-        typer.Argument(
-            callback=values.sources, help="Image files, folders, patterns, - for standard input; films.", metavar="IMAGE"
-        ),
+        typer.Argument(help="Image files, folders, patterns, - for standard input; films.", metavar="IMAGE"),
     ],
     output: Annotated[
         str | None,
@@ -131,7 +129,7 @@ def upscale(
     as_json: opt.AsJson = False,
 ) -> None:
     """Upscale images and films: files, folders, patterns. Everything that a file carries is kept."""
-    given = locals()  # every option by its name
+    given = SimpleNamespace(**locals())  # every option by its name
     from ..video.names import is_film
 
     if blend is None and blend_share != BLEND_SHARE:
@@ -141,16 +139,17 @@ def upscale(
     if any(map(is_film, images)):
         from .film import upscale_films
 
-        sys.exit(upscale_films(context, given, framing))
+        sys.exit(upscale_films(given, framing))
     if lossless:
         raise EscError("--lossless is for films; of images, PNG, TIFF and Zarr always are.")
     from .pictures import upscale_pictures
 
-    given["output"] = place_of_results(output, form)
-    sys.exit(upscale_pictures(SimpleNamespace(**given), framing))
+    given.output = place_of_results(output, form, piped=DASH in images)
+    given.images = list(map(source_of, images))
+    sys.exit(upscale_pictures(given, framing))
 
 
-def place_of_results(output: str | None, form: str | None) -> str | None:
+def place_of_results(output: str | None, form: str | None, piped: bool) -> str | None:
     """Return where results go; ``-`` is standard output, to which the image of standard input goes only if that is said.
 
     Raises
@@ -161,10 +160,10 @@ def place_of_results(output: str | None, form: str | None) -> str | None:
     if output == DASH:
         from ..files.formats import is_store
 
-        target = pipes.target(f".{(form or 'png').lower().lstrip('.')}")
+        target = standard_output(f".{(form or 'png').lower().lstrip('.')}")
         if is_store(target):
             raise EscError(f"a result as {form!r} is a folder, which can't go to standard output; name one with -o.")
         return str(target)
-    if pipes.has_source and (output is None or "{folder}" in output):
+    if piped and (output is None or "{folder}" in output):
         raise EscError("standard input lies in no folder; say where the result goes, with -o FILE, or -o - to send it on.")
     return output

@@ -12,7 +12,6 @@ import typer
 from ..errors import EscError, ImageError
 from ..texts import check_path, quoted
 from .completion import words
-from .pipes import DASH, pipes, source_of, target_of
 from .terminal import be_quiet, reserve_stdout
 
 #: What a device can be, and of which kinds there may be several.
@@ -36,17 +35,6 @@ def within(least: float, most: float) -> Check:
     return check
 
 
-def one_of(*known: str) -> Check:
-    """Return the check that a word is among those that are known."""
-
-    def check(param: typer.CallbackParam, value: Any) -> Any:
-        if value is not None and value not in known:
-            raise EscError(f"{_name(param)} must be one of {', '.join(known)}, not {quoted(value)}.")
-        return value
-
-    return check
-
-
 def usable(value: Any) -> Any:
     """Check that paths are such."""
     for path in _each(value):
@@ -56,22 +44,13 @@ def usable(value: Any) -> Any:
 
 def one_of_words(*known: str) -> dict[str, Any]:
     """Return how an option is declared whose value is a word among those that are known: checked, and completed."""
-    return {"callback": one_of(*known), "autocompletion": words(*known)}
 
+    def check(param: typer.CallbackParam, value: str) -> str:
+        if value not in known:
+            raise EscError(f"{_name(param)} must be one of {', '.join(known)}, not {quoted(value)}.")
+        return value
 
-def sources(value: list[str]) -> list[str]:
-    """Return the images that are named, standard input among them."""
-    return [str(source_of(name)) for name in value]
-
-
-def sink(value: Any) -> Any:
-    """Return the picture to write, which may be standard output; a path is checked."""
-    return target_of(value)
-
-
-def json_sink(value: Any) -> Any:
-    """Return the JSON file to write, as `sink` does."""
-    return target_of(value, ".json")
+    return {"callback": check, "autocompletion": words(*known)}
 
 
 def for_programs(value: bool) -> bool:
@@ -86,16 +65,6 @@ def quietly(value: bool) -> bool:
     if value:
         be_quiet()
     return value
-
-
-def place(value: str) -> Any:
-    """Return the path or the address that an argument names, or the file with standard input; a path is checked."""
-    if value == DASH:
-        return pipes.source()
-    from ..files.address import place_of
-
-    found = place_of(value)
-    return usable(found) if isinstance(found, Path) else found
 
 
 def degradation(value: str) -> Any:
@@ -164,7 +133,3 @@ def _each(value: Any) -> Iterable[Any]:
 
 def _name(param: typer.CallbackParam) -> str:
     return max(param.opts, key=len)
-
-
-#: Of a training: from less than a second to ten years.
-some_minutes = within(0.01, 5_256_000)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,12 +17,8 @@ import typer
 from esc_plugin.cli import app
 from esc_plugin.train.recipe import parse_change, read_recipe
 
+from ..metadata import make_targets, project
 from .pages import ROOT, Block
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 #: Words that only a shell understands. Loops are not known here.
 SHELL = {"|", "||", "&", "&&", ";", "<", ">", ">>"}
@@ -119,7 +114,7 @@ def check(command: Command) -> None:
     elif program in LAUNCHERS:
         parse(list(words[words.index("esc_plugin.cli") + 1 :]))
     elif program == "make":
-        missing = {word for word in words[1:] if "=" not in word} - targets()
+        missing = {word for word in words[1:] if "=" not in word} - make_targets()
         assert not missing, f"no target of the Makefile: {missing}"
     elif program == "pip":
         _check_pip(words)
@@ -137,9 +132,7 @@ def parse(arguments: list[str]) -> None:
         assert name in options(), f"no option: {name!r}"
         return
     assert name in program.commands, f"no command: {name!r}"
-    # Standard input is read and output is reserved while arguments are.
-    files = ["in-a-pipe.png" if word == "-" else word for word in rest]
-    values = program.commands[name].make_context(name, files).params
+    values = program.commands[name].make_context(name, rest).params
     if name == "train":
         read_recipe(values["recipe"], {"init": values["init"] or ""} | dict(map(parse_change, values["changes"] or [])))
 
@@ -150,18 +143,6 @@ def options() -> set[str]:
     program: Any = typer.main.get_command(app)
     found = [parameter for command in (program, *program.commands.values()) for parameter in command.params]
     return {"--help"} | {name for parameter in found for name in (*parameter.opts, *parameter.secondary_opts)}
-
-
-@cache
-def project() -> dict[str, Any]:
-    """Return pyproject.toml's table of the project."""
-    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return found
-
-
-@cache
-def targets() -> set[str]:
-    return set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def _check_pip(words: tuple[str, ...]) -> None:
