@@ -68,6 +68,7 @@ def test_what_is_known_without_torch_is_said_without_it(picture: Path, tmp_path:
         ("upscale", "{image}", "--for", "cats"): "must be one of clean photo",
         ("upscale", "{image}", "--for", "clean", "-m", "esc-nano-x2"): "leave one of them out",
         ("evaluate", "esc-nano-x2", "{none}"): "there is no folder",
+        ("evaluate", "esc-nano-x2", "{image}"): "is a file; name the folder",
         ("evaluate", "esc-nano-x2", "{folder}"): "there are no images",
         ("evaluate", "nothing", "{images}"): "did you mean",
         ("evaluate", "esc-nano-x2", "{images}", "-o", "x.xls"): ".csv or .json",

@@ -42,6 +42,29 @@ def test_the_core_imports_itself_relatively() -> None:
         assert not re.search(r"^\s*(from|import) esc_plugin", path.read_text(encoding="utf-8"), re.M), path
 
 
+def sdist_of(root: Path) -> set[str]:
+    sdist = pytest.importorskip("hatchling.builders.sdist")
+    return {file.distribution_path for file in sdist.SdistBuilder(str(root)).recurse_included_files()}
+
+
+def test_an_sdist_takes_no_pictures_that_lie_in_the_clone(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    for name in ("LICENSE", "photo.png", "tests/test_a.py"):
+        (tmp_path / name).touch()
+    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    assert sdist_of(tmp_path) == {"LICENSE", "pyproject.toml", "tests/test_a.py"}
+
+
+def test_an_sdist_has_all_that_the_repository_has() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs the repository")
+    git = ["git", "-c", "safe.directory=*", "ls-files"]  # also where somebody else made the clone
+    kept = subprocess.run(git, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert {name.split("/")[0] for name in kept} - {".gitattributes", ".gitignore"} <= {
+        name.split("/")[0] for name in sdist_of(ROOT)
+    }
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_what_it_should(tmp_path: Path) -> None:
     pytest.importorskip("build", reason="needs the package build")

@@ -92,6 +92,8 @@ def check_images(folder: Path) -> None:
     """Raise an `ImageError` unless a folder holds images."""
     from ..batch.find import find_images
 
+    if folder.is_file():
+        raise ImageError(f"{str(folder)!r} is a file; name the folder that it lies in.")
     if not folder.is_dir():
         raise ImageError(f"there is no folder {str(folder)!r}.")
     find_images([folder])

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: What can be written: 0.5 is Zarr 3, and what today's programs write; 0.4 is Zarr 2, for programs that know no other.
 VERSIONS = ("0.5", "0.4")
 DEFAULT_VERSION = "0.5"
+#: What reading and writing need, and how to get it.
+NEEDED = "zarr 3 (so Python 3.11) and yaozarrs; install them with: pip install zarr yaozarrs numcodecs"
 #: Rows and columns of a chunk.
 CHUNK = 512
 #: Where the record of how an image was made stands, beside what OME-Zarr prescribes.
@@ -35,8 +37,7 @@ def check_version(version: str) -> None:
         import yaozarrs  # noqa: F401
         import zarr  # noqa: F401
     except ImportError as error:
-        needed = "zarr 3 (so Python 3.11) and yaozarrs; install them with: pip install zarr yaozarrs numcodecs"
-        raise ImageError(f"OME-Zarr files need {needed} ({error}).") from None
+        raise ImageError(f"OME-Zarr files need {NEEDED} ({error}).") from None
 
 
 def new_group(store: Any, version: str) -> zarr.Group:

@@ -12,7 +12,7 @@ from ..provenance import is_record
 from ..texts import quoted
 from .address import MARKERS, Url, is_zarr
 from .file_array import reason_of
-from .ngff import RECORD_KEY
+from .ngff import NEEDED, RECORD_KEY
 from .ome_axes import LONG_NAMES
 from .ome_multiscale import Multiscale
 from .picture import Picture, check_lazy_size
@@ -91,9 +91,7 @@ def _library(name: str) -> Any:
         import zarr
         from zarr.abc.store import Store  # noqa: F401  # zarr 2 has none
     except ImportError as error:
-        raise ImageError(
-            f"Zarr needs the package zarr 3 (so Python 3.11); install it with: pip install zarr ({reason_of(error)})."
-        ) from None
+        raise ImageError(f"Zarr files need {NEEDED} ({reason_of(error)}).") from None
     return zarr
 
 
