@@ -59,8 +59,11 @@ def one_of_words(*known: str) -> dict[str, Any]:
     return {"callback": one_of(*known), "autocompletion": words(*known)}
 
 
-def sources(value: list[str]) -> list[str]:
-    """Return the images that are named, standard input among them."""
+def sources(value: Any) -> list[str]:
+    """Return the images that are named, standard input among them.
+
+    On Python 3.10 typer can't read ``list[str]`` here.
+    """
     return [str(source_of(name)) for name in value]
 
 
