@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import GenericAlias
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from PIL import Image
 from esc_plugin import cli
 from esc_plugin.batch.checks import check_source
 from esc_plugin.cli import study, train
+from esc_plugin.cli.program import COMMANDS
 from esc_plugin.export.onnx import OPSETS
 from esc_plugin.inspection.report import SUFFIXES
 
@@ -266,3 +269,17 @@ def test_names_that_are_no_text(picture: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert b"\x1b" not in done.stdout
     assert odd.with_name("caf\udce9\x1b[31m_x2.png").is_file()
+
+
+def test_callbacks_ask_for_no_list_of_something() -> None:
+    """On Python 3.10 typer takes ``list[str]`` for a class, and no command works."""
+    asked = {}
+    for command in COMMANDS:
+        for hint in get_type_hints(command, include_extras=True).values():
+            for option in getattr(hint, "__metadata__", ()):
+                if callback := getattr(option, "callback", None):
+                    hints = get_type_hints(callback)
+                    hints.pop("return", None)
+                    asked[callback] = [of for of in hints.values() if isinstance(of, GenericAlias)]
+    assert asked
+    assert not any(asked.values()), asked
