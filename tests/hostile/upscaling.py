@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -16,7 +17,7 @@ from esc_plugin.files.formats import written_as
 from esc_plugin.files.traits import traits_of_file
 
 from ..small import random_upscaler
-from .case import Case, check
+from .case import Case, RefusedError, check
 
 #: So small that every accepted picture is quick, and what claims more is refused.
 MAX_PIXELS = 40_000
@@ -46,6 +47,8 @@ def upscaled(name: str, target: str) -> Callable[[Path], list[str]]:
 def _looked_at(source: Path) -> Picture:
     """Return the picture, read whole; read by region, and told without reading, it must be the same."""
     picture = read_picture(source, MAX_PIXELS)
+    if math.prod(picture.pixels.shape) > MAX_PIXELS * 4:
+        raise RefusedError("larger than is tried")  # Zarr has no limit: it is read by region, and its work can be cancelled
     lazy = read_picture(source, MAX_PIXELS, lazy=True)
     _, size = traits_of_file(source, MAX_PIXELS)
     # What stands behind the pixels, such as how to turn them, is seen only by who reads them.
