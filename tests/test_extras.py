@@ -45,8 +45,6 @@ NEEDING = {
 }
 #: These tie torch to one version or take minutes, so that `make test-export` tries them.
 ELSEWHERE = {"ncnn", "executorch", "coreml", "openvino"}
-if importlib.util.find_spec("torchvision"):
-    ELSEWHERE.add("train")  # with one that may not fit torch, see `mend.py`
 
 
 def modules_of(extra: str) -> tuple[str, ...]:
