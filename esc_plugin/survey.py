@@ -20,6 +20,7 @@ from .arrays.surveyed import PlaneSurvey
 from .disk import write_text
 from .errors import ImageError
 from .request import Request
+from .texts import quoted
 
 __all__ = ["Environment", "Request", "Sampling", "Survey", "digest_of", "image_digest"]
 
@@ -145,10 +146,12 @@ class Survey:
         """
         if sha256 != self.sha256:
             raise ImageError(
-                f"the survey was made with the model {self.model!r} ({self.sha256[:8]}), not {model!r} ({sha256[:8]})."
+                f"the survey was made with the model {quoted(self.model)} of sha256 {quoted(self.sha256[:8])}, "
+                f"not {quoted(model)} of {sha256[:8]!r}."
             )
         if network not in (None, self.network):
-            raise ImageError(f"the survey was made with {self.model!r}, not {model!r} with these parameters and settings.")
+            made, asked_for = quoted(self.model), quoted(model)
+            raise ImageError(f"the survey was made with {made}, not {asked_for} with these parameters and settings.")
         for name, asked in asdict(request).items():
             if name not in SERVES_ANY and (served := getattr(self.request, name)) != asked:
                 raise ImageError(

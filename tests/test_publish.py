@@ -218,3 +218,9 @@ def test_publish_needs_a_licence_a_name_and_a_login(server, pth, monkeypatch):
         publish(pth, "me/mine", license="mit")
     assert "\n" not in str(info.value)
     assert not server.repos
+
+
+def test_bytes_that_are_no_text_are_one_line(pth, tmp_path):
+    with pytest.raises(CheckpointError, match=r"license must be text, not 'x\\udcff'"):
+        publish(pth, "org/name", dry_run=tmp_path / "card", license="x\udcff")
+    assert not (tmp_path / "card").exists() or not list((tmp_path / "card").iterdir())

@@ -254,7 +254,7 @@ def test_a_survey_of_another_model_is_refused() -> None:
         RANDOM(IMAGE, survey=NEAREST.survey(IMAGE))
     named = [replace(upscaler.model, sha256=digit * 64) for upscaler, digit in ((NEAREST, "a"), (RANDOM, "b"))]
     one, other = (Upscaler(model, device="cpu") for model in named)
-    with pytest.raises(ImageError, match=r"'nearest' \(aaaaaaaa\), not 'random' \(bbbbbbbb\)"):
+    with pytest.raises(ImageError, match="'nearest' of sha256 'aaaaaaaa', not 'random' of 'bbbbbbbb'"):
         other(IMAGE, survey=one.survey(IMAGE))
 
 
@@ -359,6 +359,14 @@ def test_an_upscaler_travels_to_other_processes() -> None:
         there(IMAGE, region=region, survey=pickle.loads(pickle.dumps(survey))), RANDOM(IMAGE, region=region, survey=survey)
     )
     assert there.survey(IMAGE).digest == survey.digest
+
+
+def test_what_a_survey_calls_its_model_is_one_line() -> None:
+    upscaler, image = random_upscaler(), np.zeros((20, 20), np.uint8)
+    survey = replace(upscaler.survey(image), model="a\nb", sha256="\n\n")
+    with pytest.raises(ImageError, match="the survey was made with the model") as error:
+        upscaler(image, survey=survey)
+    assert "\n" not in str(error.value)
 
 
 def test_threads_share_an_upscaler() -> None:

@@ -201,6 +201,16 @@ def test_a_damaged_tile_is_named_and_the_others_are_read(tmp_path: Path) -> None
     assert "\n" not in str(error.value)
 
 
+def test_a_tile_without_an_address_is_zeros(tmp_path: Path) -> None:
+    path, pixels = written(tmp_path, "tiled")
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tag = tif.pages.first.tags["TileOffsets"]
+        tag.overwrite([0, *tag.value[1:]])
+    pixels[:16, :32] = 0
+    np.testing.assert_array_equal(read_picture(path).pixels, pixels)
+    np.testing.assert_array_equal(np.asarray(read_picture(path, lazy=True).pixels), pixels)
+
+
 def test_what_is_cut_off_is_said_at_once(tmp_path: Path) -> None:
     path, _ = written(tmp_path, "tiled")
     path.write_bytes(path.read_bytes()[:-500])

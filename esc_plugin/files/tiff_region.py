@@ -208,7 +208,7 @@ class TiledTiff(FileArray):
         offsets, counts, options = opened.segments[number]
         try:
             data = None
-            if counts[index]:
+            if counts[index] and offsets[index]:  # a tile without an address isn't stored: its values are zeros
                 file.seek(offsets[index])
                 data = file.read(counts[index])
             found: tuple[np.ndarray | None, tuple[int, ...], tuple[int, ...]] = opened.decode(data, index, **options)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..disk import replacing
 from ..errors import CheckpointError
 from ..network import EscConfig
+from ..texts import quoted
 from ..version import __version__
 from .dialects import to_dialect
 
@@ -37,6 +38,11 @@ def write_weights(target: Path, state: dict[str, Tensor], config: EscConfig, abo
         If it can't be written.
     """
     metadata = about | {"format": "pt", "converter": CONVERTER}
+    for name, value in metadata.items():
+        if any(
+            "\ud800" <= character <= "\udfff" for character in value
+        ):  # what a command line makes of bytes that are no text
+            raise CheckpointError(f"{name} must be text, not {quoted(value)}.")
     # Parameters may share memory, which safetensors refuses.
     tensors = {name: value.detach().clone().contiguous() for name, value in to_dialect(state, config).items()}
     with replacing(target) as beside:
