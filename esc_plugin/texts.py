@@ -35,6 +35,11 @@ def quoted(value: object) -> str:
         return "a number of thousands of digits"
 
 
+def suffix_of(form: str) -> str:
+    """Return the suffix that is meant by ``png``, ``.png`` or ``PNG``: ``.png``."""
+    return f".{form.lower().lstrip('.')}"
+
+
 def parse_bytes(text: str) -> int:
     """Read "4GB", "512M" or a plain number as bytes.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EscError, ImageError
+from ..texts import suffix_of
 from .large import Work, upscale_stores
 from .load import Where, load_mixture, own_device
 from .parse import parse_intensity, parse_part, parse_region
@@ -90,9 +91,7 @@ class Asked:
 
         given = self.given
         label = label_of(self.framing, scale, given.isotropic)
-        return plan_jobs(
-            group.images, given.output, name, label, f".{given.form.lower().lstrip('.')}" if given.form else None
-        )
+        return plan_jobs(group.images, given.output, name, label, suffix_of(given.form) if given.form else None)
 
     def ready(self, report: Report) -> list[Job]:
         """Return the jobs that nothing speaks against so far, and report the others."""

@@ -11,6 +11,7 @@ import typer
 
 from ..catalog.by_default import check_choice
 from ..errors import EscError
+from ..texts import suffix_of
 from . import options as opt
 from . import values
 from .completion import image_formats
@@ -160,7 +161,7 @@ def place_of_results(output: str | None, form: str | None, piped: bool) -> str |
     if output == DASH:
         from ..files.formats import is_store
 
-        target = standard_output(f".{(form or 'png').lower().lstrip('.')}")
+        target = standard_output(suffix_of(form or "png"))
         if is_store(target):
             raise EscError(f"a result as {form!r} is a folder, which can't go to standard output; name one with -o.")
         return str(target)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import ImageError
 from ..files.formats import readable_suffixes
+from ..texts import suffix_of
 
 #: Containers that are written, by suffix, with the names that FFmpeg has for them.
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -47,4 +48,4 @@ def container_of(target: Path) -> str:
 def suffix_for(source: Path, form: str | None = None) -> str:
     """Return the suffix of a result: the one asked for, or the film's own, or that of a container that holds it."""
     own = source.suffix.lower()
-    return f".{form.lower().lstrip('.')}" if form else own if own in CONTAINERS else DEFAULT
+    return suffix_of(form) if form else own if own in CONTAINERS else DEFAULT
