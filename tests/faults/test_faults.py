@@ -1,0 +1,41 @@
+"""A share of all faults that continuous integration can afford, and that those who look for them find them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from .jobs import JOBS, available
+from .kinds import KINDS
+from .planted import WRONGS
+from .runner import Runner
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the faults are those of systems with signals and forks")
+PAIRS = [(kind, job) for kind, jobs in KINDS.items() for job in JOBS if job in (jobs or JOBS)]
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    with Runner() as made:
+        yield made
+
+
+@pytest.mark.parametrize(("kind", "job"), PAIRS)
+def test_no_fault(kind: str, job: str, runner: Runner) -> None:
+    if job not in available():
+        pytest.skip(f"needs what {job} needs")
+    outcome = runner.run(kind, job, 0, 0)
+    assert outcome.result in ("right", "refused"), f"--only {kind} --jobs {job}: {outcome.what}: {outcome.about}"
+
+
+def test_every_fault_is_found(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.faults.program.LINGERING", 1.0)
+    wanted, number = set(WRONGS), 0
+    while wanted:
+        outcome = runner.run("planted", "planted", 0, number)
+        wrong = outcome.what.partition(": ")[2]
+        assert outcome.result == WRONGS[wrong], outcome
+        wanted.discard(wrong)
+        number += 1
