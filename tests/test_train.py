@@ -35,7 +35,7 @@ from esc_plugin.train.run import train
 from esc_plugin.train.training import Training
 from esc_plugin.upscaler import Upscaler
 
-from .small import FakeClock
+from .small import FakeClock, stop_at
 from .systems import needs_signals
 
 TINY = {"dim": 16, "pdim": 8, "kernel_size": 5, "n_blocks": 1, "conv_blocks": 1, "window_size": 8, "num_heads": 2}
@@ -220,12 +220,13 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(esc_sr: Any, long_reci
 
 @pytest.mark.slow
 @needs_signals
-def test_ctrl_c_stops_with_a_checkpoint(esc_sr: Any, long_recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_with_a_checkpoint(ended_by: signal.Signals, esc_sr: Any, long_recipe: Path, tmp_path: Path) -> None:
     process = esc_sr("train", long_recipe, "-o", tmp_path / "a", "--device", "cpu")
     wait_for(tmp_path / "a" / "last.ckpt", process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(ended_by)
     told = process.communicate(timeout=200)[0]
-    assert process.returncode == 130, told
+    assert process.returncode == 128 + ended_by, told
     assert "Traceback" not in told
     assert "The same command goes on with" in told
     done = checkpoint_of(tmp_path / "a")["esc"]["iteration"]
@@ -256,6 +257,20 @@ def test_a_finished_training_is_left_alone(photos: Path, tmp_path: Path) -> None
     train(recipe, tmp_path / "a", resume=True)
     assert weights.read_bytes() == before
     assert checkpoint_of(tmp_path / "a")["esc"]["iteration"] == 2
+
+
+@needs_signals
+def test_one_that_was_stopped_in_its_last_iteration_gets_its_model(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    recipe = tiny(photos, iterations=2)
+    train(recipe, tmp_path / "whole" / "a")
+    with monkeypatch.context() as patched:
+        stop_at(2, patched)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path / "a")
+    train(recipe, tmp_path / "a")
+    made, wanted = weights_of(tmp_path / "a"), weights_of(tmp_path / "whole" / "a")
+    assert all(torch.equal(made[name], value) for name, value in wanted.items())
+    assert (tmp_path / "a" / "README.md").read_text() == (tmp_path / "whole" / "a" / "README.md").read_text()
 
 
 def test_the_clock_ends_it(photos: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,8 +116,10 @@ def train(
         with limited_threads(threads), Bar(folder.name) as bar:
             machines = Machines(device, devices, nodes)
             weights = run(read, folder, machines=machines, resume=resume, progress=bar.decoded, report=bar.report)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         say(f"Stopped. The same command goes on with {plain(folder)}.")
+        if signal.SIGTERM in stopped.args:
+            sys.exit(128 + signal.SIGTERM)
         raise
     say(plain(weights))
 

@@ -89,10 +89,12 @@ class TrainingCallback(lightning.Callback):
                 begun = time.monotonic()
                 self._measure(self._model(module), module)
                 module.measuring = time.monotonic() - begun
+            if trainer.should_stop and not self._sample(module).is_file():
+                self.export(module)  # it was stopped in its last iteration, of which there is no model yet
 
     def _stop(self, number: int, frame: Any) -> None:
         if self._signal:  # asked twice
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         self._signal = number
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule, *_: Any) -> None:
@@ -156,8 +158,7 @@ class TrainingCallback(lightning.Callback):
     def export(self, module: Training) -> Figures | None:
         """Measure the averaged weights, draw samples, and write the model with its card."""
         model = self._model(module)
-        (self.folder / "samples").mkdir(exist_ok=True)
-        with replacing(self.folder / "samples" / f"{module.iteration:08}.png") as beside:
+        with replacing(self._sample(module)) as beside:
             sample_picture(model.network, self.pairs, module.device).save(beside, format="png")
         found = self._measure(model, module)
         model.card["training"] = self.card["training"] or training_text(self.recipe, module.iteration, module.seconds)
@@ -166,6 +167,9 @@ class TrainingCallback(lightning.Callback):
         model.network.to("cpu")
         write_model(model, self.folder)
         return found
+
+    def _sample(self, module: Training) -> Path:
+        return self.folder / "samples" / f"{module.iteration:08}.png"
 
     def _model(self, module: Training) -> Model:
         network = ESC(module.network.config)

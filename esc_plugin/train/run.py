@@ -93,7 +93,7 @@ def train(
     EscError
         If something is missing or doesn't fit, before work starts.
     KeyboardInterrupt
-        If it was ended early, by Ctrl-C or by `after`; there is a checkpoint then.
+        If it was ended early, by Ctrl-C, SIGTERM (its argument is the signal) or `after`; there is a checkpoint then.
     """
     started, output = time.monotonic(), named(output)
     if recipe.minutes:
@@ -122,7 +122,7 @@ def train(
         with _crew(trainer, module) as module.crew:
             _fit(trainer, module, _loader(batches, recipe.data.workers, module), checkpoint)
     if callback.stopped_by is not None:
-        raise KeyboardInterrupt  # the command line says so, and ends with its exit code
+        raise KeyboardInterrupt(callback.stopped_by)  # the command line says so, and ends with its exit code
     return output / file_name(output.name)
 
 

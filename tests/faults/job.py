@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -9,11 +10,24 @@ from pathlib import Path
 
 #: How the program names what isn't whole yet, see `esc_plugin.disk`.
 UNFINISHED = ".esc-"
+#: When inputs were changed last, in seconds: names of caches depend on it.
+OLD = 1_700_000_000
 
 
 def same_bytes(made: Path, wanted: Path) -> bool:
     """Whether a file is what an undisturbed run makes of it."""
     return made.read_bytes() == wanted.read_bytes()
+
+
+def same_weights(made: Path, wanted: Path) -> bool:
+    """Whether two files of weights hold the same, tensors and what is said of them; its order in the file is by chance."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    ours, theirs = load_file(made), load_file(wanted)
+    with safe_open(made, "pt") as one, safe_open(wanted, "pt") as other:
+        told = one.metadata() == other.metadata()
+    return told and ours.keys() == theirs.keys() and all(ours[name].equal(theirs[name]) for name in theirs)
 
 
 def nothing() -> AbstractContextManager[Mapping[str, str]]:
@@ -35,6 +49,8 @@ class Job:
     resumed : tuple of str
         Names (files, or folders with all in them) that may be incomplete after a run that was ended, because the next one
         takes them up. All other results are whole, or aren't there.
+    varying : tuple of str
+        Names, as in `resumed`, of folders whose files are called by time or chance; nothing is known of those.
     same : callable
         ``same(made, wanted)``: whether a result is that of an undisturbed run.
     service : callable
@@ -50,6 +66,7 @@ class Job:
     arguments: tuple[str, ...]
     inputs: Mapping[str, bytes]
     resumed: tuple[str, ...] = ()
+    varying: tuple[str, ...] = ()
     same: Callable[[Path, Path], bool] = same_bytes
     service: Callable[[], AbstractContextManager[Mapping[str, str]]] = nothing
     packages: tuple[str, ...] = ()
@@ -61,10 +78,20 @@ class Job:
         for name, content in self.inputs.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
+            os.utime(folder / name, (OLD, OLD))
 
     def may_be_partial(self, name: str) -> bool:
         """Whether a run that was ended may leave this result unfinished."""
-        return any(name == one or name.startswith(f"{one}/") for one in self.resumed)
+        return is_below(name, self.resumed)
+
+    def results_in(self, folder: Path) -> set[str]:
+        """Return the names of results in a folder that are the same each time."""
+        return {name for name in files_in(folder) - set(self.inputs) if not is_below(name, self.varying)}
+
+
+def is_below(name: str, places: tuple[str, ...]) -> bool:
+    """Whether a name is one of those, or that of a file in such a folder."""
+    return any(name == place or name.startswith(f"{place}/") for place in places)
 
 
 def files_in(folder: Path) -> set[str]:
@@ -74,5 +101,5 @@ def files_in(folder: Path) -> set[str]:
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether a name tells that a file, or a folder that it is in, isn't whole."""
-    return any(part.startswith(UNFINISHED) for part in name.split("/"))
+    """Whether a name tells that a file, or a folder that it is in, isn't whole. Locks stay where they are."""
+    return any(part.startswith(UNFINISHED) and not part.endswith(".lock") for part in name.split("/"))

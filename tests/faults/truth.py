@@ -78,7 +78,7 @@ def ended_well(program: Program) -> None:
 def results_are_whole(stage: Stage, also_partial: bool = False) -> None:
     """Check that each file is an input as it was, or a result as an undisturbed run makes it."""
     inputs_are_as_before(stage)
-    for name in sorted(files_in(stage.folder) - set(stage.job.inputs)):
+    for name in sorted(stage.job.results_in(stage.folder)):
         if stage.job.may_be_partial(name) and not also_partial:
             continue
         wanted = stage.reference / name
@@ -98,7 +98,7 @@ def inputs_are_as_before(stage: Stage) -> None:
 
 def nothing_is_missing(stage: Stage) -> None:
     """Check that all results are there."""
-    if missing := files_in(stage.reference) - files_in(stage.folder):
+    if missing := stage.job.results_in(stage.reference) - files_in(stage.folder):
         raise FaultError("wrong", f"{min(missing)!r} is missing after a run that told no error")
 
 

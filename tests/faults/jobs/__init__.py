@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from ..job import Job
 
-JOBS = ("upscale",)
+JOBS = ("upscale", "batch", "tiff", "zarr", "film", "download", "hub", "train", "workers")
 
 
 @cache
