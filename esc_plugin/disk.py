@@ -7,16 +7,15 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import uuid4
 
 from .errors import EscError
+from .workplace import workplace
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give another path in the folder of `path`; the file that is written there replaces `path` at the end.
+    """Give another path on the disk of `path`; the file that is written there replaces `path` at the end.
 
     After an error, or if the machine stops, `path` is what it was. The folder is made if need be. The other path has the
     suffix of `path`, and the file the rights of any new file.
@@ -26,18 +25,12 @@ def replacing(path: Path) -> Iterator[Path]:
     EscError
         If it can't be written.
     """
-    # Not made of the name, to which nothing might be added without its becoming too long.
-    beside = path.with_name(f".esc-{uuid4().hex[:12]}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with folder_beside(path) as folder:
+        # Not made of the name, to which nothing might be added without its becoming too long.
+        beside = folder / f".new{path.suffix}"
         yield beside
         settle(beside)
         beside.replace(path)
-    except OSError as error:
-        raise EscError(f"can't write {str(path)!r}: {error.strerror or error}.") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink()
 
 
 def settle(path: Path) -> None:
@@ -50,14 +43,17 @@ def settle(path: Path) -> None:
 def folder_beside(path: Path) -> Iterator[Path]:
     """Give a folder on the same disk as `path`, so that what was made there needs only another name, see `take_place`.
 
+    The folder of `path` is made if need be.
+
     Raises
     ------
     EscError
         If it can't be made, or anything in it can't be written.
     """
     try:
-        with TemporaryDirectory(dir=path.parent, prefix=".esc-", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with workplace(path.parent) as folder:
+            yield folder
     except OSError as error:
         raise EscError(f"can't write {str(path)!r}: {error.strerror or error}.") from None
 

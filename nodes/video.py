@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +20,7 @@ from ..esc_plugin.video.frames import in_eight_bits, like_frames_of, write_frame
 from ..esc_plugin.video.joining import common_suffix
 from ..esc_plugin.video.parts import discard
 from ..esc_plugin.video.upscaling import FilmUpscaling, thumbnail
+from ..esc_plugin.workplace import workplace
 from .options import Options
 from .upscale import Host, in_available_memory, worker_for
 
@@ -79,8 +79,8 @@ def upscale_video(descriptor: Any, video: Any, options: Options, steady: bool, f
     if not isinstance(upscaler, Upscaler):
         raise EscError("films can be upscaled by ESC models only; this is another one.")
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder) as inputs:
-        film = film_of(video, Path(inputs))
+    with workplace(folder) as inputs:
+        film = film_of(video, inputs)
         target = folder / f"esc-{uuid4().hex[:12]}{common_suffix(film)}"
         work = FilmWork(film, target, options, SHARED[steady])
         progress = host.progress(work.picture)

@@ -796,7 +796,7 @@ def stalled(server, folder, program, *arguments):
     child = subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], cwd=Path(__file__).parents[1])
     try:
         assert asked.wait(200)
-        assert len(list(folder.glob(".download-*"))) == 1
+        assert len(list(folder.glob(".esc-*"))) == 1
         yield child
     finally:
         child.kill()
@@ -811,12 +811,12 @@ def test_what_a_dead_process_left_is_removed_and_what_a_living_one_has_is_not(se
     with stalled(server, folder, FETCH, f"{server.url}/raw/slow.pth", folder):
         with pytest.raises(CheckpointError):
             fetch(entry)
-        assert len(list(folder.glob(".download-*"))) == 1
-    assert len(list(folder.glob(".download-*"))) == 1
-    (folder / ".download-of-mine").write_text("")  # no folder of ours
+        assert len(list(folder.glob(".esc-*"))) == 1
+    assert len(list(folder.glob(".esc-*"))) == 1
+    (folder / ".esc-of-mine").write_text("")  # no folder of ours
     with pytest.raises(CheckpointError):
         fetch(entry)
-    assert [path.name for path in folder.glob(".download-*")] == [".download-of-mine"]
+    assert [path.name for path in folder.glob(".esc-*")] == [".esc-of-mine"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that a process could answer")

@@ -13,6 +13,7 @@ from ..files import read_provenance
 from ..files.address import Url, is_zarr, place_of
 from ..files.formats import readable_suffixes
 from ..provenance import is_record
+from ..workplace import PREFIX
 
 
 class FoundImage(NamedTuple):
@@ -101,7 +102,7 @@ def _images_in(folder: Path, recursive: bool) -> Iterator[Path]:
         zarrs = {name for name in folders if is_zarr(here / name)}
         yield from (here / name for name in zarrs if not name.startswith("."))
         yield from (here / name for name in files if _is_image(here / name))
-        folders[:] = [name for name in folders if recursive and name not in zarrs]
+        folders[:] = [name for name in folders if recursive and name not in zarrs and not name.startswith(PREFIX)]
 
 
 def _is_image(path: Path) -> bool:

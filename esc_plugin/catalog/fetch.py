@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock
 
 from ..disk import file_sha256
 from ..errors import CheckpointError, HubError, WrongFileError
 from ..progress import Cancel, Progress
 from ..weights.limits import MAX_BYTES
+from ..workplace import workplace
 from . import hub
 from .downloads import (
     DOWNLOAD_AGAIN,
@@ -28,14 +26,10 @@ from .downloads import (
 )
 from .manifest import CatalogEntry
 from .menu import models_folder
-from .record import folder_lock, note
+from .record import note
 
 log = logging.getLogger(__name__)
 
-#: Begins the names of folders with unfinished downloads.
-PREFIX = ".download-"
-#: In such a folder, a file that is locked as long as the process that downloads is alive.
-LOCK = ".lock"
 #: What to do about a download that is another file than expected.
 NOT_KEPT = "It was not kept. Try again later; if it stays so, don't use it, and ask the people behind {}."
 
@@ -155,35 +149,16 @@ def _convert(entry: CatalogEntry, received: Path, target: Path) -> Path:
 
 @contextmanager
 def _workplace(folder: Path) -> Iterator[Path]:
-    """Give an empty folder inside the target's, so that moving out of it is renaming; it is gone in the end.
-
-    It holds a lock as long as this process lives, by which the next one knows what a dead one has left.
-    """
+    """Give an empty folder inside the target's, so that moving out of it is renaming; it is gone in the end."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with folder_lock(folder):
-            _remove_leftovers(folder)
-            work = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
-            alive = FileLock(work / LOCK)
-            alive.acquire()
-        try:
+        with workplace(folder) as work:
             yield work
-        finally:
-            alive.release()  # Windows removes no file that is open
-            shutil.rmtree(work, ignore_errors=True)
     except (OSError, NotImplementedError) as error:  # the latter of folders that know no locks
         why = getattr(error, "strerror", None) or error
         raise HubError(
             f"can't write into {str(folder)!r}: {why}; make room, or set ESC_MODELS_DIR to a folder that you may write to."
         ) from None
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for left in folder.glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            with FileLock(left / LOCK, timeout=0):  # fails where a living process holds it
-                pass
-            shutil.rmtree(left)
 
 
 def _get(entry: CatalogEntry, target: Path, progress: Progress | None, cancel: Cancel | None, folder: Path) -> None:

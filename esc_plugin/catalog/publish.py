@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from ..disk import write_text
 from ..errors import CheckpointError, HubError
 from ..weights.model import Model
 from ..weights.write import config_json
+from ..workplace import scratch_folder
 from .hub_errors import explain
 from .hub_names import HubFile, parse_source
 from .load import load_model
@@ -75,8 +75,8 @@ def publish(
         raise CheckpointError(f"nobody knows the licence of {str(source)!r}; state it with --license (license=...).")
     if folder is not None:
         return str(write_repository(model, repo, folder))
-    with tempfile.TemporaryDirectory(prefix="esc-publish-") as work:
-        return _upload(write_repository(model, repo, Path(work)), repo, private)
+    with scratch_folder() as work:
+        return _upload(write_repository(model, repo, work), repo, private)
 
 
 def write_repository(model: Model, repo: str, folder: Path) -> Path:

@@ -6,11 +6,11 @@ import shutil
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from ..errors import EscError
 from ..texts import check_path
+from ..workplace import scratch_folder
 from .terminal import called, reserve_stdout, written
 
 #: What stands for standard input and output; a file of that name is ``./-``.
@@ -89,11 +89,7 @@ def standard_output(suffix: str) -> Path:
 
 
 def _temporary(name: str, shown: str) -> Path:
-    try:
-        folder = TemporaryDirectory(prefix="esc-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise EscError(f"- needs a folder for temporary files, see TMPDIR: {error.strerror or error}.") from None
-    path = Path(opened_pipes.enter_context(folder), name)
+    path = opened_pipes.enter_context(scratch_folder()) / name
     called[str(path)] = shown
     return path
 

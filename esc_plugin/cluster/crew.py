@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from pathlib import Path
 from pkgutil import resolve_name
-from shutil import rmtree
-from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, TypeVar
 from uuid import uuid4
-
-from psutil import pid_exists
 
 from ..arrays.parcel import Parcel
 from ..device import cores, free_host_bytes, instruction_set
 from ..errors import EscError, needs
 from ..progress import Cancel, stop_if_asked
 from ..version import __version__
+from ..workplace import scratch_folder
 
 logger = logging.getLogger(__name__)
 
@@ -106,8 +100,8 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
     }
     settings["distributed.deploy.lost-worker-timeout"] = LOST
     with (
-        _scratch() as folder,
-        dask.config.set(settings | {"temporary-directory": folder}),  # the scheduler's too
+        scratch_folder() as folder,
+        dask.config.set(settings | {"temporary-directory": str(folder)}),  # the scheduler's too
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -119,18 +113,6 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client, lambda: _replace_dead(cluster, workers)
-
-
-@contextmanager
-def _scratch() -> Iterator[str]:
-    """Give a folder for files of dask, and remove those of processes that were killed before they could."""
-    prefix = f"esc-dask-{socket.gethostname()}_"
-    for left in Path(gettempdir()).glob(f"{prefix}*_*"):
-        process = left.name.removeprefix(prefix).partition("_")[0]
-        if process.isdecimal() and not pid_exists(int(process)):
-            rmtree(left, ignore_errors=True)
-    with TemporaryDirectory(prefix=f"{prefix}{os.getpid()}_", ignore_cleanup_errors=True) as folder:
-        yield folder
 
 
 def _replace_dead(cluster: Any, workers: int) -> int:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..arrays.layout import layout_of
 from ..arrays.levels import measure_levels
 from ..batch.find import find_originals
 from ..measure.photo import DEPTHS, read_photo
+from ..workplace import scratch_folder
 from .quiet import quiet
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def to_int8(proto: ModelProto, inputs: Iterable[Mapping[str, np.ndarray]]) -> Mo
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     producer = proto.producer_name, proto.producer_version
-    with quiet(), TemporaryDirectory(prefix="esc-") as folder:
-        path = Path(folder, "int8.onnx")
+    with quiet(), scratch_folder() as folder:
+        path = folder / "int8.onnx"
         quantize_static(
             proto,
             path,

@@ -6,9 +6,9 @@ import math
 import os
 import shutil
 import time
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ import numpy as np
 
 from ..errors import ImageError
 from ..progress import Cancel
+from ..workplace import workplace
 from .ome_axes import Axes
 from .ome_notes import Channel
+from .room import refused
 
 
 class NewImage(ABC):
@@ -41,9 +43,23 @@ class NewImage(ABC):
         self.path, self.axes, self.rgb = path, axes, rgb
         self.shape, self.dtype, self.ndim = tuple(shape), np.dtype(dtype), len(shape)
         self.nbytes = math.prod(self.shape) * self.dtype.itemsize
-        # Its own, for another run may be writing to the same name.
-        self.partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
         self.scratch: np.ndarray | None = None
+        self._work = ExitStack()
+
+    def begin(self) -> None:
+        """Make the folder that the image is made in, `partial`.
+
+        Raises
+        ------
+        ImageError
+            If it can't be made.
+        """
+        try:
+            self.partial = self._work.enter_context(workplace(self.path.parent)) / ".new"
+            self.partial.mkdir()
+        except OSError as error:
+            self.discard()
+            raise refused(self.path, error) from None
 
     @abstractmethod
     def __setitem__(self, index: Any, values: Any) -> None:
@@ -122,12 +138,12 @@ class NewImage(ABC):
             Whether threads may be writing: zarr reports the first piece that the disk refused, and goes on with the others.
         """
         self.scratch = None
-        shutil.rmtree(self.partial, ignore_errors=True)
+        self._work.close()
         for _ in range(60 * still_written):
             time.sleep(0.5)
             if not self.partial.exists():
                 break
-            shutil.rmtree(self.partial, ignore_errors=True)
+            shutil.rmtree(self.partial.parent, ignore_errors=True)
 
     @abstractmethod
     def lazy(self) -> list[Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from ..disk import replacing
 from ..errors import ImageError
+from ..workplace import PREFIX
 
 
 class Objects:
@@ -92,8 +94,8 @@ class Objects:
 
     def sweep(self) -> None:
         """Remove what writers left that were killed while they wrote; call it when nobody writes."""
-        for path in self.local.rglob(".esc-*") if self.local else ():
-            path.unlink(missing_ok=True)
+        for path in list(self.local.rglob(f"{PREFIX}*")) if self.local else ():
+            rmtree(path)
 
 
 def _unless_gone(error: OSError) -> None:

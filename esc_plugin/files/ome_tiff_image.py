@@ -63,7 +63,7 @@ class OmeTiffImage(NewImage):
         self.check = check_folder if overwrite else check_target
         _check_kind(self)
         self.check(path, self.nbytes if pixels is not None else 2 * self.nbytes)
-        self.partial.mkdir()
+        self.begin()
         try:
             self.pixels = self.planes_in_files() if pixels is None else pixels
         except BaseException:

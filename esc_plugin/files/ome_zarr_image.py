@@ -53,6 +53,7 @@ class OmeZarrImage(NewImage):
         check_target(path, self.nbytes)
         self.layout = StoredLayout(self.shape, self.dtype.name, axes, rgb, version)
         self.levels: list[zarr.Array[Any]] = []
+        self.begin()
         try:
             self.group = new_group(self.partial, version)
             letters = self.layout.axes_on_disk.letters
@@ -95,6 +96,7 @@ class OmeZarrImage(NewImage):
         self.group.attrs.update(self.layout.attributes(name, channels, record))
         check_target(self.path)
         self.partial.replace(self.path)
+        self.discard()
 
     def _take_scratch(self, cancel: Cancel | None) -> None:
         """Move what was written to the scratch file into the image."""

@@ -115,14 +115,13 @@ class TrainingCallback(lightning.Callback):
 
     def _save(self, trainer: lightning.Trainer) -> None:
         # Lightning writes into the system's temporary folder and copies from there, which a full disk would cut off.
-        beside = self.folder / f".{CHECKPOINT}.new"
-        try:
-            trainer.save_checkpoint(beside)
-            if trainer.is_global_zero:
-                beside.replace(self.folder / CHECKPOINT)
-        finally:
-            if trainer.is_global_zero:  # the others don't wait until it is renamed
-                beside.unlink(missing_ok=True)
+        if trainer.is_global_zero:
+            with replacing(self.folder / CHECKPOINT) as beside:
+                trainer.save_checkpoint(beside)
+        else:
+            trainer.save_checkpoint(
+                self.folder / CHECKPOINT
+            )  # which tells the first process what it knows, and writes nothing
 
     def _asked_to_stop(self, module: Training) -> bool:
         self._signal = self._signal or int(self.after(module))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import torch
 from ..batch.find import find_originals
 from ..catalog.load import load_model
 from ..device import choose_device
+from ..disk import folder_beside
 from ..errors import EscError, ImageError
 from ..measure.scores import write_scores
 from ..network import ESC
@@ -188,13 +188,8 @@ def _write(scores: list[HeldOutScore], held_out: HeldOut, model: Model, made: Mo
 @contextmanager
 def _beside(output: Path) -> Iterator[Path]:
     """Give a folder of the same name, in a temporary one on the same disk, which may hold other things too."""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        work = tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise EscError(f"can't write into {str(output.parent)!r}: {error.strerror}.") from None
-    with work as folder:
-        yield Path(folder) / "training" / output.name
+    with folder_beside(output) as folder:
+        yield folder / "training" / output.name
 
 
 def _fitting(images: Images, scale: int, wanted: int) -> int:

@@ -95,8 +95,6 @@ class Parts:
     @contextmanager
     def writing(self, path: Path) -> Iterator[Path]:
         """Give a path for what becomes `path` once it is whole."""
-        for left in self.folder.glob(".esc-*"):  # of a process that was killed
-            left.unlink()
         with replacing(path) as beside:
             yield beside
 
