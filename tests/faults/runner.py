@@ -108,6 +108,7 @@ class Runner:
             finally:
                 for program in stage.programs:
                     program.finish(0)
+                stage.closing.close()
 
 
 def ending(program: Program) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,10 @@ class Stage:
         Of every program: caches and temporary folders in `scratch`, the job's own.
     programs : list of Program
         All that were started.
+    can_clean : bool
+        Whether a program that isn't killed can remove what it leaves unfinished; the next run does so in any case.
+    closing : ExitStack
+        What ends with the stage, after the next run, such as a disk that it needs too.
     """
 
     job: Job
@@ -40,6 +45,8 @@ class Stage:
     reference: Path
     environment: Mapping[str, str]
     programs: list[Program] = field(default_factory=list)
+    can_clean: bool = True
+    closing: ExitStack = field(default_factory=ExitStack)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     @property

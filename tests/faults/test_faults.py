@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from .jobs import JOBS, available
-from .kinds import KINDS
+from .kinds import KINDS, forbidden
 from .planted import WRONGS
 from .runner import Runner
 
@@ -26,6 +26,8 @@ def runner() -> Iterator[Runner]:
 def test_no_fault(kind: str, job: str, runner: Runner) -> None:
     if job not in available():
         pytest.skip(f"needs what {job} needs")
+    if reason := forbidden(kind):
+        pytest.skip(reason)
     outcome = runner.run(kind, job, 0, 0)
     assert outcome.result in ("right", "refused"), f"--only {kind} --jobs {job}: {outcome.what}: {outcome.about}"
 

@@ -36,7 +36,7 @@ def after_fault(stage: Stage) -> None:
     codes = [program.process.exitcode for program in stage.programs]
     if 0 in codes:
         nothing_is_missing(stage)
-    if not any(code is not None and code < 0 for code in codes):
+    if stage.can_clean and not any(code is not None and code < 0 for code in codes):
         nothing_unfinished(stage)
 
 

@@ -17,6 +17,10 @@ from ..stage import Stage
 #: By name, the jobs that a fault is for; None: all of them.
 KINDS: dict[str, tuple[str, ...] | None] = {
     "kill": None,
+    "full": None,
+    "file_size": None,
+    "readonly": None,
+    "vanish": None,
 }
 
 
@@ -24,3 +28,8 @@ def fault_of(name: str) -> Callable[[Stage], AbstractContextManager[str]]:
     """Import a kind of fault."""
     found: Callable[[Stage], AbstractContextManager[str]] = import_module(f".{name}", __name__).fault
     return found
+
+
+def forbidden(name: str) -> str:
+    """Return why a fault can't be made here; empty if it can. It's what a module's function of that name says."""
+    return str(getattr(import_module(f".{name}", __name__), "forbidden", str)())

@@ -1,0 +1,28 @@
+"""No file may become larger than a limit, as on systems with quotas and on old disks."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from ..runner import MOST_SECONDS
+from ..stage import Stage
+
+#: Bytes that what the program says may take.
+LEAST = 2000
+
+
+@contextmanager
+def fault(stage: Stage) -> Iterator[str]:
+    """Set a limit."""
+    stage.lay()
+    largest = max(path.stat().st_size for path in stage.reference.rglob("*"))
+    limit = round(LEAST * (1.2 * max(largest, LEAST) / LEAST) ** stage.rng.random())
+    stage.start(before=partial(_set_limit, limit)).finish(MOST_SECONDS)
+    yield f"no file above {limit:,} bytes"
+
+
+def _set_limit(limit: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
