@@ -69,11 +69,25 @@ def scratch_folder() -> Iterator[Path]:
     """
     with ExitStack() as stack:
         try:
-            place = stack.enter_context(workplace(Path(gettempdir())))
+            place = stack.enter_context(workplace(Path(temporary_folder())))
         except OSError as error:
             why = error.strerror or error
             raise EscError(f"can't make a temporary file: {why}; set TMPDIR to a folder with room.") from None
         yield place
+
+
+def temporary_folder() -> str:
+    """Return the system's folder for temporary files, that of ``TMPDIR``.
+
+    Raises
+    ------
+    EscError
+        If there is none that can be written to.
+    """
+    try:
+        return gettempdir()
+    except OSError as error:
+        raise EscError(f"{error.strerror or error}; set TMPDIR to a folder that you may write to.") from None
 
 
 def _begin(place: Path) -> int | None:

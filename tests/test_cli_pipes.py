@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -134,6 +135,13 @@ def test_no_picture_goes_to_a_terminal(esc: Any, photo: bytes) -> None:
     code, out, told = esc("upscale", "-", "-o", "-", given=photo, out=Stream(terminal=True))
     assert (code, out) == (1, b"")
     assert "standard output is a terminal" in told
+
+
+def test_a_result_that_could_not_be_sent_is_not_told_of(esc: Any, photo: bytes) -> None:
+    full = Stream()
+    full.buffer.write = lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))  # type: ignore[method-assign]
+    code, _, told = esc("upscale", "-", "-o", "-", given=photo, out=full)
+    assert (code, told) == (1, "error: can't write to standard output: No space left on device.\n")
 
 
 def test_a_line_of_json_for_each_file(esc: Any, photo: bytes, tmp_path: Path) -> None:

@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from esc_plugin import EscError, workplace
+from esc_plugin import EscError, ImageError, workplace
 from esc_plugin.disk import write_text
 from esc_plugin.files.objects import Objects
+from esc_plugin.files.picture import empty_array
 from esc_plugin.workplace import scratch_folder
 
+from .small import nearest_upscaler
 from .systems import symlink
 
 WRITER = """
@@ -215,3 +218,28 @@ def test_temporary_files_of_dead_processes_go_too(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     with pytest.raises(EscError, match="TMPDIR"), scratch_folder():
         pass
+
+
+def test_no_folder_for_temporary_files_is_no_fault_and_matters_only_if_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    monkeypatch.setattr("esc_plugin.workplace.gettempdir", none)
+    image = np.zeros((8, 8, 3), np.uint8)
+    assert nearest_upscaler()(image).shape == (16, 16, 3)
+    with pytest.raises(EscError, match=r"^No usable temporary .*; set TMPDIR"), scratch_folder():
+        pass
+    monkeypatch.setattr("esc_plugin.files.picture.free_host_bytes", lambda: 1)
+    with pytest.raises(EscError, match="set TMPDIR"):
+        empty_array((8, 8), np.uint8)
+
+
+def test_a_temporary_file_that_can_not_be_made_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    monkeypatch.setattr("esc_plugin.files.picture.free_host_bytes", lambda: 1)
+    with pytest.raises(ImageError, match="No space left"):
+        empty_array((8, 8), np.uint8)

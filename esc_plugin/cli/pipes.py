@@ -11,7 +11,7 @@ from typing import IO, Any
 from ..errors import EscError
 from ..texts import check_path
 from ..workplace import scratch_folder
-from .terminal import called, reserve_stdout, written
+from .terminal import called, reserve_stdout, say_held, written
 
 #: What stands for standard input and output; a file of that name is ``./-``.
 DASH = "-"
@@ -100,6 +100,7 @@ def _deliver(path: Path) -> None:
         with written(), path.open("rb") as file:
             shutil.copyfileobj(file, stream, 2**20)
             stream.flush()
+    say_held()
 
 
 def binary(stream: Any, what: str) -> IO[bytes]:

@@ -33,6 +33,8 @@ errors = SafeConsole(stderr=True)
 called: dict[str, str] = {}
 #: What standard output holds for programs, see `reserve_stdout`.
 readers: set[str] = set()
+#: What is said of a result that goes there, once it has.
+held: list[str] = []
 
 
 @contextlib.contextmanager
@@ -44,6 +46,7 @@ def fresh_terminal() -> Iterator[None]:
         console.stderr, console.quiet = False, False
         called.clear()
         readers.clear()
+        held.clear()
 
 
 def reserve_stdout(reader: str) -> None:
@@ -85,8 +88,21 @@ def plain(text: object) -> str:
 
 def say(text: str) -> None:
     """Print a line of a result; a terminal may break it, a file doesn't."""
+    if "a result" in readers:
+        held.append(text)
+    else:
+        _print(text)
+
+
+def _print(text: str) -> None:
     with written():
         console.print(text, soft_wrap=True, highlight=False)
+
+
+def say_held() -> None:
+    """Print what was said of a result, now that it is where it goes."""
+    while held:
+        _print(held.pop(0))
 
 
 def say_facts(facts: Mapping[str, object], indent: str = "") -> None:

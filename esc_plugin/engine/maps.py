@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import EscError
 from ..network.grid import Region
+from ..workplace import temporary_folder
 
 Storage = Literal["device", "host", "disk"]
 
@@ -114,7 +115,7 @@ class FileMap:
             except OSError as error:
                 moved, reason = 0, error.strerror or str(error)
             if not moved:
-                raise EscError(f"a temporary file in {tempfile.gettempdir()!r} failed: {reason}; set TMPDIR.")
+                raise EscError(f"a temporary file in {temporary_folder()!r} failed: {reason}; set TMPDIR.")
             view, offset = view[moved:], offset + moved
 
     def _read_at(self, view: memoryview, offset: int) -> int:

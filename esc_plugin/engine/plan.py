@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from ..device import free_bytes, usable_threads
 from ..errors import DiskSpaceError, EscError
 from ..network.grid import Geometry, Region
 from ..network.program import Program, Step
+from ..workplace import temporary_folder
 from .maps import Storage
 from .partition import Extent, Partition, Span, partition, seconds, spans
 
@@ -201,8 +201,7 @@ def _storages(names: list[str], need: Need, on_host: bool) -> Iterator[dict[str,
 
 
 def _check_disk(plan: Plan) -> None:
-    folder = tempfile.gettempdir()
-    if plan.disk_bytes and plan.disk_bytes > (free := shutil.disk_usage(folder).free):
+    if plan.disk_bytes and plan.disk_bytes > (free := shutil.disk_usage(folder := temporary_folder()).free):
         needed = f"the image needs {plan.disk_bytes / 2**30:.1f} GiB of temporary files"
         raise DiskSpaceError(f"{needed}, {free / 2**30:.1f} GiB are free in {folder!r}", WAYS_OUT)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ..errors import EscError
 from ..network.grid import Geometry, Region
 from ..network.program import FEATURES, Chunk, Program, Step, pixel_sum
 from ..progress import Cancel, Progress, stop_if_asked
+from ..workplace import temporary_folder
 from .areas import areas_for
 from .maps import FileMap, Sink, Source, TensorMap, make_map
 from .means import Means
@@ -313,7 +313,7 @@ class Run:
         try:
             return make_map(home, shape, self.dtype, self.device)
         except OSError as error:
-            folder = tempfile.gettempdir()
+            folder = temporary_folder()
             raise EscError(f"can't make a temporary file of {size} in {folder!r}: {error.strerror}; {WAYS_OUT}.") from None
         except RuntimeError as error:
             if not out_of_memory(error):

@@ -12,6 +12,7 @@ import numpy as np
 from ..device import free_host_bytes
 from ..errors import ImageError
 from ..texts import quoted
+from ..workplace import temporary_folder
 from . import xmp as packets
 from .ome_notes import OmeNotes
 from .tiff_notes import TiffNotes
@@ -166,16 +167,16 @@ def empty_array(shape: tuple[int, ...], dtype: Any, memory_limit: int | None = N
     free = free_host_bytes()
     if size < min(free, free if memory_limit is None else memory_limit) * SHARE_OF_FREE:
         return np.empty(shape, dtype)
-    with tempfile.TemporaryFile(prefix="esc-") as file:
-        try:
+    folder = temporary_folder()
+    try:
+        with tempfile.TemporaryFile(prefix="esc-") as file:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
             return np.memmap(file, dtype, "r+" if hasattr(os, "posix_fallocate") else "w+", shape=shape)
-        except OSError as error:
-            folder = tempfile.gettempdir()
-            raise ImageError(
-                f"the result needs {size / 2**30:.1f} GiB in {folder!r}: {error.strerror}; set TMPDIR to a larger disk."
-            ) from None
+    except OSError as error:
+        raise ImageError(
+            f"the result needs {size / 2**30:.1f} GiB in {folder!r}: {error.strerror}; set TMPDIR to a larger disk."
+        ) from None
 
 
 def oriented(pixels: np.ndarray, axes: str, orientation: int) -> np.ndarray:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import shutil
 import struct
-import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -88,16 +86,38 @@ def write_png(file: IO[bytes], picture: Picture, quality: int | None = None) -> 
     """Write gray, LA, RGB or RGBA of 8 or 16 bits, or bool, with what the picture carries; nothing is lossy here."""
     pixels = np.asarray(picture.pixels)
     pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
-    with tempfile.TemporaryFile() as pure:
-        if pixels.dtype == np.uint16 and pixels.ndim == 3:
-            pure.write(require_imagecodecs().png_encode(pixels))
-        else:
-            Image.fromarray(pixels).save(pure, "PNG")
-        pure.seek(0)
-        file.write(pure.read(HEAD_BYTES))
-        for name, data in _chunks_of(picture):
-            _write_chunk(file, name, data)
-        shutil.copyfileobj(pure, file)
+    target: Any = _WithChunks(file, _chunks_of(picture))
+    if pixels.dtype == np.uint16 and pixels.ndim == 3:
+        target.write(require_imagecodecs().png_encode(pixels))
+    else:
+        Image.fromarray(pixels).save(target, "PNG")
+
+
+class _WithChunks:
+    """A file that a PNG is written to, and that gets more chunks behind the first.
+
+    Parameters
+    ----------
+    file : file
+        For all of it.
+    chunks : iterable of (bytes, bytes)
+        Their names and data.
+    """
+
+    def __init__(self, file: IO[bytes], chunks: Iterable[tuple[bytes, bytes]]) -> None:
+        self.file, self.chunks, self.head = file, chunks, HEAD_BYTES
+
+    def write(self, data: bytes) -> int:
+        """Write what comes next."""
+        self.file.write(data[: self.head])
+        rest = data[self.head :]
+        self.head = max(self.head - len(data), 0)
+        if not self.head:
+            for name, content in self.chunks:
+                _write_chunk(self.file, name, content)
+            self.chunks = ()
+        self.file.write(rest)
+        return len(data)
 
 
 def _chunks_of(picture: Picture) -> Iterator[tuple[bytes, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import tempfile
@@ -18,8 +19,10 @@ if MISSING:
     collect_ignore_glob = ["test_*.py"]
 else:
     # The viewers of napari's own fixture reset the settings and save them: never the user's.
-    os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="esc-napari-")) / "settings.yaml")
-    os.environ["XDG_CONFIG_HOME"] = os.environ["ESC_MODELS_DIR"] = tempfile.mkdtemp(prefix="esc-napari-")
+    homes = tempfile.TemporaryDirectory(prefix="esc-napari-", ignore_cleanup_errors=True)
+    atexit.register(homes.cleanup)  # its own finalizer would warn
+    os.environ["NAPARI_CONFIG"] = str(Path(homes.name) / "settings.yaml")
+    os.environ["XDG_CONFIG_HOME"] = os.environ["ESC_MODELS_DIR"] = homes.name
 
 
 @pytest.fixture(autouse=True)
