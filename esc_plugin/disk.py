@@ -55,7 +55,8 @@ def folder_beside(path: Path) -> Iterator[Path]:
         with workplace(path.parent) as folder:
             yield folder
     except OSError as error:
-        raise EscError(f"can't write {str(path)!r}: {error.strerror or error}.") from None
+        why = error.strerror or f"the disk took less than it was given ({error})"  # numpy doesn't know more
+        raise EscError(f"can't write {str(path)!r}: {why}.") from None
 
 
 def take_place(made: Path, target: Path) -> None:

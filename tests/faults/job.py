@@ -51,6 +51,8 @@ class Job:
         takes them up. All other results are whole, or aren't there.
     varying : tuple of str
         Names, as in `resumed`, of folders whose files are called by time or chance; nothing is known of those.
+    most_errors : int
+        Lines of error that a run may end with: one, or one for each of many files.
     same : callable
         ``same(made, wanted)``: whether a result is that of an undisturbed run.
     service : callable
@@ -67,6 +69,7 @@ class Job:
     inputs: Mapping[str, bytes]
     resumed: tuple[str, ...] = ()
     varying: tuple[str, ...] = ()
+    most_errors: int = 1
     same: Callable[[Path, Path], bool] = same_bytes
     service: Callable[[], AbstractContextManager[Mapping[str, str]]] = nothing
     packages: tuple[str, ...] = ()

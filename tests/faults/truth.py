@@ -31,7 +31,7 @@ class FaultError(Exception):
 def after_fault(stage: Stage) -> None:
     """Check what every program of a stage said and left."""
     for program in stage.programs:
-        ended_well(program)
+        ended_well(program, stage.job.most_errors)
     results_are_whole(stage)
     codes = [program.process.exitcode for program in stage.programs]
     if 0 in codes:
@@ -50,13 +50,13 @@ def after_next_run(stage: Stage, program: Program) -> None:
 
 def whole_run(stage: Stage, program: Program) -> None:
     """Check that a program did what it was asked."""
-    ended_well(program)
+    ended_well(program, stage.job.most_errors)
     if program.process.exitcode != 0:
         raise FaultError("wrong", f"the next run failed: exit {program.process.exitcode}: {program.said[-300:]!r}")
     inputs_are_as_before(stage)
 
 
-def ended_well(program: Program) -> None:
+def ended_well(program: Program, most_errors: int = 1) -> None:
     """Check that a program came to an end, by itself or by the signal that it was sent, and with one line if it failed."""
     code, said = program.process.exitcode, program.said
     if program.hung:
@@ -69,7 +69,7 @@ def ended_well(program: Program) -> None:
         if code not in REFUSALS:
             raise FaultError("traceback", f"exit {code}: {said[-300:]!r}")
         lines = [line for line in said.splitlines() if line.startswith("error:")]
-        if len(lines) != 1 or len(lines[0]) > LONGEST_ERROR:
+        if not 1 <= len(lines) <= most_errors or max(map(len, lines)) > LONGEST_ERROR:
             raise FaultError("traceback", f"exit {code} with {len(lines)} lines of error: {said[-300:]!r}")
     if alive := program.left():
         raise FaultError("hang", f"{alive[0]!r} lives on")

@@ -55,4 +55,5 @@ def job() -> Job:
         "--device",
         "cpu",
     )
-    return Job(arguments, {f"in/{name}": content for name, content in pictures.items()})
+    inputs = {f"in/{name}": content for name, content in pictures.items()}
+    return Job(arguments, inputs, most_errors=len(inputs))
