@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
+from io import FileIO
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -55,7 +56,11 @@ def workplace(folder: Path) -> Iterator[Path]:
                 yield place
                 return
         finally:
-            _remove(place, lock)
+            try:
+                _remove(place, lock)
+            except BaseException:  # Ctrl-C in this moment
+                _remove(place, lock)
+                raise
 
 
 @contextmanager
@@ -90,31 +95,32 @@ def temporary_folder() -> str:
         raise EscError(f"{error.strerror or error}; set TMPDIR to a folder that you may write to.") from None
 
 
-def _begin(place: Path) -> int | None:
+def _begin(place: Path) -> FileIO | None:
     """Make a folder and lock it; return the open file of the lock, or None if somebody took the folder for a dead one's."""
     place.mkdir()  # not as tempfile does it: the result shall have the rights of any new file
     try:
-        lock = os.open(place / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        lock = FileIO(place / LOCK, "x")
     except FileNotFoundError:
         return None
     try:
         taken = not _try_lock(lock)
     except OSError:  # a disk that knows no locks: nobody removes what has none
-        (place / LOCK).rename(place / ".unlocked")
+        with suppress(OSError):
+            (place / LOCK).rename(place / ".unlocked")
         return lock
     if taken or not (place / LOCK).exists():
-        os.close(lock)
+        lock.close()
         return None
     return lock
 
 
-def _try_lock(file: int) -> bool:
+def _try_lock(file: FileIO) -> bool:
     """Lock an open file and return True, or return False if a living process holds it."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
 
@@ -146,7 +152,7 @@ def _remove_if_dead(place: Path, own: os.stat_result) -> None:
     if place.name[: len(PREFIX) + 8] != f"{PREFIX}{_mount(place.parent)}" and _changed(place) > own.st_mtime - WEEK:
         return
     try:
-        lock = os.open(place / LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        lock = FileIO(place / LOCK, "r+")
     except FileNotFoundError:
         place.rmdir()  # if its maker lives and is about to lock it, it makes another one
         return
@@ -157,10 +163,10 @@ def _remove_if_dead(place: Path, own: os.stat_result) -> None:
     if dead:
         _remove(place, lock)
     else:
-        os.close(lock)
+        lock.close()
 
 
-def _remove(place: Path, lock: int | None) -> None:
+def _remove(place: Path, lock: FileIO | None) -> None:
     """Remove a folder, the lock last: without it nobody would know that the rest is of a dead program."""
     with suppress(OSError):
         for path in list(place.iterdir()):
@@ -176,8 +182,7 @@ def _remove(place: Path, lock: int | None) -> None:
         with suppress(OSError):
             (place / LOCK).unlink()
         if lock is not None:
-            os.close(lock)
-            lock = None
+            lock.close()
     with suppress(OSError):
         place.rmdir()
 

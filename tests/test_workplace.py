@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -155,15 +156,15 @@ def test_who_loses_a_folder_before_it_is_locked_makes_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     lost: list[Path] = []
-    begin, lock = os.open, workplace._try_lock
+    begin, lock = workplace.FileIO, workplace._try_lock
 
-    def open_late(path: Path, *about: int) -> int:
+    def open_late(path: Path, mode: str) -> FileIO:
         if not lost and when == "before it is made":
             lost.append(path.parent)
             path.parent.rmdir()
-        return begin(path, *about)
+        return begin(path, mode)
 
-    def lock_late(file: int) -> bool:
+    def lock_late(file: FileIO) -> bool:
         if not lost and when != "before it is made":
             lost.extend(tmp_path.glob(".esc-*"))
             if when == "while it is locked":
@@ -173,7 +174,7 @@ def test_who_loses_a_folder_before_it_is_locked_makes_another(
 
     if sys.platform == "win32" and when == "before it is locked":
         pytest.skip("Windows removes no open file")
-    monkeypatch.setattr(os, "open", open_late)
+    monkeypatch.setattr(workplace, "FileIO", open_late)
     monkeypatch.setattr(workplace, "_try_lock", lock_late)
     with workplace.workplace(tmp_path) as place:
         assert [place] != lost
@@ -186,7 +187,7 @@ def test_who_loses_a_folder_before_it_is_locked_makes_another(
 def test_where_there_are_no_locks_files_are_written_and_nothing_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: int) -> bool:
+    def refuse(_: FileIO) -> bool:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     left = killed(tmp_path / "a.txt")
@@ -198,6 +199,22 @@ def test_where_there_are_no_locks_files_are_written_and_nothing_is_removed(
         write_text(tmp_path / "b.txt", "text")
         assert names(tmp_path) == {unlocked.name, "b.txt"}
     assert names(tmp_path) == {"b.txt"}
+
+
+def test_nothing_stays_where_ctrl_c_comes_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pressed: list[Path] = []
+    remove = Path.rmdir
+
+    def rmdir(path: Path) -> None:
+        if not pressed:
+            pressed.append(path)
+            raise KeyboardInterrupt
+        remove(path)
+
+    monkeypatch.setattr(Path, "rmdir", rmdir)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "a.txt", "text")
+    assert names(tmp_path) == {"a.txt"}
 
 
 def test_a_finished_store_holds_no_machines_leftovers(tmp_path: Path) -> None:
