@@ -140,6 +140,8 @@ def check_free(
         raise EscError(f"can't write {str(path)!r}: the same run reads that file itself; choose another name.")
     if is_there and path.is_dir() and not folder:
         raise EscError(f"can't write {str(path)!r}: it is a folder.")
+    if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/null would be a file for everybody from then on
+        raise EscError(f"can't write {str(path)!r}: it is a device or a pipe, which a file would replace.")
     if is_there and not overwrite and not (ours and ours(path)):
         raise EscError(f"{str(path)!r} is there already; choose another name, or replace it with {how}.")
 

@@ -63,6 +63,14 @@ def test_names_that_can_not_be(tmp_path: Path) -> None:
             check_free(tmp_path / name, overwrite=True)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes with names")
+def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(EscError, match="a device or a pipe"):
+            check_free(path, overwrite=True)
+
+
 def test_what_is_there_is_replaced_by_request_or_if_it_is_ours(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     check_free(target)
