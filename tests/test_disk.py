@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from esc_plugin import EscError, cli
+from esc_plugin import EscError, ImageError, cli
 from esc_plugin.disk import check_free, identities, replacing, write_text
+from esc_plugin.files import Picture, write_picture
+from esc_plugin.files.formats import FORMATS
 from esc_plugin.texts import printable
 
 from .small import nearest_upscaler
@@ -160,3 +162,22 @@ def test_a_comparison_replaces_an_earlier_one(tmp_path: Path, monkeypatch: pytes
 def test_printable() -> None:
     assert printable("a\x1b[2J\x07\r\nb\u202e\udc80") == "a\\x1b[2J\\x07\\r\\nb\\u202e\\udc80"
     assert printable("Zürich µm 日本 \U0001f52c می\u200cخواهم") == "Zürich µm 日本 \U0001f52c می\u200cخواهم"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit of the size of files")
+@pytest.mark.parametrize("suffix", [suffix for form in FORMATS if form.write for suffix in form.suffixes[:1]])
+def test_a_disk_that_takes_all_but_the_last_bytes_is_an_error(tmp_path: Path, suffix: str) -> None:
+    import resource
+
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 80, 3), np.uint8)
+    path, picture = tmp_path / f"a{suffix}", Picture(pixels, "YXS", "PNG")
+    write_picture(path, picture)
+    size, before = path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    for missing in (1, size // 2, size - 1):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size - missing, before[1]))
+            with pytest.raises(ImageError, match="can't write"):
+                write_picture(tmp_path / f"b{suffix}", picture)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert os.listdir(tmp_path) == [path.name]  # noqa: PTH208

@@ -6,6 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
@@ -163,4 +164,6 @@ def save(file: IO[bytes], picture: Picture, name: str, **options: Any) -> None:
     pixels = np.ascontiguousarray(picture.pixels)
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * 255
-    Image.fromarray(pixels).save(file, name, **options)
+    # To a file with a number Pillow writes past Python, and doesn't hear that a full disk took only a part.
+    target: Any = SimpleNamespace(write=file.write)
+    Image.fromarray(pixels).save(target, name, **options)
