@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ def fault(stage: Stage) -> Iterator[str]:
     place = stage.folder if named == "the folder" else Path(stage.environment[named])
     program, moment, kept = stage.start(), stage.moment(), stage.scratch / "kept"
     program.wait_until(moment)
+    while not program.said_file.exists():  # it isn't in its folder yet
+        time.sleep(0.01)
     if way == "renamed":
         place.rename(kept)
     else:
