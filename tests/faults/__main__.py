@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -55,6 +56,8 @@ def outcomes(
 
 def main() -> int:
     """Return 1 if there was a fault."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # what is mounted mustn't stay, nor what was found be lost
+        signal.signal(number, signal.default_int_handler)
     asked = parser().parse_args()
     until = None if asked.minutes is None else time.monotonic() + 60 * asked.minutes
     tallies = {kind: Tally(kind) for kind in asked.only}
