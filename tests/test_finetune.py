@@ -303,7 +303,7 @@ def test_what_can_not_be_is_refused_before_work_starts(samples: Path, start: str
     with pytest.raises(EscError, match="there is no folder"):
         finetune([tmp_path / "nowhere"], Wish(start), tmp_path / "out")
     (tmp_path / "file").touch()
-    with pytest.raises(EscError, match="can't write into"):
+    with pytest.raises(EscError, match="can't write"):
         finetune([samples], Wish(start), tmp_path / "file" / "out")
     with pytest.raises(EscError, match="photons"):
         finetune([samples], Wish(start, options={"photons": [5, 1]}), tmp_path / "out")

@@ -143,7 +143,7 @@ def _fit(trainer: lightning.Trainer, module: Training, loader: DataLoader[Any], 
         raise EscError(f"{module.device} has no memory for such batches; lower data.batch or data.patch.") from None
     except OSError as error:  # a full disk, for one
         raise EscError(
-            f"the training can't be written: {error}. The same command goes on from the last checkpoint."
+            f"the training can't be written: {error.strerror or error}. The same command goes on from the last checkpoint."
         ) from None
 
 
