@@ -280,6 +280,12 @@ def test_an_exact_survey_that_does_not_fit_names_the_ways_out(monkeypatch: pytes
             call(textured(1600, 1600))
 
 
+def test_a_folder_for_temporary_files_that_vanished_is_no_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(EscError, match=r"gone': No such file or directory; set TMPDIR\.$"):
+        RANDOM.with_memory_limit(150 * 2**20)(textured(1600, 1600))
+
+
 # ------------------------------------------------------------------ shared means
 
 

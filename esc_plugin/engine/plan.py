@@ -201,7 +201,14 @@ def _storages(names: list[str], need: Need, on_host: bool) -> Iterator[dict[str,
 
 
 def _check_disk(plan: Plan) -> None:
-    if plan.disk_bytes and plan.disk_bytes > (free := shutil.disk_usage(folder := temporary_folder()).free):
+    if not plan.disk_bytes:
+        return
+    folder = temporary_folder()
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise EscError(f"can't use the folder for temporary files, {folder!r}: {error.strerror}; set TMPDIR.") from None
+    if plan.disk_bytes > free:
         needed = f"the image needs {plan.disk_bytes / 2**30:.1f} GiB of temporary files"
         raise DiskSpaceError(f"{needed}, {free / 2**30:.1f} GiB are free in {folder!r}", WAYS_OUT)
 

@@ -10,8 +10,8 @@ from functools import partial
 from ..runner import MOST_SECONDS
 from ..stage import Stage
 
-#: Bytes that what the program says may take.
-LEAST = 2000
+#: Bytes that what the program says may take: a line for each block of a store, and why it ended.
+LEAST = 6000
 
 
 @contextmanager
