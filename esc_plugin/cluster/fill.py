@@ -59,19 +59,27 @@ def upscale_large(
     known = known or large.surveyed(sampled, told, cancel)
     store = large.store(known)
     finish = None if part else partial(large.finish, store, known)
-    return render(
-        large.upscaler,
-        large.picture.pixels,
-        known,
-        store,
-        workers=workers,
-        scheduler=scheduler,
-        part=part,
-        finish=finish,
-        progress=share_of(progress, 0.5, 1) if told else progress,
-        cancel=cancel,
-        mask=large.where,
-    )
+    try:
+        summary = render(
+            large.upscaler,
+            large.picture.pixels,
+            known,
+            store,
+            workers=workers,
+            scheduler=scheduler,
+            part=part,
+            finish=finish,
+            progress=share_of(progress, 0.5, 1) if told else progress,
+            cancel=cancel,
+            mask=large.where,
+        )
+    except ImageError:
+        if not large.was_finished(store, known):
+            raise
+        summary = Summary(0, 0, (), len(store.blocks()), False)
+    if summary.missing and large.was_finished(store, known):
+        return Summary(summary.rendered, len(store.blocks()) - summary.rendered, (), 0, True)
+    return summary
 
 
 def check_crew(workers: int, scheduler: str | None) -> None:

@@ -147,6 +147,17 @@ class Large:
 
     def finish(self, store: ShardedImage, survey: Survey, **options: Any) -> None:
         """Make an image of what the store holds."""
+        self._note(survey)
+        name = self.picture.ome.name if self.picture.ome else self.name
+        store.finish(name, channels=self._channels(survey), record=self.record, **options)
+
+    def was_finished(self, store: ShardedImage, survey: Survey) -> bool:
+        """Whether another process that does the same was quicker."""
+        self._note(survey)
+        return store.was_finished(self.record)
+
+    def _note(self, survey: Survey) -> None:
+        """Write down how the result is made."""
         levels = survey.levels_of(self.picture.pixels.dtype)
         facts = {key: value for key, value in self.options.items() if key not in ("size", "scale", "intensity")}
         facts |= self.upscaler.steps(self.request)
@@ -156,8 +167,6 @@ class Large:
         text = survey.to_json()
         self.record |= {"survey_method": survey.method}
         self.record["survey"] = json.loads(text) if len(text) <= LONGEST_TEXT else survey.digest
-        name = self.picture.ome.name if self.picture.ome else self.name
-        store.finish(name, channels=self._channels(survey), record=self.record, **options)
 
     @property
     def notes(self) -> list[str]:

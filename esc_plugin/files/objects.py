@@ -12,6 +12,9 @@ from ..disk import replacing
 from ..errors import ImageError
 from ..workplace import PREFIX
 
+#: How often a folder is removed again that others add to, or remove too.
+TRIES = 10
+
 
 class Objects:
     """What is stored under a folder or under a URL that fsspec knows, by keys such as ``0/c/3/5``.
@@ -82,8 +85,16 @@ class Objects:
 
     def remove(self, key: str) -> None:
         """Remove an object, or a folder with all that is in it; what isn't there is no error."""
-        with suppress(FileNotFoundError):
-            self.fs.rm(f"{self.root}/{key}", recursive=True)
+        if self.local is None:
+            with suppress(FileNotFoundError):
+                self.fs.rm(f"{self.root}/{key}", recursive=True)
+            return
+        path = self.local / key
+        for _ in range(TRIES):
+            rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            if not path.exists():
+                return
+        rmtree(path)
 
     def names(self) -> set[str]:
         """Return the names of the objects and folders at the top; of a plain file, its own."""
@@ -94,8 +105,9 @@ class Objects:
 
     def sweep(self) -> None:
         """Remove what writers left that were killed while they wrote; call it when nobody writes."""
-        for path in list(self.local.rglob(f"{PREFIX}*")) if self.local else ():
-            rmtree(path)
+        for where, folders, _ in os.walk(self.local) if self.local else ():
+            for name in (name for name in folders if name.startswith(PREFIX)):
+                rmtree(Path(where) / name, ignore_errors=True)
 
 
 def _unless_gone(error: OSError) -> None:

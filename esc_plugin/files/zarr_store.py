@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..arrays.pyramid import halved
-from ..errors import ImageError
+from ..errors import EscError, ImageError
 from ..progress import Cancel, Progress, stop_if_asked
-from .ngff import DEFAULT_VERSION, check_version, new_group, new_level
+from .ngff import DEFAULT_VERSION, RECORD_KEY, check_version, new_group, new_level
 from .objects import Objects
 from .ome_axes import Axes
 from .ome_notes import Channel
@@ -176,11 +176,22 @@ class ShardedImage:
         return self.blocks(level)[i - 1 :: n]
 
     def done(self, block: Block) -> bool:
-        """Whether a block is written and marked."""
+        """Whether a block is written and marked, or the whole image is finished."""
         name = f"{block.level}/{block.index}"
         with told(f"can't read {self.target!r}"):
             exists = self.objects.exists
-            return exists(f"{EMPTY}/{name}") or (exists(f"{DONE}/{name}") and exists(self._key(block)))
+            marked = exists(f"{EMPTY}/{name}") or (exists(f"{DONE}/{name}") and exists(self._key(block)))
+            return marked or self.finished
+
+    @property
+    def finished(self) -> bool:
+        """Whether somebody has finished the image: this process, or another one that does the same work."""
+        return not self.claim.holds and is_finished(self.objects)
+
+    def was_finished(self, record: dict[str, Any]) -> bool:
+        """Whether another process has finished the image, made as a record says."""
+        about = (json_of(self.objects, "zarr.json") or {}).get("attributes") or json_of(self.objects, ".zattrs") or {}
+        return self.finished and about.get(RECORD_KEY) == plain(record)
 
     def missing(self, level: int = 0) -> list[Block]:
         """Return the blocks of a level that aren't `done`, asked for all at once."""
@@ -240,14 +251,26 @@ class ShardedImage:
         """Write a block that has all axes, in their order on disk. The marker comes when the shard is on the disk."""
         with told(f"{block} of {self.target!r} can't be written"):
             if not self.claim.holds:
+                if is_finished(self.objects):  # nothing is left to do
+                    return
                 what = f"{block} of {self.target!r} can't be written"
-                raise ImageError(f"{what}: the store is gone, finished, or begun anew by another job.")
-            key, shard = self._key(block), self._encoded(block, values)
-            if shard is not None:
-                self.objects.write(key, shard)
-            elif self.objects.exists(key):
-                self.objects.remove(key)
-            self.objects.write(f"{EMPTY if shard is None else DONE}/{block.level}/{block.index}", b"")
+                raise ImageError(f"{what}: the store is gone, or begun anew by another job.")
+            try:
+                self._write(block, values)
+            except EscError:
+                if not self.finished:
+                    raise
+            if self.finished:  # in that moment, and nobody else would remove what this process left there
+                self.objects.sweep()
+                self.objects.remove(OURS)
+
+    def _write(self, block: Block, values: np.ndarray) -> None:
+        key, shard = self._key(block), self._encoded(block, values)
+        if shard is not None:
+            self.objects.write(key, shard)
+        elif self.objects.exists(key):
+            self.objects.remove(key)
+        self.objects.write(f"{EMPTY if shard is None else DONE}/{block.level}/{block.index}", b"")
 
     def _encoded(self, block: Block, values: np.ndarray) -> bytes | None:
         """Return a block as a shard; ``None`` if all of its values are the fill value, which Zarr doesn't store."""
@@ -315,10 +338,11 @@ class ShardedImage:
             if progress:
                 progress(done, total)
         with told(f"can't finish {self.target!r}"):
-            self.objects.sweep()
             before, after = self._metadata(), self._metadata(**self.grid.layout.attributes(name, channels, record))
             for key in (key for key in after if after[key] != before[key]):
                 self.objects.write(key, after[key])
+            # After it: others that do the same work find out by what is there why theirs is gone.
+            self.objects.sweep()
             self.objects.remove(OURS)
 
     def _check_whole(self) -> None:
