@@ -164,6 +164,21 @@ def server(monkeypatch, tmp_path):
         yield running
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_dry_run_that_fails_leaves_nothing(there, tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    if there:
+        folder.mkdir()
+    monkeypatch.setattr("esc_plugin.catalog.publish.write_text", lambda *_: 1 / 0)  # the card, which is the last file
+    with pytest.raises(ZeroDivisionError):
+        publish("esc-nano-x2", "me/nano", dry_run=folder)
+    assert [path for path in tmp_path.rglob("*") if path != folder] == []
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    publish("esc-nano-x2", "me/nano", dry_run="out")
+    assert {path.name for path in folder.iterdir()} == {"README.md", "config.json", "esc-nano-x2.safetensors"}
+
+
 def test_dry_run_writes_what_would_be_sent(server, tmp_path):
     folder = tmp_path / "dry"
     assert publish("esc-nano-x2", "me/nano", dry_run=folder) == str(folder)

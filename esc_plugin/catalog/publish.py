@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..disk import write_text
+from ..disk import folder_beside, write_text
 from ..errors import CheckpointError, HubError
 from ..weights.model import Model
 from ..weights.write import config_json
@@ -66,17 +66,36 @@ def publish(
     if parse_source(repo) != HubFile(repo):
         raise HubError(f"{repo!r} is no name of a repository; one looks like 'org/repo'.")
     folder = None if dry_run is None else Path(dry_run)
-    if folder is not None and folder.is_dir() and any(folder.iterdir()):
-        raise CheckpointError(f"{str(folder)!r} is not empty; name another folder.")
+    if folder is not None:
+        _check_empty(folder)
     model = load_model(source, window_size=window_size)
     given = {"license": license, "base_model": base_model, "training": training}
     model.card.update({key: value for key, value in given.items() if value})
     if not model.card.get("license"):
         raise CheckpointError(f"nobody knows the licence of {str(source)!r}; state it with --license (license=...).")
     if folder is not None:
-        return str(write_repository(model, repo, folder))
+        return str(_written_whole(model, repo, folder))
     with scratch_folder() as work:
-        return _upload(write_repository(model, repo, work), repo, private)
+        return _upload(write_repository(model, repo, work / "made"), repo, private)
+
+
+def _written_whole(model: Model, repo: str, folder: Path) -> Path:
+    """Write the files of a repository elsewhere on the disk, and move them: they are there all at once, or not at all."""
+    place = folder.resolve()  # of which "." has a name
+    with folder_beside(place) as beside:
+        made = write_repository(model, repo, beside / "made")
+        _check_empty(folder)  # somebody may have written there meanwhile
+        if place.is_dir():  # perhaps the one that the program runs in
+            for path in made.iterdir():
+                path.replace(place / path.name)
+        else:
+            made.replace(place)
+    return folder
+
+
+def _check_empty(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        raise CheckpointError(f"{str(folder)!r} is not empty; name another folder.")
 
 
 def write_repository(model: Model, repo: str, folder: Path) -> Path:
