@@ -29,6 +29,7 @@ from esc_plugin.measure.scores import mean
 from esc_plugin.network import EscConfig
 from esc_plugin.train import run
 from esc_plugin.train.callback import TrainingCallback
+from esc_plugin.train.folder import alone
 from esc_plugin.train.log import read_log
 from esc_plugin.train.recipe import Recipe, RecipeError, read_recipe, recipe_names
 from esc_plugin.train.run import train
@@ -257,6 +258,13 @@ def test_a_finished_training_is_left_alone(photos: Path, tmp_path: Path) -> None
     train(recipe, tmp_path / "a", resume=True)
     assert weights.read_bytes() == before
     assert checkpoint_of(tmp_path / "a")["esc"]["iteration"] == 2
+
+
+def test_two_processes_dont_train_in_the_same_folder(photos: Path, tmp_path: Path) -> None:
+    recipe = tiny(photos, iterations=2)
+    with alone(tmp_path / "a"), pytest.raises(EscError, match="another process trains in"):
+        train(recipe, tmp_path / "a")
+    train(recipe, tmp_path / "a")
 
 
 @needs_signals

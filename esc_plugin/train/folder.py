@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from ..disk import write_text
 from ..errors import EscError
 
 CHECKPOINT, CACHE = "last.ckpt", "cache"
@@ -29,6 +33,35 @@ def _has_tag(cache: Path) -> bool:
         return (cache / TAG_NAME).read_text(encoding="utf-8", errors="replace") == TAG
     except OSError:
         return False
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from training in a folder, as long as this one does.
+
+    Raises
+    ------
+    EscError
+        If another one does.
+    """
+    cache = folder / CACHE
+    lock = FileLock(cache / "training.lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EscError(f"can't make the folder {str(folder)!r}: {error.strerror}.") from None
+    try:
+        if not (cache / TAG_NAME).is_file():  # first, as it tells whose the folder is
+            write_text(cache / TAG_NAME, TAG)
+        lock.acquire()
+    except Timeout:
+        raise EscError(f"another process trains in {str(folder)!r}; wait for it, or name another --output.") from None
+    except OSError as error:
+        raise EscError(f"can't write {str(cache)!r}: {error.strerror or error}.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_folder(folder: Path, results: tuple[str, ...], is_ours: Callable[[Path], bool] = lambda folder: False) -> None:

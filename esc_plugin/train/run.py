@@ -7,7 +7,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from .callback import After, Report, TrainingCallback
 from .clock import check_minutes
 from .crew import Crew, crew_size
 from .first_network import start_network
-from .folder import CACHE, CHECKPOINT, TRAINED, check_folder, is_ours, named
+from .folder import CACHE, CHECKPOINT, TRAINED, alone, check_folder, is_ours, named
 from .framework import MisconfigurationException, TensorBoardLogger, lightning, rank_zero_only
 from .gan import GanTraining
 from .images import Images, open_images
@@ -102,10 +102,12 @@ def train(
     checkpoint = _checkpoint(recipe, output, resume)
     maker = make_maker(recipe.data.pairs, recipe.scale, recipe.data.patch, recipe.data.options)
     paths, measured = ([], []) if images else _find(recipe)
-    with _quiet(), torch.random.fork_rng(_seeded_devices()):
+    with _quiet(), torch.random.fork_rng(_seeded_devices()), ExitStack() as stack:
         network, init = start_network(recipe)
         trainer = _trainer(recipe, output, machines)
         _check_batch(recipe, trainer.world_size)
+        if trainer.is_global_zero and not images:  # of arrays it is a folder of nobody else's
+            stack.enter_context(alone(output))
         module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
         module.started = started
         held_out = shares = None
@@ -201,10 +203,6 @@ def _open(
     """Decode them; first those that are fewer."""
     # The generator only matters for makers that draw a size; the largest is for the highest scale.
     smallest = maker.scale * maker.patch
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EscError(f"can't make the folder {str(output)!r}: {error.strerror}.") from None
     measured = open_images(held_out, output / CACHE, smallest, progress) if held_out else None
     drawn = recipe.data.synthetic
     drawing = Drawing(drawn.kind, drawn.images, max(EDGE, smallest), recipe.seed) if drawn.images else None
