@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 pytest.importorskip("av", reason="needs PyAV: pip install av")
 
@@ -419,6 +421,23 @@ def test_two_processes_dont_make_the_same_film(tmp_path: Path) -> None:
     first, second = (Parts(tmp_path / "b.mkv", {}).claimed() for _ in range(2))
     with first, pytest.raises(EscError, match="another process works on"), second:
         pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_has_finished_takes_nothing_of_who_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (Parts(tmp_path / "b.mkv", {"n": n}) for n in range(2))
+    release = FileLock.release
+    with ExitStack() as stack:
+
+        def begin_then(lock: FileLock, *given: Any, **options: Any) -> None:
+            """Let the second one begin as soon as it can."""
+            release(lock, *given, **options)
+            monkeypatch.undo()
+            stack.enter_context(second.claimed())
+
+        with first.claimed():
+            monkeypatch.setattr(FileLock, "release", begin_then)
+        assert second._journal() == {"n": 1}
 
 
 CHILD = """

@@ -34,22 +34,27 @@ class Parts:
 
     @contextmanager
     def claimed(self, overwrite: bool = False) -> Iterator[None]:
-        """Open the folder, for this process alone.
+        """Open the folder, for this process alone; it is gone once the work in it is done.
 
         Raises
         ------
         EscError
             If another process works there, or what is there is of another job and may not be replaced.
         """
-        lock = self._locked()
+        lock, useless = self._locked(), False
         try:
             self._check(overwrite)
             yield
+            useless = True
         finally:
-            empty = not self.begun and self._journal() == self.job
+            useless = useless or (not self.begun and self._journal() == self.job)
+            if useless:
+                self._clear()  # as long as no other process can begin here
             lock.release()
-            if empty:
-                discard(self.target)
+            if useless:
+                with suppress(OSError):
+                    (self.folder / LOCK).unlink(missing_ok=True)
+                    self.folder.rmdir()
 
     def _locked(self) -> FileLock:
         lock = FileLock(self.folder / LOCK, timeout=0)
@@ -71,10 +76,13 @@ class Parts:
                 f"{str(self.folder)!r} holds an unfinished film of other settings; go on with those, or discard it with "
                 "--overwrite."
             )
+        self._clear()
+        write_text(self.folder / JOURNAL, json.dumps(self.job, indent=1))
+
+    def _clear(self) -> None:
         for path in self.folder.iterdir():
             if path.name != LOCK:
-                path.unlink()
-        write_text(self.folder / JOURNAL, json.dumps(self.job, indent=1))
+                path.unlink(missing_ok=True)
 
     def _journal(self) -> Any:
         try:

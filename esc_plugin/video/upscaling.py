@@ -24,7 +24,7 @@ from .ending import broken_off
 from .enlarging import FrameEnlarger, ShotMeans
 from .film import Film
 from .joining import join
-from .parts import Parts, discard
+from .parts import Parts
 from .shots import Timeline, look_through
 
 if TYPE_CHECKING:  # with torch, which the checks before it do without
@@ -138,7 +138,6 @@ class FilmUpscaling:
             record = self._record(timeline, broken or None)
             with replacing(self.target) as beside:
                 join(self.film, segments, timeline, self.target, beside, tags_of(self.film, record))
-        discard(self.target)
         return record
 
     def _try_container(self, parts: Parts) -> None:
