@@ -20,3 +20,8 @@ for module in pkgutil.walk_packages(esc_plugin.__path__, "esc_plugin."):
     if not module.name.endswith("__main__"):
         with suppress(ImportError):  # of what isn't installed
             importlib.import_module(module.name)
+# What commands import only when they need it.
+LATE = ("filelock", "huggingface_hub", "onnxruntime", "onnxscript", "pydantic", "torch.utils.tensorboard")
+for late in LATE:
+    with suppress(ImportError):
+        importlib.import_module(late)

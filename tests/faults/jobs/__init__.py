@@ -8,7 +8,25 @@ from importlib.util import find_spec
 
 from ..job import Job
 
-JOBS = ("upscale", "batch", "tiff", "zarr", "film", "download", "hub", "train", "workers")
+JOBS = (
+    "upscale",
+    "batch",
+    "tiff",
+    "zarr",
+    "film",
+    "download",
+    "hub",
+    "train",
+    "workers",
+    "finetune",
+    "survey",
+    "compare",
+    "evaluate",
+    "inspect",
+    "convert",
+    "export",
+    "publish",
+)
 
 
 @cache

@@ -21,6 +21,7 @@ KINDS: dict[str, tuple[str, ...] | None] = {
     "file_size": None,
     "readonly": None,
     "vanish": None,
+    "pair": None,
 }
 
 
