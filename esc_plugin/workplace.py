@@ -16,7 +16,7 @@ import shutil
 import stat
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from io import FileIO
@@ -28,7 +28,7 @@ from .errors import EscError
 #: What all names begin with.
 PREFIX = ".esc-"
 NAME = re.compile(r"\.esc-([0-9a-f]{8})-[0-9a-f]{12}")
-LOCK = ".lock"
+LOCK, UNLOCKED = ".lock", ".unlocked"
 #: Seconds after which nobody works any more in a folder whose lock says nothing.
 WEEK = 7 * 24 * 3600
 #: How many folders are remembered, of a process that makes more and more of them.
@@ -106,7 +106,7 @@ def _begin(place: Path) -> FileIO | None:
         taken = not _try_lock(lock)
     except OSError:  # a disk that knows no locks: nobody removes what has none
         with suppress(OSError):
-            (place / LOCK).rename(place / ".unlocked")
+            (place / LOCK).rename(place / UNLOCKED)
         return lock
     if taken or not (place / LOCK).exists():
         lock.close()
@@ -151,10 +151,15 @@ def _remove_if_dead(place: Path, own: os.stat_result) -> None:
         return
     if place.name[: len(PREFIX) + 8] != f"{PREFIX}{_mount(place.parent)}" and _changed(place) > own.st_mtime - WEEK:
         return
+    found = list(place.iterdir())  # all of it younger than the lock
     try:
         lock = FileIO(place / LOCK, "r+")
     except FileNotFoundError:
-        place.rmdir()  # if its maker lives and is about to lock it, it makes another one
+        # It was removed, and a process of the dead one's has added to it since; or, if it is empty, its maker is about to
+        # lock it, and will make another one.
+        if not (place / UNLOCKED).exists():
+            _remove_all(found)
+            place.rmdir()
         return
     try:
         dead = _try_lock(lock)
@@ -169,14 +174,7 @@ def _remove_if_dead(place: Path, own: os.stat_result) -> None:
 def _remove(place: Path, lock: FileIO | None) -> None:
     """Remove a folder, the lock last: without it nobody would know that the rest is of a dead program."""
     with suppress(OSError):
-        for path in list(place.iterdir()):
-            if path.name == LOCK:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with suppress(OSError):
-                    path.unlink()
+        _remove_all(path for path in list(place.iterdir()) if path.name != LOCK)
     # While it is locked, where that can be; Windows removes no open file.
     for _ in range(2):
         with suppress(OSError):
@@ -185,6 +183,15 @@ def _remove(place: Path, lock: FileIO | None) -> None:
             lock.close()
     with suppress(OSError):
         place.rmdir()
+
+
+def _remove_all(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _changed(place: Path) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import namedtuple
+from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -151,6 +151,12 @@ def test_a_process_killed_before_it_had_a_lock_left_an_empty_folder(tmp_path: Pa
     assert names(tmp_path) == {"a.txt"}
 
 
+def test_what_an_ending_process_added_after_all_was_removed(tmp_path: Path) -> None:
+    (killed(tmp_path / "a.txt") / ".lock").unlink()
+    write_text(tmp_path / "a.txt", "text")
+    assert names(tmp_path) == {"a.txt"}
+
+
 @pytest.mark.parametrize("when", ["before it is made", "before it is locked", "while it is locked"])
 def test_who_loses_a_folder_before_it_is_locked_makes_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
