@@ -222,3 +222,13 @@ def test_who_is_told_to_end_leaves_nothing(number: int, photo: bytes, tmp_path: 
     )
     assert (done.returncode, done.stdout, done.stderr) == (128 + number, b"", b"")
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no folder goes while a program runs in it")
+def test_a_folder_that_is_gone_is_no_fault_of_the_program(esc: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    told = esc("upscale", "a.png")[::2]
+    assert told == (1, "error: the folder that the program runs in is gone; run it in another one.\n")

@@ -241,16 +241,6 @@ def test_work_over_which_all_die_ends(tmp_path: Path, monkeypatch: pytest.Monkey
         list(hands(unless_deadly, ["deadly"] * 3))
 
 
-def test_what_killed_processes_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with crew_module._scratch() as alive:
-        gone, foreign = Path(alive.replace(f"_{os.getpid()}_", "_99999999_")), tmp_path / "esc-dask-elsewhere_7_a"
-        for folder in (gone, foreign):
-            (folder / "worker").mkdir(parents=True)
-        with crew_module._scratch() as another:
-            assert sorted(tmp_path.iterdir()) == sorted(map(Path, (alive, another, foreign)))
-
-
 RUN = """
 if __name__ == "__main__":
     import sys

@@ -98,8 +98,19 @@ def plain_errors() -> Iterator[None]:
     except Exception as error:
         if os.environ.get("ESC_DEBUG"):
             raise
+        if isinstance(error, OSError) and _is_nowhere():
+            fail("the folder that the program runs in is gone; run it in another one.", 1)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         fail(f"a fault of this program, {reason} (ESC_DEBUG=1 shows where)", INTERNAL)
+
+
+def _is_nowhere() -> bool:
+    """Whether the folder that relative names begin in was removed."""
+    try:
+        os.getcwd()  # noqa: PTH109  # Path.cwd says no more
+    except OSError:
+        return True
+    return False
 
 
 def fail(text: str, code: int) -> None:
