@@ -81,7 +81,9 @@ class Parts:
 
     def _clear(self) -> None:
         for path in self.folder.iterdir():
-            if path.name != LOCK:
+            if path.is_dir():  # what a killed program was writing
+                shutil.rmtree(path)
+            elif path.name != LOCK:
                 path.unlink(missing_ok=True)
 
     def _journal(self) -> Any:
