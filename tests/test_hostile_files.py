@@ -22,6 +22,7 @@ from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.jobs import Job
 from esc_plugin.files import read_picture
 
+from .hostile import claims
 from .hostile.pictures import (
     animated,
     cmyk,
@@ -192,16 +193,18 @@ def test_a_directory_that_is_followed_by_itself(tmp_path: Path) -> None:
 
 ROOT = Path(__file__).parents[1]
 LIMITED = """
-import resource, sys
+import logging, resource, sys
+logging.disable(logging.CRITICAL)  # tifffile says what else it finds
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 from pathlib import Path
 from esc_plugin.files import read_picture
 from esc_plugin import ImageError
-try:
-    read_picture(Path(sys.argv[1]))
-except ImageError as error:
-    print(error)
+for name in sys.argv[1:]:
+    try:
+        read_picture(Path(name))
+    except ImageError as error:
+        print(error)
 """
 
 
@@ -236,6 +239,74 @@ def test_planes_that_only_the_metadata_has(tmp_path: Path, sizes: dict[str, int]
     done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "planes, but there are 1 at most" in done.stdout
+
+
+CLAIMS = {
+    "width": lambda: claims.ome(x=2**31 - 1),
+    "axes": lambda: claims.ome(order="XYZCTXXXX", x=900),
+    "count": lambda: claims.ome(data=f'<TiffData IFD="0" PlaneCount="{3 * 10**8}"/>'),
+    "counts": lambda: claims.ome(data='<TiffData PlaneCount="6000"/>' * 1000),
+    "plus": lambda: claims.ome(z="+300_000_000"),
+    "modulo": lambda: claims.ome_modulo(0, 1, 3e-9),
+    "scn": lambda: claims.scn([0, 3 * 10**8]),
+    "scanimage": lambda: claims.scanimage("SI.a = 1\nSI.b = zeros(20000,10000)\n"),
+    "stack": lambda: claims.micro_manager(
+        {"MicroManagerVersion": "1", "Frames": 1}, [(0, 0, 0, 0, 40), (0, 0, 3 * 10**8, 0, 40)]
+    ),
+    "inner": lambda: claims.inner_pages(200_000),
+}
+
+
+@needs_limits
+def test_lists_that_only_words_ask_for(tmp_path: Path) -> None:
+    """A few hundred bytes of words would take gigabytes before a page is looked at."""
+    for name, content in CLAIMS.items():
+        (tmp_path / f"{name}.tif").write_bytes(content())
+    program = [sys.executable, "-c", LIMITED, *(str(tmp_path / f"{name}.tif") for name in CLAIMS)]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [bool(re.search("claims? .* (planes|values)|more than it can hold", line)) for line in lines] == [True] * len(
+        CLAIMS
+    )
+
+
+@pytest.mark.parametrize("name", ["../b.tif", "/b.tif", "c:b.tif", r"\\\\host\share\b.tif", "a/../../b.tif"])
+def test_files_elsewhere_that_only_words_name(tmp_path: Path, name: str) -> None:
+    """Somebody else's picture must not get into a result; a name on a share would even be asked for over the network."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "b.tif").write_bytes(tiff(pixels(8, 9)))
+    (tmp_path / "set/a.ome.tif").write_bytes(claims.ome_set(name))
+    with pytest.raises(ImageError, match="name a file elsewhere"):
+        read_picture(tmp_path / "set/a.ome.tif")
+    (tmp_path / "set/a.tif").write_bytes(claims.ndtiff())
+    (tmp_path / "set/NDTiff.index").write_bytes(claims.ndtiff_index(({"z": 0}, name)))
+    with pytest.raises(ImageError, match="name a file elsewhere"):
+        read_picture(tmp_path / "set/a.tif")
+
+
+def test_files_beside_that_words_name(tmp_path: Path) -> None:
+    """The bytes of the file that names them, at the places of the other's pixels, are no picture."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "a.ome.tif").write_bytes(claims.ome_set("more/b.tif"))
+    for options in ({}, {"compression": "zlib"}, {"tile": (16, 16)}, {"rowsperstrip": 3, "compression": "lzw"}):
+        (tmp_path / "more/b.tif").write_bytes(tiff(pixels(8, 9) // 2, **options))
+        for lazy in (False, True):
+            picture = read_picture(tmp_path / "a.ome.tif", lazy=lazy)
+            np.testing.assert_array_equal(np.asarray(picture.pixels), pixels(8, 9) // 2)
+
+
+def test_what_makers_of_microscopes_write_is_read(tmp_path: Path) -> None:
+    for content in (
+        claims.ome(),
+        claims.scn([0]),
+        claims.scanimage("SI.a = zeros(1,9)\n"),
+        claims.micro_manager({"MicroManagerVersion": "1", "Frames": 1}, [(0, 0, 0, 0, 8)]),
+        claims.ndtiff(),
+    ):
+        (tmp_path / "a.tif").write_bytes(content)
+        picture = read_picture(tmp_path / "a.tif")
+        assert picture.size == (8, 9)
 
 
 def test_pages_that_take_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

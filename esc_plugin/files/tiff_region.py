@@ -15,7 +15,7 @@ import tifffile
 from ..errors import ImageError
 from .file_array import Bounds, FileArray, reason_of
 from .picture import check_lazy_size
-from .tiff_pixels import lies_plainly
+from .tiff_pixels import lies_in_its_file, plain_offset
 
 #: What tifffile makes of the shape of a page: separate samples, depth, rows, columns, samples of a pixel.
 Box = tuple[tuple[int, int], ...]
@@ -35,13 +35,15 @@ def by_region(path: Path, series: tifffile.TiffPageSeries, inverted: bool) -> Fi
         If a tile or a strip is too large for the memory.
     """
     page, shape, path = series.keyframe, tuple(series.shape), path.absolute()
-    if lies_plainly(page) and series.dataoffset is not None:
+    if (offset := plain_offset(series)) is not None:
         check_lazy_size("it", shape, (1,), series.dtype.itemsize)
         dtype = series.dtype.newbyteorder(page.parent.byteorder).str
-        return MappedTiff(str(path), series.dataoffset, shape, dtype, inverted)
+        return MappedTiff(str(path), offset, shape, dtype, inverted)
     grid = Grid.of(page)
     pages = prod(shape[: len(shape) - len(page.shape)])
-    if grid is None or series.is_multifile or shape[-len(page.shape) :] != tuple(page.shape) or pages != len(series):
+    if grid is None or shape[-len(page.shape) :] != tuple(page.shape) or pages != len(series):
+        return None
+    if not lies_in_its_file(series):
         return None
     if pages == prod(grid.counts) == 1:
         return None  # all of it would be decoded for each region
