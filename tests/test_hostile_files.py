@@ -77,8 +77,8 @@ CASES: list[Case] = [
     ("cut.tif", lambda: cut(tiff(pixels(40, 30))), "truncated"),
     ("cut-zlib.tif", lambda: cut(tiff(pixels(40, 30), compression="zlib")), "truncated|no image"),
     ("only-head.tif", lambda: b"II*\0\x08\0\0\0", "no image"),
-    ("crc.png", lambda: saved("PNG").replace(b"IHDR\0\0\0\x1e", b"IHDR\0\0\0\x1d"), "no image that can be read"),
-    ("noise.jpg", lambda: pixels(5000).tobytes(), "no image that can be read"),
+    ("crc.png", lambda: saved("PNG").replace(b"IHDR\0\0\0\x1e", b"IHDR\0\0\0\x1d"), "starts like PNG, but is damaged"),
+    ("noise.jpg", lambda: pixels(5000).tobytes(), "starts like none of PNG"),
     # Not what they are called
     ("text.png", lambda: b"hello world\n" * 50, "no image that can be read"),
     ("page.tif", lambda: b"<!DOCTYPE html><html></html>", "no image that can be read"),

@@ -69,7 +69,7 @@ def attempted(folder: Path, forged: bool) -> list[str]:
     try:
         check(Survey.from_json(survey.to_json()).digest == survey.digest, "written again it is another survey")
     except EscError as error:
-        raise RefusedError(f"only when written again: {type(error).__name__}") from None
+        raise RefusedError(type(error).__name__, f"only when written again: {error}") from None
     part = upscaler(image, axes="YXS", region=REGION, survey=survey)
     expected = whole[slice(*REGION[0]), slice(*REGION[1])]
     check(part.shape == expected.shape, f"a part of {part.shape}")
