@@ -271,6 +271,45 @@ def test_lists_that_only_words_ask_for(tmp_path: Path) -> None:
     )
 
 
+#: Codecs that decode whatever size their header names: samples of a pixel, and what encodes.
+CODECS: dict[str, tuple[int, Callable[[Any, np.ndarray], Any]]] = {
+    "jpeg2000": (1, lambda codecs, image: codecs.jpeg2k_encode(image, level=0)),
+    "webp": (3, lambda codecs, image: codecs.webp_encode(image, lossless=True)),
+    "jpegxl": (1, lambda codecs, image: codecs.jpegxl_encode(image, lossless=True)),
+    "jpegxr": (1, lambda codecs, image: codecs.jpegxr_encode(image)),
+    "jpeg": (3, lambda codecs, image: codecs.jpeg8_encode(image, level=99)),
+    "lerc": (1, lambda codecs, image: codecs.lerc_encode(image)),
+    "png": (1, lambda codecs, image: codecs.png_encode(image)),
+}
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_tiles_that_are_more_than_a_tile(tmp_path: Path, name: str) -> None:
+    """700 bytes of JPEG 2000 became 700 MB in the place of a tile of 16x16."""
+    codecs = pytest.importorskip("imagecodecs")
+    samples, encode = CODECS[name]
+    shape = (1200, 1201) if samples == 1 else (1200, 1201, samples)
+    piece = bytes(encode(codecs, np.zeros(shape, np.uint8)))
+    (tmp_path / "a.tif").write_bytes(claims.compressed(piece, name, samples=samples))
+    with pytest.raises(ImageError, match=r"a tile of \d+ values claims to have [\d,]+ by what is compressed"):
+        read_picture(tmp_path / "a.tif")
+    (tmp_path / "b.tif").write_bytes(claims.compressed(piece, name, samples=samples, tiles=2))
+    lazy = read_picture(tmp_path / "b.tif", lazy=True).pixels
+    with pytest.raises(ImageError, match=r"tile 1 of page 1 .* can't be read: a tile of \d+ values claims"):
+        np.asarray(lazy)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_tiles_that_are_what_they_claim(tmp_path: Path, name: str) -> None:
+    codecs = pytest.importorskip("imagecodecs")
+    samples, encode = CODECS[name]
+    image = np.linspace(0, 200, 64 * 64 * samples).reshape(64, 64, -1).squeeze().astype(np.uint8)
+    (tmp_path / "a.tif").write_bytes(claims.compressed(bytes(encode(codecs, image)), name, 64, samples))
+    for lazy in (False, True):
+        found = np.asarray(read_picture(tmp_path / "a.tif", lazy=lazy).pixels)
+        assert np.abs(found.astype(int) - image).max() <= 12
+
+
 @pytest.mark.parametrize("name", ["../b.tif", "/b.tif", "c:b.tif", r"\\\\host\share\b.tif", "a/../../b.tif"])
 def test_files_elsewhere_that_only_words_name(tmp_path: Path, name: str) -> None:
     """Somebody else's picture must not get into a result; a name on a share would even be asked for over the network."""

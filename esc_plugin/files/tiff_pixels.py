@@ -12,6 +12,7 @@ from PIL import Image
 from ..errors import ImageError
 from .colours import from_cmyk, srgb_profile
 from .picture import check_size
+from .tiff_codecs import check_pieces
 
 #: Stacks from this size on are read page by page.
 LAZY_BYTES = 256 * 2**20
@@ -60,6 +61,9 @@ def read_pixels(path: Path, series: tifffile.TiffPageSeries) -> Any:
 
 def _values(series: tifffile.TiffPageSeries) -> np.ndarray:
     """Return all values; if they all lie in one other file, tifffile would look for them in its own."""
+    for page in series.pages:
+        if page is not None:
+            check_pieces(page)
     other = series.keyframe.parent
     if series.is_multifile or other is series.parent:
         return series.asarray()
@@ -100,6 +104,7 @@ class Pages:
         with tifffile.TiffFile(self.path) as tif:
             page = tif.series[0].pages[place]
             assert page is not None
+            check_pieces(page)
             return page.asarray()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -15,6 +15,7 @@ import tifffile
 from ..errors import ImageError
 from .file_array import Bounds, FileArray, reason_of
 from .picture import check_lazy_size
+from .tiff_codecs import check_piece, values_of
 from .tiff_pixels import lies_in_its_file, plain_offset
 
 #: What tifffile makes of the shape of a page: separate samples, depth, rows, columns, samples of a pixel.
@@ -116,12 +117,16 @@ class Pages:
         What stands where a tile is missing.
     segments : list of tuple
         By page: offsets and lengths of its tiles, and what its decoder needs besides.
+    compression, values : int
+        By which number the tiles are compressed, and how many values one has.
     """
 
     grid: Grid
     decode: Any
     nodata: float
     segments: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]]
+    compression: int
+    values: int
 
     @classmethod
     def of(cls, series: tifffile.TiffPageSeries) -> Pages:
@@ -134,7 +139,7 @@ class Pages:
             assert page is not None
             options = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader} if is_jpeg else {}
             segments.append((page.dataoffsets, page.databytecounts, options | {"_fullsize": keyframe.is_tiled}))
-        return cls(grid, keyframe.decode, keyframe.nodata, segments)
+        return cls(grid, keyframe.decode, keyframe.nodata, segments, keyframe.compression, values_of(keyframe))
 
 
 class TiledTiff(FileArray):
@@ -213,6 +218,7 @@ class TiledTiff(FileArray):
             if counts[index] and offsets[index]:  # a tile without an address isn't stored: its values are zeros
                 file.seek(offsets[index])
                 data = file.read(counts[index])
+                check_piece(data, opened.compression, opened.values)
             found: tuple[np.ndarray | None, tuple[int, ...], tuple[int, ...]] = opened.decode(data, index, **options)
         except Exception as error:  # decoders raise almost anything on damaged tiles
             where = f"tile {index + 1} of page {number + 1} of {self.path!r}"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from collections.abc import Sequence
+
+import numpy as np
+import tifffile
 
 from .pictures import pixels, tiff
 
@@ -102,3 +106,13 @@ def _plain(head: bytes, tags: Sequence[tuple[int, int, bytes]], big: bool = Fals
     count, entry, end = ("<Q", "<HHQQ", "<Q") if big else ("<H", "<HHII", "<I")
     listed = b"".join(struct.pack(entry, *fields) for fields in entries)
     return bytes(data + struct.pack(count, len(entries)) + listed + struct.pack(end, 0))
+
+
+def compressed(piece: bytes, compression: str | int, side: int = 16, samples: int = 1, tiles: int = 1) -> bytes:
+    """Return a file with tiles in a row, which hold whatever they are given."""
+    shape = (side, tiles * side) if samples == 1 else (side, tiles * side, samples)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as tif:
+        options = {"photometric": "minisblack" if samples == 1 else "rgb", "metadata": None, "tile": (side, side)}
+        tif.write(iter([piece] * tiles), shape=shape, dtype=np.uint8, compression=compression, **options)
+    return file.getvalue()
