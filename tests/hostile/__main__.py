@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Return 1 if there was a fault."""
     asked = parser().parse_args()
+    for ending in (signal.SIGINT, signal.SIGTERM):  # the first is ignored by what a shell starts in the background
+        signal.signal(ending, signal.default_int_handler)
     start = time.monotonic()
     until = None if asked.minutes is None else start + 60 * asked.minutes
     tallies = {kind: Tally(kind) for kind in asked.only}

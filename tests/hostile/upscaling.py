@@ -13,7 +13,7 @@ from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.jobs import Job
 from esc_plugin.errors import EscError
 from esc_plugin.files import Picture, read_picture, read_provenance
-from esc_plugin.files.formats import written_as
+from esc_plugin.files.formats import FORMATS, written_as
 from esc_plugin.files.traits import traits_of_file
 
 from ..small import random_upscaler
@@ -21,6 +21,8 @@ from .case import Case, check
 
 #: So small that every accepted picture is quick, and what claims more is refused.
 MAX_PIXELS = 40_000
+#: Levels by which a lossy file of noise may differ in the mean; an unrelated picture is 85 away.
+LOSSY = 40
 BATCH = Batch(random_upscaler(), max_pixels=MAX_PIXELS)
 
 
@@ -77,6 +79,10 @@ def _check_again(made: Picture, result: Path) -> None:
         check(_same(np.asarray(again.pixels), np.asarray(made.pixels)), f"{again.axes} {again.pixels.shape} is read again")
     else:
         check(again.size == made.size, f"{made.size} is read again as {again.size}")
+        values, others = np.asarray(made.pixels), np.asarray(again.pixels)
+        if values.dtype == others.dtype == np.uint8 and values.shape == others.shape and values.shape[-1] not in (2, 4):
+            away = np.abs(values.astype(int) - others).mean()
+            check(away < LOSSY, f"values are {away:.0f} levels away when it is read again, in the mean")
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -86,5 +92,6 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def pick_target(rng: Random, usual: str) -> str:
-    """Return a name for the result: mostly of the same format."""
-    return f"out/result{rng.choice((usual, usual, usual, '.png', '.tif'))}"
+    """Return a name for the result: mostly of the same format, and now and then of any other that is written to a file."""
+    others = [suffix for form in FORMATS if form.write for suffix in form.suffixes[:1]]
+    return f"out/result{rng.choice((usual, usual, usual, '.tif', rng.choice(others), rng.choice(others)))}"
