@@ -32,7 +32,7 @@ LONG, SHORT, TEXT, LONG8 = 4, 3, 2, 16
 def ome(pages: int = 1, **claims: object) -> bytes:
     """Return a file with OME-XML that says something else than `GOOD`."""
     image = pixels(HEIGHT, WIDTH)
-    return tiff(image, more=[image] * (pages - 1), description=OME.format(**GOOD | claims))
+    return tiff(image, more=[image] * (pages - 1), description=OME.format(**GOOD | claims).encode())
 
 
 def ome_modulo(start: float, end: float, step: float) -> bytes:

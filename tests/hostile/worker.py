@@ -121,7 +121,7 @@ def _attempted(case: Case, folder: Path, watch: Watch) -> tuple[str, str, Any, s
         return REFUSED, str(error), None, error.text
     except EscError as error:
         text, kind = str(error), type(error)
-        if "\n" in text or not 0 < len(text) <= LONGEST_ERROR:
+        if not text.isprintable() or not 0 < len(text) <= LONGEST_ERROR:
             return "traceback", f"{kind.__name__} is no line: {text[:200]!r}", None, ""
         if kind.__module__.partition(".")[0] != "esc_plugin":
             return "traceback", f"{kind.__module__}.{kind.__name__} is no class of ours", None, ""
