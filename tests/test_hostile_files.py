@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
@@ -21,6 +22,7 @@ from esc_plugin import ImageError
 from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.jobs import Job
 from esc_plugin.files import read_picture
+from esc_plugin.files.avif_size import check_coded_size
 
 from .hostile import claims
 from .hostile.pictures import (
@@ -174,6 +176,40 @@ def test_a_right_result_or_one_clear_line(tmp_path: Path, name: str, content: An
             np.testing.assert_array_equal(np.array(image), result)
 
 
+def test_an_avif_around_a_larger_picture(tmp_path: Path) -> None:
+    """1,800 bytes that claim 16x16 pixels took 300 MB, and were taken as a picture of that size."""
+    data = saved("AVIF", 1500, 1400, 3, quality=1, speed=10)
+    (tmp_path / "a.avif").write_bytes(data)
+    assert read_picture(tmp_path / "a.avif").size == (1500, 1400)
+    at = data.index(b"ispe") + 8
+    (tmp_path / "a.avif").write_bytes(data[:at] + struct.pack(">II", 16, 16) + data[at + 8 :])
+    with pytest.raises(ImageError, match="claims to have 256 pixels, and what is coded in it 2,100,000"):
+        read_picture(tmp_path / "a.avif")
+
+
+def test_the_size_of_a_sequence_of_avif() -> None:
+    """Its header is a longer one, and its pictures are found by another table."""
+    frames = [Image.new("RGB", (1400, 1500), colour) for colour in ("red", "blue")]
+    file = io.BytesIO()
+    frames[0].save(file, "AVIF", save_all=True, append_images=frames[1:], quality=1, speed=10)
+    check_coded_size(file.getvalue(), 1400 * 1500)
+    with pytest.raises(ImageError, match="what is coded in it 2,100,000"):
+        check_coded_size(file.getvalue(), 256)
+    for size in range(0, len(file.getvalue()), 7):  # whatever is missing
+        check_coded_size(file.getvalue()[:size], 1400 * 1500)
+
+
+def test_xml_that_does_not_fit_is_not_written_again(tmp_path: Path) -> None:
+    """Whoever believes it sees one plane of two."""
+    (tmp_path / "a.ome.tif").write_bytes(
+        ome(lambda text: text.replace('SizeZ="2"', 'SizeZ="1"').replace('SizeX="6"', 'SizeX="9"'))
+    )
+    made = Batch(NEAREST).upscale_file(Job(tmp_path / "a.ome.tif", tmp_path / "b.ome.tif"))
+    assert "its OME-XML doesn't fit its pages and is left out" in made.notes
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as tif:
+        assert not tif.is_ome
+
+
 def test_there_are_forty() -> None:
     assert len(CASES) >= 40
 
@@ -199,6 +235,7 @@ resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 from pathlib import Path
 from esc_plugin.files import read_picture
+from esc_plugin.files.avif_size import check_coded_size
 from esc_plugin import ImageError
 for name in sys.argv[1:]:
     try:
