@@ -22,7 +22,14 @@ PACKAGES = {"skimage": "scikit-image"}
 
 
 class EscError(Exception):
-    """Base of every error that this package raises on purpose. The text is one line for a person."""
+    """Base of every error that this package raises on purpose. The text is one line for a person.
+
+    Whatever files and servers say in it, it stays a line, and commands no terminal: what can't be printed is escaped.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class CheckpointError(EscError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
@@ -21,7 +22,9 @@ from esc_plugin import ImageError
 from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.jobs import Job
 from esc_plugin.files import read_picture
+from esc_plugin.files.avif_size import check_coded_size
 
+from .hostile import claims
 from .hostile.pictures import (
     animated,
     cmyk,
@@ -76,8 +79,8 @@ CASES: list[Case] = [
     ("cut.tif", lambda: cut(tiff(pixels(40, 30))), "truncated"),
     ("cut-zlib.tif", lambda: cut(tiff(pixels(40, 30), compression="zlib")), "truncated|no image"),
     ("only-head.tif", lambda: b"II*\0\x08\0\0\0", "no image"),
-    ("crc.png", lambda: saved("PNG").replace(b"IHDR\0\0\0\x1e", b"IHDR\0\0\0\x1d"), "no image that can be read"),
-    ("noise.jpg", lambda: pixels(5000).tobytes(), "no image that can be read"),
+    ("crc.png", lambda: saved("PNG").replace(b"IHDR\0\0\0\x1e", b"IHDR\0\0\0\x1d"), "starts like PNG, but is damaged"),
+    ("noise.jpg", lambda: pixels(5000).tobytes(), "starts like none of PNG"),
     # Not what they are called
     ("text.png", lambda: b"hello world\n" * 50, "no image that can be read"),
     ("page.tif", lambda: b"<!DOCTYPE html><html></html>", "no image that can be read"),
@@ -173,6 +176,40 @@ def test_a_right_result_or_one_clear_line(tmp_path: Path, name: str, content: An
             np.testing.assert_array_equal(np.array(image), result)
 
 
+def test_an_avif_around_a_larger_picture(tmp_path: Path) -> None:
+    """1,800 bytes that claim 16x16 pixels took 300 MB, and were taken as a picture of that size."""
+    data = saved("AVIF", 1500, 1400, 3, quality=1, speed=10)
+    (tmp_path / "a.avif").write_bytes(data)
+    assert read_picture(tmp_path / "a.avif").size == (1500, 1400)
+    at = data.index(b"ispe") + 8
+    (tmp_path / "a.avif").write_bytes(data[:at] + struct.pack(">II", 16, 16) + data[at + 8 :])
+    with pytest.raises(ImageError, match="claims to have 256 pixels, and what is coded in it 2,100,000"):
+        read_picture(tmp_path / "a.avif")
+
+
+def test_the_size_of_a_sequence_of_avif() -> None:
+    """Its header is a longer one, and its pictures are found by another table."""
+    frames = [Image.new("RGB", (1400, 1500), colour) for colour in ("red", "blue")]
+    file = io.BytesIO()
+    frames[0].save(file, "AVIF", save_all=True, append_images=frames[1:], quality=1, speed=10)
+    check_coded_size(file.getvalue(), 1400 * 1500)
+    with pytest.raises(ImageError, match="what is coded in it 2,100,000"):
+        check_coded_size(file.getvalue(), 256)
+    for size in range(0, len(file.getvalue()), 7):  # whatever is missing
+        check_coded_size(file.getvalue()[:size], 1400 * 1500)
+
+
+def test_xml_that_does_not_fit_is_not_written_again(tmp_path: Path) -> None:
+    """Whoever believes it sees one plane of two."""
+    (tmp_path / "a.ome.tif").write_bytes(
+        ome(lambda text: text.replace('SizeZ="2"', 'SizeZ="1"').replace('SizeX="6"', 'SizeX="9"'))
+    )
+    made = Batch(NEAREST).upscale_file(Job(tmp_path / "a.ome.tif", tmp_path / "b.ome.tif"))
+    assert "its OME-XML doesn't fit its pages and is left out" in made.notes
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as tif:
+        assert not tif.is_ome
+
+
 def test_there_are_forty() -> None:
     assert len(CASES) >= 40
 
@@ -192,16 +229,19 @@ def test_a_directory_that_is_followed_by_itself(tmp_path: Path) -> None:
 
 ROOT = Path(__file__).parents[1]
 LIMITED = """
-import resource, sys
+import logging, resource, sys
+logging.disable(logging.CRITICAL)  # tifffile says what else it finds
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 from pathlib import Path
 from esc_plugin.files import read_picture
+from esc_plugin.files.avif_size import check_coded_size
 from esc_plugin import ImageError
-try:
-    read_picture(Path(sys.argv[1]))
-except ImageError as error:
-    print(error)
+for name in sys.argv[1:]:
+    try:
+        read_picture(Path(name))
+    except ImageError as error:
+        print(error)
 """
 
 
@@ -236,6 +276,113 @@ def test_planes_that_only_the_metadata_has(tmp_path: Path, sizes: dict[str, int]
     done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "planes, but there are 1 at most" in done.stdout
+
+
+CLAIMS = {
+    "width": lambda: claims.ome(x=2**31 - 1),
+    "axes": lambda: claims.ome(order="XYZCTXXXX", x=900),
+    "count": lambda: claims.ome(data=f'<TiffData IFD="0" PlaneCount="{3 * 10**8}"/>'),
+    "counts": lambda: claims.ome(data='<TiffData PlaneCount="6000"/>' * 1000),
+    "plus": lambda: claims.ome(z="+300_000_000"),
+    "modulo": lambda: claims.ome_modulo(0, 1, 3e-9),
+    "scn": lambda: claims.scn([0, 3 * 10**8]),
+    "scanimage": lambda: claims.scanimage("SI.a = 1\nSI.b = zeros(20000,10000)\n"),
+    "stack": lambda: claims.micro_manager(
+        {"MicroManagerVersion": "1", "Frames": 1}, [(0, 0, 0, 0, 40), (0, 0, 3 * 10**8, 0, 40)]
+    ),
+    "inner": lambda: claims.inner_pages(200_000),
+}
+
+
+@needs_limits
+def test_lists_that_only_words_ask_for(tmp_path: Path) -> None:
+    """A few hundred bytes of words would take gigabytes before a page is looked at."""
+    for name, content in CLAIMS.items():
+        (tmp_path / f"{name}.tif").write_bytes(content())
+    program = [sys.executable, "-c", LIMITED, *(str(tmp_path / f"{name}.tif") for name in CLAIMS)]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [bool(re.search("claims? .* (planes|values)|more than it can hold", line)) for line in lines] == [True] * len(
+        CLAIMS
+    )
+
+
+#: Codecs that decode whatever size their header names: samples of a pixel, and what encodes.
+CODECS: dict[str, tuple[int, Callable[[Any, np.ndarray], Any]]] = {
+    "jpeg2000": (1, lambda codecs, image: codecs.jpeg2k_encode(image, level=0)),
+    "webp": (3, lambda codecs, image: codecs.webp_encode(image, lossless=True)),
+    "jpegxl": (1, lambda codecs, image: codecs.jpegxl_encode(image, lossless=True)),
+    "jpegxr": (1, lambda codecs, image: codecs.jpegxr_encode(image)),
+    "jpeg": (3, lambda codecs, image: codecs.jpeg8_encode(image, level=99)),
+    "lerc": (1, lambda codecs, image: codecs.lerc_encode(image)),
+    "png": (1, lambda codecs, image: codecs.png_encode(image)),
+}
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_tiles_that_are_more_than_a_tile(tmp_path: Path, name: str) -> None:
+    """700 bytes of JPEG 2000 became 700 MB in the place of a tile of 16x16."""
+    codecs = pytest.importorskip("imagecodecs")
+    samples, encode = CODECS[name]
+    shape = (1200, 1201) if samples == 1 else (1200, 1201, samples)
+    piece = bytes(encode(codecs, np.zeros(shape, np.uint8)))
+    (tmp_path / "a.tif").write_bytes(claims.compressed(piece, name, samples=samples))
+    with pytest.raises(ImageError, match=r"a tile of \d+ values claims to have [\d,]+ by what is compressed"):
+        read_picture(tmp_path / "a.tif")
+    (tmp_path / "b.tif").write_bytes(claims.compressed(piece, name, samples=samples, tiles=2))
+    lazy = read_picture(tmp_path / "b.tif", lazy=True).pixels
+    with pytest.raises(ImageError, match=r"tile 1 of page 1 .* can't be read: a tile of \d+ values claims"):
+        np.asarray(lazy)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_tiles_that_are_what_they_claim(tmp_path: Path, name: str) -> None:
+    codecs = pytest.importorskip("imagecodecs")
+    samples, encode = CODECS[name]
+    image = np.linspace(0, 200, 64 * 64 * samples).reshape(64, 64, -1).squeeze().astype(np.uint8)
+    (tmp_path / "a.tif").write_bytes(claims.compressed(bytes(encode(codecs, image)), name, 64, samples))
+    for lazy in (False, True):
+        found = np.asarray(read_picture(tmp_path / "a.tif", lazy=lazy).pixels)
+        assert np.abs(found.astype(int) - image).max() <= 12
+
+
+@pytest.mark.parametrize("name", ["../b.tif", "/b.tif", "c:b.tif", r"\\\\host\share\b.tif", "a/../../b.tif"])
+def test_files_elsewhere_that_only_words_name(tmp_path: Path, name: str) -> None:
+    """Somebody else's picture must not get into a result; a name on a share would even be asked for over the network."""
+    (tmp_path / "set").mkdir()
+    (tmp_path / "b.tif").write_bytes(tiff(pixels(8, 9)))
+    (tmp_path / "set/a.ome.tif").write_bytes(claims.ome_set(name))
+    with pytest.raises(ImageError, match="name a file elsewhere"):
+        read_picture(tmp_path / "set/a.ome.tif")
+    (tmp_path / "set/a.tif").write_bytes(claims.ndtiff())
+    (tmp_path / "set/NDTiff.index").write_bytes(claims.ndtiff_index(({"z": 0}, name)))
+    with pytest.raises(ImageError, match="name a file elsewhere"):
+        read_picture(tmp_path / "set/a.tif")
+
+
+def test_files_beside_that_words_name(tmp_path: Path) -> None:
+    """The bytes of the file that names them, at the places of the other's pixels, are no picture."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "a.ome.tif").write_bytes(claims.ome_set("more/b.tif"))
+    for options in ({}, {"compression": "zlib"}, {"tile": (16, 16)}, {"rowsperstrip": 3, "compression": "lzw"}):
+        (tmp_path / "more/b.tif").write_bytes(tiff(pixels(8, 9) // 2, **options))
+        for lazy in (False, True):
+            picture = read_picture(tmp_path / "a.ome.tif", lazy=lazy)
+            np.testing.assert_array_equal(np.asarray(picture.pixels), pixels(8, 9) // 2)
+
+
+def test_what_makers_of_microscopes_write_is_read(tmp_path: Path) -> None:
+    for content in (
+        claims.ome(),
+        claims.scn([0]),
+        claims.scanimage("SI.a = zeros(1,9)\n"),
+        claims.micro_manager({"MicroManagerVersion": "1", "Frames": 1}, [(0, 0, 0, 0, 8)]),
+        claims.ndtiff(),
+    ):
+        (tmp_path / "a.tif").write_bytes(content)
+        picture = read_picture(tmp_path / "a.tif")
+        assert picture.size == (8, 9)
 
 
 def test_pages_that_take_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

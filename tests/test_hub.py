@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub.utils import get_session
 from safetensors.torch import save
 
 from esc_plugin import workplace
@@ -670,6 +672,51 @@ def test_only_valid_addresses_of_https_are_followed(server, offer, location, tmp
     with one_sentence(f"{server.url}/raw/x.pth", location[:10].rstrip("/"), "not HTTPS or no valid address"):
         fetch(offer(url=f"{server.url}/raw/x.pth"))
     assert left_in(tmp_path / "models") == []
+
+
+@pytest.fixture
+def names_asked(monkeypatch):
+    """Which other machines were asked for by name."""
+    asked, find = [], socket.getaddrinfo
+
+    def noted(host, *args, **options):
+        if host != "127.0.0.1":
+            asked.append(host)
+            raise OSError("there is no network here")
+        return find(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", noted)
+    return asked
+
+
+@pytest.mark.parametrize("cdn", ["http://example.invalid", "HTTP://example.invalid"])
+def test_a_hub_that_leads_to_plain_http(server, names_asked, cdn):
+    """The client would follow, and take what anybody on the way put there."""
+    server.repo("org/repo", {"esc.safetensors": A})
+    server.cdn = cdn
+    with one_sentence(server.url, "http://example.invalid/cdn/", "not HTTPS"):
+        load_model("org/repo")
+    assert names_asked == []
+
+
+def test_a_hub_that_leads_elsewhere_by_https_and_a_mirror_of_ones_own(server, names_asked, monkeypatch, tmp_path):
+    server.repo("org/repo", {"esc.safetensors": A})
+    server.cdn = "https://example.invalid"
+    with one_sentence("broke"):
+        load_model("org/repo")
+    assert set(names_asked) == {"example.invalid"}
+    point_to("http://mirror.invalid", monkeypatch, tmp_path)
+    with one_sentence("http://mirror.invalid can't be reached"):
+        load_model("org/repo")
+    assert "mirror.invalid" in names_asked
+
+
+def test_others_use_the_client_as_they_please(server, names_asked):
+    server.repo("org/repo", {"esc.safetensors": A})
+    assert is_model(load_model("org/repo"), 1)
+    with pytest.raises(Exception, match="no network"):
+        get_session().get("http://example.invalid/x")
+    assert names_asked == ["example.invalid"]
 
 
 def test_addresses_that_only_look_valid(server, offer):

@@ -52,6 +52,37 @@ def begun(target: str | Path, image: np.ndarray, letters: str = "yx", **given: A
     return ShardedImage.create(target, image.shape, image.dtype, axes_of(letters), **PIECES | given)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("chunk_grid", "configuration", "chunk_shape"), [2**24, 64]),
+        (("codecs", 0, "configuration", "chunk_shape"), [1, 1]),
+        (("shape",), [64, 2**40]),
+        (("data_type",), "float64"),
+    ],
+)
+def test_metadata_that_somebody_changed(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
+    """A shard of 16 million rows has an index of a gigabyte, which was made to write one block."""
+    image = pixels(64, 64)
+    store = begun(tmp_path / "a.zarr", image)
+    tree = json.loads((tmp_path / "a.zarr/0/zarr.json").read_text())
+    holder = tree
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    (tmp_path / "a.zarr/0/zarr.json").write_text(json.dumps(tree))
+    with pytest.raises(ImageError, match=r"level 0 of .* is not as it was begun"):
+        fill(store, image)
+
+
+def test_what_a_job_is_called_commands_no_terminal(tmp_path: Path) -> None:
+    """The name comes from a file in the store, which anybody may have written."""
+    begun(tmp_path / "a.zarr", pixels(64, 64), job=JOB | {"x\r\n\x1b[2Jy": 1})
+    with pytest.raises(ImageError, match=r"was begun with x\\r\\n\\x1b\[2Jy 1, not") as caught:
+        begun(tmp_path / "a.zarr", pixels(64, 64))
+    assert str(caught.value).isprintable()
+
+
 def fill(store: ShardedImage, image: np.ndarray, blocks: Iterable[Any] | None = None) -> int:
     """Write blocks of an image, and return how many."""
     blocks = store.missing() if blocks is None else list(blocks)

@@ -13,6 +13,10 @@ from esc_plugin.texts import check_path, parse_bytes, quoted
 from .systems import symlink
 
 
+def test_an_error_is_a_line_whatever_is_in_it() -> None:
+    assert str(EscError("a µ/☃ of 'é', \n\x1b[31m\u202e\udcff.")) == r"a µ/☃ of 'é', \n\x1b[31m\u202e\udcff."
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("4GB", 2**32), ("1.5 GiB", 3 * 2**29), ("512m", 2**29), ("8kb", 2**13), ("2000000", 2_000_000)]
 )

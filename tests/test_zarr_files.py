@@ -458,3 +458,21 @@ def test_a_zarr_is_compared_and_judged(esc: Callable[..., str], tmp_path: Path) 
     assert "a.ome" in esc("evaluate", "esc-nano-x2", tmp_path / "in")
     save_image(tmp_path / "b.ome.zarr", values(4, 40, 48, dtype="u1"), axes)
     assert "pictures of one plane" in esc("compare", tmp_path / "b.ome.zarr", "-o", tmp_path / "d.png", code=1)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_shards_of_millions_of_chunks(tmp_path, nested):
+    """The index of such a shard would take a gigabyte, for an image of 9 x 12 pixels."""
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array(str(tmp_path / "a.zarr"), shape=(9, 12), dtype="uint8", chunks=(3, 4), shards=(9, 12))
+    array[...] = 7
+    tree = json.loads((tmp_path / "a.zarr/zarr.json").read_text())
+    large, sharding = [3 * 2**24, 12], tree["codecs"][0]
+    tree["chunk_grid"]["configuration"]["chunk_shape"] = large
+    if nested:
+        tree["codecs"] = [
+            {**sharding, "configuration": sharding["configuration"] | {"chunk_shape": large, "codecs": [sharding]}}
+        ]
+    (tmp_path / "a.zarr/zarr.json").write_text(json.dumps(tree))
+    with pytest.raises(ImageError, match=r"its shards claim to have [0-9,]+ chunks each"):
+        read_picture(tmp_path / "a.zarr")

@@ -15,6 +15,7 @@ from ..errors import EscError, HubError
 from ..progress import Cancel, Progress, stop_if_asked
 from .downloads import LocalFile
 from .hub_errors import BrokenError, UnreachableError, explain
+from .hub_https import https_only
 from .hub_progress import reporting
 from .manifest import SUFFIXES, CatalogEntry
 from .model_files import choose_weights, read_config
@@ -167,7 +168,8 @@ def offline_by_environment() -> bool:
 def _ask(call: Callable[..., T], repo: str, file: str, revision: str | None, offline: bool, **options: Any) -> T:
     """Call the client; whatever goes wrong becomes one sentence."""
     try:
-        return call(repo, file, revision, offline, **options)
+        with https_only():
+            return call(repo, file, revision, offline, **options)
     except EscError:  # from what we gave it to call
         raise
     except Exception as error:  # which library carries the connection, and what it raises, changes with the client's version

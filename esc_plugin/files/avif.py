@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from .avif_size import check_coded_size
 from .format import USUAL, Format
 from .picture import Picture
 from .pillow import (
@@ -28,6 +29,7 @@ def read_avif(path: Path, max_pixels: int) -> Picture:
     with opened_still(path, "AVIF", max_pixels) as image:
         if _is_deep(path):
             raise too_deep("AVIF")
+        check_coded_size(path.read_bytes(), image.width * image.height)
         picture = picture_of(image, "AVIF", max_pixels)
         picture.lossy = True
         return picture

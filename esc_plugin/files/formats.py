@@ -71,8 +71,10 @@ def recognised(path: Path | Url) -> Format | None:
 
 
 def unlike_any(path: Path) -> str:
-    """Return the line that tells a user that a file starts like none of the formats, or a folder is no image."""
+    """Return the line that tells a user why a file or a folder is no image: what it starts like, or that it is like none."""
     if path.is_dir():
         return f"{str(path)!r} is no file, and no Zarr folder either: it holds none of {', '.join(MARKERS)}."
+    if form := recognised(path):
+        return f"{str(path)!r} is no image that can be read: it starts like {form.name}, but is damaged."
     names = ", ".join(form.name for form in FORMATS)
     return f"{str(path)!r} is no image that can be read: it starts like none of {names}."

@@ -5,21 +5,44 @@ from __future__ import annotations
 import io
 import struct
 import time
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import inf, prod
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tifffile
 
 from ..errors import ImageError
+from .tiff_claims import check_claims
 
 #: Of one file; the longest recordings have some hundred thousand.
 MAX_PAGES = 2_000_000
 #: Of this thread on a processor, for all that is read before the pixels. Waiting for a slow disk doesn't count.
 MAX_SECONDS = 60.0
+#: A directory with the tags that an image needs; many have more.
+LEAST_DIRECTORY = 100
+WIDTH_TAG, LENGTH_TAG, SUBIFDS_TAG = 256, 257, 330
+#: How a width or a length is written, by its type.
+SIZES = {1: "B", 3: "H", 4: "I", 16: "Q"}
+
+
+class Chain(NamedTuple):
+    """What the directories of a file say, without the values that lie elsewhere.
+
+    Attributes
+    ----------
+    pages : int
+        How many there are.
+    smallest : int
+        Pixels of the smallest page, at least 1.
+    subifds : int
+        Pages that a page has inside, at most.
+    """
+
+    pages: int
+    smallest: int
+    subifds: int
 
 
 class Watched(io.BufferedReader):
@@ -47,17 +70,17 @@ def open_tiff(path: Path) -> Iterator[tuple[tifffile.TiffFile, Watched]]:
     Raises
     ------
     ImageError
-        If its pages go round in a circle, overlap, or are too many, or its OME-XML claims planes that it hasn't got.
+        If its pages go round in a circle, overlap, or are too many, or its metadata claim planes that it hasn't got.
     """
     with Watched(io.FileIO(path)) as file:
         file.limit = time.thread_time() + MAX_SECONDS
         with tifffile.TiffFile(file) as tif:
-            check_claim(tif, check_chain(tif))
+            check_claims(tif, *check_chain(tif), MAX_PAGES)
             yield tif, file
 
 
-def check_chain(tif: tifffile.TiffFile) -> int:
-    """Return how many pages there are.
+def check_chain(tif: tifffile.TiffFile) -> Chain:
+    """Return what the directories say.
 
     Raises
     ------
@@ -66,53 +89,41 @@ def check_chain(tif: tifffile.TiffFile) -> int:
         the file, and not the file again for each of its bytes.
     """
     file, room, seen = tif.filehandle, tif.filehandle.size, set()
-    offset = tif.pages.first.offset if tif.pages else 0
+    offset, areas, subifds = tif.pages.first.offset if tif.pages else 0, [], 0
     while offset:
         seen.add(offset)
-        size, offset = _directory(file, tif.tiff, offset)
-        room -= size
+        size, offset, found = _directory(file, tif.tiff, offset)
+        if size:
+            areas.append(found.get(WIDTH_TAG, 0) * found.get(LENGTH_TAG, 0))
+        subifds = max(subifds, inside := found.get(SUBIFDS_TAG, 0))
+        room -= size + LEAST_DIRECTORY * inside
         if offset in seen:
             raise ImageError(f"its pages are circular: after page {len(seen)} comes an earlier one.")
         if len(seen) > MAX_PAGES or room < 0:
-            raise ImageError(f"it has more than {len(seen) - 1:,} pages, which is more than it can hold.")
-    return len(seen)
+            raise ImageError(f"it has more than {max(len(seen) - 1, inside):,} pages, which is more than it can hold.")
+    return Chain(len(seen), max(min(areas, default=1), 1), subifds)
 
 
-def check_claim(tif: tifffile.TiffFile, pages: int) -> None:
-    """Raise an `ImageError` if OME-XML claims several images, or more planes than the file, or the set, can hold.
-
-    A list of all of them is made before the first is looked at.
-    """
-    if not tif.is_ome:
-        return
-    text = tif.ome_metadata or ""
-    images = list(_claims(text))
-    if len(images) > 1:
-        raise ImageError(f"its OME-XML holds {len(images)} images; only files with one can be upscaled.")
-    claimed = sum(prod(int(size) for size in sizes) for sizes in images)
-    # A page may hold several channels, as samples. Of a set of files, each names the others.
-    held = MAX_PAGES if "FileName" in text else pages * tif.pages.first.samplesperpixel
-    if claimed > held:
-        raise ImageError(f"its OME-XML claims {claimed:,} planes, but there are {held:,} at most.")
-
-
-def _claims(text: str) -> Iterator[list[str]]:
-    """Yield how many slices, channels and times each image of an OME-XML says it has."""
-    try:
-        for element in ET.fromstring(text.encode()).iter():  # expat expands no external entities
-            if element.tag.rpartition("}")[2] == "Pixels":
-                yield [size for name in ("SizeZ", "SizeC", "SizeT") if (size := element.get(name, "1")).isdecimal()]
-    except ET.ParseError:
-        return  # which is said where the rest of it is read
-
-
-def _directory(file: Any, form: Any, offset: int) -> tuple[int, int]:
-    """Return the bytes of a directory, and where the next one is: 0 at the end, or where the file is damaged."""
+def _directory(file: Any, form: Any, offset: int) -> tuple[int, int, dict[int, int]]:
+    """Return the bytes of a directory, where the next one is (0: nowhere, or the file is damaged), and its numbers."""
     try:
         file.seek(offset)
         (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-        after = file.seek(offset + form.tagnosize + count * form.tagsize)
+        entries = file.read(min(count * form.tagsize, file.size))
         (following,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+        found: dict[int, int] = {}
+        for code, number in _numbers(form, entries):  # of several, the one that asks for more
+            found[code] = (max if code == SUBIFDS_TAG else min)(number, found.get(code, number))
     except (struct.error, OSError, ValueError, OverflowError):
-        return 0, 0
-    return after + form.offsetsize - offset, following if following < file.size else 0
+        return 0, 0, {}
+    size = form.tagnosize + len(entries) + form.offsetsize
+    return size, following if following < file.size else 0, found
+
+
+def _numbers(form: Any, entries: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the width and the length of a page, and how many pages it has inside, by tag."""
+    for code, kind, count, value in struct.iter_unpack(form.tagformat1 + form.tagformat2[1:], entries):
+        if code == SUBIFDS_TAG:
+            yield code, count
+        elif code in (WIDTH_TAG, LENGTH_TAG) and kind in SIZES:
+            yield code, struct.unpack_from(form.byteorder + SIZES[kind], value)[0]

@@ -12,17 +12,18 @@ from PIL import Image
 from ..errors import ImageError
 from .colours import from_cmyk, srgb_profile
 from .picture import check_size
+from .tiff_codecs import check_pieces
 
 #: Stacks from this size on are read page by page.
 LAZY_BYTES = 256 * 2**20
 
 
-def check_complete(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+def check_complete(series: tifffile.TiffPageSeries) -> None:
     """Missing strips would be read as zeros, silently."""
-    size = tif.filehandle.size
     for page in series.pages:
         if page is None:
             raise ImageError("pages of its stack are missing.")
+        size = page.parent.filehandle.size
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
             if offset + count > size:
                 raise ImageError(f"it is truncated: {size} bytes of at least {offset + count}.")
@@ -30,25 +31,47 @@ def check_complete(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> N
             raise ImageError("it holds no pixel data.")
 
 
-def lies_plainly(page: tifffile.TiffPage) -> bool:
-    """Whether the values of a page lie in the file as they are."""
+def plain_offset(series: tifffile.TiffPageSeries) -> int | None:
+    """Return where in its file the values of a series lie, as they are and one after the other, or ``None``."""
+    page = series.keyframe
     plain = page.compression == 1 and page.predictor == 1 and page.fillorder == 1 and not page.is_tiled
-    return plain and page.dtype is not None and page.bitspersample == page.dtype.itemsize * 8
+    plain = plain and page.dtype is not None and page.bitspersample == page.dtype.itemsize * 8
+    return series.dataoffset if plain and lies_in_its_file(series) else None
+
+
+def lies_in_its_file(series: tifffile.TiffPageSeries) -> bool:
+    """Whether no page lies in another file, as those of a set of OME-TIFFs may."""
+    return all(page is None or page.parent is series.parent for page in series.pages)
 
 
 def read_pixels(path: Path, series: tifffile.TiffPageSeries) -> Any:
     """Return the values, by way of the file where they lie in it as they are."""
     page = series.keyframe
-    if lies_plainly(page) and series.dataoffset is not None:
+    if (offset := plain_offset(series)) is not None:
         dtype = series.dtype.newbyteorder(page.parent.byteorder)
-        return np.memmap(path, dtype, "r", series.dataoffset, series.shape)
+        return np.memmap(path, dtype, "r", offset, series.shape)
     if series.nbytes > LAZY_BYTES and len(series) > 1 and series.shape[-len(page.shape) :] == page.shape:
         return Pages(path, series.shape, series.dtype, len(page.shape))
     check_size("it", series.shape, series.dtype.itemsize, 2**62)
-    pixels = series.asarray()
+    pixels = _values(series)
     if pixels.shape != series.shape:  # tifffile only logs it
         raise ImageError(f"its values make an image of {pixels.shape}, not of {series.shape}.")
     return pixels
+
+
+def _values(series: tifffile.TiffPageSeries) -> np.ndarray:
+    """Return all values; if they all lie in one other file, tifffile would look for them in its own."""
+    for page in series.pages:
+        if page is not None:
+            check_pieces(page)
+    other = series.keyframe.parent
+    if series.is_multifile or other is series.parent:
+        return series.asarray()
+    other.filehandle.open()  # closed since its pages were listed
+    try:
+        return np.stack([page.asarray() for page in series.pages if page is not None]).reshape(series.shape)
+    finally:
+        other.filehandle.close()
 
 
 class Pages:
@@ -81,11 +104,12 @@ class Pages:
         with tifffile.TiffFile(self.path) as tif:
             page = tif.series[0].pages[place]
             assert page is not None
+            check_pieces(page)
             return page.asarray()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         with tifffile.TiffFile(self.path) as tif:
-            return tif.series[0].asarray().astype(dtype or self.dtype, copy=False)
+            return _values(tif.series[0]).astype(dtype or self.dtype, copy=False)
 
 
 def through_palette(pixels: np.ndarray, axes: str, colormap: np.ndarray | None) -> tuple[np.ndarray, str]:

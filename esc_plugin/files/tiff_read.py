@@ -75,7 +75,7 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS, lazy: bool = False) -> P
         )
         if region is None:
             check_size("it", (*page.shape,), series.dtype.itemsize, max_pixels)
-        check_complete(tif, series)
+        check_complete(series)
         file.limit = inf
         pixels, axes = read_pixels(path, series) if region is None else region, series.axes
         icc = page.tags.valueof(ICC_TAG)

@@ -15,7 +15,8 @@ import tifffile
 from ..errors import ImageError
 from .file_array import Bounds, FileArray, reason_of
 from .picture import check_lazy_size
-from .tiff_pixels import lies_plainly
+from .tiff_codecs import check_piece, values_of
+from .tiff_pixels import lies_in_its_file, plain_offset
 
 #: What tifffile makes of the shape of a page: separate samples, depth, rows, columns, samples of a pixel.
 Box = tuple[tuple[int, int], ...]
@@ -35,13 +36,15 @@ def by_region(path: Path, series: tifffile.TiffPageSeries, inverted: bool) -> Fi
         If a tile or a strip is too large for the memory.
     """
     page, shape, path = series.keyframe, tuple(series.shape), path.absolute()
-    if lies_plainly(page) and series.dataoffset is not None:
+    if (offset := plain_offset(series)) is not None:
         check_lazy_size("it", shape, (1,), series.dtype.itemsize)
         dtype = series.dtype.newbyteorder(page.parent.byteorder).str
-        return MappedTiff(str(path), series.dataoffset, shape, dtype, inverted)
+        return MappedTiff(str(path), offset, shape, dtype, inverted)
     grid = Grid.of(page)
     pages = prod(shape[: len(shape) - len(page.shape)])
-    if grid is None or series.is_multifile or shape[-len(page.shape) :] != tuple(page.shape) or pages != len(series):
+    if grid is None or shape[-len(page.shape) :] != tuple(page.shape) or pages != len(series):
+        return None
+    if not lies_in_its_file(series):
         return None
     if pages == prod(grid.counts) == 1:
         return None  # all of it would be decoded for each region
@@ -114,12 +117,16 @@ class Pages:
         What stands where a tile is missing.
     segments : list of tuple
         By page: offsets and lengths of its tiles, and what its decoder needs besides.
+    compression, values : int
+        By which number the tiles are compressed, and how many values one has.
     """
 
     grid: Grid
     decode: Any
     nodata: float
     segments: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]]
+    compression: int
+    values: int
 
     @classmethod
     def of(cls, series: tifffile.TiffPageSeries) -> Pages:
@@ -132,7 +139,7 @@ class Pages:
             assert page is not None
             options = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader} if is_jpeg else {}
             segments.append((page.dataoffsets, page.databytecounts, options | {"_fullsize": keyframe.is_tiled}))
-        return cls(grid, keyframe.decode, keyframe.nodata, segments)
+        return cls(grid, keyframe.decode, keyframe.nodata, segments, keyframe.compression, values_of(keyframe))
 
 
 class TiledTiff(FileArray):
@@ -211,6 +218,7 @@ class TiledTiff(FileArray):
             if counts[index] and offsets[index]:  # a tile without an address isn't stored: its values are zeros
                 file.seek(offsets[index])
                 data = file.read(counts[index])
+                check_piece(data, opened.compression, opened.values)
             found: tuple[np.ndarray | None, tuple[int, ...], tuple[int, ...]] = opened.decode(data, index, **options)
         except Exception as error:  # decoders raise almost anything on damaged tiles
             where = f"tile {index + 1} of page {number + 1} of {self.path!r}"

@@ -18,6 +18,7 @@ from .ome_multiscale import Multiscale
 from .picture import Picture, check_lazy_size
 from .zarr_array import ZarrArray
 from .zarr_claim import JOB
+from .zarr_codecs import check_codecs
 
 #: What describes a Zarr array or group.
 DESCRIPTIONS = (*MARKERS, ".zattrs")
@@ -26,8 +27,6 @@ MOST_METADATA = 2**26
 #: Packages that open addresses; fsspec names its own for all others.
 PROTOCOLS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 PROTOCOLS |= {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs"}
-#: Codecs that run what is stored as a program; today's zarr refuses them for numbers, its first versions didn't.
-HARMFUL = ("pickle",)
 
 
 def read_zarr(place: Path | Url) -> Picture:
@@ -177,24 +176,12 @@ def _finest(place: Path | Url, group: Any, path: str) -> Any:
 
 def _check_array(array: Any) -> None:
     """Raise an `ImageError` for an array that is no image, or harmful."""
-    about = array.metadata.to_dict()
-    codecs = [about.get(name) for name in ("codecs", "filters", "compressor")]
-    if found := [name for name in HARMFUL if _names(codecs, name)]:
-        raise ImageError(f"its codec {found[0]!r} would run what is stored as a program.")
+    check_codecs(array)
     if array.dtype.name not in DTYPES:
         raise ImageError(f"an image can't be {quoted(str(array.dtype))}; it can be {', '.join(DTYPES)}.")
     if array.ndim < 2:
         raise ImageError(f"an image needs two axes or more, none of them empty; this one has shape {array.shape}.")
     check_lazy_size("it", array.shape, array.chunks, array.dtype.itemsize)
-
-
-def _names(entry: Any, name: str) -> bool:
-    """Whether a text that ends with a name is anywhere in a tree."""
-    if isinstance(entry, Mapping):
-        return any(_names(value, name) for value in entry.values())
-    if isinstance(entry, (list, tuple)):
-        return any(_names(value, name) for value in entry)
-    return isinstance(entry, str) and entry.lower().endswith(name)
 
 
 def _plain_axes(array: Any) -> str:

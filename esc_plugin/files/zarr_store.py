@@ -21,6 +21,7 @@ from .ome_axes import Axes
 from .ome_notes import Channel
 from .ome_zarr_layout import Block, Grid, StoredLayout
 from .zarr_claim import CLEARING, DONE, EMPTY, JOB, OURS, Claim, is_finished, json_of, plain, told
+from .zarr_codecs import check_codecs
 
 #: Rows and columns of a shard, which is what is written at once, by version.
 SHARDS = {"0.5": 2048, "0.4": 1024}
@@ -243,6 +244,7 @@ class ShardedImage:
         twice = (slice(2 * part.start, 2 * part.stop) for part in (rows, columns))
         with told(f"can't read {self.target!r} for {block}"):
             finer: Any = zarr.open_group(str(self.objects.local or self.target), mode="r")[str(block.level - 1)]
+            self._check_level(finer, block.level - 1)
             part = np.asarray(finer[(*planes, *twice)])
         pixels = part.reshape(-1, *part.shape[-2:])
         self._store(block, np.stack([halved(plane) for plane in pixels]).reshape(*part.shape[:-2], *block.size))
@@ -282,9 +284,19 @@ class ShardedImage:
         # what is there before it writes, and wouldn't bring files to the disk.
         as_buffer = default_buffer_prototype().buffer.from_bytes
         made = {key: as_buffer(content) for key, content in self._stored_metadata(block.level).items()}
-        zarr.open_array(MemoryStore(made), path=str(block.level), mode="r+")[self.grid.place(block)] = values
+        level: Any = zarr.open_array(MemoryStore(made), path=str(block.level), mode="r+")
+        self._check_level(level, block.level)
+        level[self.grid.place(block)] = values
         shard = made.get(self._key(block))
         return None if shard is None else shard.to_bytes()
+
+    def _check_level(self, array: Any, level: int) -> None:
+        """Raise an `ImageError` unless a level is as it was begun: anybody may have changed what stands in the store."""
+        layout, pieces = self.grid.layout, {"shards": None, **self.grid.pieces(level)}
+        found = {"shards": array.shards, "chunks": array.chunks}
+        if found != pieces or array.shape != layout.levels[level] or array.dtype.name != layout.dtype:
+            raise ImageError(f"level {level} of {self.target!r} is not as it was begun; begin anew with --overwrite.")
+        check_codecs(array)
 
     def _stored_metadata(self, level: int) -> dict[str, bytes]:
         """Return the metadata of a level by key, read once."""

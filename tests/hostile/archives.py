@@ -37,17 +37,28 @@ def archive(
 
 
 def tensor(
-    shape: Sequence[int], stride: Sequence[int], elements: int, offset: int = 0, kind: bytes = b"FloatStorage"
+    shape: Sequence[int],
+    stride: Sequence[int],
+    elements: int,
+    offset: int = 0,
+    kind: bytes = b"FloatStorage",
+    key: str = "0",
 ) -> bytes:
     """Return the opcodes of one tensor, with whatever it claims."""
 
     def ints(values: Sequence[int]) -> bytes:
         return b"(" + b"".join(b"\x8a\x09" + v.to_bytes(9, "little", signed=True) for v in values) + b"t"
 
-    pid = b"(X\x07\x00\x00\x00storagectorch\n" + kind + b"\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+    pid = b"(X\x07\x00\x00\x00storagectorch\n" + kind + b"\n" + text(key) + b"X\x03\x00\x00\x00cpu"
     pid += b"\x8a\x09" + elements.to_bytes(9, "little", signed=True) + b"tQ"
     head = b"ctorch._utils\n_rebuild_tensor_v2\n("
     return head + pid + b"\x8a\x09" + offset.to_bytes(9, "little", signed=True) + ints(shape) + ints(stride) + b"\x89NtR"
+
+
+def text(value: str) -> bytes:
+    """Return the opcode of a text."""
+    data = value.encode("utf-8", "surrogatepass")
+    return b"X" + struct.pack("<I", len(data)) + data
 
 
 def directory(entries: Sequence[tuple[bytes, bytes, int]], at: int, start: int = 0) -> bytes:
@@ -67,7 +78,7 @@ def stored(name: bytes, content: bytes) -> bytes:
     return struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 0, 0, 0, *sizes, len(name), 0) + name + content
 
 
-def header(text: Any, data: bytes = b"", claimed: int | None = None) -> bytes:
+def header(said: Any, data: bytes = b"", claimed: int | None = None) -> bytes:
     """Return a safetensors file of a header, as text or as what JSON shall say, and of data."""
-    text = text if isinstance(text, bytes) else json.dumps(text).encode()
-    return struct.pack("<Q", len(text) if claimed is None else claimed) + text + data
+    words = said if isinstance(said, bytes) else json.dumps(said).encode()
+    return struct.pack("<Q", len(words) if claimed is None else claimed) + words + data

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +28,19 @@ class WrongError(Exception):
 
 
 class RefusedError(Exception):
-    """A refusal that is no exception of ours, such as a command's line; the text is its class for the table."""
+    """A refusal that was caught on its way, such as a command's line.
+
+    Parameters
+    ----------
+    about : str
+        Its class, for the table.
+    text : str
+        What it says.
+    """
+
+    def __init__(self, about: str, text: str = "") -> None:
+        super().__init__(about)
+        self.text = text
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,8 @@ class Outcome:
     seconds: float = 0.0
     #: Bytes above what the process had before.
     peak: int = 0
+    #: What a refusal says, without what it says of this case alone.
+    reason: str = ""
 
 
 @dataclass
@@ -79,6 +95,8 @@ class Tally:
     faults: list[tuple[int, Outcome]] = field(default_factory=list)
     seconds: float = 0.0
     peak: int = 0
+    #: Which check refused how many: where nearly all cases end at one, nothing behind it is tried.
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, number: int, outcome: Outcome) -> None:
         """Count the outcome of a case."""
@@ -89,6 +107,7 @@ class Tally:
             self.right += 1
         elif outcome.result == REFUSED:
             self.refused[outcome.about] = self.refused.get(outcome.about, 0) + 1
+            self.reasons[outcome.reason] += 1
         else:
             self.faults.append((number, outcome))
 
@@ -96,6 +115,16 @@ class Tally:
 def rng_of(kind: str, seed: int, number: int) -> random.Random:
     """Return what decides everything about a case."""
     return random.Random(f"{kind} {seed} {number}")
+
+
+def reason_of(text: str, folder: str) -> str:
+    """Return what a refusal says, with the same sign for whatever differs from case to case."""
+    plain = re.sub(r"^can't (upscale|read) #: ", "", _masked(text.replace(folder, "")))
+    return re.sub(r"( #)+", " #", plain)[:110]
+
+
+def _masked(text: str) -> str:
+    return re.sub(r"""(?<![A-Za-z])'[^']*'|"[^"]*"|\b0x\w+|[\d.,]*\d|[^ -~]+""", "#", text)
 
 
 def check(holds: object, problem: str) -> None:

@@ -154,6 +154,36 @@ def twisted(rng: Random, tree: Any, values: tuple[Any, ...] = VALUES) -> Any:
     return tree if rng.randrange(40) else rng.choice(values)
 
 
+def nudged(rng: Random, tree: Any) -> Any:
+    """Return a copy of a tree with one value or a few in the place of others like them: most first checks are passed."""
+    tree = copy.deepcopy(tree)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        places = [(holder, key) for holder, key in _places(tree)]
+        if not places:
+            return tree
+        holder, key = rng.choice(places)
+        value = holder[key]
+        if isinstance(value, bool) or value is None:
+            holder[key] = not value
+        elif isinstance(value, (int, float)):
+            holder[key] = type(value)(rng.choice((value + 1, value - 1, value * 2, value // 2, 0, 1, 2, 3, 5, 64, 1000)))
+        elif isinstance(value, (list, dict)) and value and rng.random() < 0.5:
+            _shortened(rng, value)
+        else:
+            alike = [h[k] for h, k in places if type(h[k]) is type(value)]
+            holder[key] = copy.deepcopy(rng.choice(alike))
+    return tree
+
+
+def _shortened(rng: Random, value: Any) -> None:
+    if isinstance(value, dict):
+        del value[rng.choice(list(value))]
+    elif rng.random() < 0.5:
+        del value[rng.randrange(len(value))]
+    else:
+        value.insert(rng.randrange(len(value) + 1), copy.deepcopy(rng.choice(value)))
+
+
 def _places(tree: Any) -> Any:
     if isinstance(tree, (dict, list)):
         for key in tree if isinstance(tree, dict) else range(len(tree)):

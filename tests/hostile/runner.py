@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import queue
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -108,7 +110,7 @@ class Worker:
 
 
 def outcomes(
-    kinds: list[str], seed: int, count: int, first: int = 0, until: float | None = None
+    kinds: list[str], seed: int, count: int, first: int = 0, until: float | None = None, processes: int = 1
 ) -> Iterator[tuple[str, int, Outcome]]:
     """Try cases in turn, one of each kind after the other, and yield kind, number and outcome.
 
@@ -120,10 +122,47 @@ def outcomes(
         Number of the first.
     until : float, optional
         A time of `time.monotonic` at which no new case is begun.
+    processes : int
+        That try cases beside each other; with several the order differs from run to run, and nothing else.
     """
-    with Worker(kinds) as worker:
-        for number in range(first, first + count):
-            for kind in kinds:
-                if until is not None and time.monotonic() > until:
-                    return
-                yield kind, number, worker.run(kind, seed, number)
+    asked = iter([(kind, number) for number in range(first, first + count) for kind in kinds])
+    found: queue.SimpleQueue[tuple[str, int, Outcome] | BaseException | None] = queue.SimpleQueue()
+    turn, ended = threading.Lock(), threading.Event()
+
+    def work() -> None:
+        try:
+            with Worker(kinds) as worker:
+                while not ended.is_set() and (until is None or time.monotonic() <= until):
+                    with turn:
+                        kind, number = next(asked)
+                    found.put((kind, number, worker.run(kind, seed, number)))
+        except StopIteration:
+            found.put(None)
+        except BaseException as error:
+            found.put(error)
+        else:
+            found.put(None)
+
+    threads = [threading.Thread(target=work, name=f"hostile {i}") for i in range(processes)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield from _each(found, processes)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def _each(
+    found: queue.SimpleQueue[tuple[str, int, Outcome] | BaseException | None], sources: int
+) -> Iterator[tuple[str, int, Outcome]]:
+    """Yield what comes until all sources have said that nothing more does."""
+    while sources:
+        one = found.get()
+        if isinstance(one, BaseException):
+            raise one
+        if one is None:
+            sources -= 1
+        else:
+            yield one

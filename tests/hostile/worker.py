@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .case import LONGEST_ERROR, MOST_BYTES, REFUSED, RIGHT, Case, Outcome, RefusedError, WrongError, rng_of
+from .case import LONGEST_ERROR, MOST_BYTES, REFUSED, RIGHT, Case, Outcome, RefusedError, WrongError, reason_of, rng_of
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -95,7 +95,7 @@ def tried(case: Case, folder: Path, watch: Watch) -> Outcome:
         (folder / name).write_bytes(content)
     folder.mkdir(parents=True, exist_ok=True)
     before, start = begin_peak(), time.process_time()
-    result, about, made = _attempted(case, folder, watch)
+    result, about, made, said = _attempted(case, folder, watch)
     seconds, peak = time.process_time() - start, peak_since(before)
     if peak > MOST_BYTES:
         gc.collect()
@@ -105,27 +105,30 @@ def tried(case: Case, folder: Path, watch: Watch) -> Outcome:
         result, about = "memory", f"{peak / 2**20:.0f} MiB ({result} {about})"
     elif result in (RIGHT, REFUSED) and (problem := _left(case, folder, made)):
         result, about = "half file", problem
-    return Outcome(result, case.what, about, seconds, peak)
+    return Outcome(result, case.what, about, seconds, peak, reason_of(said, str(folder)))
 
 
-def _attempted(case: Case, folder: Path, watch: Watch) -> tuple[str, str, Any]:
+def _attempted(case: Case, folder: Path, watch: Watch) -> tuple[str, str, Any, str]:
+    """Return a result, the class of a refusal or what was seen, the names of files that were made, and what was said."""
     from esc_plugin.errors import EscError
 
     try:
         with watch.over(case.network):
             made = case.attempt(folder)
     except WrongError as error:
-        return "wrong", str(error), None
+        return "wrong", str(error), None, ""
     except RefusedError as error:
-        return REFUSED, str(error), None
+        return REFUSED, str(error), None, error.text
     except EscError as error:
-        text = str(error)
-        if "\n" in text or not 0 < len(text) <= LONGEST_ERROR:
-            return "traceback", f"{type(error).__name__} is no line: {text[:200]!r}", None
-        return REFUSED, type(error).__name__, None
+        text, kind = str(error), type(error)
+        if not text.isprintable() or not 0 < len(text) <= LONGEST_ERROR:
+            return "traceback", f"{kind.__name__} is no line: {text[:200]!r}", None, ""
+        if kind.__module__.partition(".")[0] != "esc_plugin":
+            return "traceback", f"{kind.__module__}.{kind.__name__} is no class of ours", None, ""
+        return REFUSED, kind.__name__, None, text
     except BaseException as error:
-        return "traceback", _where(error), None
-    return RIGHT, "", made
+        return "traceback", _where(error), None, ""
+    return RIGHT, "", made, ""
 
 
 def _where(error: BaseException) -> str:

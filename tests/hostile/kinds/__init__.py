@@ -14,7 +14,8 @@ from ..case import Case
 
 #: By name, the packages that a kind needs and a plain installation lacks.
 KINDS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("png", "jpeg", "webp", "avif", "tiff", "stills", "xmp", "survey", "call"), ()),
+    **dict.fromkeys(("png", "jpeg", "webp", "avif", "stills", "xmp", "survey", "call"), ()),
+    "tiff": ("imagecodecs",),
     **dict.fromkeys(("zarr", "claim"), ("zarr", "yaozarrs")),
     **dict.fromkeys(("state", "safetensors", "pickle", "archive", "notes", "manifest", "recipe", "hub", "http"), ()),
     "command": ("typer", "rich", "matplotlib"),

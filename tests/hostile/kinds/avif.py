@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from functools import cache
 from random import Random
@@ -44,11 +45,24 @@ def good() -> tuple[bytes, ...]:
     )
 
 
+@cache
+def large() -> bytes:
+    """Return a file of some kilobytes that takes hundreds of megabytes."""
+    file = io.BytesIO()
+    Image.new("RGB", (9000, 9000)).save(file, "AVIF", quality=1, speed=10, subsampling="4:4:4")
+    return file.getvalue()
+
+
 def case(rng: Random) -> Case:
     """Return an AVIF with something changed."""
-    data, what = rng.choice(good()), rng.choice(("bytes", "boxes", "boxes"))
+    data, what = rng.choice(good()), rng.choice(("bytes", "boxes", "boxes", "bomb"))
     if what == "bytes":
         data = damaged(rng, data, good())
+    elif what == "bomb":
+        sides = struct.pack(">II", *(rng.choice((1, 8, 16, 100, 6000, *NUMBERS)) % 2**32 for _ in "hw"))
+        at = large().index(b"ispe") + 8
+        data = large()[:at] + sides + large()[at + 8 :]
+        data = _rewritten(rng, data) if rng.random() < 0.5 else data
     else:
         for _ in range(rng.choice((1, 1, 2))):
             data = _rewritten(rng, data)

@@ -91,8 +91,10 @@ def attempted(node_id: str, values: dict[str, Any]) -> list[str]:
         with torch.inference_mode():
             (made,) = locked(host().nodes[node_id]).execute(**values).args
     except ours as error:
-        check("\n" not in str(error) and len(str(error)) < 1000, f"{type(error).__name__} is no line: {str(error)[:200]!r}")
-        raise RefusedError(type(error).__name__) from None
+        check(
+            str(error).isprintable() and len(str(error)) < 1000, f"{type(error).__name__} is no line: {str(error)[:200]!r}"
+        )
+        raise RefusedError(type(error).__name__, str(error)) from None
     if node_id != "ESC_LoadModel":
         image = values["image"]
         check(

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from esc_plugin import EscError, cli
+from esc_plugin.cli import program
 
 from ...commands import made_once
 from ...mend import mend_torchvision
@@ -98,15 +99,16 @@ def attempted(folder: Path, command: str, chosen: Any, extra: list[str], cut: in
         if not slot[0].isdigit():
             given = value.format(**places) if value in PLACES else value
             arguments += [slot[0], *[given] * slot[1]]
-    code, said = _run([command, *arguments, *extra][:cut], folder)
-    check("Traceback" not in said, f"a traceback: {said[-300:]!r}")
+    code, said, refusal = _run([command, *arguments, *extra][:cut], folder)
+    check("Traceback" not in said and " failed: " not in said, f"a traceback, or the line that hides one: {said[-300:]!r}")
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
     if code == 1:
-        errors = [line for line in said.splitlines() if line.startswith("error: ")]
         check(len(errors) == 1, f"{len(errors)} lines of errors: {said[-300:]!r}")
+        check(refusal.startswith("esc_plugin."), f"an error of the class {refusal}")
     check(code in (0, 1, 2), f"exit code {code}")
     (folder / "loop").unlink(missing_ok=True)
     if code:
-        raise RefusedError(f"exit {code}")
+        raise RefusedError(refusal.rpartition(".")[2], (errors or said.splitlines() or [""])[-1])
     return [
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -120,7 +122,15 @@ def _text(said: io.TextIOWrapper) -> str:
     return said.buffer.getvalue().decode("utf-8", "replace")
 
 
-def _run(arguments: list[str], folder: Path) -> tuple[int, str]:
+def _run(arguments: list[str], folder: Path) -> tuple[int, str, str]:
+    """Return the exit code, what was said, and the class of the error behind it."""
+    fail, refusal = program.fail, "usage"
+
+    def failed(text: str, code: int) -> None:
+        nonlocal refusal
+        refusal = "{0.__module__}.{0.__name__}".format(sys.exc_info()[0] or type(None))
+        fail(text, code)
+
     def stopped(*_: Any, **__: Any) -> None:
         raise EscError("reached the work.")
 
@@ -129,6 +139,7 @@ def _run(arguments: list[str], folder: Path) -> tuple[int, str]:
         point_to("http://127.0.0.1:9", patch, folder)
         patch.setenv("COLUMNS", "200")
         made_once(patch)
+        patch.setattr(program, "fail", failed)
         for place in WORK:
             patch.setattr(place, stopped)
         patch.setattr(sys, "argv", ["esc-sr", *arguments])
@@ -136,7 +147,7 @@ def _run(arguments: list[str], folder: Path) -> tuple[int, str]:
         try:
             cli.main()
         except SystemExit as done:
-            return int(done.code or 0), _text(said)
+            return int(done.code or 0), _text(said), refusal
         finally:
             os.chdir(before)
-    return 0, _text(said)
+    return 0, _text(said), refusal

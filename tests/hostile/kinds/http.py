@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,6 +25,8 @@ BODY = files()[0]
 SERVER.release["true.safetensors"] = BODY
 #: Seconds and bytes, instead of those for real files.
 TIMEOUT, LONGEST, LARGEST = 0.4, 3, 200_000
+#: What a server does besides: sends a little now and then, falls silent, hangs up, or never ends.
+MANNERS = ("slow", "stops", "dies", "endless")
 LOCATIONS = (
     *(
         "/release/true.safetensors",
@@ -93,17 +97,33 @@ def case(rng: Random) -> Case:
     """Return a download from a server that answers with whatever bytes."""
     data = answer(rng)
     pieces = rng.choice((1, 1, 1, 3, 200))
-    return Case("http", {}, lambda folder: attempted(folder, data, pieces), network=True, kept=(f"models/.{RECORD}.lock",))
+    manner = rng.choice(MANNERS) if rng.random() < 0.04 else ""
+    return Case(
+        f"http {manner}".strip(),
+        {},
+        lambda folder: attempted(folder, data, pieces, manner),
+        network=True,
+        kept=(f"models/.{RECORD}.lock",),
+    )
 
 
-def attempted(folder: Path, data: bytes, pieces: int) -> list[str]:
+def attempted(folder: Path, data: bytes, pieces: int, manner: str = "") -> list[str]:
     """Download, and open what was kept."""
 
     def serve(handler: Handler) -> None:
         handler.close_connection = True
         size = max(len(data) // pieces, 1)
         for at in range(0, len(data), size):
+            if manner == "dies" and at >= len(data) // 2:
+                handler.connection.shutdown(socket.SHUT_RDWR)
+                return
             handler.wfile.write(data[at : at + size])
+            if manner == "slow":
+                time.sleep(TIMEOUT / 3)
+            elif manner == "stops" and at >= len(data) // 2:
+                time.sleep(2 * TIMEOUT)
+        while manner == "endless":
+            handler.wfile.write(bytes(4096))  # until nobody reads
 
     SERVER.raw["x"] = serve
     entry = CatalogEntry("mine", 2, "clean photo", url=f"{SERVER.url}/raw/x", file="x.safetensors")

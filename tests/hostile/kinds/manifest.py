@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,7 +11,7 @@ import yaml
 from esc_plugin.catalog.manifest import SOURCES, is_safe, read_manifest
 
 from ..case import Case, check
-from ..mutate import VALUES, damaged, retyped, twisted
+from ..mutate import VALUES, damaged, nudged, retyped, twisted
 
 MANIFEST = {
     "models": [
@@ -101,12 +100,17 @@ SNIPPETS = (
 )
 
 
+def changed(rng: Random, tree: Any) -> Any:
+    """Return a tree with something changed: to what is strange, or to what might be meant."""
+    return twisted(rng, tree, STRANGE) if rng.random() < 0.5 else nudged(rng, tree)
+
+
 def yaml_text(rng: Random, tree: Any) -> str:
     """Return a tree as YAML; now and then as a text that isn't."""
     text = yaml.safe_dump(
         tree, allow_unicode=rng.random() < 0.5, default_flow_style=rng.choice((None, True, False)), sort_keys=False
     )
-    kind = rng.randrange(8)
+    kind = rng.randrange(16)
     if kind == 0:
         return retyped(rng, text)
     if kind == 1:
@@ -121,8 +125,8 @@ def yaml_text(rng: Random, tree: Any) -> str:
 
 def case(rng: Random) -> Case:
     """Return a manifest with something changed."""
-    data = yaml_text(rng, twisted(rng, copy.deepcopy(MANIFEST), STRANGE)).encode("utf-8", "surrogatepass")
-    if rng.randrange(15) == 0:
+    data = yaml_text(rng, changed(rng, MANIFEST)).encode("utf-8", "surrogatepass")
+    if rng.randrange(25) == 0:
         data = damaged(rng, data)
     return Case("manifest", {"manifest.yaml": data}, attempted)
 

@@ -10,7 +10,7 @@ from esc_plugin.catalog.model_files import read_config
 from esc_plugin.catalog.record import RECORD, read_record
 
 from ..case import Case, check
-from ..mutate import json_bytes, twisted
+from ..mutate import json_bytes, nudged, twisted
 from ..weights import CONFIGS, equal, files, states
 
 RIB = next(i for i, config in enumerate(CONFIGS) if config.position == "rib")
@@ -21,7 +21,10 @@ CONFIG = CONFIGS[RIB].to_dict() | {"window_size": 4}
 def case(rng: Random) -> Case:
     """Return a folder of a model with something changed beside it."""
     number = rng.choice((0, RIB))
-    found = {"model/a.safetensors": files()[number], "model/config.json": json_bytes(rng, twisted(rng, CONFIG))}
+    found = {
+        "model/a.safetensors": files()[number],
+        "model/config.json": json_bytes(rng, rng.choice((twisted, nudged))(rng, CONFIG)),
+    }
     if rng.random() < 0.4:
         found[f"model/{RECORD}"] = json_bytes(rng, twisted(rng, RECORDED))
     return Case("notes", found, lambda folder: attempted(folder / "model", number))

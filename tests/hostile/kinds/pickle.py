@@ -10,12 +10,13 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 
-from ..archives import archive, tensor
+from ..archives import archive, tensor, text
 from ..case import Case
-from ..mutate import NUMBERS, damaged
+from ..mutate import NUMBERS, damaged, retyped
 from ..weights import states, used
 
 Part = bytes
@@ -100,6 +101,25 @@ ODD: tuple[Part, ...] = (
 )
 
 
+#: What may stand beside tensors: numbers, words, and things in themselves.
+BESIDE: tuple[Part, ...] = (
+    b"K\x05",
+    b"N",
+    text("words"),
+    b"]",
+    b"}",
+    b"\x88",
+    b"G" + bytes(8),
+    b"(K\x01K\x02t",
+    b"]q\0h\0a",
+    b"c__main__\nx\n",
+)
+STORAGES = tuple(
+    f"{name}Storage".encode()
+    for name in ("Half", "Double", "BFloat16", "Int", "Long", "Bool", "Byte", "ComplexFloat", "QInt8")
+)
+
+
 @cache
 def index() -> tuple[list[Part], list[tuple[str, bytes]]]:
     """Return the opcodes of a good index, and the other entries of its archive."""
@@ -119,7 +139,10 @@ def index() -> tuple[list[Part], list[tuple[str, bytes]]]:
 def case(rng: Random) -> Case:
     """Return an archive that is sound, of an index that isn't."""
     parts, rest = list(index()[0]), index()[1]
-    what = rng.choice(("opcodes", "opcodes", "bytes", "tensor"))
+    what = rng.choice(("opcodes", "opcodes", "bytes", "tensor", "sound", "sound", "sound"))
+    if what == "sound":
+        data = archive(io.BytesIO(), _sound(rng), rest).getvalue()
+        return Case(f"pickle, {what}", {"a.pth": data}, lambda folder: attempted(folder / "a.pth"))
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         at = rng.randrange(len(parts))
         kind = rng.randrange(5)
@@ -140,6 +163,47 @@ def case(rng: Random) -> Case:
         parts = parts or [b"."]
     data = archive(io.BytesIO(), b"".join(parts), rest).getvalue()
     return Case(f"pickle, {what}", {"a.pth": data}, lambda folder: attempted(folder / "a.pth"))
+
+
+def _sound(rng: Random) -> bytes:
+    """Return the opcodes of an index as torch.save writes them, but for a tensor or two, or what stands beside them."""
+    state = states()[0]
+    entries = []
+    for number, (name, value) in enumerate(state.items()):
+        entries.append([name, list(value.shape), list(value.stride()), value.numel(), 0, b"FloatStorage", str(number)])
+    for _ in range(rng.choice((0, 1, 1, 1, 2))):
+        _lie(rng, rng.choice(entries), len(entries))
+    body = b"".join(text(name) + tensor(*about) for name, *about in entries)  # type: ignore[arg-type]
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        body += text(rng.choice(("iter", "epoch", "x.weight", "", "params"))) + rng.choice(BESIDE)
+    index = b"}(" + body + b"u"
+    return (
+        b"}" + text(rng.choice(("params", "params_ema", "state_dict", "x"))) + index + b"s" if rng.random() < 0.5 else index
+    ) + b"."
+
+
+def _lie(rng: Random, entry: list[Any], count: int) -> None:
+    """Change what an entry says: name, shape, stride, elements of its storage, place in it, its type, or which one it is."""
+    place = rng.randrange(7)
+    if place == 0:
+        entry[0] = rng.choice((retyped(rng, entry[0]), entry[0] + ".0", "module." + entry[0]))
+    elif place in (1, 2):
+        numbers = entry[place]
+        kind = rng.randrange(5)
+        if kind == 0:
+            numbers.reverse()
+        elif kind == 1:
+            numbers.append(rng.choice((0, 1, 2)))
+        elif numbers:
+            numbers[rng.randrange(len(numbers))] = rng.choice((0, 1, 2, -1, 7, *NUMBERS)) % 2**62
+    elif place in (3, 4):
+        entry[place] = rng.choice(
+            (0, 1, entry[3] - 1, entry[3] + 1, entry[3] // 2, 2 * entry[3], rng.choice(NUMBERS) % 2**62)
+        )
+    elif place == 5:
+        entry[5] = rng.choice(STORAGES)
+    else:
+        entry[6] = rng.choice((str(rng.randrange(count + 1)), "", "../0", "0\0", "00", "data.pkl"))
 
 
 def attempted(path: Path) -> list[str]:

@@ -13,8 +13,8 @@ import yaml
 from esc_plugin.train.recipe import FOLDER, Recipe, parse_change, read_recipe, recipe_names
 
 from ..case import Case, check
-from ..mutate import damaged, retyped, twisted
-from .manifest import STRANGE, yaml_text
+from ..mutate import damaged, retyped
+from .manifest import changed, yaml_text
 
 CHANGES = (
     "optimizer.lr=1e-4",
@@ -45,7 +45,7 @@ def _listed(value: Any) -> Any:
 
 def case(rng: Random) -> Case:
     """Return a recipe with something changed, and perhaps a change that a command asks for."""
-    data = yaml_text(rng, twisted(rng, rng.choice(good()), STRANGE)).encode("utf-8", "surrogatepass")
+    data = yaml_text(rng, changed(rng, rng.choice(good()))).encode("utf-8", "surrogatepass")
     data = damaged(rng, data) if rng.randrange(15) == 0 else data
     change = retyped(rng, rng.choice(CHANGES)) if rng.random() < 0.3 else ""
     return Case("recipe", {"a.yaml": data}, lambda folder: attempted(folder, change))

@@ -14,7 +14,7 @@ from esc_plugin.weights.card import from_metadata, read_metadata
 
 from ..archives import header
 from ..case import Case, check
-from ..mutate import NUMBERS, damaged, json_bytes, twisted
+from ..mutate import NUMBERS, damaged, json_bytes, nudged, twisted
 from ..weights import files, used
 
 VALUES = (
@@ -41,7 +41,7 @@ def case(rng: Random) -> Case:
         if what == "metadata":
             tree["__metadata__"] = twisted(rng, METADATA)
         else:
-            tree = twisted(rng, tree, VALUES)
+            tree = twisted(rng, tree, VALUES) if rng.random() < 0.6 else nudged(rng, tree)
         data = header(json_bytes(rng, tree), data[8 + length :])
     return Case(f"safetensors, {what}", {"a.safetensors": data}, lambda folder: attempted(folder / "a.safetensors", data))
 

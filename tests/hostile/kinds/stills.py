@@ -12,7 +12,7 @@ from PIL import Image
 from ..case import Case
 from ..mutate import damaged, retyped
 from ..pictures import animated, pixels, saved
-from ..upscaling import image_case
+from ..upscaling import image_case, pick_target
 
 
 @cache
@@ -47,4 +47,4 @@ def case(rng: Random) -> Case:
         ) + data[head:]
     else:
         data = damaged(rng, data, tuple(content for _, content in good()))
-    return image_case(f"{suffix}, {what}", f"a{suffix}", data, f"out/result{rng.choice(('.png', '.tif'))}")
+    return image_case(f"{suffix}, {what}", f"a{suffix}", data, pick_target(rng, ".png"))

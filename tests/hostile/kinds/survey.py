@@ -17,7 +17,7 @@ from esc_plugin.survey import Survey, digest_of
 
 from ...small import random_upscaler
 from ..case import Case, RefusedError, check
-from ..mutate import json_bytes, twisted
+from ..mutate import json_bytes, nudged, twisted
 
 REGION = ((3, 9), (4, 12))
 
@@ -38,7 +38,8 @@ def written() -> bytes:
 
 def case(rng: Random) -> Case:
     """Return a survey with something changed."""
-    tree = _other_means(rng) if rng.random() < 0.3 else twisted(rng, known()[2])
+    kind = rng.random()
+    tree = _other_means(rng) if kind < 0.3 else nudged(rng, known()[2]) if kind < 0.6 else twisted(rng, known()[2])
     forged = rng.random() < 0.6 and isinstance(tree, dict)
     if forged:
         try:
@@ -69,7 +70,7 @@ def attempted(folder: Path, forged: bool) -> list[str]:
     try:
         check(Survey.from_json(survey.to_json()).digest == survey.digest, "written again it is another survey")
     except EscError as error:
-        raise RefusedError(f"only when written again: {type(error).__name__}") from None
+        raise RefusedError(type(error).__name__, f"only when written again: {error}") from None
     part = upscaler(image, axes="YXS", region=REGION, survey=survey)
     expected = whole[slice(*REGION[0]), slice(*REGION[1])]
     check(part.shape == expected.shape, f"a part of {part.shape}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from random import Random
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from .. import claims
 from ..case import Case
 from ..mutate import NUMBERS, damaged, retyped
 from ..pictures import pixels, tiff
@@ -24,6 +25,19 @@ GRAY = {"photometric": "minisblack"}
 TAGS = (
     *(254, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 282, 283, 284, 296, 317, 320, 322, 323, 324, 325),
     *(330, 338, 339, 347, 530, 700, 32997, 33723, 34665, 34675, 34853, 42113, 50838, 50839),
+)
+#: Files that are said to hold planes.
+NAMES = (
+    "a.tif",
+    "a.ome.tif",
+    "b.tif",
+    "../a.tif",
+    "/etc/passwd",
+    "c:\\a.tif",
+    "x/../../a.tif",
+    "//host/share/a.tif",
+    "",
+    "\u202e",
 )
 #: Bytes of a value by type.
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -105,11 +119,15 @@ def entries_of(data: bytes) -> list[int]:
 
 def case(rng: Random) -> Case:
     """Return a TIFF with something changed."""
-    data, what = rng.choice(good()), rng.choice(("bytes", "tags", "tags", "tags", "text"))
+    data, what = rng.choice(good()), rng.choice(("bytes", "tags", "tags", "tags", "text", "claims", "codec"))
     if what == "bytes":
         data = damaged(rng, data, good())
     elif what == "text":
         data = _described_otherwise(rng, data)
+    elif what == "claims":
+        data = _claimed(rng)
+    elif what == "codec":
+        data = _coded(rng)
     else:
         changed, places = bytearray(data), entries_of(data)
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
@@ -117,6 +135,67 @@ def case(rng: Random) -> Case:
         data = bytes(changed)
     suffix = rng.choice((".tif", ".ome.tif"))
     return image_case(f"tiff, {what}", f"a{suffix}", data, pick_target(rng, suffix))
+
+
+def _claimed(rng: Random) -> bytes:
+    """Return a file of the makers of microscopes that claims something."""
+
+    def number() -> int:
+        return rng.choice((0, 1, 1, 2, 3, rng.randrange(100), 10**6, 6 * 10**6, *NUMBERS))
+
+    entry = "".join(f' {name}="{number()}"' for name in ("IFD", "PlaneCount", "NumPlanes", "FirstZ") if rng.random() < 0.4)
+    makers: tuple[Callable[[], bytes], ...] = (
+        lambda: claims.ome(rng.choice((1, 3)), **{name: number() for name in rng.sample("xyzct", rng.choice((1, 1, 2)))}),
+        lambda: claims.ome(3, z=rng.choice((1, 3)), data=f"<TiffData{entry}/>" * rng.choice((1, 1, 2, 500))),
+        lambda: claims.ome(order="".join(rng.choices("XYZCT", k=rng.choice((2, 5, 9))))),
+        lambda: claims.ome_modulo(*(rng.choice((0, 1, 2.5, -1, 1e-9, 1e9, 1e300, rng.random())) for _ in range(3))),
+        lambda: claims.ome_set(rng.choice(NAMES), rng.choice(("urn:uuid:1", "", "\u202e"))),
+        lambda: claims.scn([number() for _ in range(rng.choice((1, 2, 5)))]),
+        lambda: claims.scanimage(f"SI.a = {rng.choice(('zeros', 'ones', ''))}({number()},{number()})\nSI.b = {{1 [2 3]}}\n"),
+        lambda: claims.micro_manager(
+            {"MicroManagerVersion": "1"} | {n: number() for n in ("Frames", "Slices", "Channels") if rng.random() < 0.6},
+            [[number() for _ in range(4)] + [rng.choice((8, 40, number()))] for _ in range(rng.choice((1, 1, 2)))],
+        ),
+        lambda: claims.inner_pages(rng.choice((1, 2, 50, 20_000))),
+        lambda: claims.ndtiff(rng.choice((1, 2, 3))),
+    )
+    data = rng.choice(makers)()
+    return damaged(rng, data) if rng.random() < 0.2 else data
+
+
+def _coded(rng: Random) -> bytes:
+    """Return a file with a tile of another size, or a damaged one."""
+    name, samples, small, large = rng.choice(_codecs())
+    piece = rng.choice((small, small, large))
+    piece = damaged(rng, piece[:200]) + piece[200:] if rng.random() < 0.7 else piece
+    return claims.compressed(piece, name, samples=samples, tiles=rng.choice((1, 2)))
+
+
+@cache
+def _codecs() -> list[tuple[str, int, bytes, bytes]]:
+    """Return codecs by name: how many samples, a tile, and a picture that needs much more memory than its bytes."""
+    import imagecodecs
+
+    makers: dict[str, tuple[int, Any]] = {
+        "jpeg2000": (1, lambda image: imagecodecs.jpeg2k_encode(image, level=0)),
+        "webp": (3, lambda image: imagecodecs.webp_encode(image, lossless=True)),
+        "jpegxl": (1, imagecodecs.jpegxl_encode),
+        "jpegxr": (1, imagecodecs.jpegxr_encode),
+        "jpeg": (3, imagecodecs.jpeg8_encode),
+        "lerc": (1, imagecodecs.lerc_encode),
+        "png": (1, imagecodecs.png_encode),
+        "zstd": (1, lambda image: imagecodecs.zstd_encode(image.tobytes())),
+        "lzma": (1, lambda image: imagecodecs.lzma_encode(image.tobytes())),
+    }
+    return [
+        (
+            name,
+            samples,
+            bytes(encode(pixels(16, 16, samples).squeeze())),
+            bytes(encode(np.zeros((8000, 8000, samples), np.uint8).squeeze())),
+        )
+        for name, (samples, encode) in makers.items()
+    ]
 
 
 def _change(rng: Random, data: bytearray, places: list[int]) -> None:

@@ -16,7 +16,8 @@ from esc_plugin.files.ome_image import save_image
 from esc_plugin.files.ome_notes import Channel
 
 from ..case import Case
-from ..mutate import damaged, json_bytes, twisted
+from ..mutate import VALUES as STRANGE
+from ..mutate import damaged, json_bytes, nudged, twisted
 from ..upscaling import upscaled
 
 Files = dict[str, bytes]
@@ -111,7 +112,11 @@ def _change(rng: Random, files: Files) -> str:
             tree = json.loads(files[name])
         except ValueError:
             return "damaged twice"
-        files[name] = json_bytes(rng, twisted(rng, tree, VALUES if rng.random() < 0.7 else twisted.__defaults__[0]))
+        kind = rng.random()
+        if kind < 0.4:
+            files[name] = json.dumps(nudged(rng, tree)).encode()
+        else:
+            files[name] = json_bytes(rng, twisted(rng, tree, VALUES if kind < 0.85 else STRANGE))
         return f"tree of {name}"
     if kind == 5 and files:
         name = rng.choice(list(files))

@@ -1,0 +1,144 @@
+"""What a compressed tile says of its own size, which need not be that of the tile.
+
+Some codecs decode whatever size their own header names: 700 bytes of JPEG 2000 become 6 GB in the place of a tile of 16x16.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from math import prod
+
+import tifffile
+
+from ..errors import ImageError
+
+#: How many times the values of a tile may be decoded in its place, and how many more: the last strip may be a whole one.
+SLACK, SPARE = 4, 2**20
+JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]..[\x02-\x10](.{5})", re.DOTALL)
+JPEG2000_SIZE = re.compile(rb"\xff\x4f\xff\x51....(.{34})", re.DOTALL)
+#: Widths for heights of JPEG XL, by the number that stands for their ratio.
+JXL_RATIOS = {1: (1, 1), 2: (6, 5), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+
+
+def check_pieces(page: tifffile.TiffPage | tifffile.TiffFrame) -> None:
+    """Raise an `ImageError` if a tile of a page, or a strip, is far larger by its own words."""
+    if page.compression not in CLAIMS:
+        return
+    file, keyframe = page.parent.filehandle, page.keyframe
+    assert keyframe is not None
+    if closed := file.closed:  # of a set
+        file.open()
+    try:
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            file.seek(offset)
+            check_piece(file.read(count), page.compression, values_of(keyframe))
+    finally:
+        if closed:
+            file.close()
+
+
+def values_of(page: tifffile.TiffPage) -> int:
+    """Return how many values a tile, or a strip, has."""
+    samples = page.samplesperpixel if page.planarconfig == 1 else 1
+    if page.is_tiled:
+        return int(prod((page.tiledepth, page.tilelength, page.tilewidth, samples)))
+    return int(min(page.rowsperstrip, page.imagelength) * page.imagewidth * samples)
+
+
+def check_piece(data: bytes, compression: int, values: int) -> None:
+    """Raise an `ImageError` if what is compressed is far larger by its own words.
+
+    Parameters
+    ----------
+    compression : int
+        As TIFF numbers it.
+    values : int
+        That the tile or strip has.
+    """
+    claimed = 0
+    if compression in CLAIMS:
+        with suppress(struct.error, IndexError):  # not even a header: the decoder says so
+            claimed = max(CLAIMS[compression](data), default=0)
+    if claimed > SLACK * values + SPARE:
+        raise ImageError(f"a tile of {values:,} values claims to have {claimed:,} by what is compressed in it.")
+
+
+def _jpeg(data: bytes) -> Iterator[int]:
+    """Yield the values of all frames, wherever they are."""
+    for match in JPEG_FRAME.finditer(data):
+        yield prod(struct.unpack(">HHB", match[1]))
+
+
+def _jpeg2000(data: bytes) -> Iterator[int]:
+    for match in JPEG2000_SIZE.finditer(data):
+        right, bottom, left, top, *_, components = struct.unpack(">8IH", match[1])
+        yield (right - left) * (bottom - top) * components
+
+
+def _webp(data: bytes) -> Iterator[int]:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        yield 4 * (1 + int.from_bytes(data[24:27], "little")) * (1 + int.from_bytes(data[27:30], "little"))
+    elif kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        yield 4 * (1 + (bits & 0x3FFF)) * (1 + (bits >> 14 & 0x3FFF))
+    else:
+        yield 4 * prod(side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+
+
+def _png(data: bytes) -> Iterator[int]:
+    yield 4 * prod(struct.unpack_from(">II", data, 16))
+
+
+def _lerc(data: bytes) -> Iterator[int]:
+    if data[:10] == b"CntZImage ":
+        yield prod(struct.unpack_from("<ii", data, 18))
+    else:
+        (version,) = struct.unpack_from("<i", data, 6)
+        yield prod(struct.unpack_from("<iii" if version >= 4 else "<ii", data, 14 if version >= 3 else 10))
+
+
+def _jpegxr(data: bytes) -> Iterator[int]:
+    """Read the directory of the container, which is like that of a TIFF."""
+    (at,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, at)
+    sides = {}
+    for i in range(count):
+        code, kind, _, value = struct.unpack_from("<HHII", data, at + 2 + 12 * i)
+        sides[code] = value if kind == 4 else value & 0xFFFF
+    yield 4 * sides.get(0xBC80, 1) * sides.get(0xBC81, 1)
+
+
+def _jpegxl(data: bytes) -> Iterator[int]:
+    """Read the size at the beginning of the codestream, which may be in a box."""
+    start = 2 if data[:2] == b"\xff\x0a" else data.index(b"\xff\x0a", 12) + 2 if b"\xff\x0a" in data[12:] else len(data)
+    bits, place = int.from_bytes(data[start : start + 12], "little"), 0
+
+    def take(count: int) -> int:
+        nonlocal place
+        place += count
+        return bits >> place - count & (1 << count) - 1
+
+    small = take(1)
+
+    def side() -> int:
+        return 8 * (1 + take(5)) if small else 1 + take((9, 13, 18, 30)[take(2)])
+
+    height = side()
+    ratio = JXL_RATIOS.get(take(3))
+    yield 4 * height * (height * ratio[0] // ratio[1] if ratio else side())
+
+
+#: By the number of a compression, what finds sizes in what is compressed.
+CLAIMS: dict[int, Callable[[bytes], Iterator[int]]] = {
+    **dict.fromkeys((6, 7, 33007, 34892), _jpeg),
+    **dict.fromkeys((33003, 33004, 33005, 34712), _jpeg2000),
+    **dict.fromkeys((34927, 50001), _webp),
+    **dict.fromkeys((22610, 34934), _jpegxr),
+    **dict.fromkeys((50002, 52546), _jpegxl),
+    34887: _lerc,
+    34933: _png,
+}
