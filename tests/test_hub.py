@@ -28,7 +28,7 @@ from esc_plugin.catalog.hub_names import parse_source
 from esc_plugin.catalog.load import load_model
 from esc_plugin.catalog.manifest import CatalogEntry
 from esc_plugin.catalog.menu import find_model, list_models
-from esc_plugin.catalog.record import RECORD, read_record
+from esc_plugin.catalog.record import RECORD, keep, read_record
 from esc_plugin.catalog.verify import verify
 from esc_plugin.errors import Cancelled, CheckpointError, HubError
 from esc_plugin.network import ESC, EscConfig
@@ -493,6 +493,29 @@ def test_download_records_and_checks_the_hash_ever_after(server, offer, tmp_path
     server.release["tiny.pth"] = content
     assert is_model(load_model("mine"), 1)
     assert {row["name"]: row["status"] for row in verify()}["mine"] == "ok"
+
+
+def test_two_downloads_at_once_keep_one_file_with_its_record(tmp_path):
+    for number in range(2):  # as a weights file has its metadata in an order by chance
+        (tmp_path / f"made-{number}").write_bytes(bytes([number]))
+    target = tmp_path / "mine.safetensors"
+    first, second = (keep(tmp_path / f"made-{number}", target, url="u", source_sha256="1" * 64) for number in range(2))
+    assert first == second == hashlib.sha256(bytes([0])).hexdigest() == read_record(tmp_path)[target.name]["sha256"]
+    assert target.read_bytes() == bytes([0])
+    other = keep(tmp_path / "made-1", target, url="u", source_sha256="2" * 64)
+    assert other == hashlib.sha256(target.read_bytes()).hexdigest() == read_record(tmp_path)[target.name]["sha256"]
+
+
+def test_no_download_is_kept_without_its_record(tmp_path, monkeypatch):
+    (tmp_path / "made").write_bytes(b"weights")
+    target = tmp_path / "mine.safetensors"
+    monkeypatch.setattr("esc_plugin.catalog.record.write_text", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        keep(tmp_path / "made", target, url="u")
+    assert not target.exists()
+    monkeypatch.undo()
+    keep(tmp_path / "made", target, url="u")
+    assert read_record(tmp_path)[target.name]["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
 
 
 def test_wrong_sha256(server, offer, tmp_path):

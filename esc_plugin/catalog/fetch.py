@@ -26,7 +26,7 @@ from .downloads import (
 )
 from .manifest import CatalogEntry
 from .menu import models_folder
-from .record import note
+from .record import keep
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +115,7 @@ def _from_hub(
     target = hub_copy(entry, folder) if target.exists() else target
     with _workplace(folder) as work:
         shutil.copyfile(path, work / target.name)
-        (work / target.name).replace(target)
-    note(target, sha256=sha256, url=hub_address(entry))
+        sha256 = keep(work / target.name, target, url=hub_address(entry))
     return LocalFile(target, sha256, DOWNLOAD_AGAIN)
 
 
@@ -130,9 +129,8 @@ def _from_url(entry: CatalogEntry, folder: Path, progress: Progress | None, canc
         sha256 = file_sha256(received)
         if expected and sha256 != expected:
             raise WrongFileError(entry.url, sha256, expected, NOT_KEPT.format(entry.url))
-        _convert(entry, received, work / "converted.safetensors").replace(target)
-        kept_sha256 = file_sha256(target)
-        note(target, sha256=kept_sha256, url=entry.url, source_sha256=sha256)
+        made = _convert(entry, received, work / "converted.safetensors")
+        kept_sha256 = keep(made, target, url=entry.url, source_sha256=sha256)
     if not expected:
         log.warning("first download of %s: its sha256 is %s, noted and checked from now on", entry.file, sha256)
     return LocalFile(target, kept_sha256, DOWNLOAD_AGAIN)

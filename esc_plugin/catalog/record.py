@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from ..disk import write_text
+from ..disk import file_sha256, write_text
 from ..errors import EscError
 
 #: Name of the file. It holds, by file name, ``sha256`` of the file, ``url`` that it came from, and ``source_sha256`` of
@@ -53,8 +53,20 @@ def folder_lock(folder: Path) -> FileLock:
     return FileLock(folder / f".{RECORD}.lock")
 
 
-def note(path: Path, **facts: str) -> None:
-    """Write down what is known about a file, beside it."""
-    with folder_lock(path.parent):
-        record = read_record(path.parent) | {path.name: facts}
-        write_text(path.parent / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
+def keep(made: Path, target: Path, **facts: str) -> str:
+    """Give a download its name, with what is known about it beside it; return the sha256 of what has that name then.
+
+    Where another process was quicker with the same download, its file stays: it has been handed out already.
+    """
+    with folder_lock(target.parent):
+        record = read_record(target.parent)
+        noted = record.get(target.name, {})
+        same = {key: value for key, value in noted.items() if key != "sha256"} == facts
+        if target.is_file() and same and "sha256" in noted:
+            return noted["sha256"]
+        sha256 = file_sha256(made)
+        # First: of a file without a record nobody would know that it has changed.
+        record |= {target.name: {"sha256": sha256, **facts}}
+        write_text(target.parent / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
+        made.replace(target)
+        return sha256

@@ -49,7 +49,8 @@ class Parts:
         finally:
             useless = useless or (not self.begun and self._journal() == self.job)
             if useless:
-                self._clear()  # as long as no other process can begin here
+                with suppress(OSError):
+                    self._clear()  # as long as no other process can begin here
             lock.release()
             if useless:
                 with suppress(OSError):
