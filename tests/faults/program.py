@@ -53,6 +53,8 @@ class Program:
         given = (program, list(arguments), folder, said, dict(environment), before)
         self.process = context.Process(target=_main, args=given)
         self.process.start()
+        while not said.exists() and self.process.exitcode is None:  # before that, signals meet no program
+            time.sleep(0.002)
         self.began = time.monotonic()
 
     def wait_until(self, seconds: float) -> bool:

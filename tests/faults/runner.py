@@ -20,7 +20,16 @@ from .stage import Stage
 from .truth import FaultError, after_fault, after_next_run, whole_run
 
 #: Where programs keep what they want to keep.
-HOMES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "ESC_MODELS_DIR", "TMPDIR", "MPLCONFIGDIR")
+HOMES = (
+    "HOME",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "HF_HOME",
+    "ESC_MODELS_DIR",
+    "TMPDIR",
+    "MPLCONFIGDIR",
+    "TORCHINDUCTOR_CACHE_DIR",
+)
 #: Seconds that a job may take, on however busy a machine.
 MOST_SECONDS = 300.0
 
