@@ -192,7 +192,7 @@ def _codecs() -> list[tuple[str, int, bytes, bytes]]:
             name,
             samples,
             bytes(encode(pixels(16, 16, samples).squeeze())),
-            bytes(encode(np.zeros((8000, 8000, samples), np.uint8).squeeze())),
+            bytes(encode(np.zeros((6000, 6000, samples), np.uint8).squeeze())),
         )
         for name, (samples, encode) in makers.items()
     ]
