@@ -1,16 +1,20 @@
-"""Any region is, to the bit, that rectangle of the whole."""
+"""Any region is, to the bit, that rectangle of the whole, and the whole the same on any number of threads."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from esc_plugin import load_model
+from esc_plugin import device, load_model
 from esc_plugin.arrays.planes import TensorImage
 from esc_plugin.engine import Means, Need, Run, areas_for, image_area
 from esc_plugin.network import ESC
@@ -32,6 +36,23 @@ MIB = 2**20
 #: What a chunk may take: what is planned where there is memory, down to the least, and less than that.
 CHUNKS = st.sampled_from([300_000, MIB, 4 * MIB, 12 * MIB, 64 * MIB])
 HOMES = st.lists(STORAGE, min_size=3, max_size=3)
+THREADS = st.sampled_from([1, 2])
+
+
+@pytest.fixture(autouse=True)
+def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have four cores: threads of one core share the work in the same way."""
+    monkeypatch.setattr(device, "cores", lambda: 4)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_same(found: Tensor, expected: Tensor, spread: float) -> None:
@@ -91,10 +112,14 @@ def rendered(
 
 
 def check_regions(network: ESC, largest: int, examples: int) -> None:
-    """Render regions of random images, both in chunks and with maps in files, and compare with the whole."""
+    """Render regions of random images, both in chunks and with maps in files, and compare with the whole.
+
+    Thin images are as likely as others, as few pixels are shared by threads in another way.
+    """
+    length = st.one_of(st.integers(1, 8), st.integers(1, largest))
 
     @settings(max_examples=examples)
-    @given(st.sampled_from(DTYPES), st.integers(1, 2), st.tuples(*[st.integers(1, largest)] * 2), st.data())
+    @given(st.sampled_from(DTYPES), st.integers(1, 2), st.tuples(length, length), st.data())
     def check(dtype: torch.dtype, batch: int, size: tuple[int, int], draw: st.DataObject) -> None:
         image, target = torch.rand(batch, 3, *size), None
         if network.any_scale:
@@ -102,12 +127,15 @@ def check_regions(network: ESC, largest: int, examples: int) -> None:
             target = (max(round(size[0] * zoom), 1), max(round(size[1] * zoom * 0.8), 1))
         network.to(dtype)
         geometry = network.geometry(*size, target)
-        whole, means = whole_of(network, geometry, image, draw.draw(CHUNKS), draw.draw(HOMES))
-        with torch.inference_mode():
+        with threads(draw.draw(THREADS)):
+            whole, means = whole_of(network, geometry, image, draw.draw(CHUNKS), draw.draw(HOMES))
+        with threads(draw.draw(THREADS)), torch.inference_mode():
             check_same(whole, network(image, target), spread)
+            check_same(whole[:1], network(image[:1], target), spread)
         for _ in range(2):
             region = region_in(draw, geometry.output)
-            found = rendered(network, geometry, image, means, region, draw.draw(CHUNKS), draw.draw(HOMES))
+            with threads(draw.draw(THREADS)):
+                found = rendered(network, geometry, image, means, region, draw.draw(CHUNKS), draw.draw(HOMES))
             check_same(found, whole[(..., *region.slices)], spread)
 
     spread = float(network(torch.rand(1, 3, 24, 24)).std())  # that of a single pixel says nothing
@@ -166,3 +194,30 @@ def test_a_convolution_of_a_part_is_a_part_of_the_convolution(
     with torch.no_grad():
         whole, found = conv(image, activation), conv(part.clone() if clone else part, activation)
     assert torch.equal(found[(..., *region.within(grown).slices)], whole[(..., *region.slices)])
+
+
+@pytest.mark.parametrize("size", [(1, 2), (40, 4), (1, 9), (2, 8), (1, 29), (13, 31)])
+@pytest.mark.parametrize("kernel", [3, 7, 9, 13])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.skipif(not TO_THE_BIT, reason="which convolution is taken is the processor's")
+def test_a_convolution_of_few_pixels_is_that_amid_zeros(dtype: torch.dtype, kernel: int, size: tuple[int, int]) -> None:
+    """Whatever its width, and however many threads share its rows: padding by itself, oneDNN leaves out taps then."""
+    torch.manual_seed(0)
+    conv, image = Conv2d(16, 16, kernel).to(dtype), torch.randn(1, 16, *size).to(dtype)
+    with torch.no_grad():
+        with threads(1):
+            expected = conv(F.pad(image, (20, 20, 20, 20)))[..., 20:-20, 20:-20]
+        for count in (1, 2, 4):
+            with threads(count):
+                assert torch.equal(conv(image), expected)
+
+
+def test_few_pixels_are_the_same_on_any_number_of_threads() -> None:
+    torch.manual_seed(0)
+    network, image = ESC(replace(small_config(), kernel_size=13)).eval().requires_grad_(False), torch.rand(1, 3, 1, 9)
+    results: list[Tensor] = []
+    for count in (1, 2, 4):
+        with threads(count), torch.inference_mode():
+            results.append(network(image))
+    for result in results[1:]:
+        check_same(result, results[0], float(results[0].std()))

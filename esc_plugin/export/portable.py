@@ -14,7 +14,7 @@ from ..network import ESC
 from ..network.attention import Bias
 from ..network.conv_attention import DYNAMIC_SIZE, ConvAttn
 from ..network.grid import Geometry
-from ..network.layers import Crop, reflect_pad
+from ..network.layers import Crop, Sides, reflect_pad
 from ..network.program import run_whole
 from ..network.window_attention import WindowAttention
 
@@ -29,8 +29,8 @@ class PortableConvAttn(ConvAttn):
         dynamic = F.linear(hidden, expand.weight.flatten(1), expand.bias)
         return (*large, dynamic.reshape(self.pdim, 1, DYNAMIC_SIZE, DYNAMIC_SIZE))
 
-    def forward(self, x: Tensor, kernel: tuple[Tensor, ...], crop: Crop) -> Tensor:
-        """See `ConvAttn`."""
+    def forward(self, x: Tensor, kernel: tuple[Tensor, ...], crop: Crop, beyond: Sides) -> Tensor:
+        """See `ConvAttn`. A graph has the whole image, so that all of the halo lies beyond it."""
         *large, dynamic = kernel
         mixed, rest = x[:, : self.pdim], crop(x[:, self.pdim :])
         *pointwise, spatial = large

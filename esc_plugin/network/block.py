@@ -98,7 +98,7 @@ class Block(nn.Module):
             return conv.kernel(large_kernel(), mean)
 
         def apply(chunk: Chunk, kernel: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Tensor:
-            out: Tensor = conv(y, kernel, partial(chunk.crop, halo=conv.halo))
+            out: Tensor = conv(y, kernel, partial(chunk.crop, halo=conv.halo), chunk.beyond(conv.halo))
             return out.add_(x)
 
         return Step(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import EscConfig
-from .layers import Conv2d, Crop, convolve
+from .layers import Conv2d, Crop, Sides, convolve
 
 DYNAMIC_SIZE = 3
 
@@ -87,17 +87,34 @@ class ConvAttn(nn.Module):
         merged = spatial + diagonal[:, :, None, None] * dynamic.unsqueeze(2).expand(batch, -1, self.pdim, -1, -1)
         return (merged.to(spatial.dtype),)
 
-    def forward(self, x: Tensor, kernel: tuple[Tensor, ...], crop: Crop) -> Tensor:
-        """(B, C, h, w) with a halo of half the kernel -> (B, C, h', w') without."""
+    def forward(self, x: Tensor, kernel: tuple[Tensor, ...], crop: Crop, beyond: Sides) -> Tensor:
+        """Mix the channels of each pixel with those around it.
+
+        Parameters
+        ----------
+        x : Tensor
+            (B, C, h, w) with a halo of half the kernel, where that lies within the image.
+        kernel : tuple of Tensor
+            What `kernel` returned.
+        crop : callable
+            Cuts off the halo.
+        beyond : tuple of int
+            How much of the halo lies beyond the image, where all is zero.
+
+        Returns
+        -------
+        Tensor
+            (B, C, h', w'), without the halo.
+        """
         *pointwise, merged = kernel
         mixed, rest = x[:, : self.pdim], crop(x[:, self.pdim :])
         for weight in pointwise:
             mixed = convolve(mixed, weight)
         batch, groups = len(x), self.pdim if pointwise else 1
         # One filter per image: the batch moves into the channels and becomes groups.
-        flat = mixed.reshape(1, -1, *mixed.shape[-2:]).contiguous(memory_format=torch.channels_last)
-        mixed = convolve(flat, merged.flatten(0, 1), padding=self.halo, groups=batch * groups)
-        mixed = crop(mixed.view(batch, self.pdim, *mixed.shape[-2:]))
+        flat = mixed.reshape(1, -1, *mixed.shape[-2:])
+        mixed = convolve(flat, merged.flatten(0, 1), padding=beyond, groups=batch * groups)
+        mixed = mixed.view(batch, self.pdim, *mixed.shape[-2:])
         # Joined as (B, h, w, C): a slice of channels is not recognised as channels_last, and the result would not be either.
         joined = torch.cat([mixed.permute(0, 2, 3, 1), rest.permute(0, 2, 3, 1)], -1)
         out: Tensor = self.aggr(joined.permute(0, 3, 1, 2))

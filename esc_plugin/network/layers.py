@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 #: Cuts a tensor back to what was asked for, once neighbours are no longer needed.
 Crop = Callable[[Tensor], Tensor]
+#: Pixels on the left, on the right, above and below, in torch's order.
+Sides = tuple[int, int, int, int]
 
 
 def random_parameter(*shape: int, std: float = 0.0) -> nn.Parameter:
@@ -45,23 +47,45 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+#: Convolutions up to this edge may leave it to oneDNN to pad.
+PADDED_BY_ONEDNN = 3
+
+
 def convolve(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0, groups: int = 1, activation: str = "none"
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    padding: int | Sides = 0,
+    groups: int = 1,
+    activation: str = "none",
 ) -> Tensor:
-    """Convolve (B, C, H, W), zeros beyond the border, and apply one of `ACTIVATIONS`.
+    """Convolve (B, C, H, W), so many zeros beyond its border, and apply one of `ACTIVATIONS`.
 
     On a CPU this is oneDNN's work at any size. `torch.nn.functional.conv2d` has other programs for small tensors, for a
     single thread, for other strides in memory, and so have activations for the last few values. They round otherwise, and a
     part of an image would differ in its last bits from the same part of the whole. oneDNN also applies the activation while
     the output is still in registers; of kernels as large as 13x13 the sum would then depend on the size again, so those
     have none. torch has this operator for its compiler; it has no gradient.
+
+    Where oneDNN itself pads for a large kernel, it may leave out the taps that see zeros, and adds the others up in another
+    order: which way it goes depends on the width, and on how many threads there are for how many rows. So large kernels
+    are given the zeros, and there is one way.
     """
-    if not _is_for_onednn(x, weight, bias):
-        return ACTIVATIONS[activation](F.conv2d(x, weight, bias, padding=padding, groups=groups))
-    size = ([padding, padding], [1, 1], [1, 1], groups)
+    sides = (padding,) * 4 if isinstance(padding, int) else padding
+    ours = _is_for_onednn(x, weight, bias)
+    if len(set(sides)) > 1 or (ours and weight.shape[-1] > PADDED_BY_ONEDNN):
+        x, sides = _with_zeros(x, sides), (0, 0, 0, 0)
+    if not ours:
+        return ACTIVATIONS[activation](F.conv2d(x, weight, bias, padding=sides[0], groups=groups))
+    size = ([sides[0], sides[0]], [1, 1], [1, 1], groups)
     operator = torch.ops.mkldnn._convolution_pointwise
     out: Tensor = operator(_channels_last(x), weight, bias, *size, activation, [], "none")
     return out
+
+
+def _with_zeros(x: Tensor, sides: Sides) -> Tensor:
+    """Return (B, C, H, W) with zeros around it, in memory as (B, H, W, C)."""
+    return F.pad(x.permute(0, 2, 3, 1), (0, 0, *sides)).permute(0, 3, 1, 2) if any(sides) else x
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .grid import Geometry, Region
+from .layers import Sides
 
 #: The map that the head reads: one in which no block works any more by then.
 FEATURES = "b"
@@ -56,6 +57,13 @@ class Chunk:
         top, left = (kept.top - grown.top) * scale, (kept.left - grown.left) * scale
         return tensor[..., top : top + kept.height * scale, left : left + kept.width * scale]
 
+    def beyond(self, halo: int) -> Sides:
+        """Return how much of a halo lies beyond the image: what a tensor under the region grown by `halo` lacks."""
+        region, (height, width) = self.region, self.geometry.grid
+        distances = (region.left, width - region.right, region.top, height - region.bottom)
+        left, right, top, bottom = (max(halo - distance, 0) for distance in distances)
+        return left, right, top, bottom
+
     def output(self, pixels: Tensor) -> Tensor:
         """Cut off what lies beyond the output: folding may have padded the image."""
         region = self.geometry.output_region(self.region)
@@ -73,6 +81,10 @@ class WholeChunk(Chunk):
     def crop(self, tensor: Tensor, halo: int, scale: int = 1, keep: int = 0) -> Tensor:
         """See `Chunk`."""
         return tensor
+
+    def beyond(self, halo: int) -> Sides:
+        """See `Chunk`."""
+        return halo, halo, halo, halo
 
     def output(self, pixels: Tensor) -> Tensor:
         """See `Chunk`."""
