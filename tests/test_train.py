@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import queue
 import random
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -374,6 +378,7 @@ def test_a_loss_that_is_lost_spoils_nothing(photos: Path, tmp_path: Path) -> Non
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
+from types import SimpleNamespace
 from tests.mend import mend_torchvision
 
 mend_torchvision()
@@ -403,6 +408,30 @@ def test_a_full_disk_leaves_the_older_checkpoint(long_recipe: Path, tmp_path: Pa
     assert done.stdout.count("\n") == 1
     assert checkpoint_of(tmp_path / "a")["esc"]["iteration"] == 7
     assert not list((tmp_path / "a").glob(".*"))
+
+
+def test_what_the_thread_of_tensorboard_could_not_write_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = pytest.importorskip("tensorboard.summary.writer.event_file_writer")
+    told: list[Any] = []
+
+    def refuse(_: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    given: queue.Queue[Any] = queue.Queue()
+    given.put(b"event")
+    threads = [
+        writer._AsyncWriterThread(given, SimpleNamespace(write=refuse), 100),
+        threading.Thread(target=refuse, args=(b"",)),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "excepthook", told.append)
+        with run._quiet():
+            for thread in threads:
+                thread.start()
+                thread.join()
+        assert [failure.thread for failure in told] == threads[1:]
+        assert threads[0].exception.errno == errno.ENOSPC
+        assert threading.excepthook == told.append
 
 
 def test_a_checkpoint_appears_whole(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,6 +505,7 @@ def test_another_training_is_not_gone_on_with(photos: Path, tmp_path: Path) -> N
 
 BLOCKED = """
 import sys
+import threading
 for name in sys.argv.pop(1).split(","):
     sys.modules[name] = None
 from esc_plugin.cli import main

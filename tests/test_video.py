@@ -404,7 +404,7 @@ def test_settings_can_be_changed_by_starting_anew(nearest: Upscaler, tmp_path: P
     with pytest.raises(Cancelled):
         upscaled(nearest, source, tmp_path / "b.mkv", cancel=iter([False] * 40 + [True]).__next__)
     unfinished = folder_of(tmp_path / "b.mkv") / ".esc-01234567-0123456789ab" / ".new.mkv"
-    unfinished.parent.mkdir()
+    unfinished.parent.mkdir(parents=True)
     unfinished.touch()
     made: list[Any] = []
     upscaled(nearest, source, tmp_path / "b.mkv", 1, overwrite=True, watch=lambda *pair: made.append(pair))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -288,7 +289,7 @@ def _seeded_devices() -> list[int]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out Lightning's remarks on what we chose on purpose, in the meantime alone.
+    """Leave out Lightning's remarks on what we chose on purpose, in the meantime alone, and what is told twice.
 
     Not by `warnings.catch_warnings`, which puts all filters back: a program that trains in a thread may have changed some.
     """
@@ -298,9 +299,18 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     warnings.filters.insert(0, ignored)  # type: ignore[attr-defined]
+    before = threading.excepthook
+
+    def told(failure: threading.ExceptHookArgs) -> None:
+        # What TensorBoard's thread couldn't write is raised again in the one that trains.
+        if not type(failure.thread).__module__.startswith("tensorboard."):
+            before(failure)
+
+    threading.excepthook = told
     try:
         yield
     finally:
+        threading.excepthook = before
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         with suppress(ValueError):

@@ -9,20 +9,17 @@ from pathlib import Path
 
 from ..mounts import forbidden as forbidden
 from ..mounts import resize, small_disk
+from ..places import any_place
 from ..runner import MOST_SECONDS
 from ..stage import Stage
 
-#: Where a job writes beside its folder, by the variables that name them.
-ELSEWHERE = ("TMPDIR", "ESC_MODELS_DIR", "HF_HOME", "XDG_CACHE_HOME", "HOME")
 PAGE = 4096
 
 
 @contextmanager
 def fault(stage: Stage) -> Iterator[str]:
     """Leave less room than the job may need."""
-    named = stage.rng.choice(("the folder", "the folder", "the folder", *ELSEWHERE))
-    place = stage.folder if named == "the folder" else Path(stage.environment[named])
-    place.mkdir(parents=True, exist_ok=True)
+    named, place = any_place(stage)
     stage.closing.enter_context(small_disk(place))
     stage.lay()
     used = os.statvfs(place)

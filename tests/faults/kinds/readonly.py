@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from ..mounts import apart, set_read_only
 from ..mounts import forbidden as forbidden
+from ..places import any_place
 from ..runner import MOST_SECONDS
 from ..stage import Stage
-from .full import ELSEWHERE
 
 
 @contextmanager
 def fault(stage: Stage) -> Iterator[str]:
     """Make a folder read-only."""
-    named = stage.rng.choice(("the folder", "the folder", "the folder", *ELSEWHERE))
-    place = stage.folder if named == "the folder" else Path(stage.environment[named])
+    named, place = any_place(stage)
     stage.lay()
     moment = stage.rng.choice((0.0, stage.moment()))
     stage.closing.enter_context(apart(place))

@@ -8,20 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..places import any_place
 from ..runner import MOST_SECONDS
 from ..stage import Stage
-from .full import ELSEWHERE
 
 
 @contextmanager
 def fault(stage: Stage) -> Iterator[str]:
     """Take a folder away; what was in it comes back afterwards, where nothing has taken its place."""
     stage.lay()
-    named, way = (
-        stage.rng.choice(("the folder", "the folder", *ELSEWHERE)),
-        stage.rng.choice(("renamed", "removed", "emptied")),
-    )
-    place = stage.folder if named == "the folder" else Path(stage.environment[named])
+    (named, place), way = any_place(stage), stage.rng.choice(("renamed", "removed", "emptied"))
     program, moment, kept = stage.start(), stage.moment(), stage.scratch / "kept"
     program.wait_until(moment)
     while not program.said_file.exists():  # it isn't in its folder yet
