@@ -20,6 +20,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("state", "safetensors", "pickle", "archive", "notes", "manifest", "recipe", "hub", "http"), ()),
     "command": ("typer", "rich", "matplotlib"),
     "comfy": ("spandrel", "torchvision"),
+    "cluster": ("zarr", "yaozarrs"),
 }
 
 
