@@ -111,8 +111,8 @@ class Large:
             return Survey.from_json(text.decode())
         except (ImageError, UnicodeDecodeError) as error:
             raise ImageError(
-                f"can't go on with {self.target!r}, whose survey is damaged ({str(error).rstrip('.')}); give it with --survey, "
-                "or begin anew with --overwrite."
+                f"can't go on with {self.target!r}, whose survey is damaged ({str(error).rstrip('.')}); give it with "
+                "--survey, or begin anew with --overwrite."
             ) from None
 
     def surveyed(self, sampled: int | None, progress: Progress | None, cancel: Cancel | None) -> Survey:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import atheris
 
-# How a text begins and ends is looked at by functions in C, which say nothing of how near they came unless they are replaced.
+# How texts begin and end is looked at by functions in C, which say nothing of how near they came unless they are replaced.
 atheris.enabled_hooks.add("str")
 with atheris.instrument_imports(include=["esc_plugin", "tifffile", "yaml", "json"]):
     from .targets import FOLDER, TARGETS, tried

@@ -218,11 +218,18 @@ def of_options(data: bytes) -> None:
     parse_source(text)
     readers = (parse.parse_box, parse.parse_intensity, parse.parse_place, parse.parse_part, parse.parse_region)
     for read in (*readers, parse_bytes, Degradation.parse):
-        try:
-            read(text)
-        except EscError as error:
-            assert 0 < len(str(error)) < 1000
-            assert "\n" not in str(error)
+        _one_line(read, text)
+
+
+def _one_line(read: Callable[[str], object], text: str) -> None:
+    """Read a text; an error must be a line for a person."""
+    said = "taken"
+    try:
+        read(text)
+    except EscError as error:
+        said = str(error)
+    assert 0 < len(said) < 1000
+    assert "\n" not in said
 
 
 OPTIONS = ("3840x2160", "4K", "percentile:1,99", "0,4095;0,900", "120,80", "3/16", "0:10,5:15", "4GB", "bin=2,photons=200")

@@ -21,6 +21,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "command": ("typer", "rich", "matplotlib"),
     "comfy": ("spandrel", "torchvision"),
     "cluster": ("zarr", "yaozarrs"),
+    "film": ("av",),
 }
 
 
