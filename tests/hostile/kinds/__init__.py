@@ -22,6 +22,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "comfy": ("spandrel", "torchvision"),
     "cluster": ("zarr", "yaozarrs"),
     "film": ("av",),
+    "layer": ("napari", "dask", "zarr"),
 }
 
 
