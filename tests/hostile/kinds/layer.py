@@ -1,4 +1,4 @@
-"""Layers of napari: pixels of any shape and type, lazy ones that raise or lie, and all else that a layer can say of itself."""
+"""Layers of napari: pixels of any shape and type, lazy ones that raise or lie, and whatever else a layer may say."""
 
 from __future__ import annotations
 
