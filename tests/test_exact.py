@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import signal
@@ -518,6 +519,33 @@ def test_a_journal_of_other_work_is_refused_and_kept(what: str, tmp_path: Path) 
         assert repr(str(path)) in str(each)
         assert "\n" not in str(each)
     assert before is None or path.read_text() == before
+
+
+def _one_digit(lines: list[str]) -> list[str]:
+    number = json.loads(lines[2])["sum"]["float64"]
+    return [*lines[:2], lines[2].replace(number, ("A" if number[0] != "A" else "B") + number[1:]), *lines[3:]]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _one_digit,
+        lambda lines: [*lines[:1], *lines[2:]],
+        lambda lines: [*lines, lines[-1]],
+        lambda lines: [*lines[:1], lines[2], lines[1]],
+        lambda lines: [lines[0].replace('"check"', '"chock"'), *lines[1:]],
+    ],
+    ids=["changed", "lost", "twice", "swapped", "unsigned"],
+)
+def test_a_damaged_journal_is_refused_rather_than_another_picture_made(
+    damage: Callable[[list[str]], list[str]], tmp_path: Path
+) -> None:
+    image, path = values((40, 20)), tmp_path / "journal"
+    until(2, 1, image, path)
+    path.write_text("".join(damage(path.read_text().splitlines(keepends=True))))
+    found, _ = together(1, deep_upscaler, image, journal=path)
+    assert isinstance(found[0], EscError), found[0]
+    assert "it can't be read as 'esc journal'" in str(found[0])
 
 
 WORKER = Path(__file__).with_name("exact_worker.py")

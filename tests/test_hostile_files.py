@@ -426,3 +426,10 @@ def test_all_of_them_at_once_through_the_command_line(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) - len(notes) == len(bad)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_x2.png"]
     assert int((tmp_path / "peak").read_text()) < 1.5 * 2**20  # KiB
+
+
+def test_a_picture_whose_axes_have_no_rows_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(ome(lambda text: text.replace("XYCZT", "YYCZT")))
+    picture = read_picture(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match="axes 'ZYY' of shape"):
+        _ = picture.size

@@ -216,6 +216,19 @@ def test_a_survey_and_what_contradicts_it(run: Callable[..., str], image: Path, 
     assert "block" in run("upscale", image, "-o", target)
 
 
+@pytest.mark.parametrize("damage", [lambda data: b"\xff" + data, lambda data: data[:-9], lambda _: b"[" * 100_000])
+def test_a_damaged_survey_in_a_store_is_one_line(
+    damage: Callable[[bytes], bytes], run: Callable[..., str], image: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.ome.zarr"
+    run("survey", image, "-o", tmp_path / "s.json")
+    run("upscale", image, "-o", target, "--survey", tmp_path / "s.json", "--part", "1/2")
+    kept = target / "esc" / "survey.json"
+    kept.write_bytes(damage(kept.read_bytes()))
+    assert "whose survey is damaged" in run("upscale", image, "-o", target, code=1)
+    run("upscale", image, "-o", target, "--survey", tmp_path / "s.json")
+
+
 def test_the_record_names_the_precision_of_the_survey(run: Callable[..., str], image: Path, tmp_path: Path) -> None:
     run("survey", image, "-o", tmp_path / "s.json", "--precision", "bfloat16")
     said = run("upscale", image, "--survey", tmp_path / "s.json", "-o", tmp_path / "a.tif", "--region", "0:9,0:9", "-v")

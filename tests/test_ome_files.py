@@ -97,6 +97,36 @@ def test_ome_xml_of_a_new_image_is_valid(tmp_path: Path) -> None:
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.ome.tif"), pixels(2, 8, 9))
 
 
+@pytest.mark.parametrize("shape", [(20, 1), (2, 7, 1), (1, 1), (1, 9), (513, 1)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_an_image_of_one_column_keeps_its_values(shape: tuple[int, ...], dtype: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 250, shape).astype(dtype)
+    axes = Axes("zyx"[-len(shape) :], (1.0,) * len(shape), (0.0,) * len(shape), ("pixel",) * len(shape))
+    save_image(tmp_path / "a.ome.tif", values, axes, name="a")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.ome.tif").reshape(shape), values)
+
+
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.ome.zarr"])
+def test_an_image_that_lies_about_its_shape_leaves_nothing(name: str, tmp_path: Path, zarr: Any) -> None:
+    class Liar:
+        shape, dtype, ndim = (2, 8, 9), np.dtype("u1"), 3
+
+        def __getitem__(self, index: Any) -> np.ndarray:
+            return np.zeros((8, 7), np.uint8)
+
+    axes = Axes("zyx", (1.0,) * 3, (0.0,) * 3, ("pixel",) * 3)
+    with pytest.raises(ImageError, match=r"a plane of it is \(8, 7\), and should be \(8, 9\)"):
+        save_image(tmp_path / name, Liar(), axes, name="a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_is_no_text_is_no_traceback(tmp_path: Path, zarr: Any) -> None:
+    axes = Axes("yx", (1.0,) * 2, (0.0,) * 2, ("pixel",) * 2)
+    channels = [Channel("b\ud800", None, (0.0, 1.0))]
+    save_image(tmp_path / "a.ome.zarr", np.zeros((8, 9), np.uint8), axes, name="a\ud800", channels=channels)
+    assert zarr.open_group(tmp_path / "a.ome.zarr", mode="r").attrs["ome"]["multiscales"][0]["name"] == "a?"
+
+
 def test_an_old_ome_tiff_stays_where_the_new_one_fails(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
     path.write_bytes(b"old")

@@ -602,6 +602,30 @@ def test_a_damaged_job_is_one_line(tmp_path: Path) -> None:
             begun(tmp_path / "a", image)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"uint16"', '"uint8"'), ('"little"', '"big"'), ("1100", "1101"), ('"fill_value": 0', '"fill_value": 3'), ("{", "")],
+)
+def test_metadata_that_would_show_other_values_are_refused(old: str, new: str, tmp_path: Path) -> None:
+    image = pixels(20, 1100)
+    fill(begun(tmp_path / "a", image), image, begun(tmp_path / "a", image).blocks()[:3])
+    described = tmp_path / "a" / "0" / "zarr.json"
+    whole = described.read_text()
+    assert old in whole
+    described.write_text(whole.replace(old, new, 1))
+    store = begun(tmp_path / "a", image)
+    with pytest.raises(ImageError, match=r"^[^\n]*a'[^\n]*$"):
+        fill(store, image)
+    described.write_text(json.dumps(json.loads(whole)))  # as another version may write the same
+    fill(begun(tmp_path / "a", image), image)
+    described.write_text(whole.replace(old, new, 1))
+    with pytest.raises(ImageError, match=r"^[^\n]*a'[^\n]*$"):
+        begun(tmp_path / "a", image).finish("a")
+    described.write_text(whole)
+    begun(tmp_path / "a", image).finish("a")
+    np.testing.assert_array_equal(read(tmp_path / "a"), image)
+
+
 def test_it_travels_to_other_workers(tmp_path: Path) -> None:
     store = begun(tmp_path / "a", pixels(8, 8))
     there = pickle.loads(pickle.dumps(store))

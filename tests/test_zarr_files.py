@@ -313,6 +313,7 @@ def with_scale(scale: Any) -> dict[str, Any]:
         (with_image(datasets=[{"path": "group"}]), "finest level 'group' is no array"),
         (with_image(axes=AXES[:1]), "needs as many in 'axes'"),
         (with_image(axes=[AXES[0]] * 2), "axes must be different"),
+        (with_image(axes=[{"name": "row-yx", "type": "space"}, *AXES[1:]]), "axes must be different"),
         (with_image(axes={"y": 1}), "'axes' must be a list"),
         (with_scale([1]), "must have 2 numbers"),
         (with_scale(["a", "b"]), "must have 2 numbers"),

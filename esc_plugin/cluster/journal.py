@@ -1,12 +1,14 @@
 """The growing survey of an image: what all processes have found out together so far, in a file that only grows.
 
 A line for each sum of the plane that is being worked on, and one for each plane that is known. Sums are exact, so they
-don't depend on how many processes made them, and any number goes on with them.
+don't depend on how many processes made them, and any number goes on with them. Each line has a hash of itself and of all
+before it: one that was damaged, lost or written twice would make another picture, and nobody would see it.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections import deque
 from contextlib import suppress
@@ -24,7 +26,9 @@ from ..errors import ImageError
 from ..survey import NOT_A_SURVEY, Survey
 
 #: Of the file.
-FORMAT, VERSION = "esc journal", 1
+FORMAT, VERSION = "esc journal", 2
+#: The hash of a line.
+CHECK = "check"
 
 
 @dataclass
@@ -51,7 +55,7 @@ class Journal:
     def header(self) -> str:
         """Return the first line of the file."""
         content = {"format": FORMAT, "version": VERSION, "precision": self.precision}
-        return _line(content | {"survey": json.loads(self.head.to_json())})
+        return line_of(content | {"survey": json.loads(self.head.to_json())})
 
     @property
     def survey(self) -> Survey:
@@ -77,8 +81,9 @@ class Journal:
             content = json.loads(first)
             if content["format"] != FORMAT or content["version"] != VERSION:
                 raise ValueError(f"it is no {FORMAT!r} version {VERSION}")
-            found = cls(Survey.from_json(json.dumps(content["survey"])), str(content["precision"]))
+            found, check = cls(Survey.from_json(json.dumps(content["survey"])), str(content["precision"])), _checked(content)
             for line in map(json.loads, lines):
+                check = _checked(line, check)
                 found._take(line)
         except NOT_A_SURVEY as error:
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -95,11 +100,12 @@ class Journal:
         self.sums.clear()
 
 
-@dataclass(frozen=True)
+@dataclass
 class JournalFile:
     """The file of a `Journal`, which one process writes."""
 
     path: Path
+    _check: str = ""
 
     def read(self) -> str | None:
         """Return what is there, if anything is."""
@@ -113,6 +119,7 @@ class JournalFile:
     def begin(self, text: str) -> None:
         """Write the file anew."""
         write_text(self.path, text)
+        self._check = _check_in(text)
 
     def add_sum(self, total: Tensor) -> None:
         """Add a sum."""
@@ -124,8 +131,10 @@ class JournalFile:
 
     def _add(self, content: dict[str, Any]) -> None:
         # Not synchronized with the disk: what a machine forgets as it stops is made again.
+        line = line_of(content, self._check)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(content))
+            file.write(line)
+        self._check = _check_in(line)
 
     def remove(self) -> None:
         """Remove the file. Where that can't be done, it is found complete the next time."""
@@ -133,8 +142,25 @@ class JournalFile:
             self.path.unlink()
 
 
-def _line(content: dict[str, Any]) -> str:
-    return json.dumps(content, separators=(",", ":")) + "\n"
+def line_of(content: dict[str, Any], before: str = "") -> str:
+    """Return a line of the file; `before` is the hash of the one before it."""
+    return json.dumps(content | {CHECK: _hash(content, before)}, separators=(",", ":")) + "\n"
+
+
+def _hash(content: dict[str, Any], before: str) -> str:
+    return hashlib.sha256((before + json.dumps(content, sort_keys=True)).encode()).hexdigest()[:32]
+
+
+def _checked(content: dict[str, Any], before: str = "") -> str:
+    """Return the hash of a line; a `ValueError` if it isn't what was written behind the line of the hash `before`."""
+    own: str = _hash({name: value for name, value in content.items() if name != CHECK}, before)
+    if content[CHECK] != own:
+        raise ValueError("a line has been changed or lost since it was written")
+    return own
+
+
+def _check_in(text: str) -> str:
+    return str(json.loads(text.splitlines()[-1])[CHECK])
 
 
 def _coded(total: Tensor) -> str:

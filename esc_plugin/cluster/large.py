@@ -99,11 +99,21 @@ class Large:
             text = None if self.overwrite else store.objects.read(SURVEY)
             if text is None and store.job.get("survey") == TOGETHER:
                 raise ImageError(f"{self.target!r} was begun by processes that were started together; go on with that.")
-            survey = Survey.from_json(text.decode()) if text else None
+            survey = self._kept(text) if text else None
         if survey:
             self.upscaler.check(survey, self.request, self.picture.pixels)
             return replace(survey, request=self.request)
         return None
+
+    def _kept(self, text: bytes) -> Survey:
+        """Return the survey that stands in the store."""
+        try:
+            return Survey.from_json(text.decode())
+        except (ImageError, UnicodeDecodeError) as error:
+            raise ImageError(
+                f"can't go on with {self.target!r}, whose survey is damaged ({str(error).rstrip('.')}); give it with "
+                "--survey, or begin anew with --overwrite."
+            ) from None
 
     def surveyed(self, sampled: int | None, progress: Progress | None, cancel: Cancel | None) -> Survey:
         """Make the survey."""

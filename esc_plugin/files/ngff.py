@@ -105,7 +105,7 @@ def attributes_of(
 
     datasets = [{"path": str(i), "coordinateTransformations": _transforms(axes, i)} for i in range(levels)]
     multiscale: dict[str, Any] = {
-        "name": name,
+        "name": _encodable(name),
         "axes": [_axis(*about) for about in zip(axes.letters, axes.units, strict=True)],
     }
     multiscale |= {"type": "mean", "metadata": _about_levels(record)}
@@ -120,6 +120,11 @@ def attributes_of(
     content: dict[str, Any] = image.model_dump(exclude_none=True)
     content["multiscales"][0]["datasets"] = datasets
     return (content if version == "0.4" else {"ome": content}) | ({RECORD_KEY: record} if record else {})
+
+
+def _encodable(text: str) -> str:
+    """Return a text as JSON can hold it: names of files may have bytes that are no text."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _axis(letter: str, unit: str) -> dict[str, str]:
@@ -149,7 +154,7 @@ def _omero(channel: Channel, name: str, limits: tuple[float, float]) -> dict[str
     """Return a channel in the words of OME-Zarr, which wants a colour and limits."""
     low, high = channel.extent or limits
     return {
-        "label": channel.name or name,
+        "label": _encodable(channel.name or name),
         "color": "".join(f"{round(255 * value):02X}" for value in channel.color or (1.0, 1.0, 1.0)),
         "active": channel.active,
         "window": {"start": limits[0], "end": limits[1], "min": low, "max": high},

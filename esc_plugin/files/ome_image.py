@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ImageError
 from .new_image import NewImage
 from .ngff import DEFAULT_VERSION
 from .ome_axes import Axes
@@ -61,7 +62,10 @@ def save_image(
     with _whole_or_nothing(path, make) as stored:
         if not (_is_tiff(path) and isinstance(image, np.ndarray)):
             for index in np.ndindex(*image.shape[: image.ndim - 2 - rgb]):
-                stored[index] = np.asarray(image[index])
+                values = np.asarray(image[index])
+                if values.shape != (expected := tuple(image.shape[len(index) :])):
+                    raise ImageError(f"the image can't be read: a plane of it is {values.shape}, and should be {expected}.")
+                stored[index] = values
         stored.finish(name, channels=channels, record=record)
 
 

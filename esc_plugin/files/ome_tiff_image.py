@@ -151,4 +151,6 @@ def _tiles(image: np.ndarray, rgb: bool, cancel: Cancel | None) -> Iterator[np.n
         for top in range(0, plane.shape[0], TILE):
             stop_if_asked(cancel)
             for left in range(0, plane.shape[1], TILE):
-                yield np.ascontiguousarray(plane[top : top + TILE, left : left + TILE])
+                part = plane[top : top + TILE, left : left + TILE]
+                # With samples, also if there is one: tifffile takes a lone column for samples of a row.
+                yield np.ascontiguousarray(part.reshape(*part.shape[:2], -1))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.layout import Layout, check_axes
 from ..device import free_host_bytes
 from ..errors import ImageError
 from ..texts import quoted
@@ -81,8 +82,10 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.pixels.shape[self.axes.index("Y")], self.pixels.shape[self.axes.index("X")]
+        """Height and width; an `ImageError` if the file names its axes in a way that has none."""
+        layout = Layout(tuple(map(int, self.pixels.shape)), self.axes)
+        check_axes(layout)
+        return layout.height, layout.width
 
     @property
     def planes(self) -> int:

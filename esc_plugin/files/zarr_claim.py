@@ -112,7 +112,7 @@ class Claim:
         for name, old, new in _pairs(begun, self.about):
             if old != new:
                 raise ImageError(
-                    f"{self.target!r} was begun with {name.partition('.')[2]} {quoted(old)}, not {quoted(new)}; "
+                    f"{self.target!r} was begun with {name.partition('.')[2] or name} {quoted(old)}, not {quoted(new)}; "
                     "go on with that, choose another name, or replace it with --overwrite."
                 )
 

@@ -276,33 +276,20 @@ class ShardedImage:
 
     def _encoded(self, block: Block, values: np.ndarray) -> bytes | None:
         """Return a block as a shard; ``None`` if all of its values are the fill value, which Zarr doesn't store."""
-        import zarr
-        from zarr.core.buffer import default_buffer_prototype
-        from zarr.storage import MemoryStore
-
         # By the metadata that are in the store: another version of zarr may have made them. Zarr encodes only: it would read
         # what is there before it writes, and wouldn't bring files to the disk.
-        as_buffer = default_buffer_prototype().buffer.from_bytes
-        made = {key: as_buffer(content) for key, content in self._stored_metadata(block.level).items()}
-        level: Any = zarr.open_array(MemoryStore(made), path=str(block.level), mode="r+")
-        self._check_level(level, block.level)
-        level[self.grid.place(block)] = values
+        array, made = _opened(self._stored_metadata(block.level), block.level)
+        array[self.grid.place(block)] = values
         shard = made.get(self._key(block))
         return None if shard is None else shard.to_bytes()
 
-    def _check_level(self, array: Any, level: int) -> None:
-        """Raise an `ImageError` unless a level is as it was begun: anybody may have changed what stands in the store."""
-        layout, pieces = self.grid.layout, {"shards": None, **self.grid.pieces(level)}
-        found = {"shards": array.shards, "chunks": array.chunks}
-        if found != pieces or array.shape != layout.levels[level] or array.dtype.name != layout.dtype:
-            raise ImageError(f"level {level} of {self.target!r} is not as it was begun; begin anew with --overwrite.")
-        check_codecs(array)
-
     def _stored_metadata(self, level: int) -> dict[str, bytes]:
-        """Return the metadata of a level by key, read once."""
+        """Return the metadata of a level by key, read once, and looked at: with others, other values would be seen."""
         if level not in self._metadata_read:
             keys = [f"{level}/{name}" for name in ("zarr.json", ".zarray", ".zattrs")]
             found = {key: content for key in keys if (content := self.objects.read(key)) is not None}
+            if _parsed(found, level) != _parsed(self._metadata(), level):
+                raise ImageError(f"level {level} of {self.target!r} is not as it was begun; begin anew with --overwrite.")
             self._metadata_read[level] = found
         return self._metadata_read[level]
 
@@ -350,6 +337,8 @@ class ShardedImage:
             if progress:
                 progress(done, total)
         with told(f"can't finish {self.target!r}"):
+            for level in range(len(self.levels)):
+                self._stored_metadata(level)
             before, after = self._metadata(), self._metadata(**self.grid.layout.attributes(name, channels, record))
             for key in (key for key in after if after[key] != before[key]):
                 self.objects.write(key, after[key])
@@ -367,3 +356,20 @@ def _built(build: Callable[[Block], None], each: Each, work: list[tuple[int, lis
     """Iterate over built blocks; a level is made when the finer one is done."""
     for _, blocks in work:
         yield from each(build, blocks)
+
+
+def _opened(metadata: dict[str, bytes], level: int) -> tuple[Any, dict[str, Any]]:
+    """Return the array that metadata describe, in memory, and its objects by key."""
+    import zarr
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.storage import MemoryStore
+
+    as_buffer = default_buffer_prototype().buffer.from_bytes
+    objects: dict[str, Any] = {key: as_buffer(content) for key, content in metadata.items()}
+    return zarr.open_array(MemoryStore(objects), path=str(level), mode="r+"), objects
+
+
+def _parsed(metadata: dict[str, bytes], level: int) -> dict[str, Any]:
+    """Return what metadata say, as the zarr that is here understands it: texts of other versions may say the same."""
+    described: dict[str, Any] = _opened(metadata, level)[0].metadata.to_dict()
+    return described

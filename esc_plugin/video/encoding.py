@@ -28,6 +28,8 @@ ENCODERS: dict[str, tuple[dict[str, str], str, int]] = {
     "libsvtav1": ({"preset": "5"}, "crf", 63),
     "ffv1": ({"level": "3", "g": "1", "slicecrc": "1"}, "", 0),
 }
+#: Narrower than this, x265's tree of coding units (4.2, as PyAV 18 has it) writes beyond its memory, and the process ends.
+NARROW, WITHOUT_TREE = 64, {"x265-params": "log-level=error:cutree=0"}
 #: An encoder looks ahead by some dozens of frames, and after a kill a segment is made again: so many pixels at most, and
 #: so many frames.
 SEGMENT_PIXELS, SEGMENT_FRAMES = 2**28, (12, 240)
@@ -126,6 +128,8 @@ def encoding_for(film: Film, size: Size, target: Path, quality: int | None = Non
     options, name, worst = ENCODERS[codec]
     if name:
         options = options | {name: str(factor_for(quality, worst))}
+    if codec == "libx265" and size[1] < NARROW:
+        options = options | WITHOUT_TREE
     try:
         pyav().Codec(codec, "w")
     except ValueError:

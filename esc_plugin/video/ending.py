@@ -7,6 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+from ..texts import counted
 from .film import Film, moving
 from .library import reading
 from .shots import Timeline
@@ -30,14 +31,14 @@ def broken_off(film: Film, timeline: Timeline) -> str:
     end, length = (timeline.end + film.first_tick) * film.time_base, (times[-1] - times[0]) * film.time_base
     missing = _missing(film, end)
     if missing <= SPARED * longest:
-        return ""
+        return f"after {counted(len(timeline), 'frame')}" if timeline.damaged else ""
     return f"after {len(timeline):,} of about {round(len(timeline) * (1 + missing / length)):,} frames"
 
 
 def _missing(film: Film, end: Fraction) -> Fraction:
     """Return how many seconds should have come after a time."""
     start, duration = film.window
-    with reading(film.path) as container:
+    with reading(film.path, film.max_pixels) as container:
         if not STATING & set(container.format.name.split(",")):
             return Fraction(0)
         stated, reached = _end_of(moving(container)), end

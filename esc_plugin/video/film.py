@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 from ..arrays.sizes import Size
 from ..errors import ImageError
 from ..files.picture import MAX_PIXELS
+from .claims import check_claims
 from .colours import Colours, colours_of, has_no_matrix
-from .library import reading
+from .library import limit, pyav, reading
 
 #: A rate outside of it is a guess of the container's, such as the clock that it counts in.
 RATES = (Fraction(1), Fraction(240))
@@ -52,6 +53,8 @@ class Film:
         Tags of the file.
     sound : str
         File whose sound and subtitles the result gets; by default the film's own.
+    max_pixels : int
+        Of a frame.
     """
 
     path: str
@@ -67,6 +70,7 @@ class Film:
     notes: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     sound: str = ""
+    max_pixels: int = MAX_PIXELS
 
     @property
     def depth(self) -> int:
@@ -78,8 +82,13 @@ class Film:
         """The time at which the result begins."""
         return round(self.window[0] / self.time_base)
 
-    def frames(self) -> Iterator[Any]:
+    def frames(self, damaged: Callable[[Exception], None] = lambda _: None) -> Iterator[Any]:
         """Decode the frames in the order in which they are seen; only those of the window.
+
+        Parameters
+        ----------
+        damaged : callable, optional
+            See `decoded`.
 
         Raises
         ------
@@ -87,12 +96,12 @@ class Film:
             If one can't be decoded.
         """
         start, duration = self.window
-        with reading(self.path) as container:
-            for frame in decoded(container):
+        with reading(self.path, self.max_pixels) as container:
+            for frame in decoded(container, self.max_pixels, damaged):
                 time = None if frame.pts is None else float(frame.pts * frame.time_base)
                 if time is not None and duration and time >= start + duration:
                     return
-                if time is None or time >= start:
+                if time is None or not start or time >= start:
                     self._check(frame)
                     yield frame
 
@@ -105,11 +114,34 @@ class Film:
             )
 
 
-def decoded(container: Any) -> Iterator[Any]:
-    """Decode the first film in a container, on several cores."""
-    stream = moving(container)
-    stream.thread_type = "AUTO"
-    yield from container.decode(stream)
+def decoded(container: Any, max_pixels: int, damaged: Callable[[Exception], None] = lambda _: None) -> Iterator[Any]:
+    """Decode the first film in a container.
+
+    Parameters
+    ----------
+    max_pixels : int
+        Of a frame.
+    damaged : callable, optional
+        Is told the error if the last frames can't be decoded, as where a file was cut off. One that others follow is raised.
+    """
+    stream, found, problem = moving(container), False, None
+    # Threads that have a frame each forget what goes wrong with the last ones, as many as there are cores.
+    stream.thread_type = "SLICE"
+    stream.codec_context.options = limit(max_pixels)
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except pyav().FFmpegError as error:
+            problem = problem or error
+            continue
+        if problem and frames and packet.size:
+            raise problem
+        found = found or bool(frames)
+        yield from frames
+    if problem and not found:
+        raise problem
+    if problem:
+        damaged(problem)
 
 
 def moving(container: Any) -> Any:
@@ -151,11 +183,12 @@ def open_film(path: str, max_pixels: int = MAX_PIXELS, window: tuple[float, floa
     EscError
         If it can't be read, has colours or transparency that would be lost, or PyAV is missing.
     """
-    with reading(path) as container:
+    check_claims(path)
+    with reading(path, max_pixels) as container:
         stream = moving(container)
         if stream.width * stream.height > max_pixels:
             raise ImageError(f"{path!r} claims frames of {stream.width} x {stream.height} pixels, more than {max_pixels:,}.")
-        frame = next(decoded(container), None)
+        frame = _first(container, max_pixels)
         if frame is None:
             raise ImageError(f"there is no frame in the film {path!r}.")
         kind, turns = frame.format, _turns(path, frame)
@@ -176,7 +209,19 @@ def open_film(path: str, max_pixels: int = MAX_PIXELS, window: tuple[float, floa
             window,
             tuple(_notes(container, stream, frame)),
             dict(container.metadata),
+            max_pixels=max_pixels,
         )
+
+
+def _first(container: Any, max_pixels: int) -> Any:
+    try:
+        return next(decoded(container, max_pixels), None)
+    except pyav().FFmpegError:
+        if moving(container).width:
+            raise
+        raise ImageError(
+            f"{container.name!r} claims frames of more than {max_pixels:,} pixels, or of none, or is damaged."
+        ) from None
 
 
 def _is_transparent(stream: Any, kind: Any) -> bool:

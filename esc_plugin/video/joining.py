@@ -18,6 +18,8 @@ from .shots import Timeline
 
 #: What most players and programs know best, and what holds all.
 COMMON, ANY = ".mp4", ".mkv"
+#: Finer ticks don't fit into the 32 bits that MP4 has for the time from one frame to the next, and frames would be lost.
+FINEST = Fraction(1, 1_000_000)
 #: What a container says of itself rather than of the film.
 OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 
@@ -60,7 +62,7 @@ def join(
     options = {"movflags": "+faststart"} if form in ("mp4", "mov") else {}
     with ExitStack() as stack:
         first = stack.enter_context(reading(str(segments[0])))
-        original = stack.enter_context(reading(film.sound or film.path))
+        original = stack.enter_context(reading(film.sound or film.path, film.max_pixels))
         stack.enter_context(failing_as(f"can't write {target.name!r} with all that {film.path!r} holds"))
         out = stack.enter_context(pyav().open(str(path), "w", format=form, options=options))
         video = _copy_stream(out, first.streams.video[0], film.time_base)
@@ -70,9 +72,11 @@ def join(
         out.metadata.update({key: value for key, value in film.metadata.items() if key.lower() not in OWN_TAGS})
         out.metadata.update(tags)
         _copy_chapters(original, out, film)
-        packets = [_film_packets(segments, timeline, film, video)]
+        # Containers don't show what comes before the time 0, so all of it begins so much later.
+        lead = max(-timeline.times[0], 0)
+        packets = [_film_packets(segments, timeline, film, video, lead)]
         if copied and not silent:
-            packets.append(_other_packets(original, copied, film))
+            packets.append(_other_packets(original, copied, film, lead * film.time_base))
         for _, packet in merge(*packets, key=lambda pair: pair[0]):
             out.mux(packet)
 
@@ -80,7 +84,7 @@ def join(
 def common_suffix(film: Film) -> str:
     """Return the suffix of a container for a result that has no name yet: MP4 if it can hold all of the film."""
     with (
-        reading(film.sound or film.path) as original,
+        reading(film.sound or film.path, film.max_pixels) as original,
         pyav().open(BytesIO(), "w", format=container_of(Path(f"film{COMMON}"))) as out,
     ):
         names = {_codec_name(stream) for stream in original.streams if is_copied(stream)}
@@ -98,7 +102,7 @@ def _copy_stream(out: Any, stream: Any, time_base: Fraction) -> Any:
     except ValueError:  # the decoder, by whose name an encoder is looked for, is another library's
         made = out.add_stream_from_template(stream, opaque=True)
     with suppress(RuntimeError):  # older PyAVs know one of encoders only; the container then takes its own
-        made.time_base = time_base
+        made.time_base = max(time_base, FINEST)
     made.metadata.update(stream.metadata)
     if disposition := getattr(stream, "disposition", None):
         made.disposition = disposition.value
@@ -123,10 +127,13 @@ def _copy_chapters(original: Any, out: Any, film: Film) -> None:
             out.set_chapters(chapters)
 
 
-def _film_packets(segments: Sequence[Path], timeline: Timeline, film: Film, stream: Any) -> Iterator[tuple[Fraction, Any]]:
-    """Yield the packets of all segments with their times, and when to decode each."""
+def _film_packets(
+    segments: Sequence[Path], timeline: Timeline, film: Film, stream: Any, lead: int
+) -> Iterator[tuple[Fraction, Any]]:
+    """Yield the packets of all segments with their times, `lead` ticks later, and when to decode each."""
     delay = max(max((place - rank for place, rank in enumerate(_ranks(path))), default=0) for path in segments)
-    times, ends, done = timeline.times, [*timeline.times[1:], timeline.end], 0
+    times, done = [time + lead for time in timeline.times], 0
+    ends = [*times[1:], timeline.end + lead]
     step = times[1] - times[0] if len(times) > 1 else 1
     for path in segments:
         ranks = _ranks(path)
@@ -150,8 +157,8 @@ def _ranks(path: Path) -> list[int]:
     return [place[number] for number in numbers]
 
 
-def _other_packets(original: Any, copied: dict[int, Any], film: Film) -> Iterator[tuple[Fraction, Any]]:
-    """Yield the packets of sound and subtitles as they are; of a part of a film, those that begin in it."""
+def _other_packets(original: Any, copied: dict[int, Any], film: Film, lead: Fraction) -> Iterator[tuple[Fraction, Any]]:
+    """Yield the packets of sound and subtitles as they are, `lead` seconds later; of a part of a film, those of it."""
     start, duration = film.window
     for packet in _packets(original.demux([stream for stream in original.streams if stream.index in copied])):
         time = packet.pts if packet.pts is not None else packet.dts
@@ -161,7 +168,7 @@ def _other_packets(original: Any, copied: dict[int, Any], film: Film) -> Iterato
         # Sound begins a little before the film, since its decoder needs that.
         if (start and seconds < start) or (duration and seconds >= start + duration):
             continue
-        shift = round(start / base)
+        shift = round((Fraction(start) - lead) / base)
         packet.pts, packet.dts = (None if ticks is None else ticks - shift for ticks in (packet.pts, packet.dts))
         packet.stream = copied[packet.stream.index]
         yield (packet.dts if packet.dts is not None else packet.pts) * base, packet

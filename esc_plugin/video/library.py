@@ -32,14 +32,28 @@ def failing_as(what: str) -> Iterator[None]:
         raise ImageError(f"{what}: {error.strerror or error}.") from None
 
 
+def limit(max_pixels: int | None) -> dict[str, str]:
+    """Return the options by which FFmpeg refuses larger frames before it makes room for them, or decodes them to guess."""
+    return {"max_pixels": str(2 * max_pixels)} if max_pixels else {}  # it counts them as coded, in whole blocks
+
+
 @contextmanager
-def reading(path: str) -> Iterator[Any]:
+def reading(path: str, max_pixels: int | None = None) -> Iterator[Any]:
     """Give the opened container of a film.
+
+    Parameters
+    ----------
+    path : str
+        Of the file.
+    max_pixels : int, optional
+        Of a frame that is looked at.
 
     Raises
     ------
     ImageError
         If it is none, or what is inside can't be read meanwhile.
     """
-    with failing_as(f"can't read the film {path!r}"), pyav().open(path) as container:
+    # Tags in another encoding, such as old cameras write them, are no reason to refuse a film.
+    how = {"metadata_errors": "replace", "options": limit(max_pixels)}
+    with failing_as(f"can't read the film {path!r}"), pyav().open(path, **how) as container:
         yield container

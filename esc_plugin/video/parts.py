@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ from ..disk import replacing, write_text
 from ..errors import EscError
 
 JOURNAL, LOCK = "job.json", "lock"
+#: All that is ever written there; nothing else is removed.
+OURS = re.compile(rf"[0-9]{{6}}\.mkv|{re.escape(JOURNAL)}|{LOCK}|trial(-joined)?\.\w+|\.esc-.*")
 
 
 class Parts:
@@ -77,20 +80,16 @@ class Parts:
                 f"{str(self.folder)!r} holds an unfinished film of other settings; go on with those, or discard it with "
                 "--overwrite."
             )
-        self._clear()
+        try:
+            _clear(self.folder, LOCK)
+        except OSError as error:
+            raise EscError(f"can't write {str(self.folder)!r}: {error.strerror or error}.") from None
         write_text(self.folder / JOURNAL, json.dumps(self.job, indent=1))
-
-    def _clear(self) -> None:
-        for path in self.folder.iterdir():
-            if path.is_dir():  # what a killed program was writing
-                shutil.rmtree(path)
-            elif path.name != LOCK:
-                path.unlink(missing_ok=True)
 
     def _journal(self) -> Any:
         try:
             return json.loads((self.folder / JOURNAL).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             # Without it nothing is known of what is there; segments come after it.
             return None
 
@@ -117,5 +116,18 @@ def folder_of(target: Path) -> Path:
 
 def discard(target: Path) -> None:
     """Remove what there is of a result at work; call it when nothing holds it."""
+    folder = folder_of(target)
     with suppress(OSError):
-        shutil.rmtree(folder_of(target))
+        _clear(folder)
+        folder.rmdir()
+
+
+def _clear(folder: Path, *kept: str) -> None:
+    """Remove what is ours from a folder."""
+    for path in folder.iterdir():
+        if path.name in kept or not OURS.fullmatch(path.name):
+            continue
+        if path.is_dir() and path.name.startswith(".esc-"):  # what a killed program was writing
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -32,11 +32,14 @@ class Timeline:
         When the last frame is over.
     starts : list of int
         Numbers of frames; the first is 0.
+    damaged : bool
+        Whether frames at the end can't be decoded.
     """
 
     times: list[int]
     end: int
     starts: list[int]
+    damaged: bool = False
 
     def __len__(self) -> int:
         return len(self.times)
@@ -58,8 +61,9 @@ def look_through(film: Film, cancel: Cancel | None = None) -> Timeline:
     times: list[int] = []
     lengths: list[int] = []
     cuts, small = CutFinder(), pyav().video.reformatter.VideoReformatter()
-    starts = []
-    for frame in film.frames():
+    starts: list[int] = []
+    problems: list[Exception] = []
+    for frame in film.frames(problems.append):
         stop_if_asked(cancel)
         luma = small.reformat(frame, *SMALL, format="gray", interpolation="AREA").to_ndarray()
         if cuts(luma):
@@ -72,7 +76,7 @@ def look_through(film: Film, cancel: Cancel | None = None) -> Timeline:
     if not times:
         raise ImageError(f"there is no frame in {film.path!r} between the times that were asked for.")
     first = film.first_tick
-    return Timeline([time - first for time in times], times[-1] + lengths[-1] - first, starts)
+    return Timeline([time - first for time in times], times[-1] + lengths[-1] - first, starts, bool(problems))
 
 
 class CutFinder:

@@ -226,6 +226,6 @@ def record_in(film: Film) -> dict[str, Any]:
     said = next((value for key, value in film.metadata.items() if key.lower() == TAG), "")
     try:
         found = json.loads(said.splitlines()[-1])
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -20,6 +20,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("state", "safetensors", "pickle", "archive", "notes", "manifest", "recipe", "hub", "http"), ()),
     "command": ("typer", "rich", "matplotlib"),
     "comfy": ("spandrel", "torchvision"),
+    "cluster": ("zarr", "yaozarrs"),
+    "film": ("av",),
+    "layer": ("napari", "dask", "zarr"),
 }
 
 
