@@ -62,7 +62,7 @@ class Patience:
         SlowError
             If it takes too long.
         Cancelled
-            If the caller wants to stop. A call that then asks `cancel` ends; another one goes on, as long as the process lives.
+            If the caller wants to stop. A call that asks `cancel` then ends; another one goes on until the process ends.
         """
         thread = threading.Thread(target=self._work, args=(call,), name="esc-download", daemon=True)
         try:
