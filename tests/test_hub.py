@@ -187,6 +187,22 @@ def test_a_connection_that_stays_broken(server, monkeypatch):
     assert is_model(load_model("org/repo/esc.safetensors"), 1)
 
 
+def test_a_file_that_was_damaged_on_the_way_is_not_used(server):
+    """The client compares sizes only; a large file lies in its cache under the hash that the Hub stated."""
+    server.repo("org/repo", {"esc.safetensors": A})
+    load_model("org/repo")
+    blob = next(path for path in Path(constants.HF_HUB_CACHE).rglob("blobs/*") if path.stat().st_size == len(A))
+    damaged = bytearray(A)
+    damaged[-1] ^= 1
+    blob.write_bytes(damaged)
+    with one_sentence("not the file that it should be", "Delete", error=HubError):
+        load_model("org/repo", offline=True)
+    assert is_model(load_model("org/repo"), 1)
+    assert blob.read_bytes() == A
+    server.blobs, server.repos["org/repo"].commits = {}, {}
+    assert is_model(load_model("org/repo", offline=True), 1)
+
+
 def test_a_hub_that_wants_to_be_asked_again_next_year(server, monkeypatch):
     """The client would wait as long as it is told to."""
     if int(huggingface_hub.__version__.partition(".")[0]) < 2:

@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import EscError, HubError
+from ..errors import EscError, HubError, WrongFileError
 from ..progress import Cancel, Progress, stop_if_asked
-from .downloads import LocalFile
+from .downloads import LocalFile, known_sha256
 from .hub_errors import BrokenError, UnreachableError, explain
 from .hub_https import https_only
 from .hub_progress import reporting
@@ -22,6 +22,7 @@ from .model_files import choose_weights, read_config
 from .patience import LONGEST_ANSWER_S, LONGEST_S, Patience
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 T = TypeVar("T")
 
 
@@ -73,9 +74,23 @@ def download(
     patience = Patience(LONGEST_S, progress, cancel)
     options = reporting(f"{repo}/{file}", patience.progress, patience.cancel if progress or cancel else None)
     path = _persist(repo, file, revision, offline, patience, **options)
+    if not _is_whole(path) and not offline:  # the client compares sizes only
+        path = _persist(repo, file, revision, offline, patience, force_download=True, **options)
+    if not _is_whole(path):
+        raise WrongFileError(str(path), known_sha256(path), _stated(path), in_cache(path, "").remedy)
     if progress and not options:  # an old client can't report
         progress(path.stat().st_size, path.stat().st_size)
     return path, _commit(path)
+
+
+def _stated(path: Path) -> str:
+    """Return the sha256 that the Hub stated for a file of the cache, or nothing: a large file lies there under that name."""
+    name = path.resolve().name
+    return name if SHA256.fullmatch(name) else ""
+
+
+def _is_whole(path: Path) -> bool:
+    return not (stated := _stated(path)) or known_sha256(path) == stated
 
 
 def _persist(repo: str, file: str, revision: str | None, offline: bool, patience: Patience, **options: Any) -> Path:

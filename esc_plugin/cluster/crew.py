@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -102,16 +102,24 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
     with (
         scratch_folder() as folder,
         dask.config.set(settings | {"temporary-directory": str(folder)}),  # the scheduler's too
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=free_host_bytes() // workers,
-            dashboard_address="127.0.0.1:0",  # dask's own port may be taken, for which it would warn
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        ExitStack() as stack,
     ):
+        try:
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=free_host_bytes() // workers,
+                    dashboard_address="127.0.0.1:0",  # dask's own port may be taken, for which it would warn
+                    silence_logs=logging.CRITICAL,
+                )
+            )
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+        except (OSError, RuntimeError) as error:  # a system that gives no more memory, handles or processes
+            raise EscError(
+                f"can't start {workers} processes on this machine: {line_of(error)}; use fewer --workers, or none."
+            ) from None
         yield client, lambda: _replace_dead(cluster, workers)
 
 
