@@ -102,6 +102,7 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
     with (
         scratch_folder() as folder,
         dask.config.set(settings | {"temporary-directory": str(folder)}),  # the scheduler's too
+        _quiet("tornado", "asyncio"),  # what they say of a lack of file handles are stacks
         ExitStack() as stack,
     ):
         try:
@@ -121,6 +122,19 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
                 f"can't start {workers} processes on this machine: {line_of(error)}; use fewer --workers, or none."
             ) from None
         yield client, lambda: _replace_dead(cluster, workers)
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Let loggers say only what is critical."""
+    before = {logging.getLogger(name): logging.getLogger(name).level for name in names}
+    try:
+        for log in before:
+            log.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for log, level in before.items():
+            log.setLevel(level)
 
 
 def _replace_dead(cluster: Any, workers: int) -> int:

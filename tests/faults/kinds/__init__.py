@@ -25,7 +25,7 @@ KINDS: dict[str, tuple[str, ...] | None] = {
     "memory": None,
     "clock": None,
     "starved": None,
-    "server": ("download", "hub"),
+    "server": ("download", "hub", "remote"),
 }
 
 

@@ -21,7 +21,9 @@ ENCODINGS = ("ascii", "latin-1", "cp1252", "utf-16")
 def fault(stage: Stage) -> Iterator[str]:
     """Take one of them away."""
     stage.lay()
-    ways = [files, starts, streams, deaf, encoding, homes] + [threads] * bool(place_of("pids"))
+    ways = [files, starts, streams, deaf, encoding, homes]
+    # Processes of dask that can't start a thread print stacks of their own.
+    ways += [threads] * ("distributed" not in stage.job.packages and place_of("pids") is not None)
     with stage.rng.choice(ways)(stage) as what:
         pass
     yield what
@@ -128,6 +130,7 @@ def break_pipes(numbers: tuple[int, ...]) -> None:
         os.close(read)
         os.dup2(write, number)
         os.close(write)
+        setattr(sys, ("stdin", "stdout", "stderr")[number], os.fdopen(number, "w", closefd=False))  # as Python begins
 
 
 def encode(name: str) -> None:
