@@ -15,7 +15,7 @@ from tests.hub_server import Handler, HubServer
 from ..jobs.download import server
 from ..stage import Stage
 
-#: Seconds that the program waits for a server that says nothing, and for all of a download, so that an attempt takes seconds.
+#: Seconds that the program waits for a silent server, and for all of a download, so that an attempt takes seconds.
 SILENCE, LONGEST = 1, 4
 #: Seconds in which a program with these limits has ended; a client may try some times.
 PATIENCE = 60.0
