@@ -21,7 +21,7 @@ ENCODINGS = ("ascii", "latin-1", "cp1252", "utf-16")
 def fault(stage: Stage) -> Iterator[str]:
     """Take one of them away."""
     stage.lay()
-    ways = [files, starts, streams, deaf, encoding, homes]
+    ways = [files, starts, streams, deaf, encoding, homes, homeless]
     # Processes of dask that can't start a thread print stacks of their own.
     ways += [threads] * ("distributed" not in stage.job.packages and place_of("pids") is not None)
     with stage.rng.choice(ways)(stage) as what:
@@ -87,11 +87,30 @@ def homes(stage: Stage) -> Iterator[str]:
     yield f"without {', '.join(names)}"
 
 
+@contextmanager
+def homeless(stage: Stage) -> Iterator[str]:
+    """Let the user have no home, as the numbers have that containers run as."""
+    _run(stage, forget_home)
+    yield "without a home"
+
+
 def _run(stage: Stage, before: Callable[[], None] | None, unheard: bool = False, **environment: str) -> None:
     program = stage.start(before, **environment)
     program.unheard = unheard
     program.finish(60 + 10 * stage.seconds)
     program.left()
+
+
+def forget_home() -> None:
+    """Let nothing tell where this user's home is."""
+    import pwd
+
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    pwd.getpwuid = nobody  # type: ignore[assignment]
+    for name in HOMES:
+        os.environ.pop(name, None)
 
 
 def limit_files(count: int) -> None:
