@@ -12,6 +12,9 @@ from typing import Any
 from .errors import EscError
 from .workplace import workplace
 
+#: Is in a file, so that nothing can be made there.
+NOWHERE = Path(os.devnull).absolute() / "esc-plugin"
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -152,6 +155,35 @@ def _exists(path: Path) -> bool:
     except FileNotFoundError:
         return path.is_symlink()
     return True
+
+
+def user_folder(setting: str, usual: Callable[..., Path], *inside: str) -> Path:
+    """Return a folder of the user's: what a variable of the environment says, or one inside the usual place.
+
+    A user without a home, as a container's may be, gets one that nobody can make: a folder for temporary files is open to
+    others, who could put something there.
+
+    Parameters
+    ----------
+    usual : callable
+        Of `platformdirs`.
+    """
+    try:
+        if chosen := os.environ.get(setting):
+            return Path(chosen).expanduser()
+        found = usual("esc-plugin", appauthor=False)
+    except RuntimeError:  # there is no home
+        return NOWHERE
+    return found.joinpath(*inside) if found.is_absolute() else NOWHERE
+
+
+def without_home(path: Path) -> str:
+    """Return a path in which the user's folder is ``~``, since its name is often a person's."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # there is none
+        return str(path)
+    return str(Path("~", path.relative_to(home))) if path.is_relative_to(home) and home != Path(home.anchor) else str(path)
 
 
 def file_sha256(path: Path) -> str:

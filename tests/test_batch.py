@@ -15,7 +15,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from esc_plugin import Cancelled, ImageError, cli
+from esc_plugin import Cancelled, ImageError, Upscaler, cli, load_model
 from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.find import FoundImage, find_images, find_originals
 from esc_plugin.batch.jobs import Job, plan_jobs
@@ -311,6 +311,12 @@ def test_a_lack_of_memory_is_the_files_error(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("esc_plugin.arrays.stack.Stack.run", fail)
     summary = Batch(NEAREST).run([Job(picture(tmp_path / "a.png"), tmp_path / "out.png")])
     assert "no memory" in summary.failed[0][1]
+
+
+def test_each_error_of_a_batch_says_which_file_it_is_about(tmp_path: Path) -> None:
+    jobs = [Job(picture(tmp_path / f"{i}.png"), tmp_path / "out" / f"{i}.png") for i in range(2)]
+    summary = Batch(Upscaler(load_model("esc-nano-x2"), memory_limit=1)).run(jobs)
+    assert ["memory" in text and str(job.source) in text for job, text in summary.failed] == [True, True]
 
 
 def test_cancelling_a_batch_keeps_what_is_done(tmp_path: Path) -> None:

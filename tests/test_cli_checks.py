@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import subprocess
 import sys
@@ -245,6 +246,31 @@ def test_an_unexpected_error_is_one_line(esc: Callable[..., str], monkeypatch: p
     monkeypatch.setattr(sys, "argv", ["esc-sr", "info", "esc-nano-x2"])
     with pytest.raises(LookupError):
         cli.main()
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (MemoryError(), "ulimit -v"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"), "ulimit -v"),
+        (ImportError("libav.so: failed to map segment from shared object"), "ulimit -v"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
+        (ImportError("libav.so: cannot open shared object file: Too many open files"), "ulimit -n"),
+        (RuntimeError("can't start new thread"), "ulimit -u"),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "ulimit -u"),
+    ],
+)
+def test_what_the_system_has_no_more_of_is_no_fault_of_the_program(
+    esc: Callable[..., str], monkeypatch: pytest.MonkeyPatch, error: Exception, remedy: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise LookupError("a library can't") from error
+
+    monkeypatch.setattr("esc_plugin.catalog.load.load_model", fail)
+    said = esc("info", "esc-nano-x2", code=1)
+    assert said.startswith("error: ")
+    assert remedy in said
+    assert said.count("\n") == 1
 
 
 def test_a_command_of_the_guide(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,11 +16,13 @@ import typer
 from PIL import Image
 
 from esc_plugin import __version__, cli
+from esc_plugin.catalog.fetch import fetch
+from esc_plugin.catalog.manifest import CatalogEntry
 from esc_plugin.catalog.purposes import PURPOSES, purpose_named
 from esc_plugin.cli import completion
-from esc_plugin.cli.doctor import without_home
 from esc_plugin.device import choose_device
-from esc_plugin.errors import EscError
+from esc_plugin.disk import without_home
+from esc_plugin.errors import EscError, HubError
 
 from .commands import ROOT, inside_the_test, run_commands
 from .test_hub import point_to
@@ -60,6 +63,28 @@ def test_a_report_names_no_user(esc: Callable[..., str], monkeypatch: pytest.Mon
     assert "jane.doe" not in said
     assert without_home(Path("/elsewhere")) == str(Path("/elsewhere"))
     assert {"torch", "av", "lightning"} <= set(json.loads(esc("doctor", "--json"))["packages"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows where a user's folders are")
+def test_a_user_without_a_home(esc: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Containers run as numbers that no list of users has."""
+    import pwd
+
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "ESC_MODELS_DIR", "ESC_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert "esc-nano-x2" in esc("models")
+    assert "/dev/null/esc-plugin" in esc("doctor")
+    Image.new("RGB", (24, 16)).save("a.png")
+    esc("upscale", "a.png", "-o", "b.png", "--model", "esc-nano-x2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+    entry = CatalogEntry("mine", 2, "", file="x.pth", url="http://127.0.0.1:9/x.pth")
+    with pytest.raises(HubError, match=r"can't write into .*ESC_MODELS_DIR"):
+        fetch(entry)
 
 
 @pytest.mark.parametrize(

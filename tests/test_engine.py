@@ -299,6 +299,16 @@ def need_of(side: int, config: EscConfig | None = None, caller_bytes: int = 0) -
     return Need(network.program(geometry), geometry, 1, 4, caller_bytes)
 
 
+def test_a_limit_above_what_a_group_allows_is_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who says --memory 8GB in a container of 512 MiB would be killed without a word."""
+    monkeypatch.setattr(plan_module, "total_bytes", lambda device: 2**29)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**40))  # nothing is written
+    assert make_plan(need_of(2048), CPU, 2**33) == make_plan(need_of(2048), CPU, 2**29)
+    monkeypatch.setattr(plan_module, "total_bytes", lambda device: 2**20)
+    with pytest.raises(EscError, match=r"needs at least .* of which 0\.00 GiB may be used"):
+        make_plan(need_of(64), CPU, 2**33)
+
+
 @pytest.mark.parametrize("side", [64, 512, 2048, 4096])
 @pytest.mark.parametrize("limit", [2**29, 2**30, 2**31, 2**32])
 def test_a_plan_keeps_its_limit_and_uses_it(side: int, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:

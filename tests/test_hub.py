@@ -12,9 +12,11 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
@@ -183,6 +185,39 @@ def test_a_connection_that_stays_broken(server, monkeypatch):
     assert not [p for p in Path(constants.HF_HUB_CACHE).rglob("*.safetensors") if p.exists()]
     server.break_after = []
     assert is_model(load_model("org/repo/esc.safetensors"), 1)
+
+
+def test_a_file_that_was_damaged_on_the_way_is_not_used(server):
+    """The client compares sizes only; a large file lies in its cache under the hash that the Hub stated."""
+    server.repo("org/repo", {"esc.safetensors": A})
+    load_model("org/repo")
+    blob = next(path for path in Path(constants.HF_HUB_CACHE).rglob("blobs/*") if path.stat().st_size == len(A))
+    damaged = bytearray(A)
+    damaged[-1] ^= 1
+    blob.write_bytes(damaged)
+    with one_sentence("not the file that it should be", "Delete", error=HubError):
+        load_model("org/repo", offline=True)
+    assert is_model(load_model("org/repo"), 1)
+    assert blob.read_bytes() == A
+    server.blobs, server.repos["org/repo"].commits = {}, {}
+    assert is_model(load_model("org/repo", offline=True), 1)
+
+
+def test_a_hub_that_wants_to_be_asked_again_next_year(server, monkeypatch):
+    """The client would wait as long as it is told to."""
+    if int(huggingface_hub.__version__.partition(".")[0]) < 2:
+        pytest.skip("older clients don't heed it")
+    server.repo("org/repo", {"esc.safetensors": A})
+    server.bend = lambda status, headers: (
+        (429, {"Retry-After": "31536000"}) if "Accept-Ranges" in headers else (status, headers)
+    )
+    monkeypatch.setattr("esc_plugin.catalog.hub.LONGEST_S", 1)
+    with one_sentence("so slow", "try again", server.url):
+        load_model("org/repo/esc.safetensors")
+    stopped = time.monotonic() + 0.3
+    monkeypatch.setattr("esc_plugin.catalog.hub.LONGEST_S", 60)
+    with pytest.raises(Cancelled):
+        load_model("org/repo/esc.safetensors", cancel=lambda: time.monotonic() > stopped)
 
 
 def test_cancel(server, monkeypatch):
@@ -817,6 +852,24 @@ def test_an_answer_that_never_ends_but_is_slow(server, offer, monkeypatch):
     server.raw["x.pth"] = ends_where_the_server_hangs_up({}, forever(b"x"))
     with one_sentence("so slowly", f"{server.url}/raw/x.pth"):
         fetch(offer(url=f"{server.url}/raw/x.pth"))
+
+
+def test_headers_that_never_end_but_are_slow(server, offer, monkeypatch):
+    """Each byte of them comes soon enough, so that no read takes too long."""
+    monkeypatch.setattr("esc_plugin.catalog.https.LONGEST_S", 0.5)
+    over = threading.Event()
+
+    def answer(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        for _ in range(300):
+            handler.wfile.write(b"x")
+            if over.wait(0.1):
+                return
+
+    server.raw["x.pth"] = answer
+    with one_sentence("so slowly", f"{server.url}/raw/x.pth"):
+        fetch(offer(url=f"{server.url}/raw/x.pth"))
+    over.set()
 
 
 def test_a_byte_that_came_is_seen_at_once(server, offer):

@@ -305,6 +305,16 @@ def test_a_cluster(case: Case, cluster: Any, tmp_path: Path) -> None:
     assert_nothing_twice(store)
 
 
+def test_processes_that_can_not_be_started(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr("distributed.LocalCluster", fail)
+    upscaler, image, survey, whole = case
+    with pytest.raises(EscError, match=r"can't start 2 processes .*Nanny failed to start.*fewer --workers"):
+        render(upscaler, image, survey, FolderStore(tmp_path / "store", whole.shape), workers=2)
+
+
 @pytest.mark.slow
 def test_workers_that_always_die(cluster: Any) -> None:
     with distributed.Client(cluster, set_as_default=False) as client:

@@ -172,7 +172,9 @@ class Batch:
         picture = read_picture(job.source, self.max_pixels, lazy=self.region is not None)
         try:
             result = self._upscaled(picture, job, progress, cancel)
-        except ImageError as error:
+        except Cancelled:
+            raise
+        except EscError as error:
             raise ImageError(f"{str(job.source)!r}: {error}") from None
         except MemoryError:
             raise ImageError(f"{str(job.source)!r}: there is no memory for it.") from None

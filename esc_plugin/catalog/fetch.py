@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os.path import expanduser
 from pathlib import Path
 
 from ..disk import file_sha256
@@ -86,7 +87,7 @@ def fetch_local(
     offline: bool = False,
 ) -> LocalFile:
     """Do what `fetch` does, and say also which sha256 the file must have."""
-    place = Path(folder).expanduser() if folder else None
+    place = Path(expanduser(folder)) if folder else None  # noqa: PTH111  # that of Path can't stand a user who isn't there
     if found := find_local(entry, place):
         return found
     if entry.path:

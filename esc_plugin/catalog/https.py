@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,10 @@ from ..errors import HubError
 from ..progress import Cancel, Progress, stop_if_asked
 from ..texts import quoted
 from .manifest import is_safe
+from .patience import LONGEST_S, Patience, SlowError
 
 #: Seconds of silence after which a server is given up.
 TIMEOUT_S = 30
-#: Seconds that a whole download may take, since a server may send a byte now and then for ever.
-LONGEST_S = 3600
 #: The most redirections that are followed.
 REDIRECTIONS = 10
 #: Bytes that are read at once.
@@ -51,6 +49,15 @@ def get(url: str, target: Path, *, max_bytes: int, progress: Progress | None = N
     OSError
         If `target` can't be written.
     """
+    patience = Patience(LONGEST_S, progress, cancel)
+    try:
+        patience.wait_for(lambda: _get(url, target, max_bytes, patience.progress, patience.cancel))
+    except SlowError:
+        minutes = LONGEST_S // 60
+        raise HubError(f"{quoted(url)} came so slowly that it was given up after {minutes} minutes.") from None
+
+
+def _get(url: str, target: Path, max_bytes: int, progress: Progress | None, cancel: Cancel | None) -> None:
     with _answer(url) as answer:
         total, done = _stated_size(answer), 0
         with target.open("wb") as file:
@@ -126,13 +133,9 @@ def _stated_size(answer: Response) -> int:
 
 def _blocks(answer: Response) -> Iterator[bytes]:
     """Yield what comes, as it comes."""
-    until = time.monotonic() + LONGEST_S
     try:
         while block := answer.raw.read1(BLOCK, decode_content=False):
             yield block
-            if time.monotonic() > until:
-                url = quoted(answer.url)
-                raise HubError(f"{url} came so slowly that it was given up after {LONGEST_S // 60} minutes.")
     except HTTPError:
         raise _broken(answer) from None
 

@@ -11,16 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import EscError, HubError
+from ..errors import EscError, HubError, WrongFileError
 from ..progress import Cancel, Progress, stop_if_asked
-from .downloads import LocalFile
+from .downloads import LocalFile, known_sha256
 from .hub_errors import BrokenError, UnreachableError, explain
 from .hub_https import https_only
 from .hub_progress import reporting
 from .manifest import SUFFIXES, CatalogEntry
 from .model_files import choose_weights, read_config
+from .patience import LONGEST_ANSWER_S, LONGEST_S, Patience
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 T = TypeVar("T")
 
 
@@ -69,21 +71,36 @@ def download(
         names = []
     file = file or choose_weights(names, repo)
     stop_if_asked(cancel)
-    options = reporting(f"{repo}/{file}", progress, cancel)
-    path = _persist(repo, file, revision, offline, **options)
+    patience = Patience(LONGEST_S, progress, cancel)
+    options = reporting(f"{repo}/{file}", patience.progress, patience.cancel if progress or cancel else None)
+    path = _persist(repo, file, revision, offline, patience, **options)
+    if not _is_whole(path) and not offline:  # the client compares sizes only
+        path = _persist(repo, file, revision, offline, patience, force_download=True, **options)
+    if not _is_whole(path):
+        raise WrongFileError(str(path), known_sha256(path), _stated(path), in_cache(path, "").remedy)
     if progress and not options:  # an old client can't report
         progress(path.stat().st_size, path.stat().st_size)
     return path, _commit(path)
 
 
-def _persist(repo: str, file: str, revision: str | None, offline: bool, **options: Any) -> Path:
+def _stated(path: Path) -> str:
+    """Return the sha256 that the Hub stated for a file of the cache, or nothing: a large file lies there under that name."""
+    name = path.resolve().name
+    return name if SHA256.fullmatch(name) else ""
+
+
+def _is_whole(path: Path) -> bool:
+    return not (stated := _stated(path)) or known_sha256(path) == stated
+
+
+def _persist(repo: str, file: str, revision: str | None, offline: bool, patience: Patience, **options: Any) -> Path:
     """Download; after a broken connection go on, as newer clients do by themselves and older ones do when asked again."""
     import huggingface_hub
 
     for _ in range(0 if int(huggingface_hub.__version__.partition(".")[0]) >= 2 else 2):
         with suppress(BrokenError):
-            return _ask(_download, repo, file, revision, offline, **options)
-    return _ask(_download, repo, file, revision, offline, **options)
+            return _ask(_download, repo, file, revision, offline, patience, **options)
+    return _ask(_download, repo, file, revision, offline, patience, **options)
 
 
 def stated_config(repo: str, commit: str, *, offline: bool = False) -> dict[str, Any]:
@@ -165,11 +182,24 @@ def offline_by_environment() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _ask(call: Callable[..., T], repo: str, file: str, revision: str | None, offline: bool, **options: Any) -> T:
+def _ask(
+    call: Callable[..., T],
+    repo: str,
+    file: str,
+    revision: str | None,
+    offline: bool,
+    patience: Patience | None = None,
+    **options: Any,
+) -> T:
     """Call the client; whatever goes wrong becomes one sentence."""
-    try:
-        with https_only():
+    patience = patience or Patience(LONGEST_ANSWER_S)
+
+    def asked() -> T:
+        with https_only():  # which looks at what this thread sends
             return call(repo, file, revision, offline, **options)
+
+    try:
+        return asked() if offline else patience.wait_for(asked)
     except EscError:  # from what we gave it to call
         raise
     except Exception as error:  # which library carries the connection, and what it raises, changes with the client's version

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from ..errors import HubError
+from .patience import SlowError
 
 
 class UnreachableError(HubError):
@@ -37,6 +38,10 @@ def explain(error: Exception, repo: str, file: str, revision: str | None, offlin
     if isinstance(error, errors.RevisionNotFoundError):
         return HubError(f"{repo!r} has no revision {revision!r}; leave it out, or choose one of {site}/{repo}/commits/main.")
     address = f"{site}/{repo}" + (f"/resolve/{revision or 'main'}/{file}" if file else f"/tree/{revision or 'main'}")
+    if isinstance(error, SlowError):
+        return UnreachableError(
+            f"{site} was so slow with {what!r} that it was given up; try again later, or get {address} by hand."
+        )
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
         return _not_here(error, what + at, address, offline)
     if isinstance(error, errors.EntryNotFoundError):

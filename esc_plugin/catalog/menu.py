@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from ..disk import user_folder
 from ..weights.card import from_metadata, read_metadata, stated_config
 from .gains import stated_gains
 from .manifest import MANIFEST, SCALES, CatalogEntry, Manifest, read_manifest
@@ -69,11 +69,9 @@ def find_model(name: str) -> CatalogEntry | None:
 
 def models_folder() -> Path:
     """Return the folder of downloaded and user-supplied models: ``ESC_MODELS_DIR``, or one in the user's data folder."""
-    if chosen := os.environ.get("ESC_MODELS_DIR"):
-        return Path(chosen).expanduser()
     from platformdirs import user_data_path
 
-    return user_data_path("esc-plugin", appauthor=False) / "models"
+    return user_folder("ESC_MODELS_DIR", user_data_path, "models")
 
 
 def bundled_path(entry: CatalogEntry) -> Path:

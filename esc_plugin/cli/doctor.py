@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..disk import without_home
 from ..errors import EXTRAS, PACKAGES
 from ..texts import bytes_words
 from ..version import __version__
@@ -82,12 +83,3 @@ def version_of(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def without_home(path: Path) -> str:
-    """Return a path in which the user's folder is ``~``, since its name is often a person's."""
-    try:
-        home = Path.home()
-    except RuntimeError:  # there is none
-        return str(path)
-    return str(Path("~", path.relative_to(home))) if path.is_relative_to(home) and home != Path(home.anchor) else str(path)

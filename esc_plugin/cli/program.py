@@ -22,6 +22,7 @@ from .measure import check, compare
 from .models import convert, models, publish
 from .page import try_
 from .pipes import opened_pipes
+from .scarce import what_to_do
 from .study import export, inspect
 from .survey import survey
 from .terminal import complain, errors, fresh_terminal, readers, shown_name, shown_warnings, write_json
@@ -100,6 +101,8 @@ def plain_errors() -> Iterator[None]:
             raise
         if isinstance(error, OSError) and _is_nowhere():
             fail("the folder that the program runs in is gone; run it in another one.", 1)
+        if remedy := what_to_do(error):
+            fail(remedy, 1)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         fail(f"a fault of this program, {reason} (ESC_DEBUG=1 shows where)", INTERNAL)
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -102,17 +102,39 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
     with (
         scratch_folder() as folder,
         dask.config.set(settings | {"temporary-directory": str(folder)}),  # the scheduler's too
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=free_host_bytes() // workers,
-            dashboard_address="127.0.0.1:0",  # dask's own port may be taken, for which it would warn
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        _quiet("tornado", "asyncio"),  # what they say of a lack of file handles are stacks
+        ExitStack() as stack,
     ):
+        try:
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=free_host_bytes() // workers,
+                    dashboard_address="127.0.0.1:0",  # dask's own port may be taken, for which it would warn
+                    silence_logs=logging.CRITICAL,
+                )
+            )
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+        except (OSError, RuntimeError) as error:  # a system that gives no more memory, handles or processes
+            raise EscError(
+                f"can't start {workers} processes on this machine: {line_of(error)}; use fewer --workers, or none."
+            ) from None
         yield client, lambda: _replace_dead(cluster, workers)
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Let loggers say only what is critical."""
+    before = {logging.getLogger(name): logging.getLogger(name).level for name in names}
+    try:
+        for log in before:
+            log.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for log, level in before.items():
+            log.setLevel(level)
 
 
 def _replace_dead(cluster: Any, workers: int) -> int:

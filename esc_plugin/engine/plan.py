@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..device import free_bytes, usable_threads
+from ..device import free_bytes, total_bytes, usable_threads
 from ..errors import DiskSpaceError, EscError
 from ..network.grid import Geometry, Region
 from ..network.program import Program, Step
@@ -146,7 +146,8 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
     Parameters
     ----------
     memory_limit : int, optional
-        Bytes that the device (on a CPU: the process, beyond what it has) may use at most. By default most of what is free.
+        Bytes that the device (on a CPU: the process, beyond what it has) may use at most; more than it has for this process
+        counts as that. By default most of what is free.
 
     Raises
     ------
@@ -154,7 +155,8 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
         If not even the smallest plan fits; the text says what it would take.
     """
     on_host = device.type == "cpu"
-    budget = memory_limit if memory_limit is not None else int(free_bytes(device) * SHARE_OF_FREE)
+    # What is used now may be given back, but nobody gets more than a control group or a job allows.
+    budget = int(free_bytes(device) * SHARE_OF_FREE) if memory_limit is None else min(memory_limit, total_bytes(device))
     fixed = RESERVE_BYTES + need.network_bytes + (need.caller_bytes if on_host else 0)
     best_bytes = CPU_CHUNK_BYTES if on_host else DEVICE_CHUNK_BYTES
     names = [name for name in OUT_FIRST if name in need.program.channels]

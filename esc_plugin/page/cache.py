@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..disk import user_folder
 from ..errors import EscError
 
 
 def cache_folder() -> Path:
     """Return the folder of what can be made or downloaded again: ``ESC_CACHE_DIR``, or one in the user's cache."""
-    if chosen := os.environ.get("ESC_CACHE_DIR"):
-        return Path(chosen).expanduser()
     from platformdirs import user_cache_path
 
-    return user_cache_path("esc-plugin", appauthor=False)
+    return user_folder("ESC_CACHE_DIR", user_cache_path)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..catalog.purposes import find_purpose
 from ..device import limited_threads
+from ..disk import without_home
 from ..errors import Cancelled
 from ..progress import Cancel, Progress
 from ..texts import sentence
@@ -84,9 +85,7 @@ class Finetuning:
         from ..train.split import held_out_text
 
         held_out = f"Held out, never trained on: {held_out_text(self.images)}."
-        home, folder = Path.home(), self.folder
-        shown = Path("~", folder.relative_to(home)) if folder.is_relative_to(home) else folder
-        kept = f"The model goes to {shown}, if it is better than before and than bicubic."
+        kept = f"The model goes to {without_home(self.folder)}, if it is better than before and than bicubic."
         return f"{held_out} {kept} Pixels stay on this machine."
 
     @property

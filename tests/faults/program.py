@@ -49,7 +49,7 @@ class Program:
         before: Callable[[], None] | None = None,
         program: str = "esc_plugin.cli:main",
     ) -> None:
-        self.said_file, self.killed, self.hung = said, 0, False
+        self.said_file, self.killed, self.hung, self.unheard = said, 0, False, False
         given = (program, list(arguments), folder, said, dict(environment), before)
         self.process = context.Process(target=_main, args=given)
         self.process.start()

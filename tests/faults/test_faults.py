@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.hostile.kinds import KINDS as HOSTILE
 
 from .jobs import JOBS, available
 from .kinds import KINDS, forbidden
@@ -14,8 +18,9 @@ from .planted import WRONGS
 from .runner import Runner
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the faults are those of systems with signals and forks")
+ROOT = Path(__file__).parents[2]
 #: Take several seconds each.
-LONG = ("workers", "finetune", "inspect", "export")
+LONG = ("workers", "finetune", "inspect", "export", "stack")
 #: Of each kind so many jobs, others of each; all of them together have every job but the long ones.
 SHARE = 3
 
@@ -41,6 +46,19 @@ def test_no_fault(kind: str, job: str, runner: Runner) -> None:
         pytest.skip(reason)
     outcome = runner.run(kind, job, 0, 0)
     assert outcome.result in ("right", "refused"), f"--only {kind} --jobs {job}: {outcome.what}: {outcome.about}"
+
+
+def test_promises_name_what_tries_them() -> None:
+    """In the table of SECURITY.md each promise has kinds or files that are there; the documentation has each fault."""
+    rows = [
+        line.split("|") for line in (ROOT / "SECURITY.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")
+    ]
+    named = [re.findall("`([^`]+)`", row[3]) for row in rows if "how it is tried" not in row[3]]
+    wrong = {name for names in named for name in names if name not in {*KINDS, *HOSTILE} and not (ROOT / name).is_file()}
+    assert named
+    assert wrong == set()
+    page = (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
+    assert [kind for kind in KINDS if f"`{kind}`" not in page] == []
 
 
 def test_every_fault_is_found(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,8 @@ JOBS = (
     "convert",
     "export",
     "publish",
+    "stack",
+    "remote",
 )
 
 

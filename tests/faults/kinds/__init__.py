@@ -22,6 +22,10 @@ KINDS: dict[str, tuple[str, ...] | None] = {
     "readonly": None,
     "vanish": None,
     "pair": None,
+    "memory": None,
+    "clock": None,
+    "starved": None,
+    "server": ("download", "hub", "remote"),
 }
 
 
