@@ -19,7 +19,7 @@ from esc_plugin import Cancelled, ImageError, Upscaler, cli, load_model
 from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.find import FoundImage, find_images, find_originals
 from esc_plugin.batch.jobs import Job, plan_jobs
-from esc_plugin.batch.refused import split_results
+from esc_plugin.batch.refused import refusals, split_results
 from esc_plugin.files import read_provenance
 
 from .small import nearest_upscaler
@@ -257,6 +257,21 @@ def test_images_that_would_go_to_one_file_do_not_stop_the_others(
     said = capsys.readouterr()
     assert "1 upscaled, 0 skipped, 2 failed" in said.out
     assert said.err.count("would all go to") == 2
+
+
+def test_no_job_is_compared_with_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand of them would take a minute for that."""
+    jobs = [Job(Path(f"{number}.png"), Path(f"out/{number % 2}.png")) for number in range(400)]
+    compared, same = [], Job.__eq__
+
+    def counted(job: Job, other: object) -> bool:
+        compared.append(job)
+        return same(job, other)
+
+    monkeypatch.setattr(Job, "__eq__", counted)
+    reasons = refusals(jobs)
+    assert reasons[jobs[0]].startswith("'0.png' and '2.png', '4.png' and 197 more would all go to")
+    assert len(compared) < 10 * len(jobs)
 
 
 def test_any_failure_of_a_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

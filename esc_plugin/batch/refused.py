@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ def split_results(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
     images: list[Job] = []
     results: list[Job] = []
     for job in jobs:
-        originals = named | beside[job.source.parent] if job.searched else named
-        (results if _made_of(job.source) in originals - {job.source.name} else images).append(job)
+        original = _made_of(job.source)
+        met = original in named or (job.searched and original in beside[job.source.parent])
+        (results if met and original != job.source.name else images).append(job)
     return images, results
 
 
@@ -105,12 +107,12 @@ def refusals(jobs: Sequence[Job], overwrite: bool = False, how: str = HOW) -> di
 
 
 def _clash(job: Job, same: Sequence[Job]) -> str:
-    others = [repr(str(other.source)) for other in same if other != job]
+    others = [repr(str(other.source)) for other in islice((other for other in same if other != job), 2)]
     if not others:
         return ""
-    more = f" and {len(others) - 2} more" if len(others) > 2 else ""
+    more = f" and {len(same) - 3} more" if len(same) > 3 else ""
     return (
-        f"{str(job.source)!r} and {', '.join(others[:2])}{more} would all go to {str(job.target)!r}; "
+        f"{str(job.source)!r} and {', '.join(others)}{more} would all go to {str(job.target)!r}; "
         "name a template with {stem} and {from}."
     )
 
