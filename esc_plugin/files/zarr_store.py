@@ -21,7 +21,6 @@ from .ome_axes import Axes
 from .ome_notes import Channel
 from .ome_zarr_layout import Block, Grid, StoredLayout
 from .zarr_claim import CLEARING, DONE, EMPTY, JOB, OURS, Claim, is_finished, json_of, plain, told
-from .zarr_codecs import check_codecs
 
 #: Rows and columns of a shard, which is what is written at once, by version.
 SHARDS = {"0.5": 2048, "0.4": 1024}
@@ -244,7 +243,7 @@ class ShardedImage:
         twice = (slice(2 * part.start, 2 * part.stop) for part in (rows, columns))
         with told(f"can't read {self.target!r} for {block}"):
             finer: Any = zarr.open_group(str(self.objects.local or self.target), mode="r")[str(block.level - 1)]
-            self._check_level(finer, block.level - 1)
+            self._stored_metadata(block.level - 1)
             part = np.asarray(finer[(*planes, *twice)])
         pixels = part.reshape(-1, *part.shape[-2:])
         self._store(block, np.stack([halved(plane) for plane in pixels]).reshape(*part.shape[:-2], *block.size))

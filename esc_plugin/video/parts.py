@@ -53,7 +53,7 @@ class Parts:
             useless = useless or (not self.begun and self._journal() == self.job)
             if useless:
                 with suppress(OSError):
-                    self._clear()  # as long as no other process can begin here
+                    _clear(self.folder, LOCK)  # as long as no other process can begin here
             lock.release()
             if useless:
                 with suppress(OSError):
