@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, wraps
-from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .errors import EscError
+from .machine_code import compiler
 from .texts import quoted
 
 if TYPE_CHECKING:
@@ -194,14 +194,6 @@ def instruction_set(device: torch.device) -> str:
         return device.type
     names = [str(torch.backends.cpu.get_cpu_capability()), compiler()]
     return ", ".join(filter(None, names))
-
-
-@cache
-def compiler() -> str:
-    """Return the name of what can compile kernels here, with its version, or nothing; see `native_attention`."""
-    with suppress(PackageNotFoundError):
-        return f"llvmlite {version('llvmlite')}"
-    return ""
 
 
 def cores(root: Path = ROOT) -> int:

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from esc_plugin.device import limited_threads
+from esc_plugin.device import instruction_set, limited_threads
+from esc_plugin.machine_code import compiled, compiler
 from esc_plugin.network import ESC, native_attention
 from esc_plugin.network.attention import Bias, attend
 from esc_plugin.network.native_attention import has_kernel
@@ -24,7 +25,7 @@ from .small import small_config
 
 CAPABILITY = torch.backends.cpu.get_cpu_capability()
 pytestmark = pytest.mark.skipif(
-    not has_kernel(torch.zeros(1), 1, 16, 16, 0), reason=f"no kernel for {CAPABILITY}, or llvmlite isn't installed"
+    not has_kernel(torch.zeros(1), 16, 16), reason=f"no kernel for {CAPABILITY}, or llvmlite isn't installed"
 )
 CAPABILITIES = ["AVX512", "AVX2"] if CAPABILITY == "AVX512" else ["AVX2"]
 
@@ -77,7 +78,7 @@ def test_it_is_the_formula(window_size: int, heads: int, depth: int) -> None:
 def test_a_bias_of_two_factors() -> None:
     query, key = random(2, 256, 5, seed=1), random(2, 256, 5, seed=2)
     qkv = random(2, 256, 3, 2, 16)
-    assert has_kernel(qkv, 2, 16, 16, 5)
+    assert has_kernel(qkv, 16, 16)
     found = attend(qkv, Bias(query=query, key=key))
     assert torch.allclose(found.double(), slowly(qkv, query @ key.mT), atol=1e-5)
 
@@ -98,12 +99,12 @@ def test_the_same_bits_for_any_windows_at_once_and_any_threads(windows: int, thr
 
 def test_many_threads_compile_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    engine = native_attention._engine
-    monkeypatch.setattr(native_attention, "_engine", lambda *args: made.append(1) or engine(*args))
+    monkeypatch.setattr(native_attention, "compiled", lambda code: made.append(1) or compiled(code))
     native_attention._compiled.cache_clear()
-    with ThreadPoolExecutor(4) as pool, limited_threads(1):
-        found = list(pool.map(lambda n: has_kernel(torch.zeros(1), 1, 8, 8, 0), range(8)))
-    assert all(found)
+    qkv, table = random(1, 64, 3, 1, 8), random(1, 15, 15)
+    with ThreadPoolExecutor(4) as pool, limited_threads(1), torch.inference_mode():
+        found = list(pool.map(lambda _: native_attention.attend(qkv, table), range(8)))
+    assert all(torch.equal(one, found[0]) for one in found)
     assert len(made) == 1
 
 
@@ -146,17 +147,34 @@ def test_gradients_come_from_torch() -> None:
     ],
 )
 def test_what_it_is_not_for(weight: Tensor, window_size: int, depth: int) -> None:
-    assert not has_kernel(weight, 1, window_size, depth, 0)
+    assert not has_kernel(weight, window_size, depth)
+
+
+def break_llvmlite(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+    def fail() -> None:
+        error = OSError("could not load libllvmlite.so")
+        error.__context__ = OSError(reason)  # as llvmlite raises it
+        raise error
+
+    monkeypatch.setitem(sys.modules, "llvmlite.binding", SimpleNamespace(initialize_native_target=fail))
+    compiler.cache_clear()
 
 
 def test_a_broken_llvmlite_leaves_it_to_torch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setitem(sys.modules, "llvmlite.binding", SimpleNamespace())
-    native_attention._compiled.cache_clear()
+    """And records don't name it: without it, results round otherwise."""
+    break_llvmlite(monkeypatch, "of another version")
     with caplog.at_level(logging.WARNING):
-        assert not has_kernel(torch.zeros(1), 1, 16, 16, 0)
-        assert not has_kernel(torch.zeros(1), 1, 16, 16, 0)
-    native_attention._compiled.cache_clear()
+        assert not has_kernel(torch.zeros(1), 16, 16)
+        assert "llvmlite" not in instruction_set(torch.device("cpu"))
+    compiler.cache_clear()
     assert [record.message.partition(" (")[0] for record in caplog.records] == ["llvmlite can't compile the attention"]
+
+
+def test_little_memory_makes_no_other_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    break_llvmlite(monkeypatch, "failed to map segment from shared object")
+    with pytest.raises(MemoryError, match="could not load"):
+        has_kernel(torch.zeros(1), 16, 16)
+    compiler.cache_clear()
 
 
 def test_without_llvmlite_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:

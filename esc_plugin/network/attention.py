@@ -57,7 +57,8 @@ def attend(qkv: Tensor, bias: Bias) -> Tensor:
         (windows, w w, n, d), of the dtype of `qkv`.
     """
     given = [t for t in (bias.table, bias.query, bias.key) if t is not None]
-    if given and not needs_gradient(qkv, *given) and not torch.compiler.is_compiling() and _has_kernel(qkv, given[1:]):
+    plain = given and not needs_gradient(qkv, *given) and not torch.compiler.is_compiling()
+    if plain and native_attention.has_kernel(qkv, isqrt(qkv.shape[1]), qkv.shape[-1]):
         return native_attention.attend(qkv, *given)
     matrix = matrix_of(bias.table) if bias.table is not None else bias.matrix
     heads_first = qkv.permute(2, 0, 3, 1, 4)  # (3, windows, n, w w, d)
@@ -72,11 +73,6 @@ def matrix_of(table: Tensor) -> Tensor:
     # matrix is a window that slides backwards over the table.
     windows = table.unfold(1, w, 1).unfold(2, w, 1).flip(1, 2)  # (n, row_q, col_q, row_k, col_k)
     return windows.reshape(-1, w * w, w * w)
-
-
-def _has_kernel(qkv: Tensor, factors: list[Tensor]) -> bool:
-    _, length, _, heads, depth = qkv.shape
-    return native_attention.has_kernel(qkv, heads, isqrt(length), depth, factors[0].shape[-1] if factors else 0)
 
 
 def _attend_matrix(qkv: Tensor, matrix: Tensor) -> Tensor:

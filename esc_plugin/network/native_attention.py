@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..device import compiler
+from ..machine_code import compiled, compiler
 
 if TYPE_CHECKING:
     from .attention_kernel import Shape
@@ -38,19 +38,17 @@ class _Kernel(NamedTuple):
     kept: Any  # its memory
 
 
-def has_kernel(weight: Tensor, heads: int, window_size: int, depth: int, rank: int) -> bool:
+def has_kernel(weight: Tensor, window_size: int, depth: int) -> bool:
     """Tell whether there is a kernel.
 
     Parameters
     ----------
     weight : Tensor
         Of the device and the dtype that queries, keys and values have.
-    heads, window_size, depth, rank : int
-        Heads, pixels along a window, channels a head, and of the factors of the bias, 0 for a table.
+    window_size, depth : int
+        Pixels along a window, channels a head.
     """
-    if weight.device.type != "cpu" or weight.dtype not in DTYPES or not _lanes(window_size, depth) or not compiler():
-        return False
-    return _kernel(heads, window_size, depth, rank, weight.dtype == torch.bfloat16) is not None
+    return weight.device.type == "cpu" and weight.dtype in DTYPES and bool(_lanes(window_size, depth) and compiler())
 
 
 def attend(qkv: Tensor, bias: Tensor, factors: Tensor | None = None) -> Tensor:
@@ -71,7 +69,6 @@ def attend(qkv: Tensor, bias: Tensor, factors: Tensor | None = None) -> Tensor:
     windows, length, _, heads, depth = qkv.shape
     window_size, rank = round(length**0.5), 0 if factors is None else bias.shape[-1]
     kernel = _kernel(heads, window_size, depth, rank, qkv.dtype == torch.bfloat16)
-    assert kernel is not None
     out = torch.empty(windows, length, heads, depth, dtype=qkv.dtype)
     qkv, bias = qkv.contiguous(), bias.float().contiguous()
     factors = bias if factors is None else factors.float().contiguous()
@@ -97,38 +94,17 @@ def _lanes(window_size: int, depth: int) -> int:
     return next((n for n in (16, 8) if n <= most and window_size % n == 0 and depth % n == 0), 0)
 
 
-def _kernel(*shape: int) -> _Kernel | None:
+def _kernel(*shape: int) -> _Kernel:
     with _lock:  # nobody compiles what another thread is compiling
         return _compiled(*shape)
 
 
 @cache
-def _compiled(heads: int, window_size: int, depth: int, rank: int, half: bool) -> _Kernel | None:
+def _compiled(heads: int, window_size: int, depth: int, rank: int, half: bool) -> _Kernel:
     """Compile a kernel for this machine, in a tenth of a second."""
-    try:
-        llvm: Any = importlib.import_module("llvmlite.binding")
-        code: Any = importlib.import_module(".attention_kernel", __package__)
-        lanes, (_, queries) = _lanes(window_size, depth), REGISTERS[torch.backends.cpu.get_cpu_capability()]
-        shape = code.Shape(heads, window_size, depth, rank, half, lanes, queries)
-        engine = _engine(llvm, code.kernel_code(shape))
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:  # another version, or a broken one
-        logger.warning("llvmlite can't compile the attention (%s); torch computes it.", str(error).splitlines()[0])
-        return None
+    code: Any = importlib.import_module(".attention_kernel", __package__)
+    lanes, (_, queries) = _lanes(window_size, depth), REGISTERS[torch.backends.cpu.get_cpu_capability()]
+    shape = code.Shape(heads, window_size, depth, rank, half, lanes, queries)
+    engine = compiled(code.kernel_code(shape))
     kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, ctypes.c_int64)
     return _Kernel(kind(engine.get_function_address("attend")), shape, engine)
-
-
-def _engine(llvm: Any, code: str) -> Any:
-    """Let llvmlite make machine code of a program, for this processor."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    # LLVM thinks registers of 512 bits too slow for the first processors that had them.
-    features = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
-    machine = llvm.Target.from_default_triple().create_target_machine(llvm.get_host_cpu_name(), features, opt=3)
-    module = llvm.parse_assembly(code)
-    module.verify()
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
-    builder.getModulePassManager().run(module, builder)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    return engine

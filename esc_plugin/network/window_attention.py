@@ -80,8 +80,8 @@ class WindowAttention(nn.Module):
     @property
     def _takes_table(self) -> bool:
         """Whether the bias needs no matrix."""
-        weight, heads = self.to_qkv.weight, self.num_heads
-        return self.position == "table" and has_kernel(weight, heads, self.window_size, self.to_out.in_channels // heads, 0)
+        depth = self.to_out.in_channels // self.num_heads
+        return self.position == "table" and has_kernel(self.to_qkv.weight, self.window_size, depth)
 
     @property
     def _bias_values(self) -> int:
