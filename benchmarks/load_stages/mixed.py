@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from .watch import MIB, Held, Watch, allocated, judged, look, table, trimmed
+from .watch import Held, Watch, allocated, give_back, judged, look, table
 
 #: What is set up once, such as threads and caches of libraries, is there after so many rounds.
 SETTLED = 10
@@ -65,6 +65,7 @@ def _held(jobs: int, seconds: float, temporary: Path) -> Held:
 def inside() -> dict[str, int]:
     """Return what a process knows of itself, see `Held`."""
     gc.collect()
+    give_back()
     return {"used": allocated(), "objects": len(gc.get_objects()), "cached": cached()}
 
 
@@ -85,7 +86,7 @@ def _told(watch: Watch, done: Counter[str], failed: Counter[str]) -> int:
     print(table(watch.looks))
     print("\njobs:", ", ".join(f"{name} {many:,}" for name, many in sorted(done.items())))
     objects, error = watch.growth("objects")
-    print(f"{watch.told()}\nresident once the allocator has given back what it keeps: {trimmed() / MIB:,.0f} MiB")
+    print(watch.told())
     print(f"objects: {objects:+,.0f} (± {error:,.0f}) in 1,000 jobs")
     start = watch.looks[min(SETTLED, len(watch.looks) - 1)]
     return judged([*watch.faults(start), *(f"{many:,} times {text}" for text, many in failed.most_common())])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .mixed import inside
-from .watch import MIB, Watch, judged, look, table, trimmed
+from .watch import Watch, judged, look, table
 
 #: Fonts, shaders and models are loaded in the first runs, in which each action comes once.
 SETTLED = 10
@@ -119,7 +119,6 @@ def _run(args: argparse.Namespace, folder: Path) -> int:
     bench.viewer.close()
     print(table(watch.looks))
     print(f"\n{', '.join(f'{text} {many}' for text, many in sorted(done.items()))}\n{watch.told()}")
-    print(f"resident once the allocator has given back what it keeps: {trimmed() / MIB:,.0f} MiB")
     objects, error = watch.growth("objects")
     print(f"{objects / 1000:+,.1f} (± {error / 1000:,.1f}) objects a run")
     return judged(watch.faults(watch.looks[min(SETTLED, len(watch.looks) - 1)], NOTICED))

@@ -29,7 +29,8 @@ class Held:
     jobs, seconds
         When that was: after so many jobs and seconds.
     rss, peak : int
-        Bytes of the process itself, now and at most so far; of the latter 0 where the system doesn't tell.
+        Bytes of the process itself, now and at most so far; of the latter 0 where the system doesn't tell. A process that
+        looks at itself lets the C library give back before what it keeps of freed memory, see `give_back`.
     handles, threads, children : int
         Open files, pipes and sockets; threads; processes below it.
     files : int
@@ -69,11 +70,7 @@ class _Mallinfo(ctypes.Structure):
 
 
 def allocated() -> int:
-    """Return the bytes that this process has allocated and not freed, of all threads; 0 where the C library can't tell.
-
-    What is resident is more: of freed memory, the allocator keeps much for later, in pieces for each thread, and the more
-    kinds of sizes there were, the more it keeps.
-    """
+    """Return the bytes that this process has allocated and not freed, of all threads; 0 where the C library can't tell."""
     mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None) if sys.platform == "linux" else None
     if mallinfo is None:
         return 0
@@ -82,12 +79,11 @@ def allocated() -> int:
     return int(found.used + found.hblkhd)
 
 
-def trimmed() -> int:
-    """Let the allocator give back what it keeps, and return the resident bytes after that."""
+def give_back() -> None:
+    """Let the C library give back what it keeps of freed memory: for each thread, and more the more sizes there were."""
     if sys.platform == "linux":
         with suppress(AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
-    return int(psutil.Process().memory_info().rss)
 
 
 def peak_of(pid: int) -> int:
@@ -133,11 +129,6 @@ class Watch:
         """The last two thirds."""
         return self.looks[len(self.looks) // 3 :]
 
-    @property
-    def memory(self) -> str:
-        """What tells whether memory is lost: what is allocated, or where that isn't known what is resident."""
-        return "used" if self.looks[-1].used else "rss"
-
     def growth(self, name: str) -> tuple[float, float]:
         """Return by how much something grows in 1,000 jobs in the last two thirds, and the error of that."""
         found, error = slope([h.jobs for h in self.later], [getattr(h, name) for h in self.later])
@@ -148,10 +139,10 @@ class Watch:
 
         `noticed` is the growth of memory that is too much, KiB in 1,000 jobs.
         """
-        growth, error = (value / KIB for value in self.growth(self.memory))
+        growth, error = (value / KIB for value in self.growth("rss"))
         found = []
         if growth > max(noticed, 2 * error):
-            found.append(f"memory ({self.memory}) grows by {growth:,.0f} (± {error:,.0f}) KiB in 1,000 jobs")
+            found.append(f"resident memory grows by {growth:,.0f} (± {error:,.0f}) KiB in 1,000 jobs")
         last = self.looks[-1]
         pairs = ((name, getattr(start, name), getattr(last, name)) for name in ("handles", "threads", "children", "files"))
         return found + [f"{name}: {then} at the start, {now} at the end" for name, then, now in pairs if now > then]
