@@ -23,6 +23,7 @@ from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.jobs import Job
 from esc_plugin.files import read_picture
 from esc_plugin.files.avif_size import check_coded_size
+from esc_plugin.files.xmp import split_record, with_record
 
 from .hostile import claims
 from .hostile.pictures import (
@@ -235,6 +236,7 @@ resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 from pathlib import Path
 from esc_plugin.files import read_picture
+from esc_plugin.files.xmp import split_record, with_record
 from esc_plugin.files.avif_size import check_coded_size
 from esc_plugin import ImageError
 for name in sys.argv[1:]:
@@ -433,3 +435,11 @@ def test_a_picture_whose_axes_have_no_rows_says_so(tmp_path: Path) -> None:
     picture = read_picture(tmp_path / "a.tif")
     with pytest.raises(ImageError, match="axes 'ZYY' of shape"):
         _ = picture.size
+
+
+def test_a_record_that_is_taken_out_of_a_packet_leaves_none_behind() -> None:
+    record = {"software": "esc-plugin 1", "image": "a.png"}
+    packet = b'<rdf:RDF esc:provenance=esc:provenance="{}""words"></rdf:RDF>'
+    _, rest = split_record(packet)
+    assert split_record(rest) == ({}, rest)
+    assert split_record(with_record(rest, record)) == (record, rest)

@@ -37,7 +37,8 @@ def split_record(xmp: bytes | None) -> tuple[dict[str, Any], bytes | None]:
     found = xmp and (WRITTEN.search(xmp) or ANEW.search(xmp))
     if not xmp or not found:
         return {}, xmp
-    rest = ANEW.sub(b"", WRITTEN.sub(b"", xmp))
+    # With nothing in its place, what stands around it could become another one.
+    rest = ANEW.sub(b" ", WRITTEN.sub(b"", xmp))
     return _parsed(next(group for group in found.groups() if group is not None)), None if rest == EMPTY else rest
 
 
