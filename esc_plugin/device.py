@@ -246,6 +246,11 @@ def total_bytes(device: torch.device) -> int:
     return total_host_bytes()
 
 
+def allowed_bytes(device: torch.device) -> int:
+    """Return the most memory of a device that this process is ever given, in bytes: without a limit, `sys.maxsize`."""
+    return total_bytes(device) if device.type == "cuda" else min([sys.maxsize, *(limit for limit, _ in _limits(ROOT))])
+
+
 def put_on(device: torch.device, tensor: torch.Tensor) -> torch.Tensor:
     """Copy a tensor of the host to a device, if it isn't there, and wait only where that is needed."""
     return tensor.to(device, non_blocking=device.type in STREAMED)
@@ -285,15 +290,13 @@ def total_host_bytes(root: Path = ROOT) -> int:
 
 def _limits(root: Path) -> Iterator[tuple[int, int]]:
     """Yield each limit and what is used of it."""
-    import psutil
-
     with suppress(OSError, ValueError):  # a system without control groups, or with files of another kind
         yield from _group_limits(root)
-    own = psutil.Process().memory_info()
-    if (job := _job_limit(os.environ)) is not None:
-        yield job, own.rss
-    if (space := _address_space()) is not None:
-        yield space, own.vms
+    for limit, used in (_job_limit(os.environ), "rss"), (_address_space(), "vms"):
+        if limit is not None:
+            import psutil
+
+            yield limit, getattr(psutil.Process().memory_info(), used)
 
 
 def _group_limits(root: Path) -> Iterator[tuple[int, int]]:

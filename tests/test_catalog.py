@@ -287,8 +287,10 @@ def test_a_damaged_record_is_an_error_and_not_forgotten(folder, text):
 
 
 def test_records_written_at_the_same_time_are_all_kept(folder):
-    program = "import sys; from pathlib import Path; from esc_plugin.catalog.record import note\n"
-    program += "for i in range(10): note(Path(sys.argv[1]) / f'{sys.argv[2]}{i}', sha256='0' * 64)"
+    program = (
+        "import sys; from pathlib import Path; from esc_plugin.catalog.record import keep\nfolder = Path(sys.argv[1])\n"
+    )
+    program += "for i in range(10):\n made = folder / sys.argv[2]\n made.touch()\n keep(made, folder / f'{sys.argv[2]}{i}')"
     jobs = [subprocess.Popen([sys.executable, "-c", program, str(folder), name], cwd=ROOT) for name in "ab"]
     assert [job.wait() for job in jobs] == [0, 0]
     assert len(read_record(folder)) == 20

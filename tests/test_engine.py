@@ -301,10 +301,10 @@ def need_of(side: int, config: EscConfig | None = None, caller_bytes: int = 0) -
 
 def test_a_limit_above_what_a_group_allows_is_that(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who says --memory 8GB in a container of 512 MiB would be killed without a word."""
-    monkeypatch.setattr(plan_module, "total_bytes", lambda device: 2**29)
+    monkeypatch.setattr(plan_module, "allowed_bytes", lambda device: 2**29)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**40))  # nothing is written
     assert make_plan(need_of(2048), CPU, 2**33) == make_plan(need_of(2048), CPU, 2**29)
-    monkeypatch.setattr(plan_module, "total_bytes", lambda device: 2**20)
+    monkeypatch.setattr(plan_module, "allowed_bytes", lambda device: 2**20)
     with pytest.raises(EscError, match=r"needs at least .* of which 0\.00 GiB may be used"):
         make_plan(need_of(64), CPU, 2**33)
 

@@ -116,7 +116,7 @@ def test_what_torch_keeps_of_a_device_is_free(monkeypatch: pytest.MonkeyPatch) -
 def test_the_host_is_asked_for_memory_only_if_a_map_has_to_go_there(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[torch.device] = []
     monkeypatch.setattr(plan, "free_bytes", lambda device: asked.append(device) or 2**40)
-    monkeypatch.setattr(plan, "total_bytes", lambda device: 2**40)
+    monkeypatch.setattr(plan, "allowed_bytes", lambda device: 2**40)
     need = random_upscaler().need(SIDE, SIDE)
     assert set(make_plan(need, torch.device("cuda"), 2**40).storage.values()) == {"device"}
     assert not asked

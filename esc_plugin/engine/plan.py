@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..device import free_bytes, total_bytes, usable_threads
+from ..device import allowed_bytes, free_bytes, usable_threads
 from ..errors import DiskSpaceError, EscError
 from ..network.grid import Geometry, Region
 from ..network.program import Program, Step
@@ -156,7 +156,7 @@ def make_plan(need: Need, device: torch.device, memory_limit: int | None = None)
     """
     on_host = device.type == "cpu"
     # What is used now may be given back, but nobody gets more than a control group or a job allows.
-    budget = int(free_bytes(device) * SHARE_OF_FREE) if memory_limit is None else min(memory_limit, total_bytes(device))
+    budget = int(free_bytes(device) * SHARE_OF_FREE) if memory_limit is None else min(memory_limit, allowed_bytes(device))
     fixed = RESERVE_BYTES + need.network_bytes + (need.caller_bytes if on_host else 0)
     best_bytes = CPU_CHUNK_BYTES if on_host else DEVICE_CHUNK_BYTES
     names = [name for name in OUT_FIRST if name in need.program.channels]

@@ -49,7 +49,7 @@ def variables_of_the_code() -> set[str]:
     found = set()
     for path in (path for package in ("esc_plugin", "napari_esc", "nodes") for path in (ROOT / package).rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        if re.search(r"environ\b", text):
+        if re.search(r"environ\b|\buser_folder\(", text):
             texts = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
             found |= {text for text in texts if isinstance(text, str) and NAME.fullmatch(text)}
     return found
