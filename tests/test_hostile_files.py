@@ -382,6 +382,9 @@ def test_files_elsewhere_that_only_words_name(tmp_path: Path, name: str) -> None
     (tmp_path / "set/a.ome.tif").write_bytes(claims.ome_set(name))
     with pytest.raises(ImageError, match="name a file elsewhere"):
         read_picture(tmp_path / "set/a.ome.tif")
+    (tmp_path / "set/a.ome.tif").write_bytes(claims.ome_set(name, "urn:uuid:1", "urn:uuid:2", own="urn:uuid:2"))
+    with pytest.raises(ImageError, match="name a file elsewhere"):
+        read_picture(tmp_path / "set/a.ome.tif")
     (tmp_path / "set/a.tif").write_bytes(claims.ndtiff())
     (tmp_path / "set/NDTiff.index").write_bytes(claims.ndtiff_index(({"z": 0}, name)))
     with pytest.raises(ImageError, match="name a file elsewhere"):
@@ -397,6 +400,19 @@ def test_files_beside_that_words_name(tmp_path: Path) -> None:
         for lazy in (False, True):
             picture = read_picture(tmp_path / "a.ome.tif", lazy=lazy)
             np.testing.assert_array_equal(np.asarray(picture.pixels), pixels(8, 9) // 2)
+
+
+@pytest.mark.parametrize("name", [r"C:\recorded\a.ome.tif", "/recorded/a.ome.tif", "2026-01-02T12:30:00.ome.tif"])
+def test_a_file_may_say_where_it_was_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.ome.tif").write_bytes(claims.ome_set(name, own="urn:uuid:1"))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.ome.tif").pixels, pixels(8, 9))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file can have that name there")
+def test_a_file_beside_may_have_a_time_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "12:30:00.tif").write_bytes(tiff(pixels(8, 9) // 2))
+    (tmp_path / "a.ome.tif").write_bytes(claims.ome_set("12:30:00.tif"))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.ome.tif").pixels, pixels(8, 9) // 2)
 
 
 def test_what_makers_of_microscopes_write_is_read(tmp_path: Path) -> None:

@@ -207,6 +207,25 @@ def test_where_there_are_no_locks_files_are_written_and_nothing_is_removed(
     assert names(tmp_path) == {"b.txt"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there it means that another process holds the lock")
+def test_where_nobody_may_lock_files_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A confined program was told so for ever, in folder after folder."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    write_text(tmp_path / "a.txt", "text")
+    assert names(tmp_path) == {"a.txt"}
+
+
+def test_whose_folders_are_always_lost_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workplace, "_try_lock", lambda _: False)
+    with pytest.raises(EscError, match=r"can't write .*: others remove what is begun there"):
+        write_text(tmp_path / "a.txt", "text")
+    assert names(tmp_path) == set()
+
+
 def test_nothing_stays_where_ctrl_c_comes_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pressed: list[Path] = []
     remove = Path.rmdir
