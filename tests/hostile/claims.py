@@ -26,7 +26,7 @@ MODULO = (
 )
 SCN = '<?xml version="1.0"?><scn><collection><image name="a"><pixels>{}</pixels></image></collection></scn>'
 HEIGHT, WIDTH = 8, 9
-LONG, SHORT, TEXT, LONG8 = 4, 3, 2, 16
+LONG, SHORT, TEXT = 4, 3, 2
 
 
 def ome(pages: int = 1, **claims: object) -> bytes:
