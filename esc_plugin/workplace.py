@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
 from io import FileIO
+from math import inf
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -201,8 +202,9 @@ def _remove_all(paths: Iterable[Path]) -> None:
 
 
 def _changed(place: Path) -> float:
-    """Return when something was last changed in a folder."""
-    return max(Path(folder, name).lstat().st_mtime for folder, _, names in os.walk(place) for name in (".", *names))
+    """Return when something was last changed in a folder; at no time that is over if that can't be seen."""
+    found = (Path(folder, name) for folder, _, names in os.walk(place) for name in (".", *names))
+    return max((path.lstat().st_mtime for path in found), default=inf)
 
 
 def _mount(folder: Path) -> str:

@@ -127,6 +127,16 @@ def test_another_machines_files_go_a_week_after_the_last_change(tmp_path: Path) 
     assert names(tmp_path) == {"b.txt"}
 
 
+def test_another_machines_files_that_can_not_be_seen_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else removes them in that moment, or they are closed to us: a walk finds nothing then, and raises nothing."""
+    left = tmp_path / ".esc-00000000-000000000000"
+    left.mkdir()
+    os.utime(left, (1, 1))
+    monkeypatch.setattr(os, "walk", lambda _: iter(()))
+    write_text(tmp_path / "a.txt", "text")
+    assert names(tmp_path) == {left.name, "a.txt"}
+
+
 def test_a_lock_counts_however_old_a_file_of_another_machine_is(tmp_path: Path) -> None:
     with writer(tmp_path / "a.txt") as (_, living):
         old = of_another_machine(living)
