@@ -58,7 +58,9 @@ def folder_beside(path: Path) -> Iterator[Path]:
         with workplace(path.parent) as folder:
             yield folder
     except OSError as error:
-        why = error.strerror or f"the disk took less than it was given ({error})"  # numpy doesn't know more
+        why = error.strerror or str(error)
+        if why.endswith(" written"):  # so many items are, of those that were requested: numpy doesn't know more
+            why = f"the disk took less than it was given ({why})"
         raise EscError(f"can't write {str(path)!r}: {why}.") from None
 
 

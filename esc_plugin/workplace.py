@@ -9,6 +9,7 @@ before its power failed, is kept for a week after its last change, by the clock 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -18,8 +19,9 @@ import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from io import FileIO
+from math import inf
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -33,6 +35,8 @@ LOCK, UNLOCKED = ".lock", ".unlocked"
 WEEK = 7 * 24 * 3600
 #: How many folders are remembered, of a process that makes more and more of them.
 MOST_FOLDERS = 10_000
+#: How often a folder that others take for a dead program's is made anew.
+TRIES = 100
 _swept: set[str] = set()
 
 
@@ -47,7 +51,7 @@ def workplace(folder: Path) -> Iterator[Path]:
     OSError
         If it can't be made.
     """
-    while True:
+    for _ in range(TRIES):
         place, lock = folder / f"{PREFIX}{_mount(folder)}-{uuid.uuid4().hex[:12]}", None
         try:
             lock = _begin(place)
@@ -61,6 +65,7 @@ def workplace(folder: Path) -> Iterator[Path]:
             except BaseException:  # Ctrl-C in this moment
                 _remove(place, lock)
                 raise
+    raise OSError(errno.EBUSY, "others remove what is begun there", str(folder))
 
 
 @contextmanager
@@ -115,17 +120,19 @@ def _begin(place: Path) -> FileIO | None:
 
 
 def _try_lock(file: FileIO) -> bool:
-    """Lock an open file and return True, or return False if a living process holds it."""
+    """Lock an open file and return True, or False if a living process holds it; an `OSError` where nobody may lock."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        held, lock = PermissionError, partial(msvcrt.locking, file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        # PermissionError is another thing here: confinement, such as AppArmor's, may forbid all locks.
+        held, lock = BlockingIOError, partial(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
+        lock()
+    except held:
         return False
     return True
 
@@ -195,8 +202,9 @@ def _remove_all(paths: Iterable[Path]) -> None:
 
 
 def _changed(place: Path) -> float:
-    """Return when something was last changed in a folder."""
-    return max(Path(folder, name).lstat().st_mtime for folder, _, names in os.walk(place) for name in (".", *names))
+    """Return when something was last changed in a folder; at no time that is over if that can't be seen."""
+    found = (Path(folder, name) for folder, _, names in os.walk(place) for name in (".", *names))
+    return max((path.lstat().st_mtime for path in found), default=inf)
 
 
 def _mount(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -30,6 +31,19 @@ def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "old")]
     write_text(target, "new")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "new")]
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("100 requested and 7 written", "the disk took less than it was given (100 requested and 7 written)"),
+        ("no layer", "no layer"),
+    ],
+)
+def test_errors_of_libraries_without_a_number(tmp_path: Path, raised: str, told: str) -> None:
+    """Only of numpy's it is known what they mean."""
+    with pytest.raises(EscError, match=rf"^can't write '.*a.txt': {re.escape(told)}\.$"), replacing(tmp_path / "a.txt"):
+        raise OSError(raised)
 
 
 def test_the_content_reaches_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -349,12 +349,42 @@ def test_tiles_that_are_what_they_claim(tmp_path: Path, name: str) -> None:
         assert np.abs(found.astype(int) - image).max() <= 12
 
 
+@pytest.mark.parametrize("packing", ["deflate", "zstd"])
+def test_lerc_that_is_packed_once_more(tmp_path: Path, packing: str) -> None:
+    """As GDAL's LERC_DEFLATE and LERC_ZSTD are: what is packed says how large it is."""
+    codecs = pytest.importorskip("imagecodecs")
+    image = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", image, tile=(64, 64), compression="lerc", compressionargs={"compression": packing})
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, image)
+    for what in (bytes(codecs.lerc_encode(np.zeros((1200, 1200), np.uint8))), b"Lerc2 " + bytes(10**8)):
+        piece = {"deflate": codecs.zlib_encode, "zstd": codecs.zstd_encode}[packing](what)
+        (tmp_path / "b.tif").write_bytes(claims.compressed(bytes(piece), "lerc"))
+        with pytest.raises(ImageError, match=r"claims to have 1,440,000 by|more than [\d,]+ bytes once it is unpacked"):
+            read_picture(tmp_path / "b.tif")
+
+
+def test_what_a_jpeg_carries_is_not_its_size(tmp_path: Path) -> None:
+    codecs = pytest.importorskip("imagecodecs")
+    piece = bytes(codecs.jpeg8_encode(np.full((16, 16), 100, np.uint8)))
+    frame = b"\xff\xc0\x00\x0b\x08\xff\xff\xff\xff\x01"
+    (tmp_path / "a.tif").write_bytes(claims.compressed(piece[:2] + b"\xff\xe5\x00\x0c" + frame + piece[2:], "jpeg"))
+    assert (read_picture(tmp_path / "a.tif").pixels == 100).all()
+    (tmp_path / "b.tif").write_bytes(
+        claims.compressed(piece[:2] + b"\xff" + frame + b"\x00\x00" + piece[2:] + b"\xff", "jpeg")
+    )
+    with pytest.raises(ImageError, match="a tile of 256 values claims to have 4,294,836,225 by"):
+        read_picture(tmp_path / "b.tif")
+
+
 @pytest.mark.parametrize("name", ["../b.tif", "/b.tif", "c:b.tif", r"\\\\host\share\b.tif", "a/../../b.tif"])
 def test_files_elsewhere_that_only_words_name(tmp_path: Path, name: str) -> None:
     """Somebody else's picture must not get into a result; a name on a share would even be asked for over the network."""
     (tmp_path / "set").mkdir()
     (tmp_path / "b.tif").write_bytes(tiff(pixels(8, 9)))
     (tmp_path / "set/a.ome.tif").write_bytes(claims.ome_set(name))
+    with pytest.raises(ImageError, match="name a file elsewhere"):
+        read_picture(tmp_path / "set/a.ome.tif")
+    (tmp_path / "set/a.ome.tif").write_bytes(claims.ome_set(name, "urn:uuid:1", "urn:uuid:2", own="urn:uuid:2"))
     with pytest.raises(ImageError, match="name a file elsewhere"):
         read_picture(tmp_path / "set/a.ome.tif")
     (tmp_path / "set/a.tif").write_bytes(claims.ndtiff())
@@ -372,6 +402,19 @@ def test_files_beside_that_words_name(tmp_path: Path) -> None:
         for lazy in (False, True):
             picture = read_picture(tmp_path / "a.ome.tif", lazy=lazy)
             np.testing.assert_array_equal(np.asarray(picture.pixels), pixels(8, 9) // 2)
+
+
+@pytest.mark.parametrize("name", [r"C:\recorded\a.ome.tif", "/recorded/a.ome.tif", "2026-01-02T12:30:00.ome.tif"])
+def test_a_file_may_say_where_it_was_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.ome.tif").write_bytes(claims.ome_set(name, own="urn:uuid:1"))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.ome.tif").pixels, pixels(8, 9))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file can have that name there")
+def test_a_file_beside_may_have_a_time_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "12:30:00.tif").write_bytes(tiff(pixels(8, 9) // 2))
+    (tmp_path / "a.ome.tif").write_bytes(claims.ome_set("12:30:00.tif"))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.ome.tif").pixels, pixels(8, 9) // 2)
 
 
 def test_what_makers_of_microscopes_write_is_read(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from esc_plugin.train.recipe import Recipe, RecipeError, read_recipe, recipe_nam
 from esc_plugin.train.run import train
 from esc_plugin.train.training import Training
 from esc_plugin.upscaler import Upscaler
+from esc_plugin.video.parts import Parts
 
 from .small import FakeClock, stop_at
 from .systems import needs_signals
@@ -269,6 +270,18 @@ def test_two_processes_dont_train_in_the_same_folder(photos: Path, tmp_path: Pat
     with alone(tmp_path / "a"), pytest.raises(EscError, match="another process trains in"):
         train(recipe, tmp_path / "a")
     train(recipe, tmp_path / "a")
+
+
+def test_a_disk_without_locks_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older filelocks say so in their own way, for a film too."""
+
+    def refuse(_: object) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    for work in (alone(tmp_path / "a"), Parts(tmp_path / "b.mkv", {}).claimed()):
+        with pytest.raises(EscError, match=r"can't write .* FileSystem does not"), work:
+            pass
 
 
 @needs_signals

@@ -127,6 +127,16 @@ def test_another_machines_files_go_a_week_after_the_last_change(tmp_path: Path) 
     assert names(tmp_path) == {"b.txt"}
 
 
+def test_another_machines_files_that_can_not_be_seen_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else removes them in that moment, or they are closed to us: a walk finds nothing then, and raises nothing."""
+    left = tmp_path / ".esc-00000000-000000000000"
+    left.mkdir()
+    os.utime(left, (1, 1))
+    monkeypatch.setattr(os, "walk", lambda _: iter(()))
+    write_text(tmp_path / "a.txt", "text")
+    assert names(tmp_path) == {left.name, "a.txt"}
+
+
 def test_a_lock_counts_however_old_a_file_of_another_machine_is(tmp_path: Path) -> None:
     with writer(tmp_path / "a.txt") as (_, living):
         old = of_another_machine(living)
@@ -205,6 +215,25 @@ def test_where_there_are_no_locks_files_are_written_and_nothing_is_removed(
         write_text(tmp_path / "b.txt", "text")
         assert names(tmp_path) == {unlocked.name, "b.txt"}
     assert names(tmp_path) == {"b.txt"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it means that another process holds the lock")
+def test_where_nobody_may_lock_files_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A confined program was told so for ever, in folder after folder."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    write_text(tmp_path / "a.txt", "text")
+    assert names(tmp_path) == {"a.txt"}
+
+
+def test_whose_folders_are_always_lost_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workplace, "_try_lock", lambda _: False)
+    with pytest.raises(EscError, match=r"can't write .*: others remove what is begun there"):
+        write_text(tmp_path / "a.txt", "text")
+    assert names(tmp_path) == set()
 
 
 def test_nothing_stays_where_ctrl_c_comes_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

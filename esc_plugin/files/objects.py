@@ -91,7 +91,10 @@ class Objects:
             return
         path = self.local / key
         for _ in range(TRIES):
-            rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            if path.is_dir():
+                rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
             if not path.exists():
                 return
         rmtree(path)

@@ -83,10 +83,10 @@ class Multiscale:
         axes = objects(found, "axes")
         if len(axes) != ndim:
             raise damaged(f"an array of {ndim} axes needs as many in 'axes'", [axis.get("name") for axis in axes])
-        found = {_letter(axis) for axis in axes}
-        if len(found) < ndim or not {"y", "x"} <= found <= set(LETTERS):
+        letters = list(map(_letter, axes))
+        if len(set(letters)) < ndim or not {"y", "x"} <= set(letters) <= set(LETTERS):
             raise damaged("axes must be different ones of t, c, z, y, x, with y and x", [axis.get("name") for axis in axes])
-        return "".join(map(_letter, axes)), tuple(str(axis.get("unit") or "pixel") for axis in axes)
+        return "".join(letters), tuple(str(axis.get("unit") or "pixel") for axis in axes)
 
     def _placed(self, ndim: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the size of a pixel and where the first one is, by all transformations, one after the other."""

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from collections import defaultdict
 from collections.abc import Iterator
 from math import prod
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import tifffile
@@ -54,9 +54,11 @@ def _by_ome(tif: tifffile.TiffFile, pages: int, smallest: int, subifds: int, mos
     images = list(_named(root, "Pixels"))
     if len(images) > 1:
         raise ImageError(f"its OME-XML holds {len(images)} images; only files with one can be upscaled.")
-    files = {element.get("FileName", "") for element in _named(root, "UUID")} - {""}
-    for name in files:
-        _check_beside(name)
+    own, named = root.get("UUID"), [(element.get("FileName"), element.text) for element in _named(root, "UUID")]
+    files = {(name, uuid) for name, uuid in named if name}
+    for name, uuid in files:
+        if own is None or uuid != own:  # itself is open already, wherever it lay when that was written
+            _check_beside(name)
     claimed = prod(prod(sizes) for sizes, _, _ in map(_sizes, images))
     # A page may hold several channels, as samples. Of a set of files, each names the others.
     held = most_pages if files else pages * tif.pages.first.samplesperpixel
@@ -147,5 +149,6 @@ def _whole(text: Any, default: int) -> int:
 
 def _check_beside(name: str) -> None:
     """Raise an `ImageError` unless a name of a file leads to where the file that names it lies, or below."""
-    if name.startswith("/") or set(name) & set("\\:\0") or ".." in PurePosixPath(name).parts:
+    paths = PurePosixPath(name), PureWindowsPath(name)  # whichever may read it
+    if "\0" in name or any(path.drive or path.root or ".." in path.parts for path in paths):
         raise ImageError(f"its metadata name a file elsewhere, {quoted(name)}, which is not read.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from math import prod
@@ -17,8 +18,13 @@ from ..errors import ImageError
 
 #: How many times the values of a tile may be decoded in its place, and how many more: the last strip may be a whole one.
 SLACK, SPARE = 4, 2**20
-JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]..[\x02-\x10](.{5})", re.DOTALL)
+#: Markers of JPEG: of a frame, which says how large it is, and of what has no length.
+JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+JPEG_ALONE = {0x00, 0x01, *range(0xD0, 0xDA)}
 JPEG2000_SIZE = re.compile(rb"\xff\x4f\xff\x51....(.{34})", re.DOTALL)
+ZSTD = b"\x28\xb5\x2f\xfd"
+#: Bytes of a value.
+LARGEST_VALUE = 8
 #: Widths for heights of JPEG XL, by the number that stands for their ratio.
 JXL_RATIOS = {1: (1, 1), 2: (6, 5), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
 
@@ -58,18 +64,24 @@ def check_piece(data: bytes, compression: int, values: int) -> None:
     values : int
         That the tile or strip has.
     """
-    claimed = 0
+    claimed, most = 0, SLACK * values + SPARE
+    if compression == LERC:
+        data = _unpacked(data, LARGEST_VALUE * most)
     if compression in CLAIMS:
         with suppress(struct.error, IndexError):  # not even a header: the decoder says so
             claimed = max(CLAIMS[compression](data), default=0)
-    if claimed > SLACK * values + SPARE:
+    if claimed > most:
         raise ImageError(f"a tile of {values:,} values claims to have {claimed:,} by what is compressed in it.")
 
 
 def _jpeg(data: bytes) -> Iterator[int]:
-    """Yield the values of all frames, wherever they are."""
-    for match in JPEG_FRAME.finditer(data):
-        yield prod(struct.unpack(">HHB", match[1]))
+    """Yield the values of all frames; from segment to segment, since in a profile or a thumbnail anything may stand."""
+    at = 0
+    while 0 < (at := data.find(b"\xff", at) + 1) < len(data) - 8:
+        if (marker := data[at]) in JPEG_FRAMES:
+            yield prod(struct.unpack_from(">HHB", data, at + 4))
+        if marker not in JPEG_ALONE and marker != 0xFF:
+            at += 1 + struct.unpack_from(">H", data, at + 1)[0]
 
 
 def _jpeg2000(data: bytes) -> Iterator[int]:
@@ -96,9 +108,33 @@ def _png(data: bytes) -> Iterator[int]:
 def _lerc(data: bytes) -> Iterator[int]:
     if data[:10] == b"CntZImage ":
         yield prod(struct.unpack_from("<ii", data, 18))
-    else:
+    elif data[:6] == b"Lerc2 ":
         (version,) = struct.unpack_from("<i", data, 6)
         yield prod(struct.unpack_from("<iii" if version >= 4 else "<ii", data, 14 if version >= 3 else 10))
+
+
+def _unpacked(data: bytes, most: int) -> bytes:
+    """Return LERC that is compressed once more by Deflate or Zstandard, as GDAL can have it, without that.
+
+    The decoder does so without a limit; here an `ImageError` is raised for more than `most` bytes.
+    """
+    if data.startswith(ZSTD):
+        try:
+            import imagecodecs
+        except ImportError:
+            return data
+        try:
+            return bytes(imagecodecs.zstd_decode(data, out=most))
+        except imagecodecs.ZstdError as error:
+            raise ImageError(f"a tile is damaged, or more than {most:,} bytes once it is unpacked ({error}).") from None
+    unpacking = zlib.decompressobj()
+    try:
+        found = unpacking.decompress(data, most)
+    except zlib.error:
+        return data
+    if unpacking.unconsumed_tail:
+        raise ImageError(f"a tile is more than {most:,} bytes once it is unpacked.")
+    return found
 
 
 def _jpegxr(data: bytes) -> Iterator[int]:
@@ -132,6 +168,7 @@ def _jpegxl(data: bytes) -> Iterator[int]:
     yield 4 * height * (height * ratio[0] // ratio[1] if ratio else side())
 
 
+LERC = 34887
 #: By the number of a compression, what finds sizes in what is compressed.
 CLAIMS: dict[int, Callable[[bytes], Iterator[int]]] = {
     **dict.fromkeys((6, 7, 33007, 34892), _jpeg),
@@ -139,6 +176,6 @@ CLAIMS: dict[int, Callable[[bytes], Iterator[int]]] = {
     **dict.fromkeys((34927, 50001), _webp),
     **dict.fromkeys((22610, 34934), _jpegxr),
     **dict.fromkeys((50002, 52546), _jpegxl),
-    34887: _lerc,
+    LERC: _lerc,
     34933: _png,
 }

@@ -118,10 +118,8 @@ class TrainingCallback(lightning.Callback):
         if trainer.is_global_zero:
             with replacing(self.folder / CHECKPOINT) as beside:
                 trainer.save_checkpoint(beside)
-        else:
-            trainer.save_checkpoint(
-                self.folder / CHECKPOINT
-            )  # which tells the first process what it knows, and writes nothing
+        else:  # it tells the first process what it knows, and writes nothing
+            trainer.save_checkpoint(self.folder / CHECKPOINT)
 
     def _asked_to_stop(self, module: Training) -> bool:
         self._signal = self._signal or int(self.after(module))

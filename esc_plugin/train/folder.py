@@ -56,8 +56,8 @@ def alone(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise EscError(f"another process trains in {str(folder)!r}; wait for it, or name another --output.") from None
-    except OSError as error:
-        raise EscError(f"can't write {str(cache)!r}: {error.strerror or error}.") from None
+    except (OSError, NotImplementedError) as error:  # the latter of disks that know no locks
+        raise EscError(f"can't write {str(cache)!r}: {getattr(error, 'strerror', None) or error}.") from None
     try:
         yield
     finally:

@@ -67,8 +67,8 @@ class Parts:
             lock.acquire()
         except Timeout:
             raise EscError(f"another process works on {str(self.target)!r}; wait for it, or choose another name.") from None
-        except OSError as error:
-            raise EscError(f"can't write {str(self.folder)!r}: {error.strerror or error}.") from None
+        except (OSError, NotImplementedError) as error:  # the latter of disks that know no locks
+            raise EscError(f"can't write {str(self.folder)!r}: {getattr(error, 'strerror', None) or error}.") from None
         return lock
 
     def _check(self, overwrite: bool) -> None:

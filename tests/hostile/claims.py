@@ -13,12 +13,12 @@ import tifffile
 from .pictures import pixels, tiff
 
 OME = (
-    '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">{ref}'
+    '<?xml version="1.0"?><OME{own} xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">{ref}'
     '<Pixels DimensionOrder="{order}" SizeX="{x}" SizeY="{y}" SizeZ="{z}" SizeC="{c}" SizeT="{t}" Type="uint8">{data}'
     "</Pixels></Image>{more}</OME>"
 )
 #: What a good image of `pixels(8, 9)` says.
-GOOD = {"order": "XYZCT", "x": 9, "y": 8, "z": 1, "c": 1, "t": 1, "data": "<TiffData/>", "ref": "", "more": ""}
+GOOD = {"order": "XYZCT", "x": 9, "y": 8, "z": 1, "c": 1, "t": 1, "data": "<TiffData/>", "ref": "", "more": "", "own": ""}
 MODULO = (
     '<StructuredAnnotations><XMLAnnotation ID="A" Namespace="openmicroscopy.org/omero/dimension/modulo"><Value><Modulo>'
     '<ModuloAlongZ Type="phase" Start="{start}" End="{end}" Step="{step}"/></Modulo></Value></XMLAnnotation>'
@@ -26,7 +26,7 @@ MODULO = (
 )
 SCN = '<?xml version="1.0"?><scn><collection><image name="a"><pixels>{}</pixels></image></collection></scn>'
 HEIGHT, WIDTH = 8, 9
-LONG, SHORT, TEXT, LONG8 = 4, 3, 2, 16
+LONG, SHORT, TEXT = 4, 3, 2
 
 
 def ome(pages: int = 1, **claims: object) -> bytes:
@@ -40,9 +40,10 @@ def ome_modulo(start: float, end: float, step: float) -> bytes:
     return ome(ref='<AnnotationRef ID="A"/>', more=MODULO.format(start=start, end=end, step=step))
 
 
-def ome_set(name: str, uuid: str = "urn:uuid:1") -> bytes:
-    """Return a file that says that its only plane lies in another one."""
-    return ome(data=f'<TiffData IFD="0" PlaneCount="1"><UUID FileName="{name}">{uuid}</UUID></TiffData>')
+def ome_set(name: str, *uuids: str, own: str = "") -> bytes:
+    """Return a file, of an identity of its own if it has one, that says that its only plane lies in others of a name."""
+    files = "".join(f'<UUID FileName="{name}">{uuid}</UUID>' for uuid in uuids or ["urn:uuid:1"])
+    return ome(data=f'<TiffData IFD="0" PlaneCount="1">{files}</TiffData>', own=f' UUID="{own}"' if own else "")
 
 
 def scn(channels: Sequence[int]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 
@@ -54,3 +55,18 @@ def test_a_case_is_made_by_its_seed_alone() -> None:
         first, again, other = (maker(kind)(rng_of(kind, 5, number)) for number in (7, 7, 8))
         assert (first.what, first.files) == (again.what, again.files)
         assert first.files != other.files
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_parsers_take_what_a_search_begins_with() -> None:
+    """The search itself, `guided.py`, needs a package that nobody installs for tests; its targets mustn't fall behind."""
+    for package in ("imagecodecs", "zarr", "yaozarrs"):
+        pytest.importorskip(package)
+    from . import targets
+
+    try:
+        for name, (_, good) in targets.TARGETS.items():
+            for data in good():
+                targets.tried(name, data)
+    finally:
+        shutil.rmtree(targets.FOLDER)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from ..stage import Stage
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-#: Seconds in which a program that was asked to end has ended.
-PATIENCE = 10.0
+#: Seconds in which a program that was asked to end has ended, however busy the machine.
+PATIENCE = 60.0
 
 
 @contextmanager

@@ -14,5 +14,5 @@ def fault(stage: Stage) -> Iterator[str]:
     """Let the program do something wrong."""
     stage.lay()
     wrong = stage.rng.choice(list(WRONGS))
-    stage.start(PLANTED=wrong).finish(2.0)
+    stage.start(PLANTED=wrong).finish(10.0)
     yield wrong

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,8 +19,6 @@ def fault(stage: Stage) -> Iterator[str]:
     (named, place), way = any_place(stage), stage.rng.choice(("renamed", "removed", "emptied"))
     program, moment, kept = stage.start(), stage.moment(), stage.scratch / "kept"
     program.wait_until(moment)
-    while not program.said_file.exists():  # it isn't in its folder yet
-        time.sleep(0.01)
     if way == "renamed":
         place.rename(kept)
     else:
