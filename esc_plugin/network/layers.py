@@ -69,11 +69,12 @@ def convolve(
 
     Where oneDNN itself pads for a large kernel, it may leave out the taps that see zeros, and adds the others up in another
     order: which way it goes depends on the width, and on how many threads there are for how many rows. So large kernels
-    are given the zeros, and there is one way.
+    are given the zeros, and there is one way; elsewhere too, because only a chunk at the border has zeros on some sides.
     """
     sides = (padding,) * 4 if isinstance(padding, int) else padding
     ours = _is_for_onednn(x, weight, bias)
-    if len(set(sides)) > 1 or (ours and weight.shape[-1] > PADDED_BY_ONEDNN):
+    is_large = weight.shape[-1] > PADDED_BY_ONEDNN and not needs_gradient(x, weight) and not torch.compiler.is_compiling()
+    if len(set(sides)) > 1 or is_large:
         x, sides = _with_zeros(x, sides), (0, 0, 0, 0)
     if not ours:
         return ACTIVATIONS[activation](F.conv2d(x, weight, bias, padding=sides[0], groups=groups))
