@@ -115,5 +115,6 @@ def compressed(piece: bytes, compression: str | int, side: int = 16, samples: in
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as tif:
         options = {"photometric": "minisblack" if samples == 1 else "rgb", "metadata": None, "tile": (side, side)}
-        tif.write(iter([piece] * tiles), shape=shape, dtype=np.uint8, compression=compression, **options)
+        # Of tiles so small tifffile tells the lengths in 16 bits.
+        tif.write(iter([piece[:65535]] * tiles), shape=shape, dtype=np.uint8, compression=compression, **options)
     return file.getvalue()

@@ -85,9 +85,9 @@ class Worker:
                 self.process.join()
                 problem = Outcome("crash", about=f"exit code {self.process.exitcode}: {self._said()[-300:]!r}")
             else:
-                if isinstance(outcome, RuntimeError):
-                    raise outcome
-                return outcome
+                if isinstance(outcome, Outcome):
+                    return outcome
+                problem = Outcome("crash", about=str(outcome))  # of what makes cases: told as a fault, and the others go on
         self._stop()
         self._start()
         return problem
