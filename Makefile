@@ -23,7 +23,7 @@ test: .venv-test/done  ## everything that runs without a display
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
 	.venv-test/bin/deptry .
-	.venv-test/bin/pytest tests --ignore tests/napari
+	.venv-test/bin/pytest tests --ignore tests/napari -n logical --dist loadfile
 
 test-napari: .venv-napari/done  ## the napari plugin, in a real napari: needs a display, or Xvfb and the libraries in .ci/packages
 	.venv-napari/bin/pytest tests/napari --timeout-method=thread
