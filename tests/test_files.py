@@ -12,6 +12,7 @@ import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -373,6 +374,22 @@ def test_ome_pixel_sizes_channels_and_page_order(tmp_path: Path, axes: str) -> N
     pages = np.stack(cv2.imreadmulti(str(out), flags=cv2.IMREAD_UNCHANGED)[1])
     wanted = large(image, axes)
     np.testing.assert_array_equal((pages[..., ::-1] if "S" in axes else pages).reshape(wanted.shape), wanted)
+
+
+def test_names_that_ascii_lacks_leave_ome_xml_whole(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "in.ome.tif", noise((8, 8)), metadata={"axes": "YX"})
+    with tifffile.TiffFile(tmp_path / "in.ome.tif") as tif:
+        text = tif.ome_metadata or ""
+    text = text.replace("<Channel ", '<\u00e4/><Channel \u00ffame="b" Name="\u00e4" ')
+    assert "\u00ff" in text
+    tifffile.imwrite(tmp_path / "in.ome.tif", noise((8, 8)), description=text.encode(), metadata=None)
+    result = Batch(NEAREST).upscale_file(Job(tmp_path / "in.ome.tif", tmp_path / "out.ome.tif"))
+    assert any("ASCII" in note for note in result.notes)
+    with tifffile.TiffFile(tmp_path / "out.ome.tif") as tif:
+        written = tif.ome_metadata or ""
+    channel = next(one for one in ElementTree.fromstring(written).iter() if one.tag.endswith("Channel"))
+    assert channel.attrib["Name"] == "\u00e4"
+    assert "\u00ffame" not in written
 
 
 def test_regions_of_interest_are_not_left_in_the_wrong_place(tmp_path: Path) -> None:

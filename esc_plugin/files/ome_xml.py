@@ -156,8 +156,24 @@ def resized_ome(
         _annotate(root, prefix, record)
     if _remove_regions(root, prefix):
         notes.append("OME regions of interest are in pixels of the old size and are left out")
+    if _remove_foreign_names(root):
+        notes.append("parts of its OME-XML whose names aren't ASCII, as OME's are, are left out")
     ET.register_namespace("", namespace)
     return ET.tostring(root, encoding="us-ascii", xml_declaration=True), notes
+
+
+def _remove_foreign_names(root: ET.Element) -> int:
+    """Remove what ASCII can't name, of which a reader would find damaged XML; return how much that was."""
+    removed = 0
+    for element in list(root.iter()):
+        foreign = [name for name in element.attrib if not name.isascii()]
+        children = [child for child in element if isinstance(child.tag, str) and not child.tag.isascii()]
+        for name in foreign:
+            del element.attrib[name]
+        for child in children:
+            element.remove(child)
+        removed += len(foreign) + len(children)
+    return removed
 
 
 def _replace_tiff_data(pixels: ET.Element, prefix: str) -> None:

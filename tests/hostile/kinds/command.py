@@ -17,6 +17,7 @@ from PIL import Image
 
 from esc_plugin import EscError, cli
 from esc_plugin.cli import program
+from esc_plugin.cli.report import Report
 
 from ...commands import made_once
 from ...mend import mend_torchvision
@@ -124,12 +125,17 @@ def _text(said: io.TextIOWrapper) -> str:
 
 def _run(arguments: list[str], folder: Path) -> tuple[int, str, str]:
     """Return the exit code, what was said, and the class of the error behind it."""
-    fail, refusal = program.fail, "usage"
+    fail, report_error, refusal = program.fail, Report.fail, "usage"
 
     def failed(text: str, code: int) -> None:
         nonlocal refusal
         refusal = "{0.__module__}.{0.__name__}".format(sys.exc_info()[0] or type(None))
         fail(text, code)
+
+    def reported(report: Report, job: Any, error: str) -> None:
+        nonlocal refusal
+        refusal = f"{Report.__module__}.error"  # of one file of many, by its text
+        report_error(report, job, error)
 
     def stopped(*_: Any, **__: Any) -> None:
         raise EscError("reached the work.")
@@ -140,6 +146,7 @@ def _run(arguments: list[str], folder: Path) -> tuple[int, str, str]:
         patch.setenv("COLUMNS", "200")
         made_once(patch)
         patch.setattr(program, "fail", failed)
+        patch.setattr(Report, "fail", reported)
         for place in WORK:
             patch.setattr(place, stopped)
         patch.setattr(sys, "argv", ["esc-sr", *arguments])
