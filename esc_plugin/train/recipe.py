@@ -90,10 +90,10 @@ class Loss:
     `gan` never.
     """
 
-    l1: float = 1.0
-    l2: float = 0.0
-    perceptual: float = 0.0
-    gan: float = 0.0
+    l1: Annotated[float, NOT_BELOW_0] = 1.0
+    l2: Annotated[float, NOT_BELOW_0] = 0.0
+    perceptual: Annotated[float, NOT_BELOW_0] = 0.0
+    gan: Annotated[float, NOT_BELOW_0] = 0.0
     sharpen: bool = False
 
 
@@ -103,8 +103,8 @@ class Optimizer:
 
     lr: Annotated[float, ABOVE_0] = 5e-4
     betas: Annotated[tuple[Share, ...], Rule("must be two numbers", lambda betas: len(betas) == 2)] = (0.9, 0.9)
-    weight_decay: float = 0.0
-    clip: float = 0.0
+    weight_decay: Annotated[float, NOT_BELOW_0] = 0.0
+    clip: Annotated[float, NOT_BELOW_0] = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Schedule:
     kind: Annotated[str, one_of("multi-step", "one-cycle")] = "multi-step"
     warmup: Share = 0.04
     milestones: tuple[Share, ...] = (0.5, 0.8, 0.9, 0.95, 0.98)
-    factor: float = 0.5
+    factor: Share = 0.5
     last: Share = 0.01
 
     def rate(self, progress: float) -> float:
