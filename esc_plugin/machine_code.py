@@ -8,12 +8,12 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from .scarce import lack_behind
+
 logger = logging.getLogger(__name__)
 
 #: What whoever can compile anything can compile.
 TRIAL = "define void @attend() { ret void }"
-#: What the system says, in lower case, when there is no memory for a library.
-NO_MEMORY = ("failed to map segment", "cannot allocate memory")
 
 
 @cache
@@ -35,19 +35,11 @@ def compiler() -> str:
         return ""
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         why = (str(error) or type(error).__name__).splitlines()[0]
-        if _lacks_memory(error):
+        if lack_behind(error) == "memory":  # not in what llvmlite says itself
             raise MemoryError(why) from None
         logger.warning("llvmlite can't compile the attention (%s); torch computes it.", why)
         return ""
     return name
-
-
-def _lacks_memory(error: BaseException | None) -> bool:
-    while error is not None:
-        if any(words in str(error).lower() for words in NO_MEMORY):
-            return True
-        error = error.__context__  # llvmlite tells the reason only there
-    return False
 
 
 def compiled(code: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from ..errors import EscError
+from ..scarce import what_to_do
 from ..version import __version__
 from .device_flags import with_device_flags
 from .doctor import doctor
@@ -22,7 +23,6 @@ from .measure import check, compare
 from .models import convert, models, publish
 from .page import try_
 from .pipes import opened_pipes
-from .scarce import what_to_do
 from .study import export, inspect
 from .survey import survey
 from .terminal import complain, errors, fresh_terminal, readers, shown_name, shown_warnings, write_json

@@ -33,10 +33,15 @@ WORDS = {
 
 def what_to_do(error: BaseException) -> str:
     """Return a sentence for a person if an error, or what led to it, says that the system has no more of something."""
+    return REMEDIES.get(lack_behind(error), "")
+
+
+def lack_behind(error: BaseException) -> str:
+    """Return which of `REMEDIES` an error, or what led to it, says that the system has no more of, or nothing."""
     seen: BaseException | None = error
     while seen is not None:
         if found := _lack(seen):
-            return REMEDIES[found]
+            return found
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return ""
 
