@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from functools import cache
 from typing import Any
 
@@ -133,6 +134,20 @@ def test_channels_in_one_array_equal_arrays_of_their_own() -> None:
     np.testing.assert_array_equal(out[1], RANDOM(bright))
     time = np.stack([np.stack([dim, bright], -1), np.stack([dim, bright], -1)])
     np.testing.assert_array_equal(RANDOM(time, axes="TYXC")[1, ..., 0], out[0])
+
+
+@pytest.mark.parametrize("intensity", ["auto", "percentile"])
+def test_a_thousand_channels_take_no_more_memory_than_some(intensity: str) -> None:
+    """Spectral images have them; what is counted of a channel is half a megabyte."""
+    image = np.random.default_rng(5).integers(0, 9000, (1000, 4, 5), np.uint16)
+    layout = layout_of(image, "CYX")
+    tracemalloc.start()
+    found = measure_levels(image, layout, intensity)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150 * 2**20
+    some = (0, 63, 64, 999)
+    assert [found[c].pair for c in some] == [measure_levels(image[c], layout_of(image[c]), intensity)[0].pair for c in some]
 
 
 def test_colours_share_one_pair() -> None:

@@ -6,7 +6,7 @@ T, Z and colour samples (S). What lies beyond them is kept from the network and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -22,6 +22,8 @@ from .statistics import Extremes, Finite, Ranks, Statistic, Typical
 
 #: What ``"percentile"`` takes without numbers.
 PERCENTILES = (0.1, 99.9)
+#: Channels that are looked at in one pass through the image: what is counted of each takes half a megabyte, or one.
+CHANNELS_AT_ONCE = 64
 
 #: What a user may ask for: a word, (low, high), such a pair for each channel, or what `measure_levels` returned.
 Intensity = str | Sequence[Any] | np.ndarray
@@ -138,7 +140,7 @@ def measure_levels(
     if pairs is None:
         pairs = _measured(image, layout, str(intensity), nan == "keep", cancel)
     elif dtype.kind == "f" and nan == "error":
-        _scan(image, layout, [Finite() for _ in range(layout.channels)], False, cancel)
+        _scan(image, layout, dict.fromkeys(range(layout.channels), Finite()), False, cancel)
     for low, high in pairs:
         if not isfinite(high - low):
             raise ImageError(f"the intensities {low!r} to {high!r} are too far apart for {dtype}.")
@@ -203,23 +205,27 @@ def _percentiles(text: str) -> tuple[float, float]:
 
 
 def _measured(image: Any, layout: Layout, intensity: str, keep: bool, cancel: Cancel | None) -> list[tuple[float, float]]:
-    channels = range(layout.channels)
-    if intensity in ("auto", "minmax"):
-        found: list[Any] = [(Typical if intensity == "auto" else Extremes)() for _ in channels]
-        _scan(image, layout, found, keep, cancel)
-        return [statistic.pair() for statistic in found]
-    share = _percentiles(intensity)
-    coarse = [Ranks(share) for _ in channels]
-    _scan(image, layout, coarse, keep, cancel)
-    fine = [statistic.refined() for statistic in coarse]
-    _scan(image, layout, fine, keep, cancel)
-    return [statistic.pair() for statistic in fine]
+    found: list[tuple[float, float]] = []
+    while len(found) < layout.channels:
+        channels = range(len(found), min(len(found) + CHANNELS_AT_ONCE, layout.channels))
+        statistics: dict[int, Any]
+        if intensity in ("auto", "minmax"):
+            statistics = {channel: Typical() if intensity == "auto" else Extremes() for channel in channels}
+        else:
+            share = _percentiles(intensity)
+            statistics = {channel: Ranks(share) for channel in channels}
+            _scan(image, layout, statistics, keep, cancel)
+            statistics = {channel: coarse.refined() for channel, coarse in statistics.items()}
+        _scan(image, layout, statistics, keep, cancel)
+        found += [statistic.pair() for statistic in statistics.values()]
+    return found
 
 
-def _scan(image: Any, layout: Layout, by_channel: Sequence[Statistic], keep: bool, cancel: Cancel | None) -> None:
-    """Show each plane, without transparency, to the statistic of its channel."""
+def _scan(image: Any, layout: Layout, by_channel: Mapping[int, Statistic], keep: bool, cancel: Cancel | None) -> None:
+    """Show each plane of some channels, without transparency, to the statistic of its channel."""
     for index in layout.planes():
-        by_channel[layout.channel(index)].add(_rows(image, layout, index, cancel), keep)
+        if statistic := by_channel.get(layout.channel(index)):
+            statistic.add(_rows(image, layout, index, cancel), keep)
 
 
 def _rows(image: Any, layout: Layout, index: Index, cancel: Cancel | None) -> Rows:
