@@ -289,11 +289,49 @@ CLAIMS = {
     "modulo": lambda: claims.ome_modulo(0, 1, 3e-9),
     "scn": lambda: claims.scn([0, 3 * 10**8]),
     "scanimage": lambda: claims.scanimage("SI.a = 1\nSI.b = zeros(20000,10000)\n"),
+    "values": lambda: claims.scanimage("SI.a = 1\nSI.b = zeros(68,32767)\n"),
     "stack": lambda: claims.micro_manager(
         {"MicroManagerVersion": "1", "Frames": 1}, [(0, 0, 0, 0, 40), (0, 0, 3 * 10**8, 0, 40)]
     ),
     "inner": lambda: claims.inner_pages(200_000),
 }
+
+
+STREAM = """
+import sys, zlib, lzma
+sys.modules["imagecodecs"] = None
+import numpy as np, tifffile
+from esc_plugin import ImageError
+from esc_plugin.files import read_picture
+for compress in (zlib.compress, lzma.compress):
+    path = f"{sys.argv[1]}/{compress.__module__}.tif"
+    tifffile.imwrite(path, np.ones((16, 16), "u1"), compression="lzma" if compress is lzma.compress else "zlib")
+    assert read_picture(path).pixels.all()
+    with tifffile.TiffFile(path) as tif:
+        tags = tif.pages.first.tags
+        offset, count = tags["StripOffsets"], tags["StripByteCounts"]
+    content, bomb = open(path, "rb").read(), compress(bytes(2**28))
+    with open(path, "wb") as file:
+        file.write(content + bomb)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tif.pages.first.tags["StripOffsets"].overwrite(len(content))
+        tif.pages.first.tags["StripByteCounts"].overwrite(len(bomb))
+    for lazy in (False, True):
+        try:
+            np.asarray(read_picture(path, lazy=lazy).pixels)
+        except ImageError as error:
+            print(error)
+"""
+
+
+@needs_limits
+def test_without_imagecodecs_a_tile_becomes_no_more_than_it_should(tmp_path: Path) -> None:
+    """What Python has for Deflate and LZMA goes on to the end, wherever the tile ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", STREAM, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("a tile of 256 values claims to have") == 4
 
 
 @needs_limits

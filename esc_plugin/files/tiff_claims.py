@@ -23,6 +23,8 @@ from ..texts import quoted
 MOST_LISTED = 5_000_000
 #: An array that the words of a ScanImage file hold, as MATLAB writes it.
 MATLAB_ARRAY = re.compile(r"(?:zeros|ones)\(([\d,_+\s]*)")
+#: Entries of a list that take as much as one value of such an array does while it is read.
+MATLAB_VALUE = 25
 
 
 def check_claims(tif: tifffile.TiffFile, pages: int, smallest: int, subifds: int, most_pages: int) -> None:
@@ -136,7 +138,7 @@ def _by_scanimage(tif: tifffile.TiffFile) -> int:
     file.seek(0)
     head = file.read(32).ljust(32, b"\0")
     text = file.read(min(struct.unpack("<I", head[24:28])[0], file.size)).decode("utf-8", "replace")
-    return sum(prod(_whole(n, 1) for n in sizes.split(",")) for sizes in MATLAB_ARRAY.findall(text))
+    return MATLAB_VALUE * sum(prod(_whole(n, 1) for n in sizes.split(",")) for sizes in MATLAB_ARRAY.findall(text))
 
 
 def _whole(text: Any, default: int) -> int:

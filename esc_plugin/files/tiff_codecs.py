@@ -5,16 +5,21 @@ Some codecs decode whatever size their own header names: 700 bytes of JPEG 2000 
 
 from __future__ import annotations
 
+import lzma
 import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
+from importlib.util import find_spec
 from math import prod
+from typing import Any
 
 import tifffile
 
 from ..errors import ImageError
+from .zstd_size import claimed_size
 
 #: How many times the values of a tile may be decoded in its place, and how many more: the last strip may be a whole one.
 SLACK, SPARE = 4, 2**20
@@ -64,14 +69,14 @@ def check_piece(data: bytes, compression: int, values: int) -> None:
     values : int
         That the tile or strip has.
     """
-    claimed, most = 0, SLACK * values + SPARE
+    most = SLACK * values + SPARE
     if compression == LERC:
         data = _unpacked(data, LARGEST_VALUE * most)
     if compression in CLAIMS:
         with suppress(struct.error, IndexError):  # not even a header: the decoder says so
-            claimed = max(CLAIMS[compression](data), default=0)
-    if claimed > most:
-        raise ImageError(f"a tile of {values:,} values claims to have {claimed:,} by what is compressed in it.")
+            for claimed in CLAIMS[compression](data):
+                if claimed > most:
+                    raise ImageError(f"a tile of {values:,} values claims to have {claimed:,} by what is compressed in it.")
 
 
 def _jpeg(data: bytes) -> Iterator[int]:
@@ -137,6 +142,23 @@ def _unpacked(data: bytes, most: int) -> bytes:
     return found
 
 
+def _streamed(decompressor: Callable[[], Any], data: bytes) -> Iterator[int]:
+    """Yield how large a stream has become so far, in values of the largest kind, without keeping it.
+
+    The decoders of imagecodecs stop where a tile ends; those of Python, which tifffile takes without it, don't.
+    """
+    stream, size, rest = decompressor(), 0, data
+    with suppress(zlib.error, lzma.LZMAError):  # damaged, which the decoder says
+        while not stream.eof and (part := stream.decompress(rest, SPARE)):
+            rest = getattr(stream, "unconsumed_tail", b"")
+            size += len(part)
+            yield size // LARGEST_VALUE
+
+
+def _zstd(data: bytes) -> Iterator[int]:
+    yield claimed_size(memoryview(data)) // LARGEST_VALUE
+
+
 def _jpegxr(data: bytes) -> Iterator[int]:
     """Read the directory of the container, which is like that of a TIFF."""
     (at,) = struct.unpack_from("<I", data, 4)
@@ -179,3 +201,6 @@ CLAIMS: dict[int, Callable[[bytes], Iterator[int]]] = {
     LERC: _lerc,
     34933: _png,
 }
+if find_spec("imagecodecs") is None:
+    CLAIMS |= dict.fromkeys((8, 32946), partial(_streamed, zlib.decompressobj))
+    CLAIMS |= {34925: partial(_streamed, lzma.LZMADecompressor)} | dict.fromkeys((34926, 50000), _zstd)

@@ -39,8 +39,10 @@ class ZarrArray(FileArray):
         """Open it."""
         import zarr
 
+        from .zarr_bounded import bounded
+
         try:
-            array = zarr.open_array(self.store, path=self.path, mode="r")
+            array = bounded(zarr.open_array(self.store, path=self.path, mode="r"))
         except Exception as error:
             raise ImageError(f"{self.store!r} can't be opened: {reason_of(error)}.") from None
         if array.shape != self.shape or array.dtype.newbyteorder("=") != self.dtype:

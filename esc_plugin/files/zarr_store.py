@@ -237,6 +237,8 @@ class ShardedImage:
         """
         import zarr
 
+        from .zarr_bounded import bounded
+
         if waiting := next((finer for finer in self.grid.finer(block) if not self.done(finer)), None):
             raise ImageError(f"{self.target!r}: {block} needs {waiting}, which isn't done.")
         *planes, rows, columns = self.grid.place(block)
@@ -244,7 +246,7 @@ class ShardedImage:
         with told(f"can't read {self.target!r} for {block}"):
             finer: Any = zarr.open_group(str(self.objects.local or self.target), mode="r")[str(block.level - 1)]
             self._stored_metadata(block.level - 1)
-            part = np.asarray(finer[(*planes, *twice)])
+            part = np.asarray(bounded(finer)[(*planes, *twice)])
         pixels = part.reshape(-1, *part.shape[-2:])
         self._store(block, np.stack([halved(plane) for plane in pixels]).reshape(*part.shape[:-2], *block.size))
 

@@ -21,6 +21,8 @@ from .case import Case, check
 
 #: So small that every accepted picture is quick, and what claims more is refused.
 MAX_PIXELS = 40_000
+#: Planes of an array, each of which is upscaled for itself.
+MAX_PLANES = 100
 #: Levels by which a lossy file of noise may differ in the mean; an unrelated picture is 85 away.
 LOSSY = 40
 BATCH = Batch(random_upscaler(), max_pixels=MAX_PIXELS)
@@ -38,7 +40,7 @@ def upscaled(name: str, target: str) -> Callable[[Path], list[str]]:
         source, result = folder / name, folder / target
         read_provenance(source)
         picture = _looked_at(source)
-        if math.prod(picture.pixels.shape) > MAX_PIXELS * 4:  # Zarr has no limit: it is read by region, and can be cancelled
+        if _too_much(picture):  # Zarr has no limit: it is read by region, and can be cancelled
             check(np.size(picture.pixels[tuple(slice(0, 2) for _ in picture.pixels.shape)]), "it has no first pixels")
             return []
         made = BATCH.upscale_file(Job(source, result))
@@ -49,10 +51,15 @@ def upscaled(name: str, target: str) -> Callable[[Path], list[str]]:
     return attempt
 
 
+def _too_much(picture: Picture) -> bool:
+    planes = math.prod(n for axis, n in zip(picture.axes, picture.pixels.shape, strict=True) if axis not in "YXS")
+    return math.prod(picture.pixels.shape) > MAX_PIXELS * 4 or planes > MAX_PLANES
+
+
 def _looked_at(source: Path) -> Picture:
     """Return the picture, read whole; read by region, and told without reading, it must be the same."""
     picture = read_picture(source, MAX_PIXELS)
-    if math.prod(picture.pixels.shape) > MAX_PIXELS * 4:
+    if _too_much(picture):
         return picture
     lazy = read_picture(source, MAX_PIXELS, lazy=True)
     _, size = traits_of_file(source, MAX_PIXELS)

@@ -7,7 +7,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import numcodecs
 import numpy as np
 import zarr
 
@@ -21,6 +23,17 @@ from ..mutate import damaged, json_bytes, nudged, twisted
 from ..upscaling import upscaled
 
 Files = dict[str, bytes]
+#: Versions of Zarr, and how chunks are stored.
+FORMS: tuple[tuple[int, dict[str, Any]], ...] = (
+    (2, {}),
+    (3, {}),
+    *((2, {"compressors": codec}) for codec in (numcodecs.Zlib(), numcodecs.BZ2(), numcodecs.LZMA(), numcodecs.LZ4(), None)),
+    *((2, {"compressors": numcodecs.Blosc(name, shuffle=2)}) for name in ("lz4", "lz4hc", "blosclz", "zlib", "zstd")),
+    (2, {"filters": [numcodecs.Delta("u1", "i4"), numcodecs.Shuffle(4)], "compressors": numcodecs.GZip()}),
+    (3, {"compressors": zarr.codecs.BloscCodec(cname="lz4", shuffle="bitshuffle")}),
+    (3, {"compressors": [zarr.codecs.GzipCodec(), zarr.codecs.Crc32cCodec()]}),
+    (3, {"shards": (8, 12), "compressors": zarr.codecs.BloscCodec()}),
+)
 AXES = Axes("cyx", (1.0, 0.5, 0.25), (0.0, 3.0, 4.0), ("pixel", "micrometer", "micrometer"))
 #: What is put in the place of a value: what Zarr knows, and what is a program.
 VALUES = (
@@ -80,12 +93,20 @@ def good() -> tuple[Files, ...]:
                 place, values(2, 10, 12), AXES, channels=[Channel("cells", (0.0, 1.0, 0.0), (0.0, 150.0))], version=version
             )
             found.append(_files(place))
-        for form in (2, 3):
-            place = Path(folder, f"{form}.zarr")
-            array = zarr.create_array(str(place), shape=(9, 12), dtype="uint8", chunks=(4, 6), zarr_format=form)
+        for form, options in FORMS:
+            place = Path(folder, f"{len(found)}.zarr")
+            array = zarr.create_array(str(place), shape=(9, 12), dtype="uint8", chunks=(4, 6), zarr_format=form, **options)
             array[...] = values(9, 12)
             found.append(_files(place))
     return tuple(found)
+
+
+@cache
+def bombs() -> tuple[bytes, ...]:
+    """Return chunks that become half a gigabyte, one of each compressor."""
+    some, many = np.zeros(2**24, np.uint8), np.zeros(2**29, np.uint8)
+    streams = [codec.encode(some) * 32 for codec in (numcodecs.GZip(1), numcodecs.BZ2(1), numcodecs.LZMA())]
+    return *streams, *(bytes(codec.encode(many)) for codec in (numcodecs.Zstd(), numcodecs.Blosc("zstd")))
 
 
 def _files(place: Path) -> Files:
@@ -105,7 +126,7 @@ def case(rng: Random) -> Case:
 def _change(rng: Random, files: Files) -> str:
     described = [name for name in files if Path(name).name in ("zarr.json", ".zarray", ".zattrs", ".zgroup")]
     chunks = [name for name in files if name not in described]
-    kind = rng.randrange(8)
+    kind = rng.randrange(11)
     if kind <= 4 and described:
         name = rng.choice(described)
         try:
@@ -128,5 +149,8 @@ def _change(rng: Random, files: Files) -> str:
         return f"bytes of {name}"
     if chunks:
         name = rng.choice(chunks)
+        if rng.random() < 0.2:
+            files[name] = rng.choice(bombs())
+            return "a chunk that becomes large"
         files[name] = damaged(rng, files[name], tuple(files.values()))
     return "a chunk"
