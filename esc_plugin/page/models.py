@@ -65,8 +65,12 @@ def _exported(model: Model, form: str, folder: Path) -> Path:
     from ..export.export import export
 
     path = folder / f"{_key(model, form)}.onnx"
-    if not path.is_file():
+    stated = path.with_suffix(".sha256")
+    if not (path.is_file() and stated.is_file() and stated.read_bytes() == file_sha256(path).encode()):
+        for damaged in (stated, path):
+            damaged.unlink(missing_ok=True)
         export(model, path, form=form)
+        stated.write_text(file_sha256(path), encoding="utf-8")
     return path
 
 

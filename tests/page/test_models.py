@@ -52,6 +52,18 @@ def test_a_model_is_exported_once_until_something_changes(exported: list[str], m
     assert len(exported) == 6
 
 
+def test_a_damaged_file_in_the_cache_is_made_again(exported: list[str]) -> None:
+    model = load_model("esc-nano-x2")
+    first, about = export_models([model])
+    good = {path: path.read_bytes() for path in first.values()}
+    for damage in (b"", b"half"), (b"\xff" * 99,):
+        for path, content in zip(first.values(), damage, strict=False):
+            path.write_bytes(content)
+        assert export_models([model]) == (first, about)
+        assert {path: path.read_bytes() for path in first.values()} == good
+    assert len(exported) == 2 + 2 + 1
+
+
 def test_the_page_is_told_what_its_engine_and_its_people_need(exported: list[str]) -> None:
     files, about = export_models([load_model(name) for name in ("esc-nano-x2", "esc-nano-real-x2")])
     assert about["default"] == default_model().entry.name
