@@ -757,6 +757,29 @@ def test_a_hub_that_leads_to_plain_http(server, names_asked, cdn):
     assert names_asked == []
 
 
+@pytest.mark.parametrize("header", ["ETag", "X-Linked-Etag", "X-Repo-Commit"])
+@pytest.mark.parametrize("name", ["{}/taken", '"{}/taken"', 'W/"{}/taken"', "../../../taken", "..", "C:taken", "a\\b"])
+def test_a_hub_that_would_write_out_of_the_cache(server, tmp_path, header, name):
+    """The client calls files of its cache as answers say: by an absolute path anything of the user's could be replaced."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    server.repo("org/repo", {"esc.safetensors": A})
+    server.bend = lambda status, headers: (
+        (status, headers | {header: name.format(outside)}) if "X-Repo-Commit" in headers else (status, headers)
+    )
+    with one_sentence("calls a file", header, server.url):
+        load_model("org/repo/esc.safetensors")
+    assert not list(outside.iterdir())
+    server.bend = None
+    assert is_model(load_model("org/repo/esc.safetensors"), 1)
+
+
+def test_a_mirror_may_name_versions_as_it_likes(server):
+    server.repo("org/repo", {"esc.safetensors": A})
+    server.bend = lambda status, headers: (status, headers | {"ETag": 'W/"6a-1.b:0"', "X-Linked-Etag": ""})
+    assert is_model(load_model("org/repo/esc.safetensors"), 1)
+
+
 def test_a_hub_that_leads_elsewhere_by_https_and_a_mirror_of_ones_own(server, names_asked, monkeypatch, tmp_path):
     server.repo("org/repo", {"esc.safetensors": A})
     server.cdn = "https://example.invalid"
