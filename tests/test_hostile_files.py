@@ -387,6 +387,19 @@ def test_tiles_that_are_what_they_claim(tmp_path: Path, name: str) -> None:
         assert np.abs(found.astype(int) - image).max() <= 12
 
 
+def test_jpegxr_whose_head_agrees_with_the_tile_alone(tmp_path: Path) -> None:
+    """The decoder makes room for what stands behind it, in the stream itself."""
+    codecs = pytest.importorskip("imagecodecs")
+    piece = bytearray(codecs.jpegxr_encode(np.full((16, 16), 100, np.uint8)))
+    sides = piece.index(b"WMPHOTO\0") + 12
+    for short, form in ((0x80, ">HH"), (0, ">II")):
+        piece[sides - 2] = piece[sides - 2] & 0x7F | short
+        struct.pack_into(form, piece, sides, 35876, 35010)
+        (tmp_path / "a.tif").write_bytes(claims.compressed(bytes(piece), "jpegxr"))
+        with pytest.raises(ImageError, match="a tile of 256 values claims to have 5,024,358,588 by"):
+            read_picture(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("packing", ["deflate", "zstd"])
 def test_lerc_that_is_packed_once_more(tmp_path: Path, packing: str) -> None:
     """As GDAL's LERC_DEFLATE and LERC_ZSTD are: what is packed says how large it is."""

@@ -355,6 +355,18 @@ def test_no_frame_is_lost_by_ticks_that_are_too_fine(nearest: Upscaler, tmp_path
     assert times_in(result) == pytest.approx([0, 0.5, 1], abs=1e-5)
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_a_frame_that_is_shown_for_days(suffix: str, nearest: Upscaler, tmp_path: Path) -> None:
+    """MP4 has 31 bits for that; beyond them, frames after it came at wrong times, or all was refused after the work."""
+    longest = (2**31 - 2**10) // 16
+    source = make_film(tmp_path / "a.mkv", pictures(3), times=[0, longest, longest + 40])
+    assert times_in(upscaled(nearest, source, tmp_path / f"b.{suffix}")) == [0, longest / 1000, (longest + 40) / 1000]
+    source = make_film(tmp_path / "a.mkv", pictures(3), times=[0, 40, 41 + longest])
+    with pytest.raises(ImageError, match=r"frame 1 of .* is shown for 37\.3 hours, and a film can say 37\.3 at most"):
+        upscaled(nearest, source, tmp_path / f"c.{suffix}")
+    assert not list(tmp_path.glob("c.*"))
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "mov"])
 def test_frames_before_the_time_0_are_shown_too(suffix: str, nearest: Upscaler, tmp_path: Path) -> None:
     source = make_film(tmp_path / "a.mkv", pictures(4), times=[0, 40, 80, 120], sound="aac")

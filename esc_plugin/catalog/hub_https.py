@@ -18,7 +18,7 @@ _kept: ContextVar[bool] = ContextVar("_kept", default=False)
 #: What an answer says of a file by which the client calls files and folders of its cache.
 NAMING = ("ETag", "X-Linked-Etag", "X-Repo-Commit")
 #: What leads out of a folder: a path, a drive, or dots alone.
-LEADS_OUT = re.compile(r'[/\\\0]|^[A-Za-z]:|^\.+$')
+LEADS_OUT = re.compile(r"[/\\\0]|^[A-Za-z]:|^\.+$")
 
 
 @contextmanager

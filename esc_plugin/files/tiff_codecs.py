@@ -27,6 +27,8 @@ SLACK, SPARE = 4, 2**20
 JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 JPEG_ALONE = {0x00, 0x01, *range(0xD0, 0xDA)}
 JPEG2000_SIZE = re.compile(rb"\xff\x4f\xff\x51....(.{34})", re.DOTALL)
+#: The third byte after the signature says first whether sides have two bytes, or four.
+JPEGXR_SIZE = re.compile(rb"WMPHOTO\0..(.).(.{4,8})", re.DOTALL)
 ZSTD = b"\x28\xb5\x2f\xfd"
 #: Bytes of a value.
 LARGEST_VALUE = 8
@@ -160,7 +162,11 @@ def _zstd(data: bytes) -> Iterator[int]:
 
 
 def _jpegxr(data: bytes) -> Iterator[int]:
-    """Read the directory of the container, which is like that of a TIFF."""
+    """Read the directory of the container, which is like that of a TIFF, and the heads of what is in it (T.832, 8.3)."""
+    for match in JPEGXR_SIZE.finditer(data):
+        short = match[1][0] & 0x80
+        width, height = struct.unpack_from(">HH" if short else ">II", match[2].ljust(8, b"\0"))
+        yield 4 * (width + 1) * (height + 1)
     (at,) = struct.unpack_from("<I", data, 4)
     (count,) = struct.unpack_from("<H", data, at)
     sides = {}

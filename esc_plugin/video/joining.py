@@ -12,14 +12,12 @@ from typing import Any
 
 from ..errors import ImageError
 from .film import Film, is_copied
-from .library import failing_as, pyav, reading
+from .library import FINEST, failing_as, pyav, reading
 from .names import container_of
 from .shots import Timeline
 
 #: What most players and programs know best, and what holds all.
 COMMON, ANY = ".mp4", ".mkv"
-#: Finer ticks don't fit into the 32 bits that MP4 has for the time from one frame to the next, and frames would be lost.
-FINEST = Fraction(1, 1_000_000)
 #: What a container says of itself rather than of the film.
 OWN_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any
 
 from ..errors import EscError, ImageError, needs
 
 #: Before it, streams are copied without what their decoders need to know.
 OLDEST = (15, 1)
+#: Finer ticks don't fit into the 32 bits that MP4 has for the time from one frame to the next, and frames would be lost.
+FINEST = Fraction(1, 1_000_000)
+#: Coarser ticks are halved in MP4 until they aren't.
+COARSEST = Fraction(1, 10_000)
+#: Ticks that a frame may be shown for: MP4 has 31 bits for them, and for what its decoding order adds.
+LONGEST = 2**31 - 2**10
 
 
 def pyav() -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from ..errors import ImageError
 from ..progress import Cancel, stop_if_asked
 from .film import Film
-from .library import pyav
+from .library import COARSEST, FINEST, LONGEST, pyav
 
 #: Luma differs on average by so many of 256 levels from one frame to the next, and by so many more than it did before:
 #: the default of FFmpeg's filter `scdet`, 10 percent. The second condition lets a quick pan pass.
@@ -75,8 +76,23 @@ def look_through(film: Film, cancel: Cancel | None = None) -> Timeline:
         lengths.append(getattr(frame, "duration", None) or usual)
     if not times:
         raise ImageError(f"there is no frame in {film.path!r} between the times that were asked for.")
+    _check_gaps(film, [*times, times[-1] + lengths[-1]])
     first = film.first_tick
     return Timeline([time - first for time in times], times[-1] + lengths[-1] - first, starts, bool(problems))
+
+
+def _check_gaps(film: Film, times: list[int]) -> None:
+    """Raise an `ImageError` if a frame is shown for longer than every container can say: times after it would be wrong."""
+    tick = max(film.time_base, FINEST)
+    while tick > COARSEST:
+        tick /= 2
+    for number, (time, following) in enumerate(pairwise(times)):
+        shown = (following - time) * film.time_base
+        if shown / tick > LONGEST:
+            raise ImageError(
+                f"frame {number} of {film.path!r} is shown for {float(shown) / 3600:,.1f} hours, "
+                f"and a film can say {float(LONGEST * tick) / 3600:,.1f} at most; cut it there."
+            )
 
 
 class CutFinder:
