@@ -206,7 +206,7 @@ def cores(root: Path = ROOT) -> int:
     """
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     job = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    given = [int(job)] if job.isdigit() and int(job) else []
+    given = [int(job)] if job.isdecimal() and int(job) else []
     return max(min([there, *given, *_quotas(root)]), 1)
 
 
@@ -222,7 +222,7 @@ def _cores_of(group: Path) -> int:
     quota, _, period = _read(group / "cpu.max").partition(" ")
     if not quota:
         quota, period = (_read(group / f"cpu.cfs_{what}_us") for what in ("quota", "period"))
-    limited = quota.isdigit() and period.isdigit() and int(period)  # or "max", or -1
+    limited = quota.isdecimal() and period.isdecimal() and int(period)  # or "max", or -1
     return -(-int(quota) // int(period)) if limited else sys.maxsize
 
 
@@ -334,8 +334,8 @@ def _groups(root: Path, kind: str, path: str, controller: str) -> Iterator[Path]
 
 
 def _limits_of(group: Path, limits: tuple[str, ...], usage: str, reclaimable: str) -> Iterator[tuple[int, int]]:
-    stated = [text for name in limits if (text := _read(group / name)).isdigit()]  # or "max"
-    if not stated or not (used := _read(group / usage)).isdigit():
+    stated = [text for name in limits if (text := _read(group / name)).isdecimal()]  # or "max"
+    if not stated or not (used := _read(group / usage)).isdecimal():
         return
     statistics = dict(line.split(" ", 1) for line in _read(group / "memory.stat").splitlines())
     for limit in stated:
@@ -353,9 +353,9 @@ def _job_limit(environ: Mapping[str, str]) -> int | None:
     """Return what Slurm gives a job on this node, whether or not control groups enforce it."""
     node, cpu = (environ.get(name, "") for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU"))
     cpus = environ.get("SLURM_CPUS_ON_NODE") or environ.get("SLURM_CPUS_PER_TASK") or "1"
-    if node.isdigit() and int(node):  # 0 is all that the node has
+    if node.isdecimal() and int(node):  # 0 is all that the node has
         return int(node) * 2**20
-    return int(cpu) * int(cpus) * 2**20 if cpu.isdigit() and int(cpu) and cpus.isdigit() else None
+    return int(cpu) * int(cpus) * 2**20 if cpu.isdecimal() and int(cpu) and cpus.isdecimal() else None
 
 
 def _address_space() -> int | None:

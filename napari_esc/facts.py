@@ -64,5 +64,5 @@ def maybe_channels(layer: Image) -> int:
     if layer.rgb or "C" in letters_of(layer.axis_labels, layer.ndim, layer.rgb):
         return 0
     leading = zip(layer.axis_labels[:-2], finest(layer).shape, strict=False)
-    few = [n for name, n in leading if str(name).lstrip("-").isdigit() and 1 < n <= MOST_CHANNELS]
+    few = [n for name, n in leading if str(name).lstrip("-").isdecimal() and 1 < n <= MOST_CHANNELS]
     return few[-1] if few else 0

@@ -426,6 +426,7 @@ def test_it_is_said_how_often_the_network_ran(
     ("options", "message"),
     [
         (["--fit", "huge"], "3840x2160"),
+        (["--fit", "7x\x1d0"], "height must be"),
         (["--fit", "3x3", "--width", "3"], "ask for one size, not for --fit and --width"),
         (["--width", "40", "--height", "12"], "--fit 40x12 keeps the proportions, --fill crops"),
         (["-s", "2", "--width", "3"], "ask for one size, not for --scale and --width"),

@@ -109,7 +109,7 @@ def plan_jobs(
 
 def pattern_for(output: str | Path | None, label: str) -> tuple[str, Path | None]:
     """Return the template of results, and the folder that they go to if that is what was named; see `plan_jobs`."""
-    default = "{stem}_x{scale}.{ext}" if label[:1].isdigit() and "x" not in label else "{stem}_{scale}.{ext}"
+    default = "{stem}_x{scale}.{ext}" if label[:1].isdecimal() and "x" not in label else "{stem}_{scale}.{ext}"
     pattern, folder = str(output or ""), None
     if output is None:
         pattern = "{folder}/" + default

@@ -68,7 +68,8 @@ def parse_box(text: str) -> dict[str, Any]:
         raise ImageError(
             f"can't read {quoted(text)} as a size; write width x height, such as 3840x2160, or one of {', '.join(PRESETS)}."
         )
-    return {"width": int(sides[0]), "height": int(sides[1])}
+    width, height = (int(side.strip()) for side in sides)  # `int` strips less than `\s` takes
+    return {"width": width, "height": height}
 
 
 def parse_intensity(text: str) -> str | list[tuple[float, float]]:

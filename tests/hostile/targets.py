@@ -10,6 +10,7 @@ import json
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -82,7 +83,8 @@ def of_archive(data: bytes) -> None:
         entries = {name: bytes(content) for name, content in read_archive(data).items()}
     except ValueError:
         return
-    archive.compare(data, entries)
+    with suppress(NotImplementedError):  # of a version of the format that Python doesn't know
+        archive.compare(data, entries)
 
 
 def of_pickle(data: bytes) -> None:
