@@ -49,7 +49,7 @@ def bounded(array: zarr.Array[Any]) -> zarr.Array[Any]:
         metadata = replace(metadata, filters=filters, compressor=_of_zarr_2(metadata.compressor, most))
     else:
         metadata = replace(metadata, codecs=_of_zarr_3(metadata.codecs))
-    return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path, config=array.config))
+    return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path))
 
 
 def _of_zarr_2(codec: Any, most: int) -> Any:
