@@ -19,7 +19,7 @@ from ..files import Picture, check_target, empty_array, read_picture, write_pict
 from ..files.picture import MAX_PIXELS
 from ..progress import Progress, part_of, share_of
 from .isotropic import cut_into, levels_asked, planes_wanted, with_planes
-from .jobs import Job, file_target, is_there
+from .jobs import Job, file_target, is_done
 from .mask import Mask
 from .record import record_of_result
 from .refused import refusals
@@ -138,7 +138,7 @@ class Batch:
         summary, refused = Summary(), refusals(jobs, self.overwrite)
         for i, job in enumerate(jobs):
             own, result = part_of(progress, i, len(jobs)), None
-            if not (self.skip_existing and is_there(job.target)):
+            if not (self.skip_existing and is_done(job.target)):
                 result = refused.get(job) or self._result(job, own, cancel)
             summary.add(job, result)
             if report:

@@ -66,7 +66,7 @@ class Work:
 
 def upscale_stores(jobs: list[Job], report: Report, batch: Batch, work: Work) -> None:
     """Upscale images into stores, one after the other; one that fails doesn't stop the others."""
-    from ..batch.jobs import is_there
+    from ..batch.jobs import is_done
     from ..batch.refused import refusals
     from ..cluster.group import joined
 
@@ -76,7 +76,7 @@ def upscale_stores(jobs: list[Job], report: Report, batch: Batch, work: Work) ->
             with report.told(job):
                 if job in refused:
                     raise ImageError(refused[job])
-                if batch.skip_existing and is_there(job.target):
+                if batch.skip_existing and is_done(job.target):
                     report(job, None)
                     continue
                 line, large = _upscale_store(job, batch, work, group)
