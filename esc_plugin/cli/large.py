@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EscError, ImageError
@@ -100,7 +99,7 @@ def _upscale_store(job: Job, batch: Batch, work: Work, group: Group) -> tuple[st
         overwrite=batch.overwrite,
         mask=batch.mask,
     )
-    make_folder(Path(job.target.parent))
+    make_folder(job.target)
     height, width = large.request.target
     told = f"{plain(job.source)} -> {plain(job.target)}  {width} x {height}"
     with progress_bar(job.source.name) as progress:
