@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .errors import EscError
 from .machine_code import compiler
-from .texts import quoted
+from .scarce import MORE_MEMORY
+from .texts import bytes_words, quoted
 
 if TYPE_CHECKING:
     import torch
@@ -279,6 +280,22 @@ def free_host_bytes(root: Path = ROOT) -> int:
     import psutil
 
     return max(min([psutil.virtual_memory().available, *(limit - used for limit, used in _limits(root))]), 0)
+
+
+def check_memory(what: str, need: int) -> None:
+    """Raise an `EscError` if something needs more host memory than can be had: the system ends who takes it without a word.
+
+    Parameters
+    ----------
+    what : str
+        For the error.
+    need : int
+        Bytes beyond what the process has.
+    """
+    if need > (free := free_host_bytes()):
+        raise EscError(
+            f"{what} needs about {bytes_words(need)} of memory, of which {bytes_words(free)} are free; {MORE_MEMORY}"
+        )
 
 
 def total_host_bytes(root: Path = ROOT) -> int:

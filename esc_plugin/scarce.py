@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 
+MORE_MEMORY = "close other programs, or allow this one more (ulimit -v, or a container's limit)."
 #: What there isn't enough of, and what to do about it.
 REMEDIES = {
-    "memory": "there isn't enough memory: close other programs, or allow this one more (ulimit -v, or a container's limit).",
+    "memory": f"there isn't enough memory: {MORE_MEMORY}",
     "files": "the system allows this program no more open files: allow it some hundred (ulimit -n).",
     "threads": "the system allows this program no more threads: allow it more (ulimit -u, or a container's limit).",
 }

@@ -68,6 +68,13 @@ def workplace(folder: Path) -> Iterator[Path]:
     raise OSError(errno.EBUSY, "others remove what is begun there", str(folder))
 
 
+def sweep(folder: Path) -> None:
+    """Remove what dead programs left in a folder, as `workplace` does; call it where nothing else is to do."""
+    if not _is_swept(folder):
+        with suppress(OSError), workplace(folder):
+            pass
+
+
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """Give a `workplace` in the system's folder for temporary files.
@@ -139,17 +146,25 @@ def _try_lock(file: FileIO) -> bool:
 
 def _sweep(folder: Path, own: Path) -> None:
     """Remove what dead programs left in a folder, once."""
-    name, owner = os.path.abspath(folder), own.stat()  # noqa: PTH100  # Path.absolute leaves ..
-    if name in _swept:
+    if _is_swept(folder):
         return
     if len(_swept) > MOST_FOLDERS:
         _swept.clear()
-    _swept.add(name)
+    _swept.add(_full_name(folder))
+    owner = own.stat()
     with suppress(OSError), os.scandir(folder) as entries:
         found = [Path(entry.path) for entry in entries if NAME.fullmatch(entry.name) and entry.name != own.name]
         for place in found:
             with suppress(OSError):
                 _remove_if_dead(place, owner)
+
+
+def _is_swept(folder: Path) -> bool:
+    return _full_name(folder) in _swept
+
+
+def _full_name(folder: Path) -> str:
+    return os.path.abspath(folder)  # noqa: PTH100  # Path.absolute leaves ..
 
 
 def _remove_if_dead(place: Path, own: os.stat_result) -> None:

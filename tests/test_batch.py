@@ -19,7 +19,7 @@ from esc_plugin import Cancelled, ImageError, Upscaler, cli, load_model
 from esc_plugin.batch.batch import Batch
 from esc_plugin.batch.find import FoundImage, find_images, find_originals
 from esc_plugin.batch.jobs import Job, plan_jobs
-from esc_plugin.batch.refused import refusals, split_results
+from esc_plugin.batch.refused import refusals, sift, split_results
 from esc_plugin.files import read_provenance
 
 from .small import nearest_upscaler
@@ -116,6 +116,17 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:
     assert seen == sorted(seen)
     assert seen[-1] == 1
     assert tree(tmp_path / "out") == ["a.png", "c.png"]
+
+
+def test_each_image_is_named_where_a_folder_may_not_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [Job(picture(tmp_path / name), tmp_path / "out" / name) for name in ("a.png", "b.png")]
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    early: list[str] = []
+    assert sift(jobs, lambda job, reason: early.append(str(reason))) == []
+    late = [reason for _, reason in Batch(NEAREST).run(jobs).failed]
+    for reasons in (early, late):
+        assert [name in reason for name, reason in zip(("a.png", "b.png"), reasons, strict=True)] == [True, True]
 
 
 def test_what_exists_is_kept_skipped_or_replaced(tmp_path: Path) -> None:

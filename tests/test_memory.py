@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,10 +12,11 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from PIL import Image
 
-from esc_plugin import device
+from esc_plugin import device, load_model
 from esc_plugin.device import free_bytes, free_host_bytes, total_bytes, total_host_bytes
-from esc_plugin.errors import ImageError
+from esc_plugin.errors import EscError, ImageError
 from esc_plugin.files.picture import check_size, empty_array
 
 from .small import random_upscaler
@@ -158,3 +160,47 @@ def test_every_part_of_the_program_heeds_the_limits(monkeypatch: pytest.MonkeyPa
         check_size("a.png", (400 * MIB,), 1)
     assert isinstance(empty_array((100, MIB), "uint8"), np.memmap)
     assert not isinstance(empty_array((10, MIB), "uint8"), np.memmap)
+
+
+def exported(folder: Path) -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    from esc_plugin.export.export import export
+
+    export(load_model("esc-nano-x2"), folder / "made.onnx")
+
+
+def looked_into(folder: Path) -> None:
+    from esc_plugin.inspection import study
+
+    study(load_model("esc-nano-x2"), np.zeros((64, 64, 3), np.uint8))
+
+
+def trained(folder: Path) -> None:
+    pytest.importorskip("lightning")
+    from esc_plugin.train.recipe import read_recipe
+    from esc_plugin.train.run import train
+
+    train(read_recipe("nano", {"data.folders": [str(folder)], "iterations": 1}), folder / "made")
+
+
+def finetuned(folder: Path) -> None:
+    pytest.importorskip("lightning")
+    from esc_plugin.train.finetune import Wish, finetune
+
+    finetune([folder], Wish("esc-nano-x2", iterations=1), folder / "made")
+
+
+@pytest.mark.parametrize(
+    ("work", "room"),
+    [(exported, 150), (looked_into, 150), (trained, 250), (finetuned, 100)],
+    ids=lambda given: getattr(given, "__name__", ""),
+)
+def test_what_can_not_be_cut_is_refused_before_the_system_ends_it(
+    work: Callable[[Path], None], room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (200, 200)).save(tmp_path / "a.png")
+    monkeypatch.setattr(device, "_limits", lambda root: iter([((room + 100) * MIB, 100 * MIB)]))
+    with pytest.raises(EscError, match=rf"needs about \d+ MB of memory, of which {room} MB are free; .*container"):
+        work(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

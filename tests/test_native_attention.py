@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,10 +21,12 @@ from esc_plugin.device import instruction_set, limited_threads
 from esc_plugin.machine_code import compiled, compiler
 from esc_plugin.network import ESC, native_attention
 from esc_plugin.network.attention import Bias, attend
+from esc_plugin.network.attention_kernel import Shape, kernel_code
 from esc_plugin.network.native_attention import has_kernel
 
 from .small import small_config
 
+ROOT = Path(__file__).parents[1]
 CAPABILITY = torch.backends.cpu.get_cpu_capability()
 pytestmark = pytest.mark.skipif(
     not has_kernel(torch.zeros(1), 16, 16), reason=f"no kernel for {CAPABILITY}, or llvmlite isn't installed"
@@ -175,6 +179,33 @@ def test_little_memory_makes_no_other_pixels(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(MemoryError, match="could not load"):
         has_kernel(torch.zeros(1), 16, 16)
     compiler.cache_clear()
+
+
+LITTLE = """
+import os, resource, sys
+from esc_plugin.machine_code import TRIAL, compiled
+code = open(sys.argv[1]).read()
+compiled(TRIAL)
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+for room in range(0, 32 * 2**20, 2**20):
+    if not (child := os.fork()):
+        resource.setrlimit(resource.RLIMIT_AS, (taken + room, taken + room))
+        try:
+            compiled(code)
+        except MemoryError:
+            os._exit(1)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="addresses are limited as on Linux")
+def test_too_little_memory_to_compile_is_an_error_and_no_end(tmp_path: Path) -> None:
+    lanes, (_, queries) = native_attention._lanes(16, 16), native_attention.REGISTERS[CAPABILITY]
+    (code := tmp_path / "code").write_text(kernel_code(Shape(4, 16, 16, 0, False, lanes, queries)))
+    said = subprocess.run([sys.executable, "-c", LITTLE, str(code)], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert said.stdout.split()[0] == "1"
+    assert set(said.stdout.split()) <= {"0", "1"}  # -6 is LLVM's end
 
 
 def test_without_llvmlite_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:

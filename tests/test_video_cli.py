@@ -12,11 +12,14 @@ import pytest
 
 pytest.importorskip("av", reason="needs PyAV: pip install av")
 
+from filelock import FileLock
+
+from esc_plugin import workplace
 from esc_plugin.catalog.by_default import default_model
 from esc_plugin.video import encoding
 from esc_plugin.video.enlarging import FrameEnlarger
 from esc_plugin.video.film import open_film
-from esc_plugin.video.parts import folder_of
+from esc_plugin.video.parts import Parts, folder_of
 from esc_plugin.video.upscaling import record_in
 
 from .commands import inside_the_test, run_commands
@@ -47,6 +50,44 @@ def test_a_film_just_works(run: Callable[..., str], film: Path) -> None:
     assert frames_in(target)[0].width == 36
     assert "left out; --include-results takes it" in run("upscale", film, target, "-o", f"{film.parent}/more/")
     assert [path.name for path in (film.parent / "more").iterdir()] == ["film_x2.mp4"]
+
+
+def test_what_a_program_left_that_was_killed_at_the_end_is_removed(
+    run: Callable[..., str], film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, clear = film.with_name("film_x2.mp4"), Parts._leave
+
+    def killed(parts: Parts, lock: FileLock, useless: bool) -> None:
+        clear(parts, lock, useless=False)
+
+    for skipped, code in (("--skip-existing", 0), ("--quiet", 1)):
+        monkeypatch.setattr(Parts, "_leave", killed)
+        run("upscale", film, "--overwrite")
+        monkeypatch.undo()
+        assert (folder_of(target) / "000000.mkv").exists()
+        workplace._swept.clear()
+        (film.parent / f".esc-{workplace._mount(film.parent)}-0123456789ab").mkdir()
+        run("upscale", film, skipped, code=code)
+        assert sorted(film.parent.iterdir()) == [film, target]
+    (folder_of(target)).mkdir()
+    (folder_of(target) / "lock").touch()  # it comes to an end a moment later
+    run("upscale", film, "--skip-existing")
+    assert not folder_of(target).exists()
+
+
+def test_unfinished_work_on_a_film_that_is_there_is_kept(
+    run: Callable[..., str], film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("upscale", film)
+    target = film.with_name("film_x2.mp4")
+    with Parts(target, {"other": "settings"}).claimed():
+        run("upscale", film, "--skip-existing")  # while somebody works there
+        (folder_of(target) / "000000.mkv").write_bytes(b"a segment")
+        monkeypatch.setattr(Parts, "_leave", lambda parts, lock, useless: lock.release())
+    monkeypatch.undo()
+    run("upscale", film, "--skip-existing")
+    run("upscale", film, code=1)
+    assert (folder_of(target) / "000000.mkv").read_bytes() == b"a segment"
 
 
 def test_names_say_what_was_asked_for(run: Callable[..., str], film: Path) -> None:

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from esc_plugin import EscError, ImageError, workplace
+from esc_plugin.batch.batch import Batch
+from esc_plugin.batch.jobs import Job
 from esc_plugin.disk import write_text
 from esc_plugin.files.objects import Objects
 from esc_plugin.files.picture import empty_array
@@ -151,6 +153,18 @@ def test_a_folder_is_looked_through_once(tmp_path: Path) -> None:
     left = killed(tmp_path / "b.txt")
     write_text(tmp_path / "a.txt", "text")
     assert left.is_dir()
+
+
+def test_a_process_killed_at_the_very_end_leaves_no_work_for_the_next_one_which_clears_nevertheless(tmp_path: Path) -> None:
+    source, target = tmp_path / "in" / "a.png", tmp_path / "out" / "a.png"
+    source.parent.mkdir()
+    left = killed(target)
+    target.write_bytes(b"whole")
+    batch = Batch(nearest_upscaler(), skip_existing=True)
+    assert batch.run([Job(source, target)]).skipped
+    assert not left.exists()
+    assert names(tmp_path / "out") == {"a.png"}
+    assert names(source.parent) == set()
 
 
 def test_a_process_killed_before_it_had_a_lock_left_an_empty_folder(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from ..arrays.sizes import Size
 from ..disk import check_free, identities
 from ..errors import Cancelled, EscError, ImageError
 from ..files import Picture, check_target, empty_array, read_picture, write_picture
+from ..files.address import Url
 from ..files.picture import MAX_PIXELS
 from ..progress import Progress, part_of, share_of
 from .isotropic import cut_into, levels_asked, planes_wanted, with_planes
-from .jobs import Job, file_target, is_there
+from .jobs import Job, file_target, is_done
 from .mask import Mask
 from .record import record_of_result
 from .refused import refusals
@@ -138,7 +139,7 @@ class Batch:
         summary, refused = Summary(), refusals(jobs, self.overwrite)
         for i, job in enumerate(jobs):
             own, result = part_of(progress, i, len(jobs)), None
-            if not (self.skip_existing and is_there(job.target)):
+            if not (self.skip_existing and is_done(job.target)):
                 result = refused.get(job) or self._result(job, own, cancel)
             summary.add(job, result)
             if report:
@@ -214,7 +215,7 @@ class Batch:
         planes = planes_wanted(picture, size) if self.isotropic else picture.planes
         made = with_planes(layout_of(picture.pixels, picture.axes), planes)
         check_target(file_target(job), picture, made.resized(*size_of(part or crop, size)))
-        make_folder(file_target(job).parent)
+        make_folder(file_target(job))
         told: dict[str, Any] = {}
         enough = False
         if self.isotropic:
@@ -284,11 +285,14 @@ def as_surveyed(options: dict[str, Any], survey: Survey) -> dict[str, Any]:
     return {name: getattr(survey.request, name) for name in USUAL} | asked
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder for results, or raise an `ImageError`."""
+def make_folder(target: Path | Url) -> None:
+    """Make the folder of a result, or raise an `ImageError`. What is behind an address has none."""
+    if isinstance(target, Url):
+        return
+    folder = target.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ImageError(f"can't make the folder {str(folder)!r}: {error.strerror}.") from None
+        raise ImageError(f"can't write {str(target)!r}: {str(folder)!r} can't be made: {error.strerror}.") from None
     if not os.access(folder, os.W_OK):
-        raise ImageError(f"may not write into the folder {str(folder)!r}.")
+        raise ImageError(f"can't write {str(target)!r}: may not write into the folder {str(folder)!r}.")

@@ -61,7 +61,7 @@ def check_place(path: Path | Url) -> None:
     if not folder.is_dir():
         raise ImageError(f"can't write {str(path)!r}: {str(folder)!r} is no folder.")
     if not os.access(folder, os.W_OK):
-        raise ImageError(f"may not write into the folder {str(folder)!r}.")
+        raise ImageError(f"can't write {str(path)!r}: may not write into the folder {str(folder)!r}.")
 
 
 def check_intensity(intensity: str | list[tuple[float, float]]) -> None:

@@ -21,6 +21,7 @@ from ..files.formats import (
     written_as,
 )
 from ..files.zarr_format import ZARR
+from ..workplace import sweep
 from .find import FoundImage
 
 #: What a template may name; ``from`` is the image's own suffix, ``ext`` that of the result.
@@ -58,9 +59,12 @@ def file_target(job: Job) -> Path:
     return job.target
 
 
-def is_there(target: Path | Url) -> bool:
-    """Whether a result is there; a store must be finished for that."""
-    return bool(read_provenance(target)) if isinstance(target, Url) or is_store(target) else target.exists()
+def is_done(target: Path | Url) -> bool:
+    """Whether a result is there, a store finished; what dead programs left beside it is removed, as by whoever makes one."""
+    done = bool(read_provenance(target)) if isinstance(target, Url) or is_store(target) else target.exists()
+    if done and isinstance(target, Path):
+        sweep(target.parent)
+    return done
 
 
 def plan_jobs(

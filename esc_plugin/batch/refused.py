@@ -14,7 +14,7 @@ from ..files import read_provenance
 from ..files.address import Url
 from ..files.formats import is_store
 from .checks import check_place, check_source
-from .jobs import Job, file_target, is_there
+from .jobs import Job, file_target, is_done
 
 #: What a user of the command line must give to replace what is there.
 HOW = "--overwrite, or leave it out with --skip-existing"
@@ -73,7 +73,7 @@ def sift(
         try:
             if targets:
                 check_place(job.target)
-                if skip_existing and is_there(job.target):
+                if skip_existing and is_done(job.target):
                     report(job, None)
                     continue
             if job in refused:

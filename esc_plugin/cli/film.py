@@ -40,6 +40,7 @@ def upscale_films(given: Any, framing: Framing) -> int:
     from ..catalog.lookup import look_up
     from ..catalog.traits import PHOTO
     from ..video.names import is_film
+    from ..video.upscaling import clear_finished
 
     check_options(given.context)
     if others := [name for name in given.images if not is_film(name)]:
@@ -62,7 +63,10 @@ def upscale_films(given: Any, framing: Framing) -> int:
     refused = {} if given.plan else refusals(jobs, given.overwrite)
     for job in jobs:
         with report.told(job):
-            if given.skip_existing and Path(job.target).exists():
+            there = Path(job.target).exists()
+            if there and not (given.plan or given.overwrite):
+                clear_finished(Path(job.target))
+            if there and given.skip_existing:
                 report(job, None)
                 continue
             if job in refused:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EscError, ImageError
@@ -66,7 +65,7 @@ class Work:
 
 def upscale_stores(jobs: list[Job], report: Report, batch: Batch, work: Work) -> None:
     """Upscale images into stores, one after the other; one that fails doesn't stop the others."""
-    from ..batch.jobs import is_there
+    from ..batch.jobs import is_done
     from ..batch.refused import refusals
     from ..cluster.group import joined
 
@@ -76,7 +75,7 @@ def upscale_stores(jobs: list[Job], report: Report, batch: Batch, work: Work) ->
             with report.told(job):
                 if job in refused:
                     raise ImageError(refused[job])
-                if batch.skip_existing and is_there(job.target):
+                if batch.skip_existing and is_done(job.target):
                     report(job, None)
                     continue
                 line, large = _upscale_store(job, batch, work, group)
@@ -100,7 +99,7 @@ def _upscale_store(job: Job, batch: Batch, work: Work, group: Group) -> tuple[st
         overwrite=batch.overwrite,
         mask=batch.mask,
     )
-    make_folder(Path(job.target.parent))
+    make_folder(job.target)
     height, width = large.request.target
     told = f"{plain(job.source)} -> {plain(job.target)}  {width} x {height}"
     with progress_bar(job.source.name) as progress:

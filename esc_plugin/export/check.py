@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import EscError
 from .formats import Format
-from .order import Order
+from .order import CHECKED, Order
 
 #: By precision: largest difference to torch, in units of the image's 0..1, that the check lets pass. Single pixels may lose
 #: much by eight bits; of them, the whole picture is judged.
@@ -93,7 +93,7 @@ def _trials(order: Order, kind: Format) -> Sequence[dict[str, Tensor]]:
     window = order.window
     small = [(window + 5, window // 2 + 3), (max(window // 3, 1), window + 2)]
     others = small if kind.small_images else [(window + 5, 2 * window + 3)]
-    sizes = [order.size] if order.size else [*others, (3 * window, 5 * window)]
+    sizes = [order.size] if order.size else [*others, (CHECKED[0] * window, CHECKED[1] * window)]
     return [_with_picture(order, *size) for size in sizes]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..disk import folder_beside, take_place
+from ..engine.floor import check_floor
 from ..errors import EscError, needs
 from ..weights.model import Model
 from .check import Difference, check
@@ -91,6 +92,7 @@ def export(
     order = Order(model, form, size, precision, opset, tuple(pictures), scale)
     refuse(order, kind, path)
     needs(kind.extra)
+    check_floor(f"exporting {model.name!r}", order.working_bytes(check_it and kind.runs))
     with folder_beside(path) as folder:
         # Converters know their suffix in small letters only.
         made, found = folder / f"{path.stem}{kind.suffix}", tuple[Difference, ...]()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..arrays.layout import layout_of
 from ..arrays.levels import measure_levels
+from ..engine.floor import check_floor, gradient_bytes
 from ..errors import EscError, ImageError
 from ..network.conv_attention import d4_mean
 from ..network.grid import Region
@@ -115,6 +116,8 @@ def study(
     top, bottom = _span(row, crop, grid, height)
     left, right = _span(column, crop, grid, width)
     region = Region(top, left, bottom, right)
+    looked_at = f"looking into {model.name!r} with a crop of {region.width} x {region.height}"
+    check_floor(looked_at, gradient_bytes(model.network, region.height, region.width))
     part = whole[..., top:bottom, left:right].contiguous()
     box = _patch((row - top, column - left), patch, model.scale, (bottom - top, right - left))
     return _study(model, part, region, box, steps, progress, cancel)

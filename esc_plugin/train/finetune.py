@@ -16,6 +16,7 @@ from ..batch.find import find_originals
 from ..catalog.load import load_model
 from ..device import choose_device
 from ..disk import folder_beside
+from ..engine.floor import check_floor
 from ..errors import EscError, ImageError
 from ..measure.scores import write_scores
 from ..network import ESC
@@ -98,6 +99,7 @@ def finetune(
     check_folder(output, FINETUNED)
     sources = _sources(images)
     choose_device(wish.device)
+    check_floor("fine-tuning")
     model = load_model(wish.init)
     make_maker(KINDS[wish.kind].pairs, model.scale, LEAST, wish.options or {})  # its options, before images are read
     with _beside(output) as folder:

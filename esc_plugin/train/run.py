@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from ..batch.find import find_originals
 from ..disk import write_text
+from ..engine.floor import check_floor, gradient_bytes
 from ..errors import EscError
 from ..network import ESC
 from ..progress import Progress
@@ -107,6 +108,7 @@ def train(
         network, init = start_network(recipe)
         trainer = _trainer(recipe, output, machines)
         _check_batch(recipe, trainer.world_size)
+        _check_memory(recipe, network, trainer)
         if trainer.is_global_zero and not images:  # of arrays it is a folder of nobody else's
             stack.enter_context(alone(output))
         module = make_training(network.to(memory_format=torch.channels_last), recipe)  # type: ignore[call-overload]
@@ -127,6 +129,15 @@ def train(
     if callback.stopped_by is not None:
         raise KeyboardInterrupt(callback.stopped_by)  # the command line says so, and ends with its exit code
     return output / file_name(output.name)
+
+
+def _check_memory(recipe: Recipe, network: ESC, trainer: lightning.Trainer) -> None:
+    """Raise an `EscError` if a batch doesn't fit into memory; a GPU says so itself."""
+    data, more = recipe.data, 0.0
+    if trainer.strategy.root_device.type == "cpu":
+        part = data.batch // trainer.world_size
+        more = gradient_bytes(network, data.patch, data.patch, part, getattr(torch, recipe.precision))
+    check_floor(f"training with {data.batch} patches of {data.patch} x {data.patch} (data.batch, data.patch)", more)
 
 
 def make_training(network: ESC, recipe: Recipe) -> Training:

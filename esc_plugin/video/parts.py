@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -50,15 +51,30 @@ class Parts:
             yield
             useless = True
         finally:
-            useless = useless or (not self.begun and self._journal() == self.job)
-            if useless:
-                with suppress(OSError):
-                    _clear(self.folder, LOCK)  # as long as no other process can begin here
-            lock.release()
-            if useless:
-                with suppress(OSError):
-                    (self.folder / LOCK).unlink(missing_ok=True)
-                    self.folder.rmdir()
+            self._leave(lock, useless or (not self.begun and self._journal() == self.job))
+
+    def clear_finished(self, number: str) -> None:
+        """Remove what there is of work that is done: a program that is killed once its result is whole leaves it.
+
+        Parameters
+        ----------
+        number : str
+            Of the job that the result is of; what is of another one, and unfinished, is kept.
+        """
+        with suppress(EscError):  # another process works there, or nobody can
+            lock, found = self._locked(), self._journal()
+            self._leave(lock, found is None or number_of(found) == number)
+
+    def _leave(self, lock: FileLock, useless: bool) -> None:
+        """Let others work in the folder, or remove it."""
+        if useless:
+            with suppress(OSError):
+                _clear(self.folder, LOCK)  # as long as no other process can begin here
+        lock.release()
+        if useless:
+            with suppress(OSError):
+                (self.folder / LOCK).unlink(missing_ok=True)
+                self.folder.rmdir()
 
     def _locked(self) -> FileLock:
         lock = FileLock(self.folder / LOCK, timeout=0)
@@ -107,6 +123,11 @@ class Parts:
         """Give a path for what becomes `path` once it is whole."""
         with replacing(path) as beside:
             yield beside
+
+
+def number_of(job: dict[str, Any]) -> str:
+    """Return what tells a job from others."""
+    return hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()
 
 
 def folder_of(target: Path) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,16 +16,18 @@ from ..arrays.framing import Frame
 from ..batch.batch import USUAL
 from ..batch.record import record_of_result
 from ..disk import file_sha256, replacing
-from ..errors import ImageError
+from ..errors import EscError, ImageError
 from ..progress import Cancel, Progress, rising, share_of
 from ..version import __version__
+from ..workplace import sweep
 from .colours import Conversion
 from .encoding import blank, encoding_for, whole_size
 from .ending import broken_off
 from .enlarging import FrameEnlarger, ShotMeans
 from .film import Film
 from .joining import join
-from .parts import Parts
+from .library import reading
+from .parts import Parts, folder_of, number_of
 from .shots import Timeline, look_through
 
 if TYPE_CHECKING:  # with torch, which the checks before it do without
@@ -135,7 +138,7 @@ class FilmUpscaling:
             if broken := broken_off(self.film, timeline):
                 self.tell(f"the film breaks off {broken}; its file is incomplete, and what is there is upscaled.")
             segments = self._make_segments(parts, timeline, rising(progress), cancel)
-            record = self._record(timeline, broken or None)
+            record = self._record(timeline, broken or None) | {"job": number_of(parts.job)}
             with replacing(self.target) as beside:
                 join(self.film, segments, timeline, self.target, beside, tags_of(self.film, record))
         return record
@@ -223,7 +226,21 @@ def tags_of(film: Film, record: dict[str, Any]) -> dict[str, str]:
 
 def record_in(film: Film) -> dict[str, Any]:
     """Return the record that a film carries, of this or another program's making; empty for none."""
-    said = next((value for key, value in film.metadata.items() if key.lower() == TAG), "")
+    return _record_among(film.metadata)
+
+
+def clear_finished(target: Path) -> None:
+    """Remove what is beside a result that is whole, if the program that made it was killed before it could."""
+    sweep(target.parent)
+    if folder_of(target).is_dir():
+        made: dict[str, Any] = {}
+        with suppress(EscError), reading(str(target)) as container:
+            made = _record_among(container.metadata)
+        Parts(target, {}).clear_finished(str(made.get("job")))
+
+
+def _record_among(tags: Mapping[str, str]) -> dict[str, Any]:
+    said = next((value for key, value in tags.items() if key.lower() == TAG), "")
     try:
         found = json.loads(said.splitlines()[-1])
     except (ValueError, IndexError, RecursionError):
