@@ -19,6 +19,9 @@ from .watch import Held, Watch, allocated, give_back, judged, look, table
 
 #: What is set up once, such as threads and caches of libraries, is there after so many rounds.
 SETTLED = 10
+#: How many sizes of images and chunks oneDNN keeps compiled code for: of its own 1,024, some 70 MiB, the last come after
+#: hundreds of jobs, and until then nobody could tell them from a leak.
+SIZES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
         temporary = Path(folder) / "temporary"
         temporary.mkdir()
         os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)  # of other processes, and of this one
+        os.environ |= SIZES  # read when torch first computes
         try:
             return _run(args, Path(folder) / "work", temporary)
         finally:
