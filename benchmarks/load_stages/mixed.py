@@ -15,13 +15,10 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from .watch import Held, Watch, allocated, give_back, judged, look, table
+from .watch import FEW_SIZES, Held, Watch, allocated, give_back, judged, look, table
 
 #: What is set up once, such as threads and caches of libraries, is there after so many rounds.
 SETTLED = 10
-#: How many sizes of images and chunks oneDNN keeps compiled code for: of its own 1,024, some 70 MiB, the last come after
-#: hundreds of jobs, and until then nobody could tell them from a leak.
-SIZES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
         temporary = Path(folder) / "temporary"
         temporary.mkdir()
         os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)  # of other processes, and of this one
-        os.environ |= SIZES  # read when torch first computes
+        os.environ |= FEW_SIZES
         try:
             return _run(args, Path(folder) / "work", temporary)
         finally:
