@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -239,6 +240,15 @@ def test_work_over_which_all_die_ends(tmp_path: Path, monkeypatch: pytest.Monkey
     settings = {"distributed.scheduler.allowed-failures": 0}
     with dask.config.set(settings), crew_module.crew(2) as hands, pytest.raises(EscError, match="all workers die over"):
         list(hands(unless_deadly, ["deadly"] * 3))
+
+
+@pytest.mark.slow
+def test_nothing_of_the_processes_stays() -> None:
+    with crew_module.crew(2) as hands:
+        assert list(hands(str, [1])) == [(1, "")]
+    del hands
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if type(thing) is distributed.Scheduler]
 
 
 RUN = """

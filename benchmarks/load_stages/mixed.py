@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from .watch import Held, Watch, allocated, give_back, judged, look, table
+from .watch import FEW_SIZES, Held, Watch, allocated, give_back, judged, look, table
 
 #: What is set up once, such as threads and caches of libraries, is there after so many rounds.
 SETTLED = 10
@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
         temporary = Path(folder) / "temporary"
         temporary.mkdir()
         os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)  # of other processes, and of this one
+        os.environ |= FEW_SIZES
         try:
             return _run(args, Path(folder) / "work", temporary)
         finally:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .mixed import inside
-from .watch import Watch, judged, look, table
+from .watch import FEW_SIZES, Watch, judged, look, table
 
 #: Fonts, shaders and models are loaded in the first runs, in which each action comes once.
 SETTLED = 10
@@ -24,7 +24,7 @@ SETTLED = 10
 NOTICED = 512_000
 MODELS = ("esc-nano-x2", "esc-nano-fluorescence-x2", "esc-nano-x4")
 #: What a user does with an image: the button.
-ACTIONS = ("Run", "Run", "Run", "Preview", "Show lazily", "Run into a file", "Run and cancel")
+ACTIONS = ("Run", "Run", "Run", "Preview", "Show lazily", "Run into zarr", "Run into tif", "Run and cancel")
 
 
 class Bench:
@@ -65,8 +65,8 @@ class Bench:
         form.factor.value = self.random.choice((1, 1.5, 2, 3))
         form.strength.value, form.difference.value = self.random.choice((1, 0.5)), self.random.random() < 0.3
         form.intensity.value = self.random.choice(form.intensity.choices)
-        name = f"result-{self.random.getrandbits(40)}.ome.{self.random.choice(('zarr', 'tif'))}"
-        form.store.value = str(self.folder / name) if action == "Run into a file" else ""
+        name = f"result-{self.random.getrandbits(40)}.ome.{action.rpartition(' ')[2]}"
+        form.store.value = str(self.folder / name) if action.startswith("Run into") else ""
         button = self.panel.run_bar.buttons["Run" if action.startswith("Run") else action]
         self.events(0.2)  # so that the canvas is drawn
         self.until(lambda: button.enabled)  # once it is known what it would make
@@ -100,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         for name, inside in {"TMPDIR": "temporary", "XDG_CONFIG_HOME": "config", "ESC_MODELS_DIR": "models"}.items():
             (Path(folder) / inside).mkdir()
             os.environ[name] = str(Path(folder) / inside)
+        os.environ |= FEW_SIZES
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "config" / "settings.yaml")  # the user's stay as they are
         tempfile.tempdir = os.environ["TMPDIR"]
         (Path(folder) / "results").mkdir()

@@ -106,6 +106,7 @@ def over_4_gib(folder: Path) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts behind itself ignore Ctrl-C
     with tempfile.TemporaryDirectory(prefix="load-", dir=args.folder) as name:
         folder = Path(name)
         (folder / "temporary").mkdir()

@@ -105,6 +105,7 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
         _quiet("tornado", "asyncio"),  # what they say of a lack of file handles are stacks
         ExitStack() as stack,
     ):
+        stack.callback(_forget_ended)
         try:
             cluster = stack.enter_context(
                 LocalCluster(
@@ -122,6 +123,14 @@ def _local(workers: int) -> Iterator[tuple[Any, Tend]]:
                 f"can't start {workers} processes on this machine: {line_of(error)}; use fewer --workers, or none."
             ) from None
         yield client, lambda: _replace_dead(cluster, workers)
+
+
+def _forget_ended() -> None:
+    """Let go of schedulers that have ended: a method of each, in a cache of distributed's own, would hold all of it."""
+    from distributed import core
+
+    if clear := getattr(getattr(core, "_expects_comm", None), "cache_clear", None):
+        clear()
 
 
 @contextmanager
