@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..files import Picture, check_target, empty_array, read_picture, write_pict
 from ..files.address import Url
 from ..files.picture import MAX_PIXELS
 from ..progress import Progress, part_of, share_of
+from .checks import check_place
 from .isotropic import cut_into, levels_asked, planes_wanted, with_planes
 from .jobs import Job, file_target, is_done
 from .mask import Mask
@@ -294,5 +294,4 @@ def make_folder(target: Path | Url) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ImageError(f"can't write {str(target)!r}: {str(folder)!r} can't be made: {error.strerror}.") from None
-    if not os.access(folder, os.W_OK):
-        raise ImageError(f"can't write {str(target)!r}: may not write into the folder {str(folder)!r}.")
+    check_place(target)

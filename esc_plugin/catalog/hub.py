@@ -15,7 +15,7 @@ from ..errors import EscError, HubError, WrongFileError
 from ..progress import Cancel, Progress, stop_if_asked
 from .downloads import LocalFile, known_sha256
 from .hub_errors import BrokenError, UnreachableError, explain
-from .hub_https import https_only
+from .hub_guard import guarded
 from .hub_progress import reporting
 from .manifest import SUFFIXES, CatalogEntry
 from .model_files import choose_weights, read_config
@@ -195,7 +195,7 @@ def _ask(
     patience = patience or Patience(LONGEST_ANSWER_S)
 
     def asked() -> T:
-        with https_only():  # which looks at what this thread sends
+        with guarded():  # which looks at what this thread sends
             return call(repo, file, revision, offline, **options)
 
     try:

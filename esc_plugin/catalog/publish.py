@@ -12,7 +12,7 @@ from ..weights.model import Model
 from ..weights.write import config_json
 from ..workplace import scratch_folder
 from .hub_errors import explain
-from .hub_https import https_only
+from .hub_guard import guarded
 from .hub_names import HubFile, parse_source
 from .load import load_model
 
@@ -180,7 +180,7 @@ def _upload(folder: Path, repo: str, private: bool) -> str:
 
     api = HfApi(library_name="esc-plugin")
     try:
-        with https_only():
+        with guarded():
             api.create_repo(repo, private=private, exist_ok=True)
             commit = api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Publish an ESC model")
     except HubError:

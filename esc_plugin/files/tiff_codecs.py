@@ -19,7 +19,7 @@ from typing import Any
 import tifffile
 
 from ..errors import ImageError
-from .zstd_size import claimed_size
+from .zstd_size import MAGIC, claimed_size
 
 #: How many times the values of a tile may be decoded in its place, and how many more: the last strip may be a whole one.
 SLACK, SPARE = 4, 2**20
@@ -29,7 +29,6 @@ JPEG_ALONE = {0x00, 0x01, *range(0xD0, 0xDA)}
 JPEG2000_SIZE = re.compile(rb"\xff\x4f\xff\x51....(.{34})", re.DOTALL)
 #: The third byte after the signature says first whether sides have two bytes, or four.
 JPEGXR_SIZE = re.compile(rb"WMPHOTO\0..(.).(.{4,8})", re.DOTALL)
-ZSTD = b"\x28\xb5\x2f\xfd"
 #: Bytes of a value.
 LARGEST_VALUE = 8
 #: Widths for heights of JPEG XL, by the number that stands for their ratio.
@@ -125,7 +124,7 @@ def _unpacked(data: bytes, most: int) -> bytes:
 
     The decoder does so without a limit; here an `ImageError` is raised for more than `most` bytes.
     """
-    if data.startswith(ZSTD):
+    if data.startswith(MAGIC.to_bytes(4, "little")):
         try:
             import imagecodecs
         except ImportError:

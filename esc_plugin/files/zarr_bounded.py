@@ -30,9 +30,8 @@ SLACK, SPARE = 2, 2**16
 LARGEST_VALUE = 16
 #: Bytes of a head of Blosc.
 BLOSC_HEAD = 16
-Streams = Callable[[Mapping[str, Any]], Any]
 #: What decodes a stream up to a length, by the name of a codec, from its configuration.
-STREAMS: dict[str, Streams] = {
+STREAMS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "gzip": lambda _: zlib.decompressobj(16 + zlib.MAX_WBITS),
     "zlib": lambda _: zlib.decompressobj(),
     "bz2": lambda _: bz2.BZ2Decompressor(),
@@ -61,8 +60,8 @@ def _of_zarr_3(codecs: Iterable[Any]) -> tuple[Any, ...]:
     for codec in codecs:
         if isinstance(codec, ShardingCodec):
             made.append(replace(codec, codecs=_of_zarr_3(codec.codecs), index_codecs=_of_zarr_3(codec.index_codecs)))
-        elif isinstance(codec, BytesBytesCodec) and _name(codec) in (*STREAMS, *HEADS):
-            made.append(Bounded3(codec))
+        elif isinstance(codec, BytesBytesCodec) and (name := _name(codec)) in (*STREAMS, *HEADS):
+            made.append(Bounded3(codec, name))
         else:
             made.append(codec)
     return tuple(made)
@@ -106,17 +105,26 @@ class Bounded2(Codec):  # type: ignore[misc]  # numcodecs has no types
         ImageError
             If it becomes too large, or its head can't be true.
         """
-        if self.codec_id in STREAMS:
-            return _decoded(STREAMS[self.codec_id], self.get_config(), buf, self.most)
-        HEADS[self.codec_id](memoryview(buf).cast("B"), self.most)
-        return self.inner.decode(buf, out)
+        if self.codec_id in HEADS:
+            HEADS[self.codec_id](memoryview(buf).cast("B"), self.most)
+            return self.inner.decode(buf, out)
+        return _decoded(self.codec_id, self.get_config(), buf, self.most)
 
 
 @dataclass(frozen=True)
 class Bounded3(BytesBytesCodec):
-    """A compressor of Zarr 3, which what is read alone goes through."""
+    """A compressor of Zarr 3, which what is read alone goes through.
+
+    Attributes
+    ----------
+    inner
+        What it is in zarr.
+    name : str
+        How numcodecs calls it.
+    """
 
     inner: Any
+    name: str
     is_fixed_size = False
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
@@ -126,7 +134,7 @@ class Bounded3(BytesBytesCodec):
 
     def evolve_from_array_spec(self, array_spec: Any) -> Bounded3:
         """See `zarr.abc.codec.Codec`."""
-        return Bounded3(self.inner.evolve_from_array_spec(array_spec))
+        return replace(self, inner=self.inner.evolve_from_array_spec(array_spec))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what metadata say of it."""
@@ -135,28 +143,27 @@ class Bounded3(BytesBytesCodec):
 
     async def _decode_single(self, chunk_data: Any, chunk_spec: Any) -> Any:
         most = SLACK * prod(chunk_spec.shape) * chunk_spec.dtype.to_native_dtype().itemsize + SPARE
-        name, data = _name(self.inner), chunk_data.as_numpy_array()
-        if name in STREAMS:
-            about = self.to_dict().get("configuration", {})
-            return chunk_spec.prototype.buffer.from_bytes(
-                await asyncio.to_thread(_decoded, STREAMS[name], about, data, most)
-            )
-        HEADS[name](memoryview(data).cast("B"), most)
-        return next(iter(await self.inner.decode([(chunk_data, chunk_spec)])))
+        data = chunk_data.as_numpy_array()
+        if self.name in HEADS:
+            HEADS[self.name](memoryview(data).cast("B"), most)
+            return next(iter(await self.inner.decode([(chunk_data, chunk_spec)])))
+        about = self.to_dict().get("configuration", {})
+        decoded = await asyncio.to_thread(_decoded, self.name, about, data, most)
+        return chunk_spec.prototype.buffer.from_bytes(decoded)
 
 
-def _decoded(stream: Streams, about: Mapping[str, Any], data: Any, most: int) -> bytes:
+def _decoded(name: str, about: Mapping[str, Any], data: Any, most: int) -> bytes:
     """Decode streams that follow each other."""
-    rest, parts, size = bytes(data), [], 0
+    rest = bytes(data)
+    parts, size = [], 0
     while rest:
-        one = stream(about)
-        parts.append(one.decompress(rest, most + 1 - size))
+        stream = STREAMS[name](about)
+        parts.append(stream.decompress(rest, most + 1 - size))
         size += len(parts[-1])
-        if size > most:
-            raise _too_large(most)
-        if not one.eof:
+        _check_size(size, most)
+        if not stream.eof:
             raise ImageError("it is cut off.")
-        rest = one.unused_data.lstrip(b"\0")  # zeros after a stream are allowed
+        rest = stream.unused_data.lstrip(b"\0")  # zeros after a stream are allowed
     return b"".join(parts)
 
 
@@ -182,11 +189,7 @@ def _check_zstd(data: memoryview, most: int) -> None:
 
 def _check_size(size: int, most: int) -> None:
     if size > most:
-        raise _too_large(most)
-
-
-def _too_large(most: int) -> ImageError:
-    return ImageError(f"it would become more than {most:,} bytes, which is no chunk of this array.")
+        raise ImageError(f"it would become more than {most:,} bytes, which is no chunk of this array.")
 
 
 #: What looks at a chunk before it is decoded, by the name of a codec: its bytes, and how many it may become.

@@ -22,8 +22,8 @@ LEADS_OUT = re.compile(r"[/\\\0]|^[A-Za-z]:|^\.+$")
 
 
 @contextmanager
-def https_only() -> Iterator[None]:
-    """Let the Hub's client ask by HTTPS only; this very machine and the host of ``HF_ENDPOINT`` in whatever way.
+def guarded() -> Iterator[None]:
+    """Let the Hub's client ask by HTTPS only, but this machine and the host of ``HF_ENDPOINT``, and stay in its cache.
 
     Raises
     ------
