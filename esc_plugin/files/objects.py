@@ -46,6 +46,7 @@ class Objects:
         except (ImportError, ValueError) as error:
             raise ImageError(f"can't use {str(target)!r}: {str(error).rstrip('.')}.") from None
         self.fs: Any = fs
+        self.target = str(target)
         self.root = str(root).rstrip("/")
         self.local = Path(root) if isinstance(fs, LocalFileSystem) else None
         if self.local is None and set("*?[") & set(self.root):

@@ -15,12 +15,13 @@ import numpy as np
 from ..arrays.pyramid import halved
 from ..errors import EscError, ImageError
 from ..progress import Cancel, Progress, stop_if_asked
-from .ngff import DEFAULT_VERSION, RECORD_KEY, check_version, new_group, new_level
+from .ngff import DEFAULT_VERSION, RECORD_KEY, check_version
 from .objects import Objects
 from .ome_axes import Axes
 from .ome_notes import Channel
 from .ome_zarr_layout import Block, Grid, StoredLayout
 from .zarr_claim import CLEARING, DONE, EMPTY, JOB, OURS, Claim, is_finished, json_of, plain, told
+from .zarr_shards import Shards
 
 #: Rows and columns of a shard, which is what is written at once, by version.
 SHARDS = {"0.5": 2048, "0.4": 1024}
@@ -48,7 +49,7 @@ class ShardedImage:
     def __init__(self, target: str | Path, grid: Grid, job: dict[str, Any]) -> None:
         self.target, self.grid, self.job = str(target), grid, plain(job)
         self.objects = Objects(target)
-        self._metadata_read: dict[int, dict[str, bytes]] = {}
+        self.shards = Shards(self.objects, grid)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ShardedImage.open, (self.target, self.job)
@@ -138,21 +139,8 @@ class ShardedImage:
 
     def _claim(self, overwrite: bool, only_check: bool) -> None:
         claim = self.claim
-        claim.check(overwrite) if only_check else claim.begin(self._metadata(), overwrite)
+        claim.check(overwrite) if only_check else claim.begin(self.shards.metadata(), overwrite)
         self.job = claim.job
-
-    def _metadata(self, **attributes: Any) -> dict[str, bytes]:
-        """Return the metadata of group and levels by key, as zarr writes them."""
-        from zarr.storage import MemoryStore
-
-        made: dict[str, Any] = {}
-        layout = self.grid.layout
-        group = new_group(MemoryStore(made), layout.version)
-        letters, dtype = layout.axes_on_disk.letters, np.dtype(layout.dtype)
-        for i, shape in enumerate(layout.levels):
-            new_level(group, str(i), shape, dtype, letters, **self.grid.pieces(i))
-        group.attrs.update(attributes)
-        return {key: value.to_bytes() for key, value in made.items()}
 
     @property
     def levels(self) -> list[tuple[int, ...]]:
@@ -180,7 +168,7 @@ class ShardedImage:
         name = f"{block.level}/{block.index}"
         with told(f"can't read {self.target!r}"):
             exists = self.objects.exists
-            marked = exists(f"{EMPTY}/{name}") or (exists(f"{DONE}/{name}") and exists(self._key(block)))
+            marked = exists(f"{EMPTY}/{name}") or (exists(f"{DONE}/{name}") and exists(self.shards.key(block)))
             return marked or self.finished
 
     @property
@@ -201,7 +189,7 @@ class ShardedImage:
 
         def is_missing(block: Block) -> bool:
             name = str(block.index)
-            return name not in empty and not (name in marked and self._key(block) in shards)
+            return name not in empty and not (name in marked and self.shards.key(block) in shards)
 
         return [block for block in self.blocks(level) if is_missing(block)]
 
@@ -245,7 +233,7 @@ class ShardedImage:
         twice = (slice(2 * part.start, 2 * part.stop) for part in (rows, columns))
         with told(f"can't read {self.target!r} for {block}"):
             finer: Any = zarr.open_group(str(self.objects.local or self.target), mode="r")[str(block.level - 1)]
-            self._stored_metadata(block.level - 1)
+            self.shards.stored_metadata(block.level - 1)
             part = np.asarray(bounded(finer)[(*planes, *twice)])
         pixels = part.reshape(-1, *part.shape[-2:])
         self._store(block, np.stack([halved(plane) for plane in pixels]).reshape(*part.shape[:-2], *block.size))
@@ -268,35 +256,12 @@ class ShardedImage:
                 self.objects.remove(OURS)
 
     def _write(self, block: Block, values: np.ndarray) -> None:
-        key, shard = self._key(block), self._encoded(block, values)
+        key, shard = self.shards.key(block), self.shards.encoded(block, values)
         if shard is not None:
             self.objects.write(key, shard)
         elif self.objects.exists(key):
             self.objects.remove(key)
         self.objects.write(f"{EMPTY if shard is None else DONE}/{block.level}/{block.index}", b"")
-
-    def _encoded(self, block: Block, values: np.ndarray) -> bytes | None:
-        """Return a block as a shard; ``None`` if all of its values are the fill value, which Zarr doesn't store."""
-        # By the metadata that are in the store: another version of zarr may have made them. Zarr encodes only: it would read
-        # what is there before it writes, and wouldn't bring files to the disk.
-        array, made = _opened(self._stored_metadata(block.level), block.level)
-        array[self.grid.place(block)] = values
-        shard = made.get(self._key(block))
-        return None if shard is None else shard.to_bytes()
-
-    def _stored_metadata(self, level: int) -> dict[str, bytes]:
-        """Return the metadata of a level by key, read once, and looked at: with others, other values would be seen."""
-        if level not in self._metadata_read:
-            keys = [f"{level}/{name}" for name in ("zarr.json", ".zarray", ".zattrs")]
-            found = {key: content for key in keys if (content := self.objects.read(key)) is not None}
-            if _parsed(found, level) != _parsed(self._metadata(), level):
-                raise ImageError(f"level {level} of {self.target!r} is not as it was begun; begin anew with --overwrite.")
-            self._metadata_read[level] = found
-        return self._metadata_read[level]
-
-    def _key(self, block: Block) -> str:
-        at = "/".join(map(str, self.grid.shard_at(block)))
-        return f"{block.level}/{at}" if self.grid.layout.version == "0.4" else f"{block.level}/c/{at}"
 
     def finish(
         self,
@@ -339,8 +304,11 @@ class ShardedImage:
                 progress(done, total)
         with told(f"can't finish {self.target!r}"):
             for level in range(len(self.levels)):
-                self._stored_metadata(level)
-            before, after = self._metadata(), self._metadata(**self.grid.layout.attributes(name, channels, record))
+                self.shards.stored_metadata(level)
+            before, after = (
+                self.shards.metadata(),
+                self.shards.metadata(**self.grid.layout.attributes(name, channels, record)),
+            )
             for key in (key for key in after if after[key] != before[key]):
                 self.objects.write(key, after[key])
             # After it: others that do the same work find out by what is there why theirs is gone.
@@ -357,20 +325,3 @@ def _built(build: Callable[[Block], None], each: Each, work: list[tuple[int, lis
     """Iterate over built blocks; a level is made when the finer one is done."""
     for _, blocks in work:
         yield from each(build, blocks)
-
-
-def _opened(metadata: dict[str, bytes], level: int) -> tuple[Any, dict[str, Any]]:
-    """Return the array that metadata describe, in memory, and its objects by key."""
-    import zarr
-    from zarr.core.buffer import default_buffer_prototype
-    from zarr.storage import MemoryStore
-
-    as_buffer = default_buffer_prototype().buffer.from_bytes
-    objects: dict[str, Any] = {key: as_buffer(content) for key, content in metadata.items()}
-    return zarr.open_array(MemoryStore(objects), path=str(level), mode="r+"), objects
-
-
-def _parsed(metadata: dict[str, bytes], level: int) -> dict[str, Any]:
-    """Return what metadata say, as the zarr that is here understands it: texts of other versions may say the same."""
-    described: dict[str, Any] = _opened(metadata, level)[0].metadata.to_dict()
-    return described
