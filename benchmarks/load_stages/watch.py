@@ -18,9 +18,10 @@ import psutil
 KIB, MIB = 2**10, 2**20
 #: Growth that no user would notice in a day, KiB in 1,000 jobs.
 NOTICED = 1024
-#: For how many sizes of images and chunks oneDNN keeps compiled code, which it reads when torch first computes: of its own
-#: 1,024, some 70 MiB, the last come after hundreds of jobs, and until then nobody could tell them from a leak.
-FEW_SIZES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+#: For how many sizes of images and chunks torch keeps what it made for them, which it reads when it first computes: oneDNN's
+#: compiled code, and the convolutions of what calls oneDNN, of each thread. Of their own 1,024, some 70 and 25 MiB, the last
+#: come after hundreds of jobs, and until then nobody could tell them from a leak.
+FEW_SIZES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "64"}
 
 
 @dataclass(frozen=True)
