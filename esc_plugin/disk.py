@@ -61,7 +61,7 @@ def folder_beside(path: Path) -> Iterator[Path]:
         why = error.strerror or str(error)
         if why.endswith(" written"):  # so many items are, of those that were requested: numpy doesn't know more
             why = f"the disk took less than it was given ({why})"
-        raise EscError(f"can't write {str(path)!r}: {why}.") from None
+        raise EscError(f"can't write {str(path)!r}: {why}.") from error  # its number says whether others fail, too
 
 
 def take_place(made: Path, target: Path) -> None:

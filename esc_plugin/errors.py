@@ -48,6 +48,10 @@ class ImageError(EscError):
     """An image can't be read, understood or written."""
 
 
+class StoreError(ImageError):
+    """A store takes nothing more: its disk is full or read-only, or it's gone, or another job's. What is done stays done."""
+
+
 class Cancelled(EscError):  # noqa: N818  # it is no error of anybody
     """The caller asked to stop."""
 

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ import pytest
 from esc_plugin import Cancelled, EscError, ImageError, Upscaler
 from esc_plugin.cluster import crew as crew_module
 from esc_plugin.cluster.render import render
+from esc_plugin.errors import StoreError
 from esc_plugin.survey import Survey
 
-from .folder_store import FolderStore, unless_deadly
+from .folder_store import FolderStore, Square, unless_deadly
 from .small import random_upscaler
 from .test_region import TO_THE_BIT
 
@@ -54,6 +56,20 @@ def assert_whole(store: FolderStore, whole: np.ndarray) -> None:
 def assert_nothing_twice(store: FolderStore) -> None:
     assert max(Counter(block for block, _ in store.log()).values()) == 1
     assert not list(store.folder.glob("*.tmp"))
+
+
+@dataclass
+class FullStore(FolderStore):
+    """One that says when nothing more can be written, and whom it said that."""
+
+    def write(self, block: Square, values: np.ndarray) -> None:
+        if block.index not in self.full:
+            super().write(block, values)
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "refused").open("a") as refused:
+            refused.write(f"{block.index}\n")
+        raise StoreError(f"block {block.index}: the disk is full.")
 
 
 def workers() -> list[psutil.Process]:
@@ -153,6 +169,21 @@ def test_what_fails_is_told_and_the_others_go_on(case: Case, tmp_path: Path, cap
     assert [record.getMessage() for record in caplog.records] == list(summary.failures)
     store.full = ()
     assert render(upscaler, image, survey, store).missing == 0
+    assert_whole(store, whole)
+    assert_nothing_twice(store)
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_full_disk_ends_it_and_what_is_done_stays(case: Case, workers: int, tmp_path: Path) -> None:
+    upscaler, image, survey, whole = case
+    store = FullStore(tmp_path / "store", whole.shape, full=tuple(range(3, 25)))
+    with pytest.raises(StoreError, match=r"^block \d+: the disk is full\.$"):
+        render(upscaler, image, survey, store, workers=workers)
+    if workers == 1:  # several have begun others before anybody hears of it
+        assert (tmp_path / "store" / "refused").read_text() == "3\n"
+    store.full = ()
+    summary = render(upscaler, image, survey, store)
+    assert (summary.kept + summary.rendered, summary.missing) == (25, 0)
     assert_whole(store, whole)
     assert_nothing_twice(store)
 

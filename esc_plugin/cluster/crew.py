@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from ..arrays.parcel import Parcel
 from ..device import cores, free_host_bytes, instruction_set
-from ..errors import EscError, needs
+from ..errors import EscError, StoreError, needs
 from ..progress import Cancel, stop_if_asked
 from ..version import __version__
 from ..workplace import scratch_folder
@@ -58,7 +58,7 @@ def crew(workers: int = 1, scheduler: str | None = None, cancel: Cancel | None =
     ------
     EscError
         If the scheduler can't be reached, or its workers lack this version of this package. The crew raises it when the
-        scheduler is lost.
+        scheduler is lost, and a `StoreError` of a function's: all that is left would fail in that way.
     """
     if scheduler is None and workers == 1:
         yield lambda function, items: _here(function, items, cancel)
@@ -77,6 +77,8 @@ def _here(function: Callable[[Item], Any], items: Iterable[Item], cancel: Cancel
 def _outcome(function: Callable[[Item], Any], item: Item) -> str:
     try:
         function(item)
+    except StoreError:
+        raise
     except Exception as error:  # of readers, file systems and stores too, each of which has errors of its own
         return line_of(error)
     return ""
@@ -262,6 +264,8 @@ def _line(result: Any) -> str:
     if isinstance(result, CancelledError):
         raise EscError("lost the scheduler; what is done stays done, run the same again to go on.")
     error = _error(result)
+    if isinstance(error, StoreError):
+        raise error
     return line_of(error) if isinstance(error, BaseException) else str(error)
 
 

@@ -189,6 +189,8 @@ def render(
     ------
     ImageError
         If survey, image and store don't belong together.
+    StoreError
+        If the store takes nothing more, as on a full disk.
     Cancelled
         If `cancel` returned ``True``.
     EscError

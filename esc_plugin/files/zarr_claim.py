@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import EscError, ImageError
+from ..errors import EscError, ImageError, StoreError
 from ..texts import quoted
 from .objects import Objects
 from .room import check_folder
@@ -22,6 +23,8 @@ CLEARING = {"clearing": True}
 #: Where the markers of finished blocks are: of those that have a shard, and of those that zarr stores by leaving it out,
 #: since all of their values are the fill value.
 DONE, EMPTY = f"{OURS}/done", f"{OURS}/empty"
+#: What a disk says that takes no other block either.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass
@@ -119,16 +122,28 @@ class Claim:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Say in one line what a file system, a network or zarr raised; each of them has errors of its own."""
+    """Say in one line what a file system, a network or zarr raised; each of them has errors of its own.
+
+    Raises
+    ------
+    StoreError
+        If nothing more can be written there.
+    ImageError
+        In place of all other errors.
+    """
     try:
         yield
     except ImageError:
         raise
     except EscError as error:
-        raise ImageError(f"{what}: {error}") from None
+        raise (StoreError if _takes_no_more(error.__cause__) else ImageError)(f"{what}: {error}") from None
     except Exception as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
-        raise ImageError(f"{what}: {reason.rstrip('.')}.") from None
+        raise (StoreError if _takes_no_more(error) else ImageError)(f"{what}: {reason.rstrip('.')}.") from None
+
+
+def _takes_no_more(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 def json_of(objects: Objects, key: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.pyramid import halved
-from ..errors import EscError, ImageError
+from ..errors import EscError, ImageError, StoreError
 from ..progress import Cancel, Progress, stop_if_asked
 from .ngff import DEFAULT_VERSION, RECORD_KEY, check_version
 from .objects import Objects
@@ -205,8 +205,10 @@ class ShardedImage:
 
         Raises
         ------
+        StoreError
+            If nothing more can be written: the disk is full, or another job has the store now. What is done stays done.
         ImageError
-            If it can't be written, or another job has the store now. What is done stays done.
+            If it can't be written for another reason.
         """
         layout, values = self.grid.layout, np.asarray(values)
         expected = (*block.size, *layout.shape[-1:]) if layout.rgb else block.size
@@ -245,7 +247,7 @@ class ShardedImage:
                 if is_finished(self.objects):  # nothing is left to do
                     return
                 what = f"{block} of {self.target!r} can't be written"
-                raise ImageError(f"{what}: the store is gone, or begun anew by another job.")
+                raise StoreError(f"{what}: the store is gone, or begun anew by another job.")
             try:
                 self._write(block, values)
             except EscError:
