@@ -48,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     comfy.add_argument("--stock", action="store_true", help="ComfyUI's own Upscale Image By instead, to compare with")
     comfy.add_argument("--out", type=Path, help="a file for every look, as lines of JSON")
 
-    napari = stages.add_parser("napari", help="50 runs of the panel in one napari; it needs a display, or xvfb-run")
-    napari.add_argument("--runs", type=int, default=50)
+    napari = stages.add_parser("napari", help="200 runs of the panel in one napari; it needs a display, or xvfb-run")
+    napari.add_argument("--runs", type=int, default=200)
     napari.add_argument("--seed", type=int, default=0)
     napari.add_argument("--out", type=Path, help="a file for every look, as lines of JSON")
     return made

@@ -20,8 +20,10 @@ from .watch import FEW_SIZES, Watch, judged, look, table
 
 #: Fonts, shaders and models are loaded in the first runs, in which each action comes once.
 SETTLED = 10
-#: KiB in 1,000 runs, half a MiB a run: in so few, each image is of a new size, and what is kept for sizes grows.
-NOTICED = 512_000
+#: KiB in 1,000 runs, a quarter of a MiB a run, of which napari itself keeps some: two workers of each in its list of tasks.
+NOTICED = 256_000
+#: Threads that pools of dask and zarr may still start, which they do when all others are busy.
+POOLS = 4
 MODELS = ("esc-nano-x2", "esc-nano-fluorescence-x2", "esc-nano-x4")
 #: What a user does with an image: the button.
 ACTIONS = ("Run", "Run", "Run", "Preview", "Show lazily", "Run into zarr", "Run into tif", "Run and cancel")
@@ -122,4 +124,4 @@ def _run(args: argparse.Namespace, folder: Path) -> int:
     print(f"\n{', '.join(f'{text} {many}' for text, many in sorted(done.items()))}\n{watch.told()}")
     objects, error = watch.growth("objects")
     print(f"{objects / 1000:+,.1f} (± {error / 1000:,.1f}) objects a run")
-    return judged(watch.faults(watch.looks[min(SETTLED, len(watch.looks) - 1)], NOTICED))
+    return judged(watch.faults(watch.looks[min(SETTLED, len(watch.looks) - 1)], NOTICED, POOLS))

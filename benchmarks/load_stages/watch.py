@@ -138,18 +138,21 @@ class Watch:
         found, error = slope([h.jobs for h in self.later], [getattr(h, name) for h in self.later])
         return 1000 * found, 1000 * error
 
-    def faults(self, start: Held, noticed: float = NOTICED) -> list[str]:
+    def faults(self, start: Held, noticed: float = NOTICED, pools: int = 0) -> list[str]:
         """Say what speaks against the promise that nothing stays; `start` is a look after what is set up once.
 
-        `noticed` is the growth of memory that is too much, KiB in 1,000 jobs.
+        `noticed` is the growth of memory that is too much, KiB in 1,000 jobs; `pools` are threads that may come later.
         """
         growth, error = (value / KIB for value in self.growth("rss"))
         found = []
         if growth > max(noticed, 2 * error):
             found.append(f"resident memory grows by {growth:,.0f} (± {error:,.0f}) KiB in 1,000 jobs")
         last = self.looks[-1]
-        pairs = ((name, getattr(start, name), getattr(last, name)) for name in ("handles", "threads", "children", "files"))
-        return found + [f"{name}: {then} at the start, {now} at the end" for name, then, now in pairs if now > then]
+        may_come = {"handles": 0, "threads": pools, "children": 0, "files": 0}
+        trios = ((name, getattr(start, name), getattr(last, name), more) for name, more in may_come.items())
+        return found + [
+            f"{name}: {old} at the start, {now} at the end" for name, old, now, more in trios if now > old + more
+        ]
 
     def told(self) -> str:
         """Return the growth of memory as lines."""
