@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +23,8 @@ from esc_plugin.batch.jobs import Job, plan_jobs
 from esc_plugin.files import Picture, check_target, read_picture, read_provenance, write_picture
 from esc_plugin.files.format import HEAD_BYTES, Format
 from esc_plugin.files.formats import FORMATS, writable_suffixes
+from esc_plugin.files.tiff import TIFF
+from esc_plugin.files.tiff_notes import TiffNotes
 
 from .small import nearest_upscaler
 from .test_batch import run, tree
@@ -151,6 +156,37 @@ def test_every_entry_says_what_is_true(form: Format, tmp_path: Path) -> None:
             assert [other.name for other in FORMATS if other.starts.match(path.read_bytes()[:HEAD_BYTES])] == [form.name]
             if form.exact:
                 np.testing.assert_array_equal(again.pixels, picture.pixels)
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """Let the system refuse what would make a file larger."""
+    resource = pytest.importorskip("resource", reason="needs limits as POSIX has them")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("axes", ["YX", "YXS", "TYX"])
+@pytest.mark.parametrize("form", [form for form in FORMATS if form.write], ids=lambda form: form.name)
+def test_a_disk_that_takes_all_but_the_end_is_heard(form: Format, axes: str, tmp_path: Path) -> None:
+    """The C library keeps the last bytes for later, and who writes by it may not ask whether they could be written."""
+    if form.axes and axes not in form.axes:
+        pytest.skip(f"{form.name} has no {axes}")
+    shape = {"YX": (90, 80), "YXS": (90, 80, 3), "TYX": (3, 90, 80)}[axes]
+    picture = Picture(np.random.default_rng(0).integers(0, 256, shape, np.uint8), axes, form.name)
+    if form is TIFF:
+        picture = replace(picture, tiff=TiffNotes("plain", options={"byteorder": "<"}))  # not compressed
+    path = tmp_path / f"a{form.suffixes[0]}"
+    write_picture(path, picture)
+    whole = path.read_bytes()
+    for missing in (1, 9, 300, 2000, len(whole) // 2):
+        with no_file_above(len(whole) - missing), pytest.raises(ImageError, match="File too large"):
+            write_picture(path, picture)
+        assert [place.read_bytes() for place in tmp_path.iterdir()] == [whole]
 
 
 def test_a_name_that_is_only_a_suffix_is_none() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import struct
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from .tiff_read import DESCRIPTION_TAG, ICC_TAG, XMP_TAG
 CLASSIC_LIMIT = 2**32 - 2**25
 #: From this edge on an image has tiles, so that a part of it can be read without the rest; ImageJ knows none.
 LARGEST_STRIPS, TILE = 8192, (512, 512)
+#: Values that are written at once.
+AT_ONCE = 2**22
 #: ImageJ's entries that have a place of their own, outside of its description, and are UTF-16 there.
 IMAGEJ_UNICODE = ("Info", "Labels", "Properties")
 
@@ -52,8 +56,31 @@ def write_tiff(file: IO[bytes], picture: Picture, quality: int | None = None) ->
     extra = [*extra, *((code - 1, 4, 1, 0, True) for code, _ in added)]
     options["software"] = _text(options.get("software"))
     extra = [(code, kind, count, _text(value), once) for code, kind, count, value, once in extra]
-    tifffile.imwrite(file, pixels, extratags=extra, **options)
+    options |= {"shape": pixels.shape, "dtype": pixels.dtype}
+    contiguous = not (options.get("compression") or options.get("tile") or pixels.dtype == bool)  # which is packed
+    heard: Any = _Heard(file)
+    tifffile.imwrite(heard, _in_parts(pixels) if contiguous else pixels, extratags=extra, **options)
     _append(file, added)
+
+
+class _Heard:
+    """A file that has no number: to one, NumPy writes past Python, and doesn't hear that a full disk took only a part."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("pixels are written by Python")
+
+
+def _in_parts(pixels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield values in their order, so few at once that it doesn't matter that they are copied on the way to the file."""
+    values = np.ascontiguousarray(pixels).reshape(-1)
+    for start in range(0, values.size, AT_ONCE):
+        yield values[start : start + AT_ONCE]
 
 
 def _text(value: Any) -> Any:
