@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -211,6 +212,17 @@ def test_only_our_results_count_as_such(tmp_path: Path) -> None:
     assert [job.source.name for job in images] == ["a.png", "a_x2.png", "ab.png"]
     (tmp_path / "a.png").unlink()
     assert len(split_results(plan_jobs(find_images([tmp_path]), None, "nearest", "2"))[1]) == 1
+
+
+def test_a_folder_that_goes_away_meanwhile_is_told_image_by_image(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    picture(tmp_path / "in" / "a.png")
+    jobs = plan_jobs(find_images([tmp_path / "in"]), None, "nearest", "2")
+    shutil.rmtree(tmp_path / "in")
+    assert split_results(jobs) == (jobs, [])
+    told: list[str | None] = []
+    assert sift(jobs, lambda job, reason: told.append(reason), targets=False) == []
+    assert told == [f"there is no file {str(tmp_path / 'in' / 'a.png')!r}."]
 
 
 def test_a_pattern_that_the_shell_expands_takes_no_results(

@@ -234,6 +234,15 @@ def test_warnings_of_the_core_are_one_line(
         assert esc("info", "esc-nano-x2").count("warning: take care of [x]\n") == 1
 
 
+def test_what_goes_away_while_the_program_runs_is_no_fault_of_it(
+    esc: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    monkeypatch.setattr("esc_plugin.catalog.load.load_model", lambda *_, **__: list(gone.iterdir()))
+    monkeypatch.delenv("ESC_DEBUG", raising=False)
+    assert esc("info", "esc-nano-x2", code=1) == f"error: can't use {str(gone)!r}: No such file or directory.\n"
+
+
 def test_an_unexpected_error_is_one_line(esc: Callable[..., str], monkeypatch: pytest.MonkeyPatch, picture: Path) -> None:
     def fail(*_: object, **__: object) -> None:
         raise LookupError("a [b]\nc")

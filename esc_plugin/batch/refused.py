@@ -29,7 +29,7 @@ def split_results(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
     """
     named = {job.source.name for job in jobs}
     folders = {job.source.parent for job in jobs if job.searched}
-    beside = {folder: {path.name for path in folder.iterdir()} for folder in folders}
+    beside = {folder: _names_in(folder) for folder in folders}
     images: list[Job] = []
     results: list[Job] = []
     for job in jobs:
@@ -37,6 +37,13 @@ def split_results(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
         met = original in named or (job.searched and original in beside[job.source.parent])
         (results if met and original != job.source.name else images).append(job)
     return images, results
+
+
+def _names_in(folder: Path) -> set[str]:
+    try:
+        return {path.name for path in folder.iterdir()}
+    except OSError:  # it's gone meanwhile, which each of its images will say
+        return set()
 
 
 def _made_of(path: Path | Url) -> str | None:

@@ -103,6 +103,8 @@ def plain_errors() -> Iterator[None]:
             fail("the folder that the program runs in is gone; run it in another one.", 1)
         if remedy := what_to_do(error):
             fail(remedy, 1)
+        if isinstance(error, OSError) and error.errno and error.filename:  # it went away, say, while the program ran
+            fail(f"can't use {error.filename!r}: {error.strerror}.", 1)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         fail(f"a fault of this program, {reason} (ESC_DEBUG=1 shows where)", INTERNAL)
 
