@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -85,6 +86,40 @@ def test_a_chunk_becomes_no_more_than_it_should(name: str, form: int, tmp_path: 
     chunk_of(place, form).write_bytes(CODECS[name].encode(np.zeros(2**17, np.uint8)))
     with pytest.raises(ImageError, match=r"chunk '\S+' of .* would become more than 67,072 bytes"):
         read(place)
+
+
+@both
+def test_a_chunk_that_is_longer_than_any_is_not_read(form: int, tmp_path: Path) -> None:
+    """Zarr reads the whole of a file, and one with holes has any length for nothing."""
+    chunk = chunk_of(saved(tmp_path / "a.zarr", "zstd", form), form)
+    os.truncate(chunk, 2**40)
+    with pytest.raises(ImageError, match=r"chunk '\S+' of .* has 1,099,511,627,776 bytes, and a chunk .* at most 67,328"):
+        read(tmp_path / "a.zarr")
+
+
+@both
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes as POSIX has them")
+def test_a_chunk_that_is_a_pipe_is_not_waited_for(form: int, tmp_path: Path) -> None:
+    chunk = chunk_of(saved(tmp_path / "a.zarr", "zstd", form), form)
+    chunk.unlink()
+    os.mkfifo(chunk)
+    with pytest.raises(ImageError, match="it is no file"):
+        read(tmp_path / "a.zarr")
+
+
+def test_chunks_of_a_shard_may_be_longer_than_their_values(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    array = zarr.create_array(
+        str(tmp_path / "a.zarr"),
+        shape=(64, 64),
+        shards=(64, 64),
+        chunks=(1, 1),
+        dtype="u1",
+        compressors=zarr.codecs.GzipCodec(),
+    )
+    array[...] = pixels
+    assert chunk_of(tmp_path / "a.zarr", 3).stat().st_size > 2 * pixels.nbytes + 2**16
+    np.testing.assert_array_equal(read(tmp_path / "a.zarr"), pixels)
 
 
 def test_filters_may_have_made_smaller_values(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,24 +54,54 @@ class ZarrArray(FileArray):
     def read(self, opened: zarr.Array[Any], bounds: Bounds) -> np.ndarray:
         """See `FileArray.read`. Where there is no chunk, Zarr has its fill value."""
         try:
-            return np.asarray(opened[_slices(bounds)], self.dtype)
+            np.empty([stop - start for start, stop in bounds], self.dtype)  # what has no room isn't looked at chunk by chunk
+            if (unfit := self._unfit(opened, bounds)) is None:
+                return np.asarray(opened[_slices(bounds)], self.dtype)
         except MemoryError:
             raise ImageError(f"there is no memory for so much of {self.store!r} at once.") from None
         except Exception as error:  # codecs and stores raise almost anything
             raise self._broken(opened, bounds, error) from None
+        raise unfit
+
+    def _unfit(self, opened: zarr.Array[Any], bounds: Bounds) -> ImageError | None:
+        """Return an error if a chunk on disk can be none: Zarr reads all of its file, however long that is."""
+        from .zarr_bounded import most_stored
+
+        if "://" in self.store:
+            return None
+        most, folder = most_stored(opened), Path(self.store, self.path)
+        for cell in _cells(opened, bounds):
+            key = opened.metadata.encode_chunk_key(cell)
+            try:
+                about = (folder / key).stat()
+            except OSError:  # there is none, or reading it says what is wrong
+                continue
+            if not (S_ISREG(about.st_mode) or S_ISDIR(about.st_mode)):  # folders are none for Zarr
+                return self._refused(key, "it is no file")
+            if about.st_size > most:
+                return self._refused(key, f"it has {about.st_size:,} bytes, and a chunk of this array at most {most:,}")
+        return None
+
+    def _refused(self, key: str, reason: str) -> ImageError:
+        name = "/".join(filter(None, (self.path, key)))
+        return ImageError(f"chunk {name!r} of {self.store!r} can't be read: {reason}.")
 
     def _broken(self, opened: zarr.Array[Any], bounds: Bounds, error: Exception) -> ImageError:
         """Return an error that names the first chunk, or shard, that can't be read."""
         grid = opened.shards or opened.chunks
-        cells = _product([range(start // n, -(-stop // n)) for (start, stop), n in zip(bounds, grid, strict=True)])
-        for cell in islice(cells, MOST_LOOKED_AT):
+        for cell in islice(_cells(opened, bounds), MOST_LOOKED_AT):
             part = [(max(a, c * n), min(b, c * n + n)) for (a, b), c, n in zip(bounds, cell, grid, strict=True)]
             try:
                 opened[_slices(part)]
             except Exception as reason:
-                key = "/".join(filter(None, (self.path, opened.metadata.encode_chunk_key(cell))))
-                return ImageError(f"chunk {key!r} of {self.store!r} can't be read: {reason_of(reason)}.")
+                return self._refused(opened.metadata.encode_chunk_key(cell), reason_of(reason))
         return ImageError(f"{self.store!r} can't be read: {reason_of(error)}.")
+
+
+def _cells(opened: zarr.Array[Any], bounds: Bounds) -> Iterator[tuple[int, ...]]:
+    """Yield where in the grid of chunks, or of shards, those are that are read for some values."""
+    grid = opened.shards or opened.chunks
+    yield from _product([range(start // n, -(-stop // n)) for (start, stop), n in zip(bounds, grid, strict=True)])
 
 
 def _product(ranges: Sequence[range]) -> Iterator[tuple[int, ...]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import zarr
 from numcodecs.abc import Codec
-from zarr.abc.codec import BytesBytesCodec
+from zarr.abc.codec import ArrayArrayCodec, BytesBytesCodec
 from zarr.codecs import ShardingCodec
 
 from ..errors import ImageError
@@ -28,6 +28,8 @@ from .zstd_size import claimed_size
 SLACK, SPARE = 2, 2**16
 #: Bytes of the largest value, which filters of Zarr 2 may have made of a smaller one.
 LARGEST_VALUE = 16
+#: Bytes of a chunk of a shard beside its values: heads, checksums, where it is.
+AROUND = 256
 #: Bytes of a head of Blosc.
 BLOSC_HEAD = 16
 #: What decodes a stream up to a length, by the name of a codec, from its configuration.
@@ -49,6 +51,17 @@ def bounded(array: zarr.Array[Any]) -> zarr.Array[Any]:
     else:
         metadata = replace(metadata, codecs=_of_zarr_3(metadata.codecs))
     return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path))
+
+
+def most_stored(array: zarr.Array[Any]) -> int:
+    """Return how many bytes the file of a chunk, or of a shard, may have."""
+    about: Any = array.metadata
+    is_filtered = (
+        about.filters if about.zarr_format == 2 else any(isinstance(codec, ArrayArrayCodec) for codec in about.codecs)
+    )
+    value = LARGEST_VALUE if is_filtered else array.dtype.itemsize
+    outer = array.shards or array.chunks
+    return SLACK * prod(outer) * value + SPARE + (prod(outer) // max(prod(array.chunks), 1)) * AROUND
 
 
 def _of_zarr_2(codec: Any, most: int) -> Any:
