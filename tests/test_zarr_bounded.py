@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import lzma
 import os
 import struct
@@ -120,6 +121,15 @@ def test_chunks_of_a_shard_may_be_longer_than_their_values(tmp_path: Path) -> No
     array[...] = pixels
     assert chunk_of(tmp_path / "a.zarr", 3).stat().st_size > 2 * pixels.nbytes + 2**16
     np.testing.assert_array_equal(read(tmp_path / "a.zarr"), pixels)
+
+
+def test_shards_without_a_size_are_refused(tmp_path: Path) -> None:
+    place = saved(tmp_path / "a.zarr", "zstd", 3, shards=PIXELS.shape)
+    about = json.loads((place / "zarr.json").read_text())
+    about["chunk_grid"]["configuration"]["chunk_shape"] = [0, PIXELS.shape[1]]
+    (place / "zarr.json").write_text(json.dumps(about))
+    with pytest.raises(ImageError, match="can't be read"):
+        read(place)
 
 
 def test_filters_may_have_made_smaller_values(tmp_path: Path) -> None:

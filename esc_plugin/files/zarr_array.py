@@ -100,7 +100,7 @@ class ZarrArray(FileArray):
 
 def _cells(opened: zarr.Array[Any], bounds: Bounds) -> Iterator[tuple[int, ...]]:
     """Yield where in the grid of chunks, or of shards, those are that are read for some values."""
-    grid = opened.shards or opened.chunks
+    grid = [n or 1 for n in opened.shards or opened.chunks]  # damaged metadata say 0, which Zarr refuses when it reads
     yield from _product([range(start // n, -(-stop // n)) for (start, stop), n in zip(bounds, grid, strict=True)])
 
 
