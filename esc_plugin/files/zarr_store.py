@@ -185,11 +185,11 @@ class ShardedImage:
         """Return the blocks of a level that aren't `done`, asked for all at once."""
         with told(f"can't read {self.target!r}"):
             empty, marked = (self.objects.keys(f"{kind}/{level}") for kind in (EMPTY, DONE))
-            shards = {f"{level}/{key}" for key in self.objects.keys(str(level))}
+            stored = {f"{level}/{key}" for key in self.objects.keys(str(level))}
 
         def is_missing(block: Block) -> bool:
             name = str(block.index)
-            return name not in empty and not (name in marked and self.shards.key(block) in shards)
+            return name not in empty and not (name in marked and self.shards.key(block) in stored)
 
         return [block for block in self.blocks(level) if is_missing(block)]
 
@@ -307,10 +307,8 @@ class ShardedImage:
         with told(f"can't finish {self.target!r}"):
             for level in range(len(self.levels)):
                 self.shards.stored_metadata(level)
-            before, after = (
-                self.shards.metadata(),
-                self.shards.metadata(**self.grid.layout.attributes(name, channels, record)),
-            )
+            before = self.shards.metadata()
+            after = self.shards.metadata(**self.grid.layout.attributes(name, channels, record))
             for key in (key for key in after if after[key] != before[key]):
                 self.objects.write(key, after[key])
             # After it: others that do the same work find out by what is there why theirs is gone.
